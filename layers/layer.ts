@@ -1,0 +1,32 @@
+import type { Descriptor, Digest } from 'oci-spec-types'
+import type { Open } from '../src/core/bytes.ts'
+
+/**
+ * One layer of an image whose digest is known. Immutable; its bytes come from wherever they lie and may be opened
+ * any number of times.
+ */
+export interface Layer {
+  /** Media type, digest and size of the compressed bytes. */
+  readonly descriptor: Descriptor
+  /** Digest of the uncompressed tar. */
+  readonly diffId: Digest
+  /** The compressed bytes, not verified on the way: the consumer verifies against `descriptor`. */
+  readonly open: Open
+  /** The repository that already holds this blob, so that a push there can skip it and one beside it can mount it. */
+  readonly source?: { readonly registry: string; readonly repository: string } | undefined
+  /** What made the layer, in a few words, for `history.created_by` and progress. */
+  readonly createdBy: string
+}
+
+/**
+ * The bytes of a layer that is being made, in one pass.
+ *
+ * `blob` must be read to its end before `diffId()` has an answer.
+ */
+export interface LayerStream {
+  readonly mediaType: string
+  /** The compressed bytes, once. */
+  readonly blob: AsyncIterable<Uint8Array>
+  /** Digest of the uncompressed tar; known when `blob` has ended. */
+  diffId(): Digest
+}

@@ -1,0 +1,6 @@
+export * from './annotations.ts'
+export * from './digest.ts'
+export * from './distribution.ts'
+export * from './image.ts'
+export * from './media-types.ts'
+export * from './runtime.ts'

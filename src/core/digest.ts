@@ -1,0 +1,75 @@
+import { createHash, type Hash } from 'node:crypto'
+import { digestAlgorithm, type Descriptor, type Digest, type DigestAlgorithm } from 'oci-spec-types'
+import { BuildError } from './errors.ts'
+
+/** Hashes bytes as they pass and counts them. */
+export class Digester {
+  readonly #hash: Hash
+  readonly #algorithm: DigestAlgorithm
+  #sizeBytes = 0
+
+  constructor(algorithm: DigestAlgorithm = 'sha256') {
+    this.#algorithm = algorithm
+    this.#hash = createHash(algorithm)
+  }
+
+  update(chunk: Uint8Array): this {
+    this.#hash.update(chunk)
+    this.#sizeBytes += chunk.length
+    return this
+  }
+
+  /** Bytes seen so far. */
+  get sizeBytes(): number {
+    return this.#sizeBytes
+  }
+
+  /** The digest of all bytes seen; call it once, last. */
+  digest(): Digest {
+    return `${this.#algorithm}:${this.#hash.digest('hex')}`
+  }
+}
+
+/** The digest of bytes in memory. */
+export function digestOf(bytes: Uint8Array | string, algorithm: DigestAlgorithm = 'sha256'): Digest {
+  return `${algorithm}:${createHash(algorithm).update(bytes).digest('hex')}`
+}
+
+/** The size and digest that bytes must turn out to have. */
+export type Expected = Pick<Descriptor, 'digest' | 'size'>
+
+/**
+ * Passes bytes on and fails at the end, or as soon as there are too many, when they are not the expected ones.
+ *
+ * A consumer must not publish what it got before the stream has ended without an error.
+ *
+ * @param what names the bytes in the error, such as a masked URL or a path
+ * @throws BuildError SIZE_MISMATCH, DIGEST_MISMATCH
+ */
+export async function* verify(
+  stream: AsyncIterable<Uint8Array>,
+  expected: Expected,
+  what: string,
+): AsyncGenerator<Uint8Array> {
+  const digester = new Digester(digestAlgorithm(expected.digest))
+  for await (const chunk of stream) {
+    digester.update(chunk)
+    if (digester.sizeBytes > expected.size) throw sizeMismatch(what, expected, digester.sizeBytes)
+    yield chunk
+  }
+  if (digester.sizeBytes !== expected.size) throw sizeMismatch(what, expected, digester.sizeBytes)
+  const actual = digester.digest()
+  if (actual !== expected.digest) {
+    throw new BuildError('DIGEST_MISMATCH', `The bytes of ${what} have the digest ${actual}, not ${expected.digest}`, {
+      hint: 'The content was altered or damaged on the way. Try again; if it stays, do not trust the source.',
+      data: { expected: expected.digest, actual },
+    })
+  }
+}
+
+function sizeMismatch(what: string, expected: Expected, actual: number): BuildError {
+  const amount = actual > expected.size ? `more than ${expected.size}` : `${actual} instead of ${expected.size}`
+  return new BuildError('SIZE_MISMATCH', `${what} has ${amount} bytes`, {
+    data: { digest: expected.digest, expectedBytes: expected.size, actualBytes: actual },
+  })
+}

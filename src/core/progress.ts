@@ -1,0 +1,79 @@
+/**
+ * What happens during an operation, as one stream of plain objects.
+ *
+ * Every progress view (bars, lines, JSON) is drawn from these alone; `--progress json` prints them one a line.
+ * A task starts once and ends once; `parent` makes a tree.
+ */
+export type ProgressEvent =
+  | {
+      readonly type: 'start'
+      readonly id: string
+      readonly name: string
+      readonly parent?: string
+      readonly totalBytes?: number
+    }
+  | { readonly type: 'bytes'; readonly id: string; readonly bytes: number; readonly totalBytes?: number }
+  | {
+      readonly type: 'end'
+      readonly id: string
+      readonly outcome: 'done' | 'cached' | 'failed' | 'skipped'
+      readonly detail?: string
+    }
+  | { readonly type: 'note'; readonly level: 'info' | 'warning'; readonly text: string; readonly code?: string }
+
+/** Takes events; never throws and never waits. */
+export type Report = (event: ProgressEvent) => void
+
+/** A report that nobody reads. */
+export const silent: Report = () => {}
+
+let counter = 0
+
+/** One running task of a {@link Report}. */
+export interface Task {
+  readonly id: string
+  /** Tells how many bytes are done in all. */
+  bytes(done: number, total?: number): void
+  end(outcome?: 'done' | 'cached' | 'failed' | 'skipped', detail?: string): void
+}
+
+/** Starts a task. Its id is unique in this process. */
+export function startTask(
+  report: Report,
+  name: string,
+  options: { readonly parent?: string | undefined; readonly totalBytes?: number | undefined } = {},
+): Task {
+  const id = `t${++counter}`
+  report({
+    type: 'start',
+    id,
+    name,
+    ...(options.parent === undefined ? {} : { parent: options.parent }),
+    ...(options.totalBytes === undefined ? {} : { totalBytes: options.totalBytes }),
+  })
+  return {
+    id,
+    bytes: (done, total) =>
+      report({ type: 'bytes', id, bytes: done, ...(total === undefined ? {} : { totalBytes: total }) }),
+    end: (outcome = 'done', detail) =>
+      report({ type: 'end', id, outcome, ...(detail === undefined ? {} : { detail }) }),
+  }
+}
+
+/** Runs work as a task: ends it as done, or as failed when the work throws (and rethrows). */
+export async function runTask<T>(
+  report: Report,
+  name: string,
+  work: (task: Task) => Promise<T>,
+  options: { readonly parent?: string | undefined; readonly totalBytes?: number | undefined } = {},
+): Promise<T> {
+  const task = startTask(report, name, options)
+  try {
+    const result = await work(task)
+    task.end()
+    return result
+  } catch (error) {
+    task.end('failed', error instanceof Error ? error.message : String(error))
+    throw error
+  }
+}

@@ -1,0 +1,1 @@
+export { BuildError, exitStatus, type ErrorCode } from './core/errors.ts'
