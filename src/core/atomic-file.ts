@@ -1,0 +1,88 @@
+import { randomBytes } from 'node:crypto'
+import { mkdir, open, rename, rm, type FileHandle } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { BuildError, systemErrorCode } from './errors.ts'
+
+/** How a file is written; see {@link writeAtomically}. */
+export interface AtomicOptions {
+  /** Where the temporary file lies; the same file system as the target. Its folder unless given. */
+  readonly temporaryFolder?: string | undefined
+  readonly mode?: number | undefined
+  /** Whether the content must survive a power cut once this returns; true unless given. */
+  readonly durable?: boolean | undefined
+}
+
+/**
+ * Writes a file that is either complete or absent, whatever happens on the way.
+ *
+ * Writes beside the target, flushes to disk, then renames. The temporary file is removed when anything fails.
+ *
+ * @param target the final path, or a folder and the name that the result gives (content-addressed files)
+ * @param fill writes the content and gives the caller's result; a throw abandons the file
+ * @throws BuildError DISK_FULL, FILE_UNWRITABLE
+ */
+export async function writeAtomically<T>(
+  target: string | { readonly folder: string; readonly name: (result: T) => string },
+  fill: (file: FileHandle) => Promise<T>,
+  options: AtomicOptions = {},
+): Promise<T> {
+  const targetFolder = typeof target === 'string' ? dirname(target) : target.folder
+  const folder = options.temporaryFolder ?? targetFolder
+  const temporary = join(folder, `.tmp-${process.pid}-${randomBytes(6).toString('hex')}`)
+  try {
+    await mkdir(targetFolder, { recursive: true })
+    await mkdir(folder, { recursive: true })
+    const file = await open(temporary, 'wx', options.mode ?? 0o644)
+    let result: T
+    try {
+      result = await fill(file)
+      if (options.durable !== false) await file.datasync()
+    } finally {
+      await file.close()
+    }
+    await rename(temporary, typeof target === 'string' ? target : join(target.folder, target.name(result)))
+    return result
+  } catch (error) {
+    await rm(temporary, { force: true }).catch(() => {})
+    throw explainWriteError(error, typeof target === 'string' ? target : targetFolder)
+  }
+}
+
+/** Writes bytes or text as {@link writeAtomically} does. */
+export async function writeFileAtomically(
+  path: string,
+  content: Uint8Array | string,
+  options: AtomicOptions = {},
+): Promise<void> {
+  await writeAtomically(path, (file) => file.writeFile(content), options)
+}
+
+/** Writes all of a chunk: a single write may take less of it, silently, when the disk fills. */
+export async function writeAll(file: FileHandle, chunk: Uint8Array): Promise<void> {
+  for (let done = 0; done < chunk.length;) {
+    const { bytesWritten } = await file.write(chunk, done)
+    done += bytesWritten
+  }
+}
+
+/** Turns a file system's refusal into an error with a code and a hint; other errors stay what they are. */
+export function explainWriteError(error: unknown, path: string): unknown {
+  switch (systemErrorCode(error)) {
+    case 'ENOSPC':
+    case 'EDQUOT':
+      return new BuildError('DISK_FULL', `No space left to write \`${path}\``, {
+        hint: 'Free some space, or point LAYERWRIGHT_CACHE at a larger disk. Nothing half-written was left behind.',
+        cause: error,
+      })
+    case 'EACCES':
+    case 'EPERM':
+    case 'EROFS':
+    case 'ENOTDIR':
+    case 'EISDIR':
+      return new BuildError('FILE_UNWRITABLE', `Cannot write \`${path}\`: ${(error as Error).message}`, {
+        cause: error,
+      })
+    default:
+      return error
+  }
+}

@@ -1,0 +1,150 @@
+import { mkdir, readFile, rm, stat, utimes } from 'node:fs/promises'
+import { join } from 'node:path'
+import { digestAlgorithm, digestHex, type Descriptor, type Digest } from 'oci-spec-types'
+import { explainWriteError, writeAll, writeAtomically, writeFileAtomically } from '../core/atomic-file.ts'
+import type { Open, OpenOptions, RandomAccess } from '../core/bytes.ts'
+import type { Cache } from '../core/cache.ts'
+import { Digester, digestOf, verify, type Expected } from '../core/digest.ts'
+import { BuildError, systemErrorCode } from '../core/errors.ts'
+import { openFile, openPath } from '../core/file-access.ts'
+import { storeLocation } from './location.ts'
+
+/**
+ * The local content-addressed store.
+ *
+ * Blobs lie under their digest and are complete or absent; small answers (records, index pages) lie under a hash of
+ * their key. Several processes may use one store at once: every write is a temporary file and a rename, and equal
+ * content has one name. Losing any of it costs time, never correctness.
+ */
+export class Store {
+  readonly folder: string
+
+  private constructor(folder: string) {
+    this.folder = folder
+  }
+
+  /** Opens (and makes) the store in a folder; the default place unless given. */
+  static async open(folder: string = storeLocation()): Promise<Store> {
+    try {
+      await mkdir(join(folder, 'tmp'), { recursive: true })
+    } catch (error) {
+      throw explainWriteError(error, folder)
+    }
+    return new Store(folder)
+  }
+
+  /** Where a blob lies, or would lie. */
+  path(digest: Digest): string {
+    return join(this.folder, 'blobs', digestAlgorithm(digest), digestHex(digest))
+  }
+
+  /** The size of a blob in bytes, undefined when it is absent. Marks it as used. */
+  async has(digest: Digest): Promise<number | undefined> {
+    const path = this.path(digest)
+    try {
+      const { size } = await stat(path)
+      const now = new Date()
+      // Prune goes by this time. A read-only store is still good for reading.
+      await utimes(path, now, now).catch(() => {})
+      return size
+    } catch (error) {
+      if (systemErrorCode(error) === 'ENOENT') return undefined
+      throw error
+    }
+  }
+
+  /**
+   * Streams a blob and proves it on the way.
+   *
+   * A damaged blob is removed before the error, so that the next build makes it again.
+   *
+   * @throws BuildError STORE_CORRUPT at the end of the stream; FILE_UNREADABLE when the blob is absent
+   */
+  blob(descriptor: Expected): Open {
+    const path = this.path(descriptor.digest)
+    return async function* (options: OpenOptions = {}) {
+      try {
+        // A digest proves a whole blob only; a part of one is proven by who asked for it.
+        if (options.offset) yield* openPath(path)(options)
+        else yield* verify(openPath(path)(options), descriptor, `the stored blob ${descriptor.digest}`)
+      } catch (error) {
+        if (!(error instanceof BuildError)) throw explainReadError(error, path)
+        await rm(path, { force: true })
+        throw new BuildError('STORE_CORRUPT', `The store held a damaged copy of ${descriptor.digest}`, {
+          hint: 'The damaged copy was removed. Run the same command again.',
+          cause: error,
+        })
+      }
+    }
+  }
+
+  /** Opens a blob for reading at any place, unproven. @throws BuildError FILE_UNREADABLE */
+  async openFile(digest: Digest): Promise<RandomAccess> {
+    const path = this.path(digest)
+    try {
+      return await openFile(path)
+    } catch (error) {
+      throw explainReadError(error, path)
+    }
+  }
+
+  /**
+   * Stores a stream.
+   *
+   * @param expected refuses other bytes; the stream is not read when the blob is there already
+   * @throws BuildError DIGEST_MISMATCH, SIZE_MISMATCH, DISK_FULL
+   */
+  async put(stream: AsyncIterable<Uint8Array>, expected?: Expected): Promise<Pick<Descriptor, 'digest' | 'size'>> {
+    if (expected !== undefined && (await this.has(expected.digest)) === expected.size) {
+      await closeUnread(stream)
+      return { digest: expected.digest, size: expected.size }
+    }
+    const algorithm = expected === undefined ? 'sha256' : digestAlgorithm(expected.digest)
+    const checked = expected === undefined ? stream : verify(stream, expected, 'the download')
+    return writeAtomically(
+      { folder: join(this.folder, 'blobs', algorithm), name: ({ digest }) => digestHex(digest) },
+      async (file) => {
+        const digester = new Digester(algorithm)
+        for await (const chunk of checked) {
+          digester.update(chunk)
+          await writeAll(file, chunk)
+        }
+        return { digest: digester.digest(), size: digester.sizeBytes }
+      },
+      { temporaryFolder: join(this.folder, 'tmp') },
+    )
+  }
+
+  /** A named space of small entries. */
+  cache(space: string): Cache {
+    const folder = join(this.folder, 'cache', space)
+    const temporaryFolder = join(this.folder, 'tmp')
+    const place = (key: string): string => {
+      const hex = digestHex(digestOf(key))
+      return join(folder, hex.slice(0, 2), hex.slice(2))
+    }
+    return {
+      get: (key) => readOptional(place(key)),
+      set: (key, bytes) => writeFileAtomically(place(key), bytes, { temporaryFolder, durable: false }),
+    }
+  }
+}
+
+async function closeUnread(stream: AsyncIterable<Uint8Array>): Promise<void> {
+  await stream[Symbol.asyncIterator]().return?.()
+}
+
+async function readOptional(path: string): Promise<Buffer | undefined> {
+  try {
+    return await readFile(path)
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENOENT') return undefined
+    throw explainReadError(error, path)
+  }
+}
+
+function explainReadError(error: unknown, path: string): unknown {
+  const code = systemErrorCode(error)
+  if (code === undefined) return error
+  return new BuildError('FILE_UNREADABLE', `Cannot read \`${path}\`: ${(error as Error).message}`, { cause: error })
+}
