@@ -1,2 +1,133 @@
-/** The command line's entry. */
-export async function main(_args: readonly string[]): Promise<void> {}
+import { CommanderError, Option, Command as Program } from 'commander'
+import picocolors from 'picocolors'
+import { BuildError, EXIT, exitStatus } from '../core/errors.ts'
+import type { Command, CommandEntry, Io, Output } from './command.ts'
+import { commands } from './commands/index.ts'
+import { chooseProgress, PROGRESS_MODES, type ProgressMode } from './progress/choose.ts'
+import { errorToJson, renderError } from './render-error.ts'
+import { programVersion } from './version.ts'
+
+/** The command line's entry: runs one command and sets the process's exit status. */
+export async function main(args: readonly string[]): Promise<void> {
+  const abort = new AbortController()
+  const interrupt = (): void => {
+    // A second Ctrl-C means now.
+    if (abort.signal.aborted) process.exit(EXIT.interrupted)
+    abort.abort(new BuildError('INTERRUPTED', 'Interrupted', { hint: 'Nothing half-written was left behind.' }))
+  }
+  process.on('SIGINT', interrupt)
+  process.on('SIGTERM', interrupt)
+  // A reader that has gone (`| head`) is no reason for a stack trace.
+  process.stdout.on('error', () => process.exit(EXIT.ok))
+  process.exitCode = await runCommandLine(args, {
+    stdout: outputOf(process.stdout),
+    stderr: outputOf(process.stderr),
+    env: process.env,
+    cwd: process.cwd(),
+    signal: abort.signal,
+  })
+}
+
+/**
+ * Runs one command line.
+ *
+ * @param args  without the program's name
+ * @returns the exit status; never throws for what a user can cause
+ */
+export async function runCommandLine(args: readonly string[], io: Omit<Io, 'report'>): Promise<number> {
+  const style = picocolors.createColors(useColor(io))
+  const state: { status: number; mode: ProgressMode } = { status: EXIT.ok, mode: 'auto' }
+  const run: Run = async (command, commandArgs, options) => {
+    state.mode = options['quiet'] === true ? 'none' : (options['progress'] as ProgressMode)
+    const report = chooseProgress(state.mode, io.stderr, io.env)
+    try {
+      state.status = (await command.run(commandArgs, options, { ...io, report })) ?? EXIT.ok
+    } finally {
+      report.close()
+    }
+  }
+  try {
+    const program = makeProgram(io)
+    await addCommands(program, args, run)
+    await program.parseAsync([...args], { from: 'user' })
+    return state.status
+  } catch (caught) {
+    if (caught instanceof CommanderError) return caught.exitCode === 0 ? EXIT.ok : EXIT.usage
+    // Whatever broke when the user interrupted, the interruption is the news.
+    const error: unknown = io.signal.aborted ? io.signal.reason : caught
+    io.stderr.write(state.mode === 'json' ? `${JSON.stringify(errorToJson(error))}\n` : renderError(error, style))
+    return exitStatus(error)
+  }
+}
+
+type Run = (command: Command, args: readonly string[], options: Readonly<Record<string, unknown>>) => Promise<void>
+
+function makeProgram(io: Omit<Io, 'report'>): Program {
+  return new Program('layerwright')
+    .description('Builds container images for machine-learning models from a cog.yaml, without Docker.')
+    .version(programVersion(), '-V, --version')
+    .configureOutput({
+      writeOut: (text) => io.stdout.write(text),
+      writeErr: (text) => io.stderr.write(text),
+      getOutHelpWidth: () => io.stdout.columns ?? 100,
+      getErrHelpWidth: () => io.stderr.columns ?? 100,
+      getOutHasColors: () => useColor({ ...io, stderr: io.stdout }),
+      getErrHasColors: () => useColor(io),
+    })
+    .exitOverride()
+    .showSuggestionAfterError()
+    .showHelpAfterError('(add --help for the options)')
+    .helpCommand(true)
+}
+
+/** Puts every command into the help, and loads only the one that is called. */
+async function addCommands(program: Program, args: readonly string[], run: Run): Promise<void> {
+  const called = args.filter((arg) => !arg.startsWith('-')).at(args[0] === 'help' ? 1 : 0)
+  for (const entry of commands) await addCommand(program, entry, { args, called, run })
+}
+
+/** The words of the command line, and which of them names the command at this level. */
+interface Call {
+  readonly args: readonly string[]
+  readonly called: string | undefined
+  readonly run: Run
+}
+
+async function addCommand(parent: Program, entry: CommandEntry, call: Call): Promise<void> {
+  const { args, called, run } = call
+  const child = parent.command(entry.name).summary(entry.summary).description(capitalise(entry.summary))
+  child.helpGroup(`${entry.group}:`).aliases(entry.aliases ?? [])
+  if (called === undefined || (called !== entry.name && entry.aliases?.includes(called) !== true)) return
+  const { command } = await entry.load()
+  if (command.subcommands !== undefined) {
+    const words = args.filter((arg) => !arg.startsWith('-'))
+    const next = words[words.indexOf(called) + 1]
+    for (const sub of command.subcommands) await addCommand(child, sub, { args, called: next, run })
+    return
+  }
+  command.define(child)
+  child
+    .addOption(new Option('--progress <mode>', 'how progress is shown').choices(PROGRESS_MODES).default('auto'))
+    .option('-q, --quiet', 'show no progress')
+    .action(async () => run(command, child.args, child.opts()))
+}
+
+function capitalise(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1)
+}
+
+function useColor(io: { readonly env: Io['env']; readonly stderr: Output }): boolean {
+  if (io.env['NO_COLOR']) return false
+  if (io.env['FORCE_COLOR']) return io.env['FORCE_COLOR'] !== '0'
+  return io.stderr.isTerminal && io.env['TERM'] !== 'dumb'
+}
+
+function outputOf(stream: NodeJS.WriteStream): Output {
+  return {
+    write: (text) => void stream.write(text),
+    isTerminal: stream.isTTY,
+    get columns() {
+      return stream.columns
+    },
+  }
+}

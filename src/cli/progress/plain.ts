@@ -1,0 +1,52 @@
+import type { ProgressEvent, Report } from '../../core/progress.ts'
+import type { Output } from '../command.ts'
+import { formatBytes, formatDuration } from './format.ts'
+import { TaskModel, type TaskState } from './model.ts'
+
+const HEARTBEAT_MS = 15_000
+
+/**
+ * Progress as short lines: one when a top task ends, and one every 15 s while something runs.
+ *
+ * Tasks below the top are summed up in their parent's line, so that a log stays short whatever the image's size.
+ */
+export function plainProgress(output: Output, now: () => number = Date.now): Report & { close(): void } {
+  const model = new TaskModel()
+  let lastLineAt = now()
+  const write = (line: string): void => {
+    lastLineAt = now()
+    output.write(`${line}\n`)
+  }
+  const beat = setInterval(() => {
+    if (now() - lastLineAt < HEARTBEAT_MS) return
+    const oldest = model.running().at(-1)
+    if (oldest !== undefined) write(`  ... ${describeRunning(oldest, now())}`)
+  }, 1000)
+  beat.unref()
+  const report = (event: ProgressEvent): void => {
+    const task = model.apply(event, now())
+    if (event.type === 'note') write(`${event.level === 'warning' ? 'warning: ' : ''}${event.text}`)
+    if (event.type === 'end' && task !== undefined && task.parent === undefined) write(describeEnded(task))
+  }
+  return Object.assign(report, { close: () => clearInterval(beat) })
+}
+
+/** One line for a task that has ended. */
+export function describeEnded(task: TaskState): string {
+  const time = formatDuration((task.endedAt ?? task.startedAt) - task.startedAt)
+  const size = task.bytes > 0 ? ` ${formatBytes(task.bytes)}` : ''
+  const detail = task.detail === undefined || task.detail === '' ? '' : ` ${task.detail}`
+  return `${MARK[task.outcome ?? 'done']} ${task.name}${detail}${size} (${time})`
+}
+
+/** One line for a task that runs: done of all, rate, time left. */
+export function describeRunning(task: TaskState, now: number): string {
+  const elapsed = now - task.startedAt
+  if (task.bytes === 0) return `${task.name} (${formatDuration(elapsed)})`
+  const rate = task.bytes / Math.max(elapsed, 1)
+  const total = task.totalBytes === undefined ? '' : ` of ${formatBytes(task.totalBytes)}`
+  const left = task.totalBytes === undefined ? '' : `, ${formatDuration((task.totalBytes - task.bytes) / rate)} left`
+  return `${task.name} ${formatBytes(task.bytes)}${total}, ${formatBytes(rate * 1000)}/s${left}`
+}
+
+const MARK = { done: 'done   ', cached: 'cached ', failed: 'failed ', skipped: 'skipped' } as const

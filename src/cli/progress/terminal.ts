@@ -1,0 +1,48 @@
+import type { ProgressEvent, Report } from '../../core/progress.ts'
+import type { Output } from '../command.ts'
+import { truncate } from './format.ts'
+import { TaskModel } from './model.ts'
+import { describeEnded, describeRunning } from './plain.ts'
+
+const REFRESH_MS = 100
+const MAX_LINES = 8
+const BAR_WIDTH = 20
+
+/**
+ * Progress on a terminal: ended top tasks scroll up, running ones are redrawn below with bars.
+ *
+ * Uses only cursor-up and erase-below, so that it works on every terminal that moves its cursor.
+ */
+export function terminalProgress(output: Output, now: () => number = Date.now): Report & { close(): void } {
+  const model = new TaskModel()
+  let drawnLines = 0
+  const erase = (): string => (drawnLines === 0 ? '' : `\x1b[${drawnLines}A\x1b[J`)
+  const draw = (above: string): void => {
+    const width = (output.columns ?? 80) - 1
+    const running = model.running().slice(-MAX_LINES)
+    const lines = running.map((task) =>
+      truncate(`${bar(task.bytes, task.totalBytes)} ${describeRunning(task, now())}`, width),
+    )
+    output.write(`${erase()}${above}${lines.map((line) => `${line}\n`).join('')}`)
+    drawnLines = lines.length
+  }
+  const timer = setInterval(() => draw(''), REFRESH_MS)
+  timer.unref()
+  const report = (event: ProgressEvent): void => {
+    const task = model.apply(event, now())
+    if (event.type === 'note') draw(`${event.level === 'warning' ? 'warning: ' : ''}${event.text}\n`)
+    if (event.type === 'end' && task !== undefined && task.parent === undefined) draw(`${describeEnded(task)}\n`)
+  }
+  const close = (): void => {
+    clearInterval(timer)
+    output.write(erase())
+    drawnLines = 0
+  }
+  return Object.assign(report, { close })
+}
+
+function bar(bytes: number, totalBytes: number | undefined): string {
+  if (totalBytes === undefined || totalBytes === 0) return ' '.repeat(BAR_WIDTH)
+  const filled = Math.min(BAR_WIDTH, Math.round((bytes / totalBytes) * BAR_WIDTH))
+  return '━'.repeat(filled) + '─'.repeat(BAR_WIDTH - filled)
+}

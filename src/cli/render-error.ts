@@ -1,0 +1,51 @@
+import { BuildError } from '../core/errors.ts'
+
+/** How errors are shown. */
+export interface ErrorStyle {
+  readonly bold: (text: string) => string
+  readonly red: (text: string) => string
+  readonly dim: (text: string) => string
+}
+
+/**
+ * Shows an error to a person: what happened, the chain of causes, and what to try.
+ *
+ * An error of our own making (not a {@link BuildError}) is shown with its stack, since nobody else can find it.
+ */
+export function renderError(error: unknown, style: ErrorStyle): string {
+  if (!(error instanceof BuildError)) return renderBug(error, style)
+  const lines = [`${style.red(style.bold('error'))}${style.dim(`[${error.code}]`)}: ${error.message}`]
+  for (const cause of causes(error)) lines.push(`  ${style.dim('caused by:')} ${cause}`)
+  if (error.hint !== undefined) lines.push('', `${style.bold('hint')}: ${error.hint}`)
+  return `${lines.join('\n')}\n`
+}
+
+/** The same as one JSON object, for `--progress json`. */
+export function errorToJson(error: unknown): Record<string, unknown> {
+  if (!(error instanceof BuildError)) return { type: 'error', code: 'INTERNAL', message: String(error) }
+  const { code, message, hint, data } = error
+  return {
+    type: 'error',
+    code,
+    message,
+    ...(hint === undefined ? {} : { hint }),
+    ...(data === undefined ? {} : { data }),
+  }
+}
+
+function causes(error: Error): string[] {
+  const found: string[] = []
+  let shown = error.message
+  for (let cause = error.cause; cause instanceof Error && found.length < 5; cause = cause.cause) {
+    // A message that repeats its cause's words says it all already.
+    if (!shown.includes(cause.message)) found.push(cause.message)
+    shown = cause.message
+  }
+  return found
+}
+
+function renderBug(error: unknown, style: ErrorStyle): string {
+  const text = error instanceof Error ? (error.stack ?? error.message) : String(error)
+  const hint = 'This is a fault of layerwright itself. Please report it with the lines above.'
+  return `${style.red(style.bold('error'))}${style.dim('[INTERNAL]')}: ${text}\n\n${style.bold('hint')}: ${hint}\n`
+}
