@@ -1,0 +1,98 @@
+/** A validated cog.yaml as plain data: defaults applied, aliases of keys resolved, nothing left to check. */
+export interface Config {
+  readonly build: BuildConfig
+  /** The image name asked for; without one see `defaultImageName`. */
+  readonly image?: string
+  readonly model?: string
+  /** `file.py:Name`; from `run`, or from its former name `predict`. */
+  readonly run?: string
+  readonly train?: string
+  readonly concurrency?: { readonly max: number; readonly defaultTarget?: number }
+  /** In the order of the file; names are unique. */
+  readonly environment: readonly EnvironmentVariable[]
+  readonly weights: readonly WeightConfig[]
+  readonly runtime: 'layerwright' | 'coglet'
+}
+
+/** How the image is made. */
+export interface BuildConfig {
+  readonly gpu: boolean
+  /** Two or three parts, such as `12.8`. */
+  readonly cuda?: string
+  readonly cudnn?: string
+  /** Two or three parts; when absent, the choice follows the frameworks. */
+  readonly pythonVersion?: string
+  /** As written: relative to the project folder, or absolute. */
+  readonly pythonRequirements?: string
+  /** Requirement lines. */
+  readonly pythonPackages: readonly string[]
+  readonly systemPackages: readonly string[]
+  /** The steps of `run`, then those of `pre_install`. */
+  readonly run: readonly RunStep[]
+  readonly sdkVersion?: string
+  readonly base: BaseKind
+  readonly baseImage?: string
+  readonly cudaFlavour: 'auto' | CudaFlavourName
+  readonly debian: { readonly release?: 'bookworm' | 'trixie'; readonly snapshot?: string; readonly mirror?: string }
+  readonly interpreter:
+    | { readonly kind: 'auto' | 'base' | 'debian' }
+    | { readonly kind: 'archive'; readonly url: string; readonly sha256: string }
+  /** At least one. */
+  readonly platforms: readonly ('linux/amd64' | 'linux/arm64')[]
+  /** Architectures as compute capabilities, such as `9.0`. */
+  readonly targets: { readonly architectures: readonly string[]; readonly minDriver?: string }
+  readonly pythonIndex: PythonIndexConfig
+  readonly extras: readonly string[]
+  readonly groups: readonly string[]
+  readonly systemSitePackages: boolean
+  readonly aptSources: readonly AptSourceConfig[]
+  readonly user?: string
+}
+
+/** What the image stands on; `auto` is `cuda` with a GPU and `debian` without. */
+export type BaseKind = 'auto' | 'cuda' | 'slim' | 'python-slim' | 'debian'
+
+/** A flavour of the nvidia/cuda images. */
+export type CudaFlavourName = 'base' | 'runtime' | 'cudnn-runtime' | 'devel' | 'cudnn-devel'
+
+/** One shell command. */
+export interface RunStep {
+  readonly command: string
+  readonly mounts: readonly { readonly type: 'secret'; readonly id: string; readonly target: string }[]
+}
+
+/** One variable; the value holds any text but NUL. */
+export interface EnvironmentVariable {
+  readonly name: string
+  readonly value: string
+}
+
+/** Where Python packages come from, as far as the project says. */
+export interface PythonIndexConfig {
+  readonly url?: string
+  readonly extraUrls: readonly string[]
+  /** Package name as written -> index URL. */
+  readonly packages: Readonly<Record<string, string>>
+  readonly strategy: 'first-index' | 'unsafe-best-match'
+  readonly excludeNewer?: string
+}
+
+/** One further package archive. */
+export interface AptSourceConfig {
+  readonly url: string
+  readonly suite: string
+  readonly components: readonly string[]
+  /** Key file, relative to the project. */
+  readonly key: string
+}
+
+/** A folder of weights. */
+export interface WeightConfig {
+  readonly name: string
+  readonly target: string
+  readonly sources: readonly {
+    readonly uri: string
+    readonly include: readonly string[]
+    readonly exclude: readonly string[]
+  }[]
+}

@@ -1,0 +1,99 @@
+import type { BuildConfig, Config, EnvironmentVariable, WeightConfig } from './config.ts'
+import type { CogYaml } from './schema.ts'
+
+type BuildYaml = NonNullable<CogYaml['build']>
+type WeightYaml = NonNullable<CogYaml['weights']>[number]
+
+/** Applies defaults and resolves the forms that a cog.yaml may take into one. Pure. */
+export function makeConfig(yaml: CogYaml): Config {
+  const { image, model, train } = yaml
+  const run = yaml.run ?? yaml.predict
+  return {
+    build: makeBuild(yaml.build ?? {}),
+    ...(image === undefined ? {} : { image }),
+    ...(model === undefined ? {} : { model }),
+    ...(run === undefined ? {} : { run }),
+    ...(train === undefined ? {} : { train }),
+    ...(yaml.concurrency === undefined ? {} : { concurrency: makeConcurrency(yaml.concurrency) }),
+    environment: (yaml.environment ?? []).map(parseEnvironment),
+    weights: (yaml.weights ?? []).map(makeWeight),
+    runtime: yaml.runtime ?? 'layerwright',
+  }
+}
+
+function makeConcurrency(yaml: NonNullable<CogYaml['concurrency']>): NonNullable<Config['concurrency']> {
+  return { max: yaml.max, ...(yaml.default_target === undefined ? {} : { defaultTarget: yaml.default_target }) }
+}
+
+function makeBuild(yaml: BuildYaml): BuildConfig {
+  const optional = {
+    cuda: yaml.cuda,
+    cudnn: yaml.cudnn,
+    pythonVersion: yaml.python_version,
+    pythonRequirements: yaml.python_requirements,
+    sdkVersion: yaml.sdk_version,
+    baseImage: yaml.base_image,
+    user: yaml.user,
+  }
+  return {
+    gpu: yaml.gpu ?? false,
+    ...given(optional),
+    pythonPackages: yaml.python_packages ?? [],
+    systemPackages: yaml.system_packages ?? [],
+    run: [...(yaml.run ?? []), ...(yaml.pre_install ?? [])].map((step) =>
+      typeof step === 'string' ? { command: step, mounts: [] } : { command: step.command, mounts: step.mounts ?? [] },
+    ),
+    base: yaml.base ?? 'auto',
+    cudaFlavour: yaml.cuda_flavour ?? 'auto',
+    debian: given({ release: yaml.debian?.release, snapshot: yaml.debian?.snapshot, mirror: yaml.debian?.mirror }),
+    interpreter: makeInterpreter(yaml.interpreter),
+    platforms: [...new Set(yaml.platforms ?? ['linux/amd64' as const])],
+    targets: {
+      architectures: (yaml.targets?.architectures ?? []).map(formatCapability),
+      ...given({ minDriver: yaml.targets?.min_driver }),
+    },
+    pythonIndex: {
+      ...given({ url: yaml.python_index?.url, excludeNewer: yaml.python_index?.exclude_newer }),
+      extraUrls: yaml.python_index?.extra_urls ?? [],
+      packages: yaml.python_index?.packages ?? {},
+      strategy: yaml.python_index?.strategy ?? 'first-index',
+    },
+    extras: yaml.extras ?? [],
+    groups: yaml.groups ?? [],
+    systemSitePackages: yaml.system_site_packages ?? false,
+    aptSources: (yaml.apt_sources ?? []).map((source) => ({ ...source, components: source.components ?? [] })),
+  }
+}
+
+function makeInterpreter(yaml: BuildYaml['interpreter']): BuildConfig['interpreter'] {
+  if (yaml === undefined) return { kind: 'auto' }
+  return typeof yaml === 'string' ? { kind: yaml } : { kind: 'archive', url: yaml.url, sha256: yaml.sha256 }
+}
+
+/** `sm_90` and `9.0` are both `9.0`; the letter of `sm_90a` names a feature set of the same GPU. */
+function formatCapability(text: string): string {
+  const digits = /^sm_(\d+)(\d)/.exec(text)
+  return digits === null ? text : `${digits[1]}.${digits[2]}`
+}
+
+/** Cuts `NAME=value` at the first `=`. */
+export function parseEnvironment(text: string): EnvironmentVariable {
+  const cut = text.indexOf('=')
+  return { name: text.slice(0, cut), value: text.slice(cut + 1) }
+}
+
+function makeWeight(yaml: WeightYaml): WeightConfig {
+  const sources = Array.isArray(yaml.source) ? yaml.source : [yaml.source]
+  return {
+    name: yaml.name,
+    target: yaml.target,
+    sources: sources.map(({ uri, include, exclude }) => ({ uri, include: include ?? [], exclude: exclude ?? [] })),
+  }
+}
+
+type Given<T> = { [K in keyof T]?: Exclude<T[K], undefined> }
+
+/** Leaves out what is not there, so that equal configurations are equal as JSON. */
+function given<T extends object>(values: T): Given<T> {
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as Given<T>
+}

@@ -1,0 +1,28 @@
+import type { CogYaml } from './schema.ts'
+import type { PathPart } from './tree.ts'
+
+/** A key, or a value of a key, that is known but cannot be built yet. */
+export interface Unsupported {
+  readonly path: readonly PathPart[]
+  /** Names what is missing, as the start of "... is not supported yet". */
+  readonly what: string
+  readonly hint?: string
+}
+
+/**
+ * Everything in a cog.yaml that this version knows but cannot do: each is an error, never ignored.
+ *
+ * The one place to edit when an ability arrives.
+ */
+export function findUnsupported(yaml: CogYaml): readonly Unsupported[] {
+  const found: Unsupported[] = []
+  if (yaml.runtime === 'coglet') found.push({ path: ['runtime'], what: '`runtime: coglet`' })
+  for (const index of (yaml.weights ?? []).keys()) {
+    found.push({
+      path: ['weights', index],
+      what: '`weights`',
+      hint: 'Keep the files in the project: files of 10 MiB or more become layers of their own.',
+    })
+  }
+  return found
+}

@@ -1,0 +1,364 @@
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { afterAll, describe, expect, it } from 'vitest'
+import { renderDiagnostic, type Diagnostic } from '../../src/core/diagnostic.ts'
+import { isBuildError } from '../../src/core/errors.ts'
+import { ConfigError } from '../../src/config/issue.ts'
+import { loadConfig, parseConfig } from '../../src/config/load.ts'
+
+const folders: string[] = []
+afterAll(() => Promise.all(folders.map((folder) => rm(folder, { recursive: true }))))
+
+async function project(files: Readonly<Record<string, string | Uint8Array>>): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'config-'))
+  folders.push(folder)
+  for (const [name, content] of Object.entries(files)) {
+    await mkdir(dirname(join(folder, name)), { recursive: true })
+    await writeFile(join(folder, name), content)
+  }
+  return folder
+}
+
+function issuesOf(text: string): readonly Diagnostic[] {
+  try {
+    return parseConfig(text).warnings
+  } catch (error) {
+    if (error instanceof ConfigError) return error.issues
+    throw error
+  }
+}
+
+/** `severity code path line:column-endColumn` and the suggestion, one text an issue. */
+function summary(text: string): readonly string[] {
+  return issuesOf(text).map(
+    ({ severity, code, path, line, column, endColumn, suggestion }) =>
+      `${severity} ${code} ${path ?? ''} ${line}:${column}-${endColumn}${suggestion === undefined ? '' : ` -> ${suggestion}`}`,
+  )
+}
+
+describe('parseConfig()', () => {
+  it('applies every default to an empty file', () => {
+    expect(parseConfig('').config).toEqual({
+      build: {
+        gpu: false,
+        pythonPackages: [],
+        systemPackages: [],
+        run: [],
+        base: 'auto',
+        cudaFlavour: 'auto',
+        debian: {},
+        interpreter: { kind: 'auto' },
+        platforms: ['linux/amd64'],
+        targets: { architectures: [] },
+        pythonIndex: { extraUrls: [], packages: {}, strategy: 'first-index' },
+        extras: [],
+        groups: [],
+        systemSitePackages: false,
+        aptSources: [],
+      },
+      environment: [],
+      weights: [],
+      runtime: 'layerwright',
+    })
+  })
+
+  it('takes every key', () => {
+    const { config, warnings } = parseConfig(`
+build:
+  gpu: true
+  cuda: "12.8"
+  cudnn: 9
+  python_version: 3.10
+  python_requirements: requirements.txt
+  system_packages: [ffmpeg, libgl1=1.6.0-1]
+  run:
+    - echo one
+    - command: cat /run/key
+      mounts: [{type: secret, id: key, target: /run/key}]
+  cuda_flavour: runtime
+  platforms: [linux/amd64, linux/arm64, linux/amd64]
+  targets: {architectures: [sm_90, 8.0, "12.0", sm_120a], min_driver: 535}
+  python_index:
+    url: https://example.test/simple
+    extra_urls: [https://other.test/simple]
+    packages: {torch: https://wheels.test/cu128}
+    strategy: unsafe-best-match
+    exclude_newer: 2026-01-31
+  interpreter: {url: "https://example.test/cpython.tar.gz", sha256: ${'a'.repeat(64)}}
+  system_site_packages: true
+  apt_sources: [{url: "https://apt.test/debian", suite: stable, components: [main], key: key.asc}]
+  user: 1000
+image: registry.test:5000/team/model:v1
+run: predict.py:Predictor
+train: train.py:train
+environment:
+  - GREETING=hello world
+runtime: layerwright
+`)
+    expect(warnings).toEqual([])
+    expect(config.build).toMatchObject({
+      gpu: true,
+      cuda: '12.8',
+      cudnn: '9',
+      pythonVersion: '3.10',
+      run: [
+        { command: 'echo one', mounts: [] },
+        { command: 'cat /run/key', mounts: [{ type: 'secret', id: 'key', target: '/run/key' }] },
+      ],
+      platforms: ['linux/amd64', 'linux/arm64'],
+      targets: { architectures: ['9.0', '8.0', '12.0', '12.0'], minDriver: '535' },
+      interpreter: { kind: 'archive', url: 'https://example.test/cpython.tar.gz', sha256: 'a'.repeat(64) },
+      user: '1000',
+    })
+    expect(config.build.pythonIndex).toEqual({
+      url: 'https://example.test/simple',
+      extraUrls: ['https://other.test/simple'],
+      packages: { torch: 'https://wheels.test/cu128' },
+      strategy: 'unsafe-best-match',
+      excludeNewer: '2026-01-31',
+    })
+  })
+
+  it('is the same as JSON and back', () => {
+    const { config } = parseConfig('build: {gpu: true}\nrun: a.py:B\n')
+    expect(JSON.parse(JSON.stringify(config))).toEqual(config)
+  })
+
+  it.each([
+    ['3.10', '3.10'],
+    ['"3.10"', '3.10'],
+    ['3.9', '3.9'],
+    ['3.12.1', '3.12.1'],
+    ['!!str 3.10', '3.10'],
+    ['&v 3.10', '3.10'],
+  ])('reads the Python version %s as written', (written, version) => {
+    expect(parseConfig(`build:\n  python_version: ${written}\n`).config.build.pythonVersion).toBe(version)
+  })
+
+  it.each([
+    ['- A=a b', 'a b'],
+    ['- A=', ''],
+    ['- A=b=c', 'b=c'],
+    [`- 'A="quoted" \\n'`, '"quoted" \\n'],
+    ['- "A=two\\nlines"', 'two\nlines'],
+    ['- |\n    A=one\n    two', 'one\ntwo\n'],
+    ['- A=é 漢 🎈', 'é 漢 🎈'],
+    ['- "A=#not a comment"', '#not a comment'],
+    ['- A=$HOME ${X} `id`', '$HOME ${X} `id`'],
+  ])('keeps the environment value of %j byte for byte', (entry, value) => {
+    expect(parseConfig(`environment:\n  ${entry}\n`).config.environment).toEqual([{ name: 'A', value }])
+  })
+
+  it('takes the booleans of YAML 1.1 for gpu, as Cog does', () => {
+    expect(parseConfig('build: {gpu: yes}').config.build.gpu).toBe(true)
+    expect(parseConfig('build: {gpu: off}').config.build.gpu).toBe(false)
+    expect(summary('build: {gpu: "maybe"}')).toEqual(['error wrong-type build.gpu 1:14-21'])
+  })
+
+  it('resolves aliases and merge keys, own keys first', () => {
+    const { config } = parseConfig(
+      'weights: []\nbuild: &b\n  <<: {gpu: true, python_version: 3.11}\n  python_version: &v 3.10\ntrain: a.py:b\n',
+    )
+    expect(config.build).toMatchObject({ gpu: true, pythonVersion: '3.10' })
+  })
+
+  it('treats keys with nothing behind them as not given', () => {
+    expect(parseConfig('build:\nimage:\nenvironment:\n')).toEqual(parseConfig(''))
+  })
+
+  it('runs pre_install after run', () => {
+    const { config } = parseConfig('build: {pre_install: [b], run: [a]}')
+    expect(config.build.run.map((step) => step.command)).toEqual(['a', 'b'])
+  })
+})
+
+describe('diagnostics', () => {
+  it.each<readonly [string, string, readonly string[]]>([
+    ['an unknown key', 'biuld: {}', ['error unknown-key biuld 1:1-6 -> build']],
+    [
+      'an unknown nested key',
+      'build:\n  pyton_version: "3.11"\n',
+      ['error unknown-key build.pyton_version 2:3-16 -> python_version'],
+    ],
+    ['a key at the wrong level', 'gpu: true', ['error unknown-key gpu 1:1-4']],
+    ['a key far from any', 'zebra: 1', ['error unknown-key zebra 1:1-6']],
+    ['__proto__', '__proto__: {gpu: true}', ['error unknown-key __proto__ 1:1-10']],
+    ['a wrong type', 'build:\n  gpu: "true"\n', ['error wrong-type build.gpu 2:8-14']],
+    ['text for a list', 'build:\n  system_packages: ffmpeg\n', ['error wrong-type build.system_packages 2:20-26']],
+    ['a list for text', 'image: [a]', ['error wrong-type image 1:1-6']],
+    ['a list for the file', '- a', ['error wrong-type  1:1-4']],
+    ['a mapping as environment', 'environment:\n  A: b\n', ['error wrong-type environment 1:1-12']],
+    [
+      'a number in a list of text',
+      'build: {system_packages: [1]}',
+      ['error wrong-type build.system_packages[0] 1:27-28'],
+    ],
+    ['a bad value of a choice', 'build: {base: debain}', ['error invalid-value build.base 1:15-21 -> debian']],
+    [
+      'a bad platform',
+      'build: {platforms: [linux/amd46]}',
+      ['error invalid-value build.platforms[0] 1:21-32 -> linux/amd64'],
+    ],
+    [
+      'a bad step',
+      'build: {run: [{comand: x}]}',
+      ['error missing-key build.run[0].command 1:15-26', 'error unknown-key build.run[0].comand 1:16-22 -> command'],
+    ],
+    ['a step of the wrong type', 'build: {run: [3]}', ['error wrong-type build.run[0] 1:15-16']],
+    ['a missing key', 'weights: [{name: a, target: /w}]', ['error missing-key weights[0].source 1:11-32']],
+    [
+      'run and predict',
+      'run: a.py:B\npredict: a.py:B',
+      ['error exclusive-keys predict 2:1-8', 'warning deprecated-key predict 2:1-8'],
+    ],
+    ['image and model', 'image: a\nmodel: b', ['error exclusive-keys model 2:1-6']],
+    [
+      'packages twice',
+      'build: {python_requirements: r.txt, python_packages: [a]}',
+      ['error exclusive-keys build.python_packages 1:37-52', 'warning deprecated-key build.python_packages 1:37-52'],
+    ],
+    ['an upper-case image', 'image: Model', ['error invalid-reference image 1:8-13']],
+    ['a model with a tag', 'model: r.test/a:v1', ['error invalid-reference model 1:8-19']],
+    ['an old Python', 'build: {python_version: "3.7"}', ['error unsupported-version build.python_version 1:25-30']],
+    ['a Python of one part', 'build: {python_version: 3}', ['error invalid-value build.python_version 1:25-26']],
+    [
+      'a reserved variable',
+      'environment: ["PATH=/x", NVIDIA_VISIBLE_DEVICES=all]',
+      ['error reserved-variable environment[0] 1:15-24', 'error reserved-variable environment[1] 1:26-52'],
+    ],
+    ['a variable given twice', 'environment: [A=1, A=2]', ['error duplicate-variable environment[1] 1:20-23']],
+    [
+      'a bad variable',
+      'environment: [1A=1, "A"]',
+      ['error invalid-value environment[0] 1:15-19', 'error invalid-value environment[1] 1:21-24'],
+    ],
+    ['cuda without gpu', 'build: {cuda: "12.4"}', ['warning no-effect build.cuda 1:9-13']],
+    [
+      'a debian package that is none',
+      'build: {system_packages: ["ffmpeg curl", Foo]}',
+      ['error invalid-value build.system_packages[0] 1:27-40', 'error invalid-value build.system_packages[1] 1:42-45'],
+    ],
+    [
+      'a mistaken package',
+      'build: {python_packages: [sklearn==1.0]}',
+      [
+        'warning deprecated-key build.python_packages 1:9-24',
+        'warning package-name build.python_packages[0] 1:27-39 -> scikit-learn',
+      ],
+    ],
+    ['a key twice', 'image: a\nimage: b', ['error duplicate-key  2:1-6']],
+    ['a tag', 'image: !env NAME', ['error yaml-tag  1:13-17']],
+    ['a tab', 'build:\n\tgpu: true', ['error yaml-syntax  2:1-2']],
+    ['an unclosed quote', 'image: "a', ['error yaml-syntax  1:10-10']],
+    ['two documents', 'image: a\n---\nimage: b', ['error yaml-syntax  2:1-4']],
+    ['an alias without an anchor', 'image: *x', ['error yaml-alias  1:8-10']],
+    ['a key that is a list', '? [a]\n: b', ['error yaml-key  1:3-6']],
+    ['something not built yet', 'runtime: coglet', ['error not-supported runtime 1:1-8']],
+  ])('names %s', (_, text, expected) => {
+    expect(summary(text)).toEqual(expected)
+  })
+
+  it('finds all problems in one pass, in the order of the file', () => {
+    const text = `build:
+  gpu: treu
+  cuda: 9.1
+  pyton_version: 3.12
+  base: debain
+environment:
+  - PATH=/bin
+  - A=1
+  - A=2
+predct: predict.py:Predictor
+image: Foo
+`
+    expect(summary(text)).toEqual(
+      [
+        'error wrong-type build.gpu 2:8-12',
+        'error unsupported-version build.cuda 3:9-12',
+        'warning no-effect build.cuda 3:3-7',
+        'error unknown-key build.pyton_version 4:3-16 -> python_version',
+        'error invalid-value build.base 5:9-15 -> debian',
+        'error reserved-variable environment[0] 7:5-14',
+        'error duplicate-variable environment[2] 9:5-8',
+        'error unknown-key predct 10:1-7 -> predict',
+        'error invalid-reference image 11:8-11',
+      ].toSorted(
+        (a, b) =>
+          Number(/ (\d+):/.exec(a)?.[1]) - Number(/ (\d+):/.exec(b)?.[1]) ||
+          Number(/:(\d+)-/.exec(a)?.[1]) - Number(/:(\d+)-/.exec(b)?.[1]),
+      ),
+    )
+  })
+
+  it('draws the line with a caret and the suggestion', () => {
+    const [issue] = issuesOf('build:\n  pyton_version: "3.11"\n')
+    expect(issue && renderDiagnostic(issue)).toBe(
+      [
+        'cog.yaml:2:3: error[unknown-key]: Unknown key in `build`: `pyton_version`',
+        '  |',
+        '2 |   pyton_version: "3.11"',
+        '  |   ^^^^^^^^^^^^^ did you mean `python_version`?',
+      ].join('\n'),
+    )
+  })
+
+  it('refuses an alias bomb quickly', () => {
+    const lines = ['a: &a [x,x,x,x,x,x,x,x,x]']
+    for (let i = 1; i < 12; i++) {
+      const [name, below] = [String.fromCodePoint(97 + i), String.fromCodePoint(96 + i)]
+      lines.push(`${name}: &${name} [${Array.from({ length: 9 }, () => `*${below}`).join(',')}]`)
+    }
+    expect(issuesOf(lines.join('\n')).map((issue) => issue.code)).toContain('yaml-size')
+  })
+
+  it('refuses an alias within its own anchor', () => {
+    expect(issuesOf('build: &a\n  run: *a\n').map((issue) => issue.code)).toContain('yaml-alias')
+  })
+})
+
+describe('loadConfig()', () => {
+  it('finds the file above the folder it is given', async () => {
+    const folder = await project({ 'cog.yaml': 'image: a\n', 'deep/er/x.py': '' })
+    const loaded = await loadConfig(join(folder, 'deep/er'))
+    expect(loaded).toMatchObject({ file: join(folder, 'cog.yaml'), projectFolder: folder, config: { image: 'a' } })
+  })
+
+  it('takes the path of the file itself, and another name', async () => {
+    const folder = await project({ 'other.yaml': 'image: b\n' })
+    expect((await loadConfig(join(folder, 'other.yaml'))).config.image).toBe('b')
+    expect((await loadConfig(folder, { fileName: 'other.yaml' })).config.image).toBe('b')
+  })
+
+  it('says where it looked when there is none', async () => {
+    const folder = await project({})
+    await expect(loadConfig(folder)).rejects.toSatisfy((error) => isBuildError(error, 'CONFIG_MISSING'))
+  })
+
+  it('names the files that are missing, with the nearest one', async () => {
+    const folder = await project({
+      'cog.yaml':
+        'build:\n  python_requirements: requirement.txt\nrun: predcit.py:Predictor\ntrain: ../train.py:train\n',
+      'requirements.txt': '',
+      'predict.py': '',
+    })
+    const error: unknown = await loadConfig(folder).catch((error: unknown) => error)
+    expect(
+      error instanceof ConfigError && error.issues.map(({ code, path, suggestion }) => [code, path, suggestion]),
+    ).toEqual([
+      ['file-missing', 'build.python_requirements', 'requirements.txt'],
+      ['file-missing', 'run', 'predict.py'],
+      ['file-outside', 'train', undefined],
+    ])
+  })
+
+  it('refuses a file that is not text', async () => {
+    const folder = await project({ 'cog.yaml': Buffer.from([0xff, 0xfe, 0x00]) })
+    await expect(loadConfig(folder)).rejects.toSatisfy((error) => isBuildError(error, 'CONFIG_INVALID'))
+  })
+
+  it('reads a file with a byte order mark and CRLF', async () => {
+    const folder = await project({ 'cog.yaml': '\uFEFFimage: a\r\nbuild:\r\n  gpu: true\r\n' })
+    expect((await loadConfig(folder)).config).toMatchObject({ image: 'a', build: { gpu: true } })
+  })
+})
