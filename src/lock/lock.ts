@@ -1,0 +1,92 @@
+import type { Descriptor, Digest, ImageConfig } from 'oci-spec-types'
+import type { RemoteFile } from '../core/remote-file.ts'
+import type { DebianLock } from '../debian/lock.ts'
+import type { LockedWheel } from '../python/lock.ts'
+
+/**
+ * What the world answered for one project: everything a build needs to know before it moves bytes.
+ *
+ * Plain JSON. A build from a lock asks no index, no archive and no registry which version to take.
+ */
+export interface Lock {
+  readonly lockVersion: 1
+  /** Digest of what the answers depend on: the configuration, requirement files, settings. */
+  readonly inputs: Digest
+  /** In the order of `build.platforms`. */
+  readonly platforms: readonly PlatformLock[]
+}
+
+/** The answers for one platform. */
+export interface PlatformLock {
+  readonly platform: LockedPlatform
+  readonly base: LockedBase
+  readonly interpreter: LockedInterpreter
+  /** The C library of the base. */
+  readonly libc: LockedLibc
+  /** The user's environment, in order of name. */
+  readonly wheels: readonly LockedWheel[]
+  /** The launcher's own environment, in order of name. */
+  readonly launcher: readonly LockedWheel[]
+  /** Packages beyond the base's own; absent when none were asked for, or when they are part of a `debian` base. */
+  readonly systemPackages?: DebianLock
+  /** Why each choice was made, most important first. */
+  readonly choices: readonly LockedChoice[]
+}
+
+/** What images are built for. */
+export interface LockedPlatform {
+  readonly os: 'linux'
+  readonly architecture: 'amd64' | 'arm64'
+}
+
+/** What the image stands on. */
+export type LockedBase = LockedImageBase | LockedDebianBase
+
+/** An existing image, by digest. */
+export interface LockedImageBase {
+  readonly kind: 'image'
+  /** As skopeo names images: `docker://REGISTRY/REPO:TAG`, `oci:DIR`, ... */
+  readonly location: string
+  /** Of the manifest for this platform. */
+  readonly manifest: Descriptor
+  readonly config: ImageConfig
+  /** Lowest first, one for each of the config's diffIds. */
+  readonly layers: readonly Descriptor[]
+  /** Name and version from os-release, such as `ubuntu 22.04`; empty when the base has none. */
+  readonly operatingSystem: string
+}
+
+/** A root file system composed from Debian packages by this program. */
+export interface LockedDebianBase {
+  readonly kind: 'debian'
+  readonly suite: 'bookworm' | 'trixie'
+  /** The slim set, the interpreter when it is Debian's, and the project's system packages. */
+  readonly packages: DebianLock
+}
+
+/** The Python that runs the model and the launcher. */
+export interface LockedInterpreter {
+  readonly kind: 'base' | 'debian' | 'archive'
+  /** Full version, `3.11.9`. */
+  readonly version: string
+  /** Absolute path in the image. */
+  readonly executable: string
+  /** The archive, when it is one; `prefix` is where its `python/` folder is laid. */
+  readonly archive?: RemoteFile & { readonly prefix: string }
+}
+
+/** Kind and version of a C library. */
+export interface LockedLibc {
+  readonly kind: 'glibc' | 'musl'
+  readonly major: number
+  readonly minor: number
+}
+
+/** One decision, said so that a person can follow it. */
+export interface LockedChoice {
+  /** `base`, `cuda`, `cudnn`, `python`, `torch`, ... */
+  readonly key: string
+  readonly value: string
+  readonly reason: string
+  readonly rejected?: string | undefined
+}
