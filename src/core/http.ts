@@ -1,20 +1,46 @@
-import { Agent as HttpAgent } from 'node:http'
-import { Agent as HttpsAgent } from 'node:https'
-import { Readable } from 'node:stream'
-import nodeFetch from 'node-fetch'
-import { BuildError } from './errors.ts'
 import { collect, type Open } from './bytes.ts'
+import { BuildError, isBuildError, systemErrorCode } from './errors.ts'
+import { isPublicAddress } from './net/addresses.ts'
+import { systemLookup, type Lookup } from './net/connect.ts'
+import { exchangeDecoded, exchangeRaw, StaleConnectionError, type Answer, type Exchange } from './net/exchange.ts'
+import type { Environment } from './net/proxy.ts'
+import {
+  DEFAULT_RETRY,
+  isRetryableFailure,
+  isRetryableStatus,
+  parseRetryAfter,
+  realWaiting,
+  waitMs,
+  type RetryPolicy,
+  type Waiting,
+} from './net/retry.ts'
+import { Routes } from './net/routes.ts'
+import type { TlsSettings } from './net/tls.ts'
+
+export type { Environment } from './net/proxy.ts'
+export type { RetryPolicy } from './net/retry.ts'
+export type { TlsSettings } from './net/tls.ts'
+export { isLoopbackHost } from './net/addresses.ts'
 
 /** One request. `url` may hold no credentials; they go into `headers`. */
 export interface HttpRequest {
   readonly method?: string | undefined
   readonly url: string
   readonly headers?: Readonly<Record<string, string>> | undefined
-  /** Bytes to send; a function is opened again for each try. */
+  /** Bytes to send; a function is opened again for each try. Give `content-length` with a function when it is known. */
   readonly body?: Uint8Array | string | Open | undefined
   readonly signal?: AbortSignal | undefined
-  /** `follow` (the default for GET and HEAD): up to 10 hops, credentials never cross an origin. */
+  /**
+   * `follow` (the default for GET and HEAD): up to 10 hops, credentials never cross an origin. For other methods only
+   * 307 and 308 are followed, with the body sent again.
+   */
   readonly redirect?: 'follow' | 'manual' | undefined
+  /** False: ask for the bytes as they are stored and do not undo any `Content-Encoding`. True unless given. */
+  readonly decode?: boolean | undefined
+  /** Whether a broken connection or a status such as 503 leads to another try; true for GET, HEAD, PUT and DELETE. */
+  readonly retry?: boolean | undefined
+  /** The server that named this address (a token realm, an upload location); see {@link makeHttp} on private addresses. */
+  readonly via?: string | undefined
 }
 
 /** An answer whose body has not been read yet. Read it to its end, or call `discard`. */
@@ -25,81 +51,331 @@ export interface HttpResponse {
   /** A header's value by its name in any case, else undefined. */
   header(name: string): string | undefined
   readonly body: AsyncIterable<Uint8Array>
-  /** The whole body. @throws BuildError NETWORK_FAILED when it is larger than the limit */
+  /**
+   * The whole body. A GET that breaks off in the middle is asked again.
+   *
+   * @throws BuildError NETWORK_FAILED when it is larger than the limit
+   */
   bytes(limitBytes: number): Promise<Buffer>
   discard(): Promise<void>
+  /** How often the request was sent until this answer; 1 when absent. */
+  readonly tries?: number | undefined
 }
 
 /** Sends a request; any HTTP status is an answer, only a broken connection throws (BuildError NETWORK_FAILED). */
 export type Http = (request: HttpRequest) => Promise<HttpResponse>
 
-const MAX_REDIRECTS = 10
+/** Settings of {@link makeHttp}; every one has a default. */
+export interface HttpOptions {
+  /** Proxies (`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY`) and authorities (`SSL_CERT_FILE`, `NODE_EXTRA_CA_CERTS`). */
+  readonly env?: Environment | undefined
+  /** Fields left out keep their default; false sends everything once. */
+  readonly retry?: Partial<RetryPolicy> | false | undefined
+  readonly connectTimeoutMs?: number | undefined
+  /**
+   * How long to wait while nothing moves, at the first try (5 s unless given). Doubled for each further try, and
+   * longer the more bytes a new try would have to send again, up to 2 minutes.
+   */
+  readonly patienceMs?: number | undefined
+  /** Certificates for a host, by `host` or `host:port` as in its URL. */
+  readonly tls?: ((host: string) => TlsSettings | undefined) | undefined
+  /** Hosts (with or without port) that public servers may point at although their addresses are private. */
+  readonly privateHosts?: readonly string[] | undefined
+  readonly lookup?: Lookup | undefined
+  readonly isPublicAddress?: ((address: string) => boolean) | undefined
+  readonly waiting?: Partial<Waiting> | undefined
+}
 
-/** The one door to the network. Keep one for a whole operation: connections are kept alive. */
-export function makeHttp(): Http {
-  const agents = { http: new HttpAgent({ keepAlive: true }), https: new HttpsAgent({ keepAlive: true }) }
-  return async (request) => {
-    let url = request.url
-    let headers = request.headers ?? {}
-    for (let hop = 0; ; hop++) {
-      const response = await send({ ...request, url, headers }, agents)
-      const location = response.header('location')
-      const follows = request.redirect !== 'manual' && isRedirect(response.status) && location !== undefined
-      if (!follows) return response
-      await response.discard()
-      if (hop === MAX_REDIRECTS)
-        throw new BuildError('NETWORK_FAILED', `More than ${MAX_REDIRECTS} redirects: ${maskUrl(request.url)}`)
-      const next = new URL(location, url)
-      if (next.origin !== new URL(url).origin) headers = withoutCredentials(headers)
-      url = next.href
+const MAX_REDIRECTS = 10
+const MAX_PATIENCE_MS = 120_000
+/** A connection that has carried much is given up later: a second for each 10 MB that would have to go again. */
+const BYTES_PER_MS_AT_STAKE = 10_000
+const USER_AGENT = 'layerwright'
+const IDEMPOTENT = new Set(['GET', 'HEAD', 'PUT', 'DELETE', 'OPTIONS'])
+
+/** Headers that may go to another origin; `authorization` and all others stay with the one they were meant for. */
+const PORTABLE = /^(accept|accept-encoding|accept-language|range|user-agent|if-[a-z-]+)$/i
+
+/**
+ * The one door to the network. Keep one for a whole operation: connections are kept alive.
+ *
+ * A redirect, or a request with `via`, that leads from a public server to a private, loopback or link-local address is
+ * refused (NETWORK_REFUSED). Judged is the address that is connected to, unless a proxy carries the request.
+ */
+export function makeHttp(options: HttpOptions = {}): Http {
+  const env = options.env ?? process.env
+  const waiting = { ...realWaiting, ...options.waiting }
+  const policy = { ...DEFAULT_RETRY, ...(options.retry === false ? { tries: 1 } : options.retry) }
+  const patienceMs = options.patienceMs ?? 5_000
+  const gates: Gates = new Map()
+  const routes = new Routes({
+    env,
+    connectTimeoutMs: options.connectTimeoutMs ?? 15_000,
+    lookup: options.lookup ?? systemLookup,
+    isPublicAddress: options.isPublicAddress ?? isPublicAddress,
+    privateHosts: [...(options.privateHosts ?? []), ...listOf(env['LAYERWRIGHT_PRIVATE_HOSTS'])],
+    tls: options.tls ?? (() => undefined),
+  })
+  return (request) => sendFollowing(request, { waiting, policy, patienceMs, gates, routes })
+}
+
+/** What one {@link makeHttp} holds. */
+interface Door {
+  readonly waiting: Waiting
+  readonly policy: RetryPolicy
+  readonly patienceMs: number
+  readonly gates: Gates
+  readonly routes: Routes
+}
+
+/** Until when an origin asked everybody to wait, in milliseconds since the epoch. */
+type Gates = Map<string, number>
+
+/** One request on its way, after redirects. */
+interface Hop {
+  readonly method: string
+  readonly url: URL
+  readonly via: URL | undefined
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: HttpRequest['body']
+}
+
+async function sendFollowing(request: HttpRequest, door: Door): Promise<HttpResponse> {
+  const method = request.method ?? 'GET'
+  const follows = request.redirect === 'follow' || (request.redirect !== 'manual' && /^(GET|HEAD)$/.test(method))
+  let hop: Hop = {
+    method,
+    url: parseHttpUrl(request.url, request.url),
+    via: request.via === undefined ? undefined : new URL(request.via),
+    headers: request.headers ?? {},
+    body: request.body,
+  }
+  for (let count = 0; ; count++) {
+    const { answer, tries } = await sendTrying(request, hop, door)
+    const location = answer.header('location')
+    if (!follows || location === undefined || !isFollowed(answer.status, hop.method))
+      return makeResponse(answer, tries, request, hop, door)
+    answer.discard()
+    if (count === MAX_REDIRECTS)
+      throw new BuildError('NETWORK_FAILED', `More than ${MAX_REDIRECTS} redirects: ${maskUrl(request.url)}`)
+    hop = redirected(hop, location, answer.status)
+  }
+}
+
+function redirected(hop: Hop, location: string, status: number): Hop {
+  const url = parseHttpUrl(location, hop.url.href)
+  if (hop.url.protocol === 'https:' && url.protocol === 'http:')
+    throw new BuildError('NETWORK_REFUSED', `A redirect from https to plain http is not followed: ${maskUrl(url.href)}`)
+  const sameOrigin = url.origin === hop.url.origin
+  const asGet = status === 303 && hop.method !== 'HEAD'
+  return {
+    method: asGet ? 'GET' : hop.method,
+    url,
+    via: sameOrigin ? hop.via : hop.url,
+    headers: sameOrigin ? hop.headers : portable(hop.headers, hop.body !== undefined),
+    body: asGet ? undefined : hop.body,
+  }
+}
+
+/** Sends until an answer is not worth another try. */
+async function sendTrying(request: HttpRequest, hop: Hop, door: Door): Promise<{ answer: Answer; tries: number }> {
+  const { waiting, policy, gates } = door
+  const { signal } = request
+  const mayRetry = request.retry ?? IDEMPOTENT.has(hop.method)
+  const startMs = waiting.now()
+  let stale = 0
+  for (let tries = 1; ; tries++) {
+    await passGate(gates, hop.url.origin, waiting, signal)
+    let outcome: Outcome
+    try {
+      outcome = { answer: await sendOnce(request, hop, door, tries) }
+    } catch (error) {
+      if (signal?.aborted) throw signal.reason
+      if (error instanceof StaleConnectionError && stale++ < 3) {
+        tries--
+        continue
+      }
+      outcome = { error }
+    }
+    const retryAfterMs = parseRetryAfter(outcome.answer?.header('retry-after'), waiting.now())
+    const wait = waitMs(policy, tries, retryAfterMs, waiting.random())
+    const hasTime = waiting.now() - startMs + wait <= policy.totalMs
+    const again = mayRetry && tries < policy.tries && hasTime && isWorthAnother(outcome, tries)
+    if (!again) {
+      if (outcome.answer !== undefined) return { answer: outcome.answer, tries }
+      throw asNetworkError(outcome.error, hop.url.href, tries)
+    }
+    outcome.answer?.discard()
+    if (retryAfterMs !== undefined) closeGate(gates, hop.url.origin, waiting.now() + wait)
+    else await waiting.sleep(wait, signal)
+  }
+}
+
+type Outcome =
+  | { readonly answer: Answer; readonly error?: never }
+  | { readonly answer?: never; readonly error: unknown }
+
+function isWorthAnother(outcome: Outcome, tries: number): boolean {
+  if (outcome.answer !== undefined) return isRetryableStatus(outcome.answer.status)
+  // Errors with a meaning of their own: a refused address, the source of a body.
+  if (outcome.error instanceof BuildError || outcome.error instanceof SourceError) return false
+  const code = systemErrorCode(outcome.error)
+  // Nobody listens: a restarting server is back in a moment, a wrong address never is.
+  if (code === 'ECONNREFUSED') return tries < 3
+  return isRetryableFailure(code)
+}
+
+async function sendOnce(request: HttpRequest, hop: Hop, door: Door, tries: number): Promise<Answer> {
+  const { decode = true } = request
+  const base = {
+    method: hop.method,
+    url: hop.url,
+    agent: await door.routes.agentFor(hop.url, hop.via),
+    signal: request.signal,
+    patienceMs: (bytesAtStake: number) =>
+      Math.min(MAX_PATIENCE_MS, door.patienceMs * 2 ** (tries - 1) + bytesAtStake / BYTES_PER_MS_AT_STAKE),
+    headers: {
+      'user-agent': USER_AGENT,
+      accept: '*/*',
+      ...(decode ? {} : { 'accept-encoding': 'identity' }),
+      ...lowerCased(hop.headers),
+    },
+  } satisfies Omit<Exchange, 'body'>
+  const { body } = hop
+  if (typeof body !== 'function') {
+    return decode ? exchangeDecoded({ ...base, body }) : exchangeRaw({ ...base, body })
+  }
+  return exchangeRaw({ ...base, body: markingSource(body) })
+}
+
+/** A wrong body is found by its own reader, which must not be taken for a fault of the network. */
+class SourceError extends Error {}
+
+function markingSource(open: Open): Open {
+  return async function* (options) {
+    try {
+      yield* open(options)
+    } catch (error) {
+      throw new SourceError('The source of the body failed', { cause: error })
     }
   }
 }
 
-async function send(request: HttpRequest, agents: { http: HttpAgent; https: HttpsAgent }): Promise<HttpResponse> {
-  const { body } = request
+function makeResponse(answer: Answer, tries: number, request: HttpRequest, hop: Hop, door: Door): HttpResponse {
+  return {
+    status: answer.status,
+    url: hop.url.href,
+    tries,
+    header: answer.header,
+    body: namingFailures(answer.body, hop.url.href, request.signal),
+    bytes: (limitBytes) => readWhole(answer, tries, limitBytes, request, hop, door),
+    discard: async () => answer.discard(),
+  }
+}
+
+async function* namingFailures(
+  body: AsyncIterable<Uint8Array>,
+  url: string,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Uint8Array> {
   try {
-    const response = await nodeFetch(request.url, {
-      method: request.method ?? 'GET',
-      headers: { ...request.headers },
-      redirect: 'manual',
-      agent: (url) => (url.protocol === 'http:' ? agents.http : agents.https),
-      ...(body === undefined ? {} : { body: sendable(body) }),
-      // node-fetch declares its own AbortSignal type; the platform's fits at run time.
-      ...(request.signal === undefined ? {} : { signal: request.signal as never }),
-    })
-    const stream = (response.body ?? Readable.from([])) as AsyncIterable<Uint8Array> & Readable
-    return {
-      status: response.status,
-      url: response.url,
-      header: (name) => response.headers.get(name) ?? undefined,
-      body: stream,
-      bytes: (limitBytes) => collect(stream, limitBytes),
-      discard: async () => void stream.resume(),
-    }
+    yield* body
+  } catch (error) {
+    if (signal?.aborted) throw signal.reason
+    throw asNetworkError(error, url, 1)
+  }
+}
+
+async function readWhole(
+  answer: Answer,
+  tries: number,
+  limitBytes: number,
+  request: HttpRequest,
+  hop: Hop,
+  door: Door,
+): Promise<Buffer> {
+  try {
+    return await collect(answer.body, limitBytes)
   } catch (error) {
     if (request.signal?.aborted) throw request.signal.reason
-    throw new BuildError(
-      'NETWORK_FAILED',
-      `No answer from ${maskUrl(request.url)}: ${error instanceof Error ? error.message : String(error)}`,
-      { cause: error },
-    )
+    const url = maskUrl(hop.url.href)
+    if (error instanceof RangeError)
+      throw new BuildError('NETWORK_FAILED', `The answer is larger than ${limitBytes} bytes: ${url}`, { cause: error })
+    const failure = asNetworkError(error, hop.url.href, tries)
+    if (hop.method !== 'GET' || request.retry === false || tries >= door.policy.tries) throw failure
+    await door.waiting.sleep(waitMs(door.policy, tries, undefined, door.waiting.random()), request.signal)
+    const policy = { ...door.policy, tries: door.policy.tries - tries }
+    const next = await sendFollowing(request, { ...door, policy })
+    if (next.status === answer.status) return next.bytes(limitBytes)
+    await next.discard()
+    throw failure
   }
 }
 
-function sendable(body: Uint8Array | string | Open): Readable | Buffer | string {
-  if (typeof body === 'function') return Readable.from(body())
-  return typeof body === 'string' ? body : Buffer.from(body.buffer, body.byteOffset, body.byteLength)
+function asNetworkError(error: unknown, url: string, tries: number): unknown {
+  if (error instanceof SourceError) return error.cause
+  if (isBuildError(error)) return error
+  const reason =
+    error instanceof Error && error.message !== '' ? error.message : String(systemErrorCode(error) ?? error)
+  const code = systemErrorCode(error)
+  const times = tries > 1 ? ` (tried ${tries} times)` : ''
+  return new BuildError('NETWORK_FAILED', `No answer from ${maskUrl(url)}${times}: ${reason}`, {
+    hint: hintFor(code),
+    data: { tries, ...(code === undefined ? {} : { reason: code }) },
+    cause: error,
+  })
 }
 
-function isRedirect(status: number): boolean {
-  return status === 301 || status === 302 || status === 303 || status === 307 || status === 308
+function hintFor(code: string | undefined): string | undefined {
+  if (code === undefined) return undefined
+  if (/CERT|SELF_SIGNED|DEPTH_ZERO|UNABLE_TO/.test(code))
+    return 'Name the file of the certificate authority in SSL_CERT_FILE or NODE_EXTRA_CA_CERTS.'
+  if (code === 'EPROTO' || code.startsWith('ERR_SSL_')) return 'The server does not speak TLS on this port.'
+  if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') return 'Check the host name, the network, and the proxy variables.'
+  if (code === 'ECONNREFUSED') return 'Nothing listens there. Is the server running, and is the port right?'
+  return undefined
 }
 
-function withoutCredentials(headers: Readonly<Record<string, string>>): Record<string, string> {
+/** Waits while the origin has asked everybody to wait (429 and 503 with `Retry-After`). */
+async function passGate(gates: Gates, origin: string, waiting: Waiting, signal?: AbortSignal): Promise<void> {
+  const until = gates.get(origin)
+  if (until === undefined) return
+  const left = until - waiting.now()
+  if (left > 0) await waiting.sleep(left, signal)
+  if (gates.get(origin) === until) gates.delete(origin)
+}
+
+function closeGate(gates: Gates, origin: string, untilMs: number): void {
+  gates.set(origin, Math.max(gates.get(origin) ?? 0, untilMs))
+}
+
+function parseHttpUrl(text: string, base: string): URL {
+  const url = URL.canParse(text, base) ? new URL(text, base) : undefined
+  if (url === undefined) throw new BuildError('NETWORK_FAILED', `Not a URL: \`${maskUrl(text)}\``)
+  if (url.protocol !== 'http:' && url.protocol !== 'https:')
+    throw new BuildError('NETWORK_REFUSED', `Only http and https are followed: ${maskUrl(url.href)}`)
+  url.username = ''
+  url.password = ''
+  return url
+}
+
+function isFollowed(status: number, method: string): boolean {
+  if (status === 307 || status === 308) return true
+  return (method === 'GET' || method === 'HEAD') && (status === 301 || status === 302 || status === 303)
+}
+
+function portable(headers: Readonly<Record<string, string>>, hasBody: boolean): Record<string, string> {
   return Object.fromEntries(
-    Object.entries(headers).filter(([name]) => !/^(authorization|cookie|proxy-authorization)$/i.test(name)),
+    Object.entries(headers).filter(([name]) => PORTABLE.test(name) || (hasBody && /^content-/i.test(name))),
   )
+}
+
+function lowerCased(headers: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]))
+}
+
+function listOf(text: string | undefined): string[] {
+  return (text ?? '').split(/[\s,]+/).filter((entry) => entry !== '')
 }
 
 /** A URL fit for messages: user, password and query values are replaced by `***`. */
