@@ -1,0 +1,76 @@
+import { readdirSync, readFileSync, statSync } from 'node:fs'
+import { dirname, join, normalize, relative } from 'node:path'
+import { expect, test } from 'vitest'
+
+/** The picture: a file imports its own folder or a lower line, never a sibling on its line. */
+const LINES: readonly (readonly string[])[] = [
+  ['src/cli'],
+  ['src/build', 'src/index.ts'],
+  ['src/resolve', 'src/destinations', 'src/run', 'src/remote-cache'],
+  ['src/plan', 'src/image'],
+  ['layers', 'src/bases', 'src/lock'],
+  ['registry', 'src/python', 'src/debian', 'src/predictor', 'src/store', 'src/config', 'src/compat'],
+  ['src/core'],
+]
+
+const ROOT = join(import.meta.dirname, '..')
+const IMPORT = /(?:from|import)\s*\(?\s*'(\.[^']+)'/g
+const files = ['src', 'layers', 'registry'].flatMap((top) => list(join(ROOT, top)))
+
+test('imports point down only', () => {
+  const wrong: string[] = []
+  for (const file of files) {
+    for (const target of importsOf(file)) {
+      const [from, to] = [placeOf(file), placeOf(target)]
+      if (from.folder === to.folder || from.line < to.line) continue
+      wrong.push(`${relative(ROOT, file)} imports ${relative(ROOT, target)}`)
+    }
+  }
+  expect(wrong).toEqual([])
+})
+
+test('every source file has its line in the picture', () => {
+  const lost = files.filter((file) => placeOf(file).line === -1).map((file) => relative(ROOT, file))
+  expect(lost).toEqual([])
+})
+
+test('each outside package has one door', () => {
+  const doors: Readonly<Record<string, RegExp>> = {
+    'node-fetch': /^src\/core\/(http|net\/.*)\.ts$/,
+    'tar-stream': /^layers\/tar\.ts$/,
+    yaml: /^src\/config\//,
+    'web-tree-sitter': /^src\/predictor\//,
+    openpgp: /^src\/debian\//,
+    commander: /^src\/cli\//,
+  }
+  const wrong: string[] = []
+  for (const file of files) {
+    const path = relative(ROOT, file)
+    for (const [name, door] of Object.entries(doors)) {
+      if (readFileSync(file, 'utf8').includes(` from '${name}'`) && !door.test(path)) wrong.push(`${path}: ${name}`)
+    }
+  }
+  expect(wrong).toEqual([])
+})
+
+function placeOf(file: string): { readonly line: number; readonly folder: string } {
+  const path = relative(ROOT, file)
+  for (const [line, folders] of LINES.entries()) {
+    const folder = folders.find((name) => path === name || path === `${name}.ts` || path.startsWith(`${name}/`))
+    if (folder !== undefined) return { line, folder }
+  }
+  return { line: -1, folder: path }
+}
+
+function importsOf(file: string): string[] {
+  const text = readFileSync(file, 'utf8')
+  return [...text.matchAll(IMPORT)].map(([, target]) => normalize(join(dirname(file), target ?? '')))
+}
+
+function list(folder: string): string[] {
+  return readdirSync(folder).flatMap((name) => {
+    const path = join(folder, name)
+    if (statSync(path).isDirectory()) return list(path)
+    return name.endsWith('.ts') ? [path] : []
+  })
+}
