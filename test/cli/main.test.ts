@@ -1,0 +1,68 @@
+import { expect, test } from 'vitest'
+import { commands } from '../../src/cli/commands/index.ts'
+import { runCommandLine } from '../../src/cli/main.ts'
+import { errorToJson, renderError } from '../../src/cli/render-error.ts'
+import { BuildError } from '../../src/core/errors.ts'
+import { recordIo } from '../support/output.ts'
+
+const plain = { bold: (text: string) => text, red: (text: string) => text, dim: (text: string) => text }
+
+test('--version prints the version alone on stdout', async () => {
+  const io = recordIo()
+  expect(await runCommandLine(['--version'], io)).toBe(0)
+  expect(io.stdout.text()).toMatch(/^\d+\.\d+\.\d+\n$/)
+  expect(io.stderr.text()).toBe('')
+})
+
+test('--help lists every command', async () => {
+  const io = recordIo()
+  expect(await runCommandLine(['--help'], io)).toBe(0)
+  for (const { name, summary } of commands) {
+    expect(io.stdout.text()).toContain(name)
+    expect(io.stdout.text().replaceAll(/\s+/g, ' ')).toContain(summary)
+  }
+})
+
+test.each(commands.map(({ name }) => name))('%s --help prints its usage on stdout', async (name) => {
+  const io = recordIo()
+  expect(await runCommandLine([name, '--help'], io)).toBe(0)
+  expect(io.stdout.text()).toContain(`Usage: layerwright ${name}`)
+})
+
+test('a misspelt command is a usage error that names the nearest one', async () => {
+  const io = recordIo()
+  expect(await runCommandLine(['biuld'], io)).toBe(2)
+  expect(io.stderr.text()).toContain('Did you mean build?')
+  expect(io.stdout.text()).toBe('')
+})
+
+test('an unknown option is a usage error', async () => {
+  const io = recordIo()
+  expect(await runCommandLine(['build', '--tga', 'x'], io)).toBe(2)
+  expect(io.stderr.text()).toContain('--tga')
+})
+
+test('renderError() shows code, message, the causes that add something, and the hint apart', () => {
+  const cause = new Error('connect ECONNREFUSED 127.0.0.1:5000')
+  const error = new BuildError('NETWORK_FAILED', 'No answer from the registry', { hint: 'Is it running?', cause })
+  expect(renderError(error, plain)).toBe(
+    [
+      'error[NETWORK_FAILED]: No answer from the registry',
+      '  caused by: connect ECONNREFUSED 127.0.0.1:5000',
+      '',
+      'hint: Is it running?',
+      '',
+    ].join('\n'),
+  )
+})
+
+test('renderError() shows a fault of the program with its stack', () => {
+  expect(renderError(new TypeError('x is not a function'), plain)).toMatch(
+    /INTERNAL.*TypeError: x is not[^]*main\.test/,
+  )
+})
+
+test('errorToJson() keeps code, hint and data', () => {
+  const error = new BuildError('USAGE', 'Wrong', { hint: 'Try', data: { a: 1 } })
+  expect(errorToJson(error)).toEqual({ type: 'error', code: 'USAGE', message: 'Wrong', hint: 'Try', data: { a: 1 } })
+})

@@ -1,0 +1,118 @@
+import { expect, test } from 'vitest'
+import { chooseProgress, type ProgressMode } from '../../src/cli/progress/choose.ts'
+import { formatBytes, formatDuration, truncate } from '../../src/cli/progress/format.ts'
+import { plainProgress } from '../../src/cli/progress/plain.ts'
+import { terminalProgress } from '../../src/cli/progress/terminal.ts'
+import type { ProgressEvent } from '../../src/core/progress.ts'
+import { recordOutput } from '../support/output.ts'
+
+/** One build as every renderer gets it: [milliseconds, event]. */
+const BUILD: readonly (readonly [number, ProgressEvent])[] = [
+  [0, { type: 'start', id: 'a', name: 'resolve' }],
+  [400, { type: 'end', id: 'a', outcome: 'cached' }],
+  [400, { type: 'note', level: 'warning', text: 'torch is not pinned' }],
+  [500, { type: 'start', id: 'b', name: 'layers' }],
+  [500, { type: 'start', id: 'c', name: 'numpy', parent: 'b', totalBytes: 20_000_000 }],
+  [1500, { type: 'bytes', id: 'c', bytes: 10_000_000 }],
+  [2500, { type: 'end', id: 'c', outcome: 'done' }],
+  [2500, { type: 'bytes', id: 'b', bytes: 20_000_000 }],
+  [2600, { type: 'end', id: 'b', outcome: 'done', detail: '3 layers' }],
+]
+
+test('plainProgress() prints one line for each top task and each note', () => {
+  const output = recordOutput()
+  let time = 0
+  const report = plainProgress(output, () => time)
+  for (const [at, event] of BUILD) {
+    time = at
+    report(event)
+  }
+  report.close()
+  expect(output.text()).toBe(
+    ['cached  resolve (0.4s)', 'warning: torch is not pinned', 'done    layers 3 layers 20.0 MB (2.1s)', ''].join('\n'),
+  )
+})
+
+test('terminalProgress() leaves the same lines on the screen as plainProgress()', () => {
+  const output = recordOutput({ isTerminal: true, columns: 100 })
+  let time = 0
+  const report = terminalProgress(output, () => time)
+  for (const [at, event] of BUILD) {
+    time = at
+    report(event)
+  }
+  report.close()
+  expect(screen(output.text())).toEqual([
+    'cached  resolve (0.4s)',
+    'warning: torch is not pinned',
+    'done    layers 3 layers 20.0 MB (2.1s)',
+  ])
+})
+
+test('json progress prints each event as one line of JSON', () => {
+  const output = recordOutput()
+  const report = chooseProgress('json', output, {})
+  for (const [, event] of BUILD) report(event)
+  expect(
+    output
+      .text()
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line) as unknown),
+  ).toEqual(BUILD.map(([, event]) => event))
+})
+
+test.each<[ProgressMode, boolean, Record<string, string>, boolean]>([
+  ['auto', true, {}, true],
+  ['auto', false, {}, false],
+  ['auto', true, { CI: 'true' }, false],
+  ['auto', true, { TERM: 'dumb' }, false],
+  ['plain', true, {}, false],
+  ['tty', false, {}, true],
+])('chooseProgress(%s) on a terminal: %s with %o moves the cursor: %s', (mode, isTerminal, env, movesCursor) => {
+  const output = recordOutput({ isTerminal })
+  const report = chooseProgress(mode, output, env)
+  report({ type: 'start', id: 'a', name: 'x' })
+  report({ type: 'note', level: 'info', text: 'drawn' })
+  report({ type: 'note', level: 'info', text: 'drawn again' })
+  report.close()
+  expect(output.text().includes('\x1b[')).toBe(movesCursor)
+})
+
+test.each([
+  [0, '0 B'],
+  [999, '999 B'],
+  [1000, '1.0 kB'],
+  [12_345_678, '12.3 MB'],
+  [99_960_000, '100 MB'],
+  [3_940_000_000, '3.9 GB'],
+])('formatBytes(%i) is %s', (bytes, text) => {
+  expect(formatBytes(bytes)).toBe(text)
+})
+
+test.each([
+  [0, '0.0s'],
+  [9_940, '9.9s'],
+  [9_960, '10s'],
+  [61_000, '1m 01s'],
+  [3_720_000, '1h 02m'],
+])('formatDuration(%i) is %s', (ms, text) => {
+  expect(formatDuration(ms)).toBe(text)
+})
+
+test('truncate() marks what it cuts', () => {
+  expect(truncate('abcdef', 6)).toBe('abcdef')
+  expect(truncate('abcdefg', 6)).toBe('abcde…')
+})
+
+/** What a terminal shows in the end: knows line feeds, cursor up and erase below. */
+function screen(text: string): string[] {
+  const lines: string[] = ['']
+  for (const part of text.split(/(\n|\x1b\[\d+A\x1b\[J)/)) {
+    const up = /^\x1b\[(\d+)A/.exec(part)
+    if (up !== null) lines.splice(lines.length - 1 - Number(up[1]), Infinity, '')
+    else if (part === '\n') lines.push('')
+    else lines[lines.length - 1] += part
+  }
+  return lines.slice(0, -1)
+}
