@@ -1,0 +1,171 @@
+import { BuildError } from '../core/errors.ts'
+import { nearest } from '../core/suggest.ts'
+import { runTask, type Report } from '../core/progress.ts'
+import { fetchIndexLines } from './packages-index.ts'
+import type { DebianArchitecture, DebianLock, LockedDeb, LockedRelease } from './lock.ts'
+import type { PackageRecord } from './package-record.ts'
+import { fetchRelease, type ArchiveContext, type Release } from './release.ts'
+import { solve, type Selection } from './solver.ts'
+import { debianSources, type ArchiveSource, type DebianMirrors } from './source.ts'
+import { makeUniverse, type IndexLines, type Universe } from './universe.ts'
+
+/** What shall be installed from Debian's (or another) archive. */
+export interface DebianRequest {
+  /** `bookworm`, `trixie`; names the sources unless they are given. */
+  readonly suite: string
+  readonly architecture: DebianArchitecture
+  /** Names as `apt-get install` takes them: `git`, `git=1:2.39.5-0+deb12u2`, `git:amd64`. */
+  readonly packages: readonly string[]
+  /** What the base has; nothing unless given. */
+  readonly installed?: readonly PackageRecord[] | undefined
+  /** Adds what every Debian system has: all packages that are Essential or of priority `required`. */
+  readonly isBootstrap?: boolean | undefined
+  readonly mirrors?: DebianMirrors | undefined
+  /** Archives to use in place of Debian's own. */
+  readonly sources?: readonly ArchiveSource[] | undefined
+  /** Archives to use besides, such as a vendor's. */
+  readonly extraSources?: readonly ArchiveSource[] | undefined
+}
+
+/** What resolving needs of the world. */
+export interface DebianContext extends ArchiveContext {
+  readonly report: Report
+}
+
+/**
+ * Chooses the packages that a request needs and names each file by address, size and SHA-256, proven by the archive's
+ * signature.
+ *
+ * @throws BuildError PACKAGE_NOT_FOUND, RESOLVE_CONFLICT, SIGNATURE_INVALID, ARCHIVE_INVALID, ARCHIVE_UNAVAILABLE
+ */
+export async function resolveDebian(request: DebianRequest, context: DebianContext): Promise<DebianLock> {
+  return runTask(context.report, `Resolve packages of ${request.suite}`, async () => {
+    const sources = [
+      ...(request.sources ?? debianSources(request.suite, request.mirrors)),
+      ...(request.extraSources ?? []),
+    ]
+    const archives = await Promise.all(sources.map((source) => readArchive(source, request.architecture, context)))
+    const wanted = request.packages.map((text) => parseWanted(text, request.architecture))
+    const pins = new Map(
+      wanted.flatMap(({ name, version }) => (version === undefined ? [] : [[name, version] as const])),
+    )
+    const universe = makeUniverse(
+      archives.flatMap((archive) => archive.indexes),
+      pins,
+    )
+    for (const { name, version } of wanted) assertKnown(name, version, universe, request)
+    const names = [...(request.isBootstrap === true ? essentialNames(universe) : []), ...wanted.map(({ name }) => name)]
+    const installed = request.installed ?? []
+    const selections = solve({
+      packages: [...new Set(names)],
+      universe,
+      installed,
+      architecture: request.architecture,
+    })
+    return makeLock(
+      request,
+      archives.map((archive) => archive.release),
+      selections,
+    )
+  })
+}
+
+interface Archive {
+  readonly release: Release
+  readonly indexes: readonly IndexLines[]
+}
+
+async function readArchive(
+  source: ArchiveSource,
+  architecture: DebianArchitecture,
+  context: DebianContext,
+): Promise<Archive> {
+  const release = await fetchRelease(source, context)
+  const indexes = await Promise.all(
+    source.components.map(async (component) => ({
+      archive: source.url,
+      lines: await fetchIndexLines(release, component, architecture, context),
+    })),
+  )
+  return { release, indexes }
+}
+
+/** Splits `name[:architecture][=version]`. @throws BuildError REQUIREMENT_INVALID */
+export function parseWanted(
+  text: string,
+  architecture: string,
+): { readonly name: string; readonly version: string | undefined } {
+  const match = /^([a-z0-9][a-z0-9+.-]*)(?::([a-z0-9-]+))?(?:=(\S+))?$/.exec(text.trim())
+  const [, name, qualifier, version] = match ?? []
+  if (name === undefined) {
+    throw new BuildError('REQUIREMENT_INVALID', `Not the name of a system package: \`${text}\``, {
+      hint: 'Write the name as `apt-get install` takes it: `git`, or `git=1:2.39.5-0+deb12u2` for one version.',
+    })
+  }
+  if (qualifier !== undefined && qualifier !== architecture && qualifier !== 'any' && qualifier !== 'all') {
+    throw new BuildError('NOT_SUPPORTED', `\`${text}\` is for another architecture than the image's ${architecture}`, {
+      hint: 'Leave the architecture out.',
+    })
+  }
+  return { name, version }
+}
+
+function assertKnown(name: string, version: string | undefined, universe: Universe, request: DebianRequest): void {
+  const versions = universe.versionsOf(name)
+  const isVirtual = versions.length === 0 && universe.providersOf({ name }).length > 0
+  const isInstalled = request.installed?.some((record) => record.name === name) ?? false
+  if (versions.length === 0 && !isVirtual && !isInstalled) {
+    const near = nearest(name, universe.names())
+    throw new BuildError('PACKAGE_NOT_FOUND', `${request.suite} has no package named \`${name}\``, {
+      hint: near === undefined ? 'Look the name up at the distribution.' : `Did you mean \`${near}\`?`,
+      data: { package: name, suite: request.suite, ...(near === undefined ? {} : { nearest: near }) },
+    })
+  }
+  if (version !== undefined && !versions.some((record) => record.version === version)) {
+    throw new BuildError('PACKAGE_NOT_FOUND', `${request.suite} has no version ${version} of \`${name}\``, {
+      hint: `It has ${versions.map((record) => record.version).join(', ') || 'none'}. A snapshot of the archive has older ones.`,
+      data: { package: name, version, available: versions.map((record) => record.version) },
+    })
+  }
+}
+
+function essentialNames(universe: Universe): string[] {
+  return [...universe.candidates()]
+    .filter((record) => record.isEssential || record.field('priority') === 'required')
+    .map((record) => record.name)
+    .sort()
+}
+
+function makeLock(request: DebianRequest, releases: readonly Release[], selections: readonly Selection[]): DebianLock {
+  const before = new Map((request.installed ?? []).map((record) => [record.name, record.version]))
+  return {
+    suite: request.suite,
+    architecture: request.architecture,
+    releases: releases.map(lockedRelease),
+    packages: selections.map(lockedDeb),
+    upgraded: selections.flatMap(({ record }) => {
+      const from = before.get(record.name)
+      return from === undefined ? [] : [{ package: record.name, from }]
+    }),
+  }
+}
+
+function lockedRelease(release: Release): LockedRelease {
+  const { source, codename, date, sha256 } = release
+  return { archive: source.url, suite: source.suite, codename, date: date.toISOString(), sha256 }
+}
+
+function lockedDeb({ record, root }: Selection): LockedDeb {
+  const replaces = record.clauses('replaces').flatMap((clause) => clause.map((relation) => relation.name))
+  return {
+    package: record.name,
+    version: record.version,
+    architecture: record.architecture,
+    url: `${record.archive}/${record.field('filename')}`,
+    sha256: record.field('sha256'),
+    sizeBytes: Number(record.field('size')),
+    installedBytes: Number(record.field('installed-size') || 0) * 1024,
+    root,
+    ...(replaces.length === 0 ? {} : { replaces: [...new Set(replaces)].sort() }),
+  }
+}

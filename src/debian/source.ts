@@ -1,0 +1,62 @@
+import { readdir, readFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import defaults from '../core/defaults.json' with { type: 'json' }
+
+/** A suite of an archive that packages may come from. */
+export interface ArchiveSource {
+  /** Address that `dists/` and `pool/` lie under, without trailing slash. */
+  readonly url: string
+  /** `bookworm`, `bookworm-updates`, `bookworm-security`, ... */
+  readonly suite: string
+  readonly components: readonly string[]
+  /** OpenPGP public keys, ASCII-armoured or binary; Debian's own when absent. */
+  readonly keys?: readonly Uint8Array[] | undefined
+  /** False for an archive of the past, whose Release files have expired. */
+  readonly checkValidUntil?: boolean | undefined
+}
+
+/** Where Debian's packages come from, when not from the default addresses. */
+export interface DebianMirrors {
+  readonly archive?: string | undefined
+  readonly securityArchive?: string | undefined
+  /** A moment of the past, `20260101T000000Z`, taken from the snapshot archive. */
+  readonly snapshot?: string | undefined
+  readonly snapshotArchive?: string | undefined
+}
+
+/** Releases of Debian that this program composes, newest last, with the Python that each has. */
+export const DEBIAN_SUITES = {
+  bookworm: { version: '12', python: '3.11', libc: '2.36' },
+  trixie: { version: '13', python: '3.13', libc: '2.41' },
+} as const
+
+/** A release of Debian by its code name. */
+export type DebianSuite = keyof typeof DEBIAN_SUITES
+
+/** The suites of one release: main archive, updates and security, in this order. */
+export function debianSources(suite: string, mirrors: DebianMirrors = {}): ArchiveSource[] {
+  const { snapshot } = mirrors
+  const past = (archive: string): string =>
+    `${trim(mirrors.snapshotArchive ?? defaults.debianSnapshot)}/${archive}/${snapshot}`
+  const archive = snapshot === undefined ? trim(mirrors.archive ?? defaults.debianArchive) : past('debian')
+  const security =
+    snapshot === undefined ? trim(mirrors.securityArchive ?? defaults.debianSecurityArchive) : past('debian-security')
+  const common = { components: ['main'], checkValidUntil: snapshot === undefined }
+  return [
+    { url: archive, suite, ...common },
+    { url: archive, suite: `${suite}-updates`, ...common },
+    { url: security, suite: `${suite}-security`, ...common },
+  ]
+}
+
+function trim(url: string): string {
+  return url.replace(/\/+$/, '')
+}
+
+/** The public keys of Debian's archive that this program ships. */
+export async function debianKeys(): Promise<Uint8Array[]> {
+  const folder = join(dirname(fileURLToPath(import.meta.url)), 'keys')
+  const names = (await readdir(folder)).filter((name) => name.endsWith('.asc')).sort()
+  return Promise.all(names.map((name) => readFile(join(folder, name))))
+}
