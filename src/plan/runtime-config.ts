@@ -1,0 +1,98 @@
+import type { ImageConfig } from 'oci-spec-types'
+import type { Config } from '../config/config.ts'
+import { formatEnvironment, joinFolders, mergeEnvironment, parseEnvironment, type Variable } from './environment.ts'
+
+/** Where things lie in every image. */
+export const LAYOUT = {
+  environment: '/opt/venv',
+  interpreter: '/opt/python',
+  runtime: '/opt/layerwright',
+  launcher: '/opt/layerwright/bin/launch',
+  schema: '/opt/layerwright/app/openapi.json',
+  project: '/src',
+} as const
+
+const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
+const PORT = 5000
+
+/** What GPUs need of the image's configuration. */
+export interface GpuContract {
+  /** Constraints on the host's driver, as `NVIDIA_REQUIRE_CUDA` has them; none when undefined. */
+  readonly requireCuda?: string | undefined
+  /** Folders of CUDA libraries that wheels bring but do not find by themselves. */
+  readonly libraryFolders: readonly string[]
+}
+
+/** What an image's execution parameters are made from. */
+export interface RuntimeInput {
+  readonly config: Config
+  /** The base's own; its environment and labels stay, the rest is decided here. */
+  readonly base: ImageConfig['config']
+  readonly gpu: GpuContract | undefined
+  readonly labels: Readonly<Record<string, string>>
+}
+
+/**
+ * The execution parameters of an image.
+ *
+ * Nothing of the base is inherited by accident: environment and labels are merged (paths appended to, never replaced),
+ * entrypoint, command, directory, user and port are ours. A health check and ONBUILD steps of the base are left out.
+ */
+export function makeRuntimeConfig(input: RuntimeInput): NonNullable<ImageConfig['config']> {
+  const { config, base } = input
+  return {
+    ...(config.build.user === undefined ? {} : { User: config.build.user }),
+    ExposedPorts: { [`${PORT}/tcp`]: {} },
+    Env: formatEnvironment(makeEnvironment(input)),
+    Entrypoint: [LAYOUT.launcher],
+    WorkingDir: LAYOUT.project,
+    Labels: sortKeys({ ...base?.Labels, ...input.labels }),
+    StopSignal: 'SIGTERM',
+  }
+}
+
+/** Things of a base that are deliberately not inherited, said so that nobody has to find out. */
+export function describeDropped(base: ImageConfig['config']): string[] {
+  const dropped: string[] = []
+  if ((base?.OnBuild ?? []).length > 0) dropped.push('ONBUILD steps of the base image are not run')
+  if (base?.Healthcheck) dropped.push("the base image's health check is left out; ask GET /health-check instead")
+  if (base?.Volumes && Object.keys(base.Volumes).length > 0) dropped.push('volumes of the base image are left out')
+  return dropped
+}
+
+function makeEnvironment({ config, base, gpu }: RuntimeInput): Variable[] {
+  const inherited = parseEnvironment(base?.Env ?? [])
+  const valueOf = (name: string): string | undefined => inherited.find((variable) => variable.name === name)?.value
+  const ours: Variable[] = [
+    { name: 'PATH', value: joinFolders(valueOf('PATH') ?? DEFAULT_PATH, { before: [`${LAYOUT.environment}/bin`] }) },
+    { name: 'VIRTUAL_ENV', value: LAYOUT.environment },
+    { name: 'PYTHONUNBUFFERED', value: '1' },
+  ]
+  if (config.run !== undefined) ours.push({ name: 'COG_PREDICT_TYPE_STUB', value: config.run })
+  if (config.train !== undefined) ours.push({ name: 'COG_TRAIN_TYPE_STUB', value: config.train })
+  if (config.concurrency !== undefined) {
+    ours.push({ name: 'COG_MAX_CONCURRENCY', value: String(config.concurrency.max) })
+  }
+  if (gpu !== undefined) ours.push(...gpuVariables(gpu, valueOf))
+  return mergeEnvironment(mergeEnvironment(inherited, ours), config.environment)
+}
+
+/** The contract between an image and whatever gives it GPUs (nvidia-container-toolkit, CDI), on any base. */
+function gpuVariables(gpu: GpuContract, valueOf: (name: string) => string | undefined): Variable[] {
+  // Where the toolkit's legacy mode and some clouds mount the driver; CUDA images have both folders.
+  const driverFolders = ['/usr/local/nvidia/lib', '/usr/local/nvidia/lib64']
+  const requireCuda = valueOf('NVIDIA_REQUIRE_CUDA') ?? gpu.requireCuda
+  return [
+    { name: 'NVIDIA_VISIBLE_DEVICES', value: 'all' },
+    { name: 'NVIDIA_DRIVER_CAPABILITIES', value: valueOf('NVIDIA_DRIVER_CAPABILITIES') ?? 'compute,utility' },
+    ...(requireCuda === undefined ? [] : [{ name: 'NVIDIA_REQUIRE_CUDA', value: requireCuda }]),
+    {
+      name: 'LD_LIBRARY_PATH',
+      value: joinFolders(valueOf('LD_LIBRARY_PATH'), { after: [...driverFolders, ...gpu.libraryFolders] }),
+    },
+  ]
+}
+
+function sortKeys(labels: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(Object.entries(labels).sort(([a], [b]) => (a < b ? -1 : 1)))
+}

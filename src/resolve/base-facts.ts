@@ -1,0 +1,162 @@
+import { layerCompression } from 'oci-spec-types'
+import { collect } from '../core/bytes.ts'
+import { BuildError } from '../core/errors.ts'
+import { decompress, type Compression } from '../debian/compression.ts'
+import { parseStatus, type InstalledPackage } from '../debian/status.ts'
+import { readTar } from '../debian/tar-reader.ts'
+import type { LockedLibc } from '../lock/lock.ts'
+import type { Layer } from '../../layers/layer.ts'
+
+/** What must be known of an existing base before packages can be chosen for it. */
+export interface BaseFacts {
+  /** `ID` of os-release, such as `debian`; empty when the base has none. */
+  readonly osId: string
+  /** `VERSION_ID` of os-release, such as `22.04`. */
+  readonly osVersion: string
+  /** `VERSION_CODENAME` of os-release, such as `jammy`. */
+  readonly osCodename: string
+  readonly libc: LockedLibc | undefined
+  /** Interpreters, newest version first. */
+  readonly pythons: readonly FoundPython[]
+  /** dpkg's database, when the base has one. */
+  readonly packages: readonly InstalledPackage[] | undefined
+}
+
+/** An interpreter of the base. */
+export interface FoundPython {
+  /** Full version. */
+  readonly version: string
+  /** Absolute path. */
+  readonly executable: string
+}
+
+const LAYER_LIMIT_BYTES = 40 * 1024 ** 3
+const FILE_LIMIT_BYTES = 64 * 1024 ** 2
+
+const OS_RELEASE = ['usr/lib/os-release', 'etc/os-release'] as const
+const STATUS = 'var/lib/dpkg/status'
+const MUSL = /^lib\/ld-musl-[\w-]+\.so\.1$/
+const PATCHLEVEL = /^(usr\/(?:local\/)?)include\/python(3\.\d+)t?\/patchlevel\.h$/
+const EXECUTABLE = /^usr\/(?:local\/)?bin\/python3\.\d+$/
+
+/**
+ * Reads a base's facts from its layers, from the top down; every layer is streamed once and nothing is unpacked.
+ *
+ * @param layers  lowest first
+ * @param environment  the base's variables; images of Docker's `python` name their version there
+ * @throws BuildError IMAGE_INVALID when a layer is no readable tar
+ */
+export async function readBaseFacts(
+  layers: readonly Layer[],
+  environment: readonly string[],
+  signal?: AbortSignal,
+): Promise<BaseFacts> {
+  const files = new Map<string, Buffer>()
+  const paths = new Set<string>()
+  for (const layer of layers.toReversed()) await readLayer(layer, files, paths, signal)
+  const release = parseOsRelease(text(files.get(OS_RELEASE[0]) ?? files.get(OS_RELEASE[1])))
+  const packages = readPackages(files)
+  return {
+    osId: release.get('ID') ?? '',
+    osVersion: release.get('VERSION_ID') ?? '',
+    osCodename: release.get('VERSION_CODENAME') ?? '',
+    libc: findLibc(packages, paths, release),
+    pythons: findPythons(files, paths, packages, environment),
+    packages,
+  }
+}
+
+/** Keeps the wanted files of one layer, unless a layer above has them (or has removed them) already. */
+async function readLayer(
+  layer: Layer,
+  files: Map<string, Buffer>,
+  paths: Set<string>,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const compression = COMPRESSIONS[layerCompression(layer.descriptor.mediaType) ?? 'gzip']
+  const removed: string[] = []
+  try {
+    for await (const member of readTar(decompress(layer.open({ signal }), compression, LAYER_LIMIT_BYTES))) {
+      const path = member.name.replace(/^(?:\.?\/)+/, '').replace(/\/+$/, '')
+      const whiteout = /^(.*\/)?\.wh\.([^/]+)$/.exec(path)
+      if (whiteout !== null) removed.push(`${whiteout[1] ?? ''}${whiteout[2]}`)
+      if (EXECUTABLE.test(path) || MUSL.test(path)) paths.add(path)
+      if (!isWanted(path) || member.type !== 'file' || files.has(path)) continue
+      files.set(path, await collect(member.body, FILE_LIMIT_BYTES))
+    }
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error
+    throw new BuildError('IMAGE_INVALID', `A layer of the base cannot be read: ${layer.descriptor.digest}`, {
+      cause: error,
+    })
+  }
+  // What this layer removes is gone for the layers below it: an empty file stands for "none".
+  for (const path of removed) if (isWanted(path) && !files.has(path)) files.set(path, Buffer.alloc(0))
+}
+
+const COMPRESSIONS: Readonly<Record<'gzip' | 'zstd' | 'none', Compression>> = { gzip: 'gz', zstd: 'zst', none: '' }
+
+function isWanted(path: string): boolean {
+  return (
+    path === STATUS ||
+    path === OS_RELEASE[0] ||
+    path === OS_RELEASE[1] ||
+    PATCHLEVEL.test(path) ||
+    // Distroless images keep one file a package; .md5sums lie beside them.
+    (path.startsWith('var/lib/dpkg/status.d/') && !path.endsWith('.md5sums'))
+  )
+}
+
+function readPackages(files: ReadonlyMap<string, Buffer>): InstalledPackage[] | undefined {
+  const databases = [...files.keys()].filter((path) => path.startsWith('var/lib/dpkg/'))
+  if (databases.length === 0) return undefined
+  return databases.sort().flatMap((path) => parseStatus(text(files.get(path))))
+}
+
+function findLibc(
+  packages: readonly InstalledPackage[] | undefined,
+  paths: ReadonlySet<string>,
+  release: ReadonlyMap<string, string>,
+): LockedLibc | undefined {
+  if ([...paths].some((path) => MUSL.test(path)) || release.get('ID') === 'alpine') {
+    return { kind: 'musl', major: 1, minor: 2 }
+  }
+  const libc6 = packages?.find(({ stanza }) => stanza.get('package') === 'libc6')?.stanza.get('version')
+  const match = /^(?:\d+:)?(\d+)\.(\d+)/.exec(libc6 ?? '')
+  return match === null ? undefined : { kind: 'glibc', major: Number(match[1]), minor: Number(match[2]) }
+}
+
+function findPythons(
+  files: ReadonlyMap<string, Buffer>,
+  paths: ReadonlySet<string>,
+  packages: readonly InstalledPackage[] | undefined,
+  environment: readonly string[],
+): FoundPython[] {
+  const stated = environment.find((line) => line.startsWith('PYTHON_VERSION='))?.slice('PYTHON_VERSION='.length)
+  const found: FoundPython[] = []
+  for (const path of paths) {
+    const minor = /python(3\.\d+)$/.exec(path)?.[1]
+    if (minor === undefined) continue
+    const header = files.get(path.replace(/bin\/python3\.\d+$/, `include/python${minor}/patchlevel.h`))
+    const fromHeader = /#define PY_VERSION\s+"(\d+\.\d+\.\d+)/.exec(text(header))?.[1]
+    const fromDpkg = packages?.find(({ stanza }) => stanza.get('package') === `python${minor}-minimal`)
+    const candidates = [fromHeader, stated, /^\d+\.\d+\.\d+/.exec(fromDpkg?.stanza.get('version') ?? '')?.[0]]
+    const version = candidates.find((candidate) => candidate?.startsWith(`${minor}.`) === true)
+    if (version !== undefined) found.push({ version, executable: `/${path}` })
+  }
+  return found.sort((a, b) => Number(b.version.split('.')[1]) - Number(a.version.split('.')[1]))
+}
+
+/** @see os-release(5) */
+function parseOsRelease(content: string): Map<string, string> {
+  const fields = new Map<string, string>()
+  for (const line of content.split('\n')) {
+    const match = /^([A-Z_]+)=(["']?)(.*)\2$/.exec(line.trim())
+    if (match !== null) fields.set(match[1] ?? '', match[3] ?? '')
+  }
+  return fields
+}
+
+function text(bytes: Buffer | undefined): string {
+  return bytes?.toString('utf8') ?? ''
+}
