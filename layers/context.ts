@@ -1,0 +1,27 @@
+import type { RandomAccess } from '../src/core/bytes.ts'
+import type { Report } from '../src/core/progress.ts'
+import type { RemoteFile } from '../src/core/remote-file.ts'
+import type { Compression } from './compress.ts'
+import type { CheckPool } from './workers/pool.ts'
+
+/** What a layer kind may ask of the world. */
+export interface LayerContext {
+  /** Opens a proven file: its size and sha256 were checked, or the stream fails when they are wrong. Close it. */
+  openRemote(file: RemoteFile): Promise<RandomAccess>
+  /** The folder that project files are relative to. */
+  readonly projectFolder: string
+  readonly report: Report
+  readonly signal?: AbortSignal | undefined
+  /** How layers are compressed; `gzip` unless given. Never changes a diffId. */
+  readonly compression?: Compression | undefined
+  /** The time of files that have none of their own (`SOURCE_DATE_EPOCH`); {@link DEFAULT_MTIME_SECONDS} unless given. */
+  readonly mtimeSeconds?: number | undefined
+  /** Threads that inflate and hash; the calling thread does it when there are none. */
+  readonly checks?: CheckPool | undefined
+}
+
+/** 1980-01-01: the first time that a zip can hold, so that tools which pack an image's files again do not fail. */
+export const DEFAULT_MTIME_SECONDS = 315532800
+
+/** Part of every layer's key: a change of how layers are laid out makes all of them new. */
+export const LAYOUT_VERSION = 1

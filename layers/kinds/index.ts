@@ -1,0 +1,58 @@
+import { digestOf } from '../../src/core/digest.ts'
+import { canonicalJson } from '../../src/core/json.ts'
+import type { Compression } from '../compress.ts'
+import { LAYOUT_VERSION, type LayerContext } from '../context.ts'
+import { environmentKind } from './environment.ts'
+import { filesKind } from './files.ts'
+import { inlineKind } from './inline.ts'
+import type { FoundLayerStream, LayerKind } from './kind.ts'
+import { treeKind } from './tree.ts'
+import { wheelsKind } from './wheels.ts'
+
+/** Every way to make a layer. To add one: write its file, add it here. */
+const KINDS = {
+  wheels: wheelsKind,
+  environment: environmentKind,
+  files: filesKind,
+  tree: treeKind,
+  inline: inlineKind,
+} as const
+
+/** What a layer is made from: plain JSON, tagged by `kind`. */
+export type LayerSpec = SpecOf<(typeof KINDS)[keyof typeof KINDS]>
+
+type SpecOf<Kind> = Kind extends LayerKind<infer Spec> ? Spec : never
+
+/** Makes a layer's bytes, in one pass. */
+export async function makeLayerStream(spec: LayerSpec, context: LayerContext): Promise<FoundLayerStream> {
+  return kindOf(spec).make(spec, context)
+}
+
+/** What made a layer, in a few words, for its history line. */
+export function describeLayer(spec: LayerSpec): string {
+  return kindOf(spec).createdBy(spec)
+}
+
+/**
+ * The key of a layer: equal for equal content, wherever it is fetched from.
+ *
+ * Members named `url` are left out; the layout version and the compression are part of it.
+ */
+export function layerKey(spec: LayerSpec, compression: Compression = 'gzip'): string {
+  return digestOf(canonicalJson({ layout: LAYOUT_VERSION, compression, spec: withoutUrls(spec) }))
+}
+
+// The table is checked member by member; TypeScript cannot follow the tag through it.
+function kindOf(spec: LayerSpec): LayerKind<LayerSpec> {
+  return KINDS[spec.kind] as unknown as LayerKind<LayerSpec>
+}
+
+function withoutUrls(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(withoutUrls)
+  if (typeof value !== 'object' || value === null) return value
+  return Object.fromEntries(
+    Object.entries(value)
+      .filter(([key]) => key !== 'url')
+      .map(([key, member]) => [key, withoutUrls(member)]),
+  )
+}

@@ -1,0 +1,22 @@
+import type { LayerContext } from '../context.ts'
+import type { LayerFindings } from '../layer-check.ts'
+import type { LayerStream } from '../layer.ts'
+
+/** A layer that is being made, with what was seen on the way where the kind looks. */
+export interface FoundLayerStream extends LayerStream {
+  /** Known when `blob` has ended. */
+  findings?(): LayerFindings
+}
+
+/**
+ * A way to make a layer.
+ *
+ * Its spec is plain JSON and names all its inputs by content, so that equal specs give equal layers; members named
+ * `url` say where, not what, and are no part of that.
+ */
+export interface LayerKind<Spec extends { readonly kind: string }> {
+  readonly kind: Spec['kind']
+  /** What made the layer, in a few words. */
+  createdBy(spec: Spec): string
+  make(spec: Spec, context: LayerContext): Promise<FoundLayerStream> | FoundLayerStream
+}

@@ -1,0 +1,168 @@
+import { createGunzip } from 'node:zlib'
+import type { RandomAccess } from '../../src/core/bytes.ts'
+import type { RemoteFile } from '../../src/core/remote-file.ts'
+import { openWheel, type Wheel } from '../../src/python/wheel.ts'
+import { streamEntries } from '../../src/python/zip-stream.ts'
+import { PathOwners } from '../clashes.ts'
+import { compress, layerMediaType, through } from '../compress.ts'
+import { DEFAULT_MTIME_SECONDS, type LayerContext } from '../context.ts'
+import { joinChunks } from '../join-chunks.ts'
+import { checkLayer, TarCheck, type ExpectedFile, type LayerFindings } from '../layer-check.ts'
+import { parentsOf } from '../paths.ts'
+import { spliceLayer, type SplicedFile } from '../splice.ts'
+import { wheelFiles, type InstallScheme, type WheelFiles } from '../wheel-files.ts'
+import type { LayerKind } from './kind.ts'
+
+/** A wheel by content, with the file name that its metadata is checked against. */
+export interface WheelFile extends RemoteFile {
+  readonly filename: string
+}
+
+/** One or several wheels, installed into an environment without running anything. */
+export interface WheelsLayerSpec extends InstallScheme {
+  readonly kind: 'wheels'
+  /** In the order in which they are laid. */
+  readonly wheels: readonly WheelFile[]
+}
+
+/** Lays wheels by splicing: their own deflate bytes become the layer's. */
+export const wheelsKind: LayerKind<WheelsLayerSpec> = {
+  kind: 'wheels',
+  createdBy: ({ wheels }) => wheels.map(({ filename }) => filename.split('-').slice(0, 2).join(' ')).join(', '),
+  make: async (spec, context) => {
+    const installed: Installed[] = []
+    for (const file of spec.wheels) installed.push(await readInstalled(file, spec, context))
+    const layout = layOut(installed)
+    const compression = context.compression ?? 'gzip'
+    const spliced = joinChunks(
+      spliceLayer(layout.directories, streamFiles(layout.files, context), DEFAULT_MTIME_SECONDS),
+    )
+    const what = installed.length === 1 ? (spec.wheels[0]?.filename ?? '') : `A layer of ${installed.length} wheels`
+    let findings: LayerFindings | undefined
+    const blob =
+      compression === 'gzip'
+        ? checkSpliced(spliced, layout.expected, what, context, (found) => (findings = found))
+        : compress(
+            checkTar(spliced, layout.expected, what, (found) => (findings = found)),
+            compression,
+          )
+    return {
+      mediaType: layerMediaType(compression),
+      blob,
+      diffId: () => known(findings).diffId,
+      findings: () => known(findings),
+    }
+  },
+}
+
+interface Installed {
+  readonly file: WheelFile
+  readonly wheel: Wheel
+  readonly files: WheelFiles
+}
+
+async function readInstalled(file: WheelFile, scheme: InstallScheme, context: LayerContext): Promise<Installed> {
+  const source = await context.openRemote(file)
+  try {
+    const wheel = await openWheel(source, file.filename)
+    for (const text of wheel.warnings) context.report({ type: 'note', level: 'warning', text })
+    return { file, wheel, files: await wheelFiles(source, wheel, scheme) }
+  } finally {
+    // Opened again when its turn comes: a group of a thousand wheels must not hold a thousand files open.
+    await source.close()
+  }
+}
+
+interface Layout {
+  readonly directories: readonly string[]
+  readonly expected: readonly ExpectedFile[]
+  /** The same wheels, without the files that an earlier one has brought already. */
+  readonly files: readonly Installed[]
+}
+
+function layOut(installed: readonly Installed[]): Layout {
+  const owners = new PathOwners()
+  const expected: ExpectedFile[] = []
+  const paths: string[] = []
+  const files = installed.map(({ file, wheel, files }) => {
+    const isNew = owners.claimer(wheel.wheelName)
+    const kept = { placed: files.placed.filter(isNew.placed), written: files.written.filter(isNew.written) }
+    for (const { path, entry, hash } of kept.placed) expected.push({ path, sizeBytes: entry.sizeBytes, hash })
+    for (const { path, bytes } of kept.written) expected.push({ path, sizeBytes: bytes.length })
+    for (const { path } of [...kept.placed, ...kept.written]) paths.push(path)
+    return { file, wheel, files: kept }
+  })
+  return { directories: parentsOf(paths), expected, files }
+}
+
+async function* streamFiles(installed: readonly Installed[], context: LayerContext): AsyncGenerator<SplicedFile> {
+  for (const { file, wheel, files } of installed) {
+    const source = await context.openRemote(file)
+    try {
+      yield* streamPlaced(source, wheel, files)
+    } finally {
+      await source.close()
+    }
+    for (const { path, mode, bytes } of files.written)
+      yield { path, mode, sizeBytes: bytes.length, content: { kind: 'bytes', bytes } }
+  }
+}
+
+async function* streamPlaced(source: RandomAccess, wheel: Wheel, files: WheelFiles): AsyncGenerator<SplicedFile> {
+  const byName = new Map(files.placed.map((placed) => [placed.entry.name, placed]))
+  for await (const { entry, data } of streamEntries(source, wheel.archive)) {
+    const placed = byName.get(entry.name)
+    if (placed === undefined) {
+      for await (const _ of data);
+      continue
+    }
+    const content =
+      entry.method === 'stored'
+        ? { kind: 'stored' as const, data }
+        : { kind: 'deflate' as const, data, crc32: entry.crc32 }
+    yield { path: placed.path, mode: placed.mode, sizeBytes: entry.sizeBytes, content }
+  }
+}
+
+async function* checkSpliced(
+  blob: AsyncIterable<Uint8Array>,
+  expected: readonly ExpectedFile[],
+  what: string,
+  context: LayerContext,
+  found: (findings: LayerFindings) => void,
+): AsyncGenerator<Uint8Array> {
+  const check = context.checks?.check(expected, what) ?? checkLayer(expected, what)
+  try {
+    for await (const chunk of blob) {
+      context.signal?.throwIfAborted()
+      await check.write(chunk)
+      yield chunk
+    }
+    found(await check.end())
+  } finally {
+    check.close()
+  }
+}
+
+async function* checkTar(
+  blob: AsyncIterable<Uint8Array>,
+  expected: readonly ExpectedFile[],
+  what: string,
+  found: (findings: LayerFindings) => void,
+): AsyncGenerator<Uint8Array> {
+  const check = new TarCheck(expected, what)
+  try {
+    for await (const chunk of through(blob, createGunzip({ chunkSize: 1 << 18 }))) {
+      check.write(chunk as Buffer)
+      yield chunk
+    }
+  } catch (error) {
+    throw check.explain(error)
+  }
+  found(check.finish())
+}
+
+function known(findings: LayerFindings | undefined): LayerFindings {
+  if (findings === undefined) throw new TypeError('A diffId is known only when the blob was read to its end')
+  return findings
+}

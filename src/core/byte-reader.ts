@@ -1,0 +1,67 @@
+const EMPTY = Buffer.alloc(0)
+
+/** Reads a stream of chunks in pieces of the caller's choosing, without copying more than it must. */
+export class ByteReader {
+  readonly #source: AsyncIterator<Uint8Array>
+  #chunk: Buffer = EMPTY
+
+  constructor(source: AsyncIterable<Uint8Array>) {
+    this.#source = source[Symbol.asyncIterator]()
+  }
+
+  /** Exactly `length` bytes. @throws RangeError when the stream ends before */
+  async take(length: number): Promise<Buffer> {
+    if (this.#chunk.length >= length) return this.#cut(length)
+    const parts: Buffer[] = []
+    let missing = length
+    while (missing > 0) {
+      await this.#fill()
+      const part = this.#cut(Math.min(missing, this.#chunk.length))
+      parts.push(part)
+      missing -= part.length
+    }
+    return Buffer.concat(parts, length)
+  }
+
+  /** The next `length` bytes as they come; read it to its end before anything else. @throws RangeError as `take` */
+  async *pass(length: number): AsyncGenerator<Buffer> {
+    for (let missing = length; missing > 0;) {
+      await this.#fill()
+      const part = this.#cut(Math.min(missing, this.#chunk.length))
+      missing -= part.length
+      yield part
+    }
+  }
+
+  /** Whether any byte is left. */
+  async isAtEnd(): Promise<boolean> {
+    if (this.#chunk.length > 0) return false
+    for (;;) {
+      const next = await this.#source.next()
+      if (next.done) return true
+      if (next.value.length === 0) continue
+      this.#chunk = asBuffer(next.value)
+      return false
+    }
+  }
+
+  /** Lets go of the source; call it when the stream is not read to its end. */
+  async close(): Promise<void> {
+    this.#chunk = EMPTY
+    await this.#source.return?.()
+  }
+
+  async #fill(): Promise<void> {
+    if (await this.isAtEnd()) throw new RangeError('The stream ended early')
+  }
+
+  #cut(length: number): Buffer {
+    const part = this.#chunk.subarray(0, length)
+    this.#chunk = this.#chunk.subarray(length)
+    return part
+  }
+}
+
+function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+}
