@@ -1,0 +1,90 @@
+import { expect, test } from 'vitest'
+import { joinFolders, mergeEnvironment, parseEnvironment } from '../../src/plan/environment.ts'
+import { describeDropped, makeRuntimeConfig } from '../../src/plan/runtime-config.ts'
+import type { Config } from '../../src/config/config.ts'
+
+const config = {
+  build: { gpu: false },
+  run: 'run.py:Runner',
+  environment: [],
+} as unknown as Config
+
+const variable = (env: readonly string[] | null | undefined, name: string): string | undefined =>
+  env?.find((line) => line.startsWith(`${name}=`))?.slice(name.length + 1)
+
+test('makeRuntimeConfig() keeps the environment and labels of the base and replaces its entrypoint and command', () => {
+  const base = {
+    Env: ['PATH=/custom:/bin', 'NV=1'],
+    Entrypoint: ['/opt/nvidia/nvidia_entrypoint.sh'],
+    Cmd: ['bash'],
+    WorkingDir: '/root',
+    Labels: { maintainer: 'x', 'run.cog.version': 'old' },
+  }
+  const made = makeRuntimeConfig({ config, base, gpu: undefined, labels: { 'run.cog.version': 'new' } })
+  expect(variable(made.Env, 'PATH')).toBe('/opt/venv/bin:/custom:/bin')
+  expect(variable(made.Env, 'NV')).toBe('1')
+  expect(made).toMatchObject({
+    Entrypoint: ['/opt/layerwright/bin/launch'],
+    WorkingDir: '/src',
+    ExposedPorts: { '5000/tcp': {} },
+  })
+  expect(made.Cmd).toBeUndefined()
+  expect(made.Labels).toEqual({ maintainer: 'x', 'run.cog.version': 'new' })
+})
+
+test('makeRuntimeConfig() gives a base without PATH the usual one', () => {
+  const made = makeRuntimeConfig({ config, base: undefined, gpu: undefined, labels: {} })
+  expect(variable(made.Env, 'PATH')).toBe('/opt/venv/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin')
+})
+
+test('makeRuntimeConfig() carries values with spaces, quotes, newlines and equals signs byte for byte', () => {
+  const value = 'a b "c" \'d\'\ne=f\\n$G'
+  const made = makeRuntimeConfig({
+    config: { ...config, environment: [{ name: 'X', value }] },
+    base: undefined,
+    gpu: undefined,
+    labels: {},
+  })
+  expect(variable(made.Env, 'X')).toBe(value)
+})
+
+test('makeRuntimeConfig() writes the GPU contract and appends to library paths, never replaces them', () => {
+  const gpu = {
+    requireCuda: 'cuda>=12.8',
+    libraryFolders: ['/opt/venv/lib/python3.11/site-packages/nvidia/cublas/lib'],
+  }
+  const made = makeRuntimeConfig({ config, base: { Env: ['LD_LIBRARY_PATH=/mine'] }, gpu, labels: {} })
+  expect(variable(made.Env, 'NVIDIA_VISIBLE_DEVICES')).toBe('all')
+  expect(variable(made.Env, 'NVIDIA_DRIVER_CAPABILITIES')).toBe('compute,utility')
+  expect(variable(made.Env, 'NVIDIA_REQUIRE_CUDA')).toBe('cuda>=12.8')
+  expect(variable(made.Env, 'LD_LIBRARY_PATH')).toBe(
+    '/mine:/usr/local/nvidia/lib:/usr/local/nvidia/lib64:/opt/venv/lib/python3.11/site-packages/nvidia/cublas/lib',
+  )
+})
+
+test('makeRuntimeConfig() keeps the driver constraint that a CUDA base brings', () => {
+  const base = { Env: ['NVIDIA_REQUIRE_CUDA=cuda>=12.6 brand=tesla'] }
+  const made = makeRuntimeConfig({ config, base, gpu: { requireCuda: 'cuda>=12.8', libraryFolders: [] }, labels: {} })
+  expect(variable(made.Env, 'NVIDIA_REQUIRE_CUDA')).toBe('cuda>=12.6 brand=tesla')
+})
+
+test('describeDropped() says what of the base is left out', () => {
+  expect(
+    describeDropped({ OnBuild: ['RUN x'], Healthcheck: { Test: ['CMD', 'x'] }, Volumes: { '/data': {} } }),
+  ).toHaveLength(3)
+  expect(describeDropped({ Env: [] })).toEqual([])
+})
+
+test('mergeEnvironment() keeps the place of a replaced variable', () => {
+  const merged = mergeEnvironment(parseEnvironment(['A=1', 'B=2', 'C']), parseEnvironment(['B=3', 'D=']))
+  expect(merged.map(({ name, value }) => `${name}=${value}`)).toEqual(['A=1', 'B=3', 'C=', 'D='])
+})
+
+test.each([
+  [undefined, { before: ['/a'] }, '/a'],
+  ['/b', { before: ['/a'], after: ['/c'] }, '/a:/b:/c'],
+  ['/a:/b', { before: ['/a'], after: ['/b', '/b2'] }, '/a:/b:/b2'],
+  ['', { after: ['/a', '/a2'] }, '/a:/a2'],
+])('joinFolders(%s, %o) is %s', (list, more, expected) => {
+  expect(joinFolders(list, more)).toBe(expected)
+})
