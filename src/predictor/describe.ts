@@ -1,0 +1,148 @@
+import { readFileSync } from 'node:fs'
+import { join, posix } from 'node:path'
+import type { Diagnostic } from '../core/diagnostic.ts'
+import { BuildError, systemErrorCode } from '../core/errors.ts'
+import type { InputDescription } from './input.ts'
+import { Modules, type Module, type ReadFile } from './modules.ts'
+import { makeOpenApi, type OpenApiDocument } from './openapi.ts'
+import { loadPythonParser } from './parse.ts'
+import { PredictorError, Problems } from './problems.ts'
+import { readSignature, type Signature } from './signature.ts'
+
+/** How the values of an answer come. */
+export type OutputKind = 'single' | 'iterator' | 'concatenate'
+
+/** What a predictor takes and gives, without having run it. */
+export interface PredictorDescription {
+  readonly openapi: OpenApiDocument
+  /** In the order of the signature. */
+  readonly inputs: readonly InputDescription[]
+  readonly outputKind: OutputKind
+  /** Whether `@streaming` stands on it. */
+  readonly streaming: boolean
+  /** Predictions at once, from `@concurrent`; 1 without it. */
+  readonly concurrency: number
+  readonly isAsync: boolean
+  readonly warnings: readonly Diagnostic[]
+}
+
+/** Where a predictor is. */
+export interface PredictorOptions {
+  readonly projectFolder: string
+  /** `file.py:Name`, relative to the project folder. */
+  readonly reference: string
+  /** `predict` unless given. */
+  readonly mode?: 'predict' | 'train' | undefined
+  /** Gives the project's files by their relative path; reads the folder unless given. */
+  readonly readFile?: ReadFile | undefined
+}
+
+/**
+ * Describes a predictor or a training function by parsing its source; nothing is imported.
+ *
+ * @throws PredictorError PREDICTOR_INVALID with every problem and its place
+ * @throws BuildError PROJECT_INVALID when the reference is malformed
+ */
+export async function describePredictor(options: PredictorOptions): Promise<PredictorDescription> {
+  const mode = options.mode ?? 'predict'
+  const model = await describeModel({
+    projectFolder: options.projectFolder,
+    readFile: options.readFile,
+    run: mode === 'predict' ? options.reference : undefined,
+    train: mode === 'train' ? options.reference : undefined,
+  })
+  const description = mode === 'predict' ? model.predict : model.train
+  if (description === undefined) throw new TypeError('A description was asked for and not made')
+  return { ...description, openapi: model.openapi, warnings: model.warnings }
+}
+
+/** A whole model: what it predicts and, if it does, how it is trained. */
+export interface ModelDescription {
+  /** One document for both. */
+  readonly openapi: OpenApiDocument
+  readonly predict?: OperationDescription
+  readonly train?: OperationDescription
+  readonly warnings: readonly Diagnostic[]
+}
+
+/** One of the two operations of a model. */
+export type OperationDescription = Omit<PredictorDescription, 'openapi' | 'warnings'>
+
+/** Where the parts of a model are. */
+export interface ModelOptions {
+  readonly projectFolder: string
+  readonly run?: string | undefined
+  readonly train?: string | undefined
+  readonly readFile?: ReadFile | undefined
+}
+
+/**
+ * Describes a model with its training by parsing their sources.
+ *
+ * @throws PredictorError PREDICTOR_INVALID with every problem of both
+ */
+export async function describeModel({ projectFolder, run, train, readFile }: ModelOptions): Promise<ModelDescription> {
+  const parser = await loadPythonParser()
+  const read = readFile ?? folderReader(projectFolder)
+  const problems = new Problems()
+  const signature = (reference: string | undefined, methods: readonly string[]): Signature | undefined => {
+    if (reference === undefined) return undefined
+    const { file, name } = parseReference(reference)
+    const modules = new Modules(read, parser, [...new Set(['.', posix.dirname(file)])])
+    const module = loadSource(modules, file, problems)
+    return module === undefined ? undefined : readSignature(module, { name, methods }, modules, problems)
+  }
+  const signatures = { predict: signature(run, ['run', 'predict']), train: signature(train, ['train']) }
+  if (problems.hasErrors) throw new PredictorError(problems.list())
+  return {
+    openapi: makeOpenApi(signatures),
+    ...(signatures.predict === undefined ? {} : { predict: describeOperation(signatures.predict) }),
+    ...(signatures.train === undefined ? {} : { train: describeOperation(signatures.train) }),
+    warnings: problems.list(),
+  }
+}
+
+function describeOperation({ inputs, output, streaming, concurrency, isAsync }: Signature): OperationDescription {
+  const outputKind = output.kind !== 'iterator' ? 'single' : output.concatenate ? 'concatenate' : 'iterator'
+  return { inputs, outputKind, streaming, concurrency, isAsync }
+}
+
+/** Cuts `file.py:Name`. */
+function parseReference(reference: string): { file: string; name: string } {
+  const [, file, name] = /^(.+\.py):([A-Za-z_]\w*)$/.exec(reference) ?? []
+  if (file === undefined || name === undefined) {
+    throw new BuildError('PROJECT_INVALID', `This is not written \`file.py:Name\`: \`${reference}\``)
+  }
+  return { file: posix.normalize(file), name }
+}
+
+function loadSource(modules: Modules, file: string, problems: Problems): Module | undefined {
+  const module = modules.load(file)
+  if (module === undefined) {
+    problems.error(
+      'file-missing',
+      `There is no file \`${file}\` in the project`,
+      { file, lines: [] },
+      { line: 1, column: 1, endColumn: 1 },
+    )
+    return undefined
+  }
+  for (const place of module.errors) problems.error('syntax-error', 'This is not valid Python', module, place)
+  return module.errors.length > 0 ? undefined : module
+}
+
+const MAX_SOURCE_BYTES = 4 * 1024 * 1024
+
+function folderReader(projectFolder: string): ReadFile {
+  return (path) => {
+    const file = join(projectFolder, path)
+    try {
+      const bytes = readFileSync(file)
+      return bytes.length > MAX_SOURCE_BYTES ? undefined : bytes.toString('utf8').replace(/^\uFEFF/, '')
+    } catch (error) {
+      const code = systemErrorCode(error)
+      if (code === 'ENOENT' || code === 'ENOTDIR' || code === 'EISDIR') return undefined
+      throw new BuildError('FILE_UNREADABLE', `Cannot read ${file}: ${code ?? String(error)}`, { cause: error })
+    }
+  }
+}

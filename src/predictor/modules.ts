@@ -1,0 +1,272 @@
+import { dirname, join } from 'node:path/posix'
+import type { PythonParser } from './parse.ts'
+import type { SourceFile } from './problems.ts'
+import type { AssignSyntax, ClassSyntax, Expression, FunctionSyntax, Statement } from './syntax.ts'
+
+/** Gives the text of a file of the project by its path relative to the project (with `/`), or undefined. */
+export type ReadFile = (path: string) => string | undefined
+
+/** A Python file of the project. */
+export interface Module extends SourceFile {
+  readonly statements: readonly Statement[]
+  readonly errors: readonly { readonly line: number; readonly column: number; readonly endColumn: number }[]
+}
+
+/** Where a name is looked up: the class bodies around it, innermost first, then the module. */
+export interface Scope {
+  readonly module: Module
+  readonly classes: readonly ClassSyntax[]
+}
+
+/** What a name stands for. */
+export type Meaning =
+  /** Something that no file of the project defines, by its full name, such as `typing.Optional` or `builtins.str`. */
+  | { readonly kind: 'external'; readonly name: string }
+  | { readonly kind: 'module'; readonly module: Module }
+  | { readonly kind: 'class'; readonly syntax: ClassSyntax; readonly scope: Scope }
+  | { readonly kind: 'function'; readonly syntax: FunctionSyntax; readonly scope: Scope }
+  | { readonly kind: 'value'; readonly syntax: AssignSyntax; readonly scope: Scope }
+
+const MAX_HOPS = 50
+
+/** The Python files of a project, read when a name leads to them. */
+export class Modules {
+  readonly #readFile: ReadFile
+  readonly #parser: PythonParser
+  readonly #loaded = new Map<string, Module | undefined>()
+  /** Folders in which absolute imports are looked for. */
+  readonly #roots: readonly string[]
+
+  constructor(readFile: ReadFile, parser: PythonParser, roots: readonly string[]) {
+    this.#readFile = readFile
+    this.#parser = parser
+    this.#roots = roots
+  }
+
+  /** A file of the project; undefined when there is none. */
+  load(file: string): Module | undefined {
+    if (this.#loaded.has(file)) return this.#loaded.get(file)
+    const text = file.startsWith('../') ? undefined : this.#readFile(file)
+    const module =
+      text === undefined ? undefined : { file, lines: text.split(/\r?\n/), ...this.#parser.parseModule(text) }
+    this.#loaded.set(file, module)
+    return module
+  }
+
+  /** What a quoted annotation says. */
+  parseExpression(text: string): Expression | undefined {
+    return this.#parser.parseExpression(text)
+  }
+
+  /** What a name or dotted name stands for. */
+  resolve(expression: Expression, scope: Scope, hops = 0): Meaning | undefined {
+    if (hops > MAX_HOPS) return undefined
+    if (expression.kind === 'name') return this.#lookup(expression.name, scope, hops)
+    if (expression.kind !== 'attribute') return undefined
+    const object = this.resolve(expression.object, scope, hops + 1)
+    return object === undefined ? undefined : this.member(object, expression.name, hops)
+  }
+
+  /** An attribute of a module or class. */
+  member(object: Meaning, name: string, hops = 0): Meaning | undefined {
+    if (object.kind === 'external') return { kind: 'external', name: canonicalName(`${object.name}.${name}`) }
+    if (object.kind === 'module')
+      return (
+        this.#lookup(name, { module: object.module, classes: [] }, hops + 1) ?? this.#submodule(object.module, name)
+      )
+    if (object.kind !== 'class') return undefined
+    const statement = lastBinding(object.syntax.body, name)
+    const inner: Scope = { module: object.scope.module, classes: [object.syntax, ...object.scope.classes] }
+    if (statement !== undefined) return this.#meaning(statement, inner, hops)
+    for (const base of this.bases(object, hops)) {
+      const found = base.kind === 'class' ? this.member(base, name, hops + 1) : undefined
+      if (found !== undefined) return found
+    }
+    return undefined
+  }
+
+  /** What the bases of a class stand for, in their order; unknown ones are left out. */
+  bases(object: Extract<Meaning, { kind: 'class' }>, hops = 0): readonly Meaning[] {
+    if (hops > MAX_HOPS) return []
+    return object.syntax.bases.flatMap((base) => {
+      const target = base.kind === 'subscript' ? base.value : base
+      return this.resolve(target, object.scope, hops + 1) ?? []
+    })
+  }
+
+  /** Full names of everything outside the project that a class derives from, directly or not. */
+  externalBases(object: Extract<Meaning, { kind: 'class' }>, hops = 0): readonly string[] {
+    if (hops > MAX_HOPS) return []
+    return this.bases(object, hops).flatMap((base) => {
+      if (base.kind === 'external') return [base.name]
+      return base.kind === 'class' ? this.externalBases(base, hops + 1) : []
+    })
+  }
+
+  #lookup(name: string, scope: Scope, hops: number): Meaning | undefined {
+    if (hops > MAX_HOPS) return undefined
+    for (const [index, syntax] of scope.classes.entries()) {
+      const statement = lastBinding(syntax.body, name)
+      if (statement !== undefined)
+        return this.#meaning(statement, { ...scope, classes: scope.classes.slice(index) }, hops)
+    }
+    const moduleScope: Scope = { module: scope.module, classes: [] }
+    const statement = lastBinding(scope.module.statements, name)
+    if (statement !== undefined) return this.#meaning(statement, moduleScope, hops)
+    return this.#starImport(name, moduleScope, hops) ?? builtin(name)
+  }
+
+  #starImport(name: string, scope: Scope, hops: number): Meaning | undefined {
+    for (const statement of scope.module.statements) {
+      if (statement.kind !== 'from' || statement.name !== '*') continue
+      const target = this.#importedModule(statement.level, statement.module, scope.module.file)
+      if (target === undefined) {
+        if (STAR_EXPORTS[statement.module]?.has(name) === true)
+          return { kind: 'external', name: canonicalName(`${statement.module}.${name}`) }
+        continue
+      }
+      const found = lastBinding(target.statements, name)
+      if (found !== undefined) return this.#meaning(found, { module: target, classes: [] }, hops + 1)
+      const further = this.#starImport(name, { module: target, classes: [] }, hops + 1)
+      if (further !== undefined) return further
+    }
+    return undefined
+  }
+
+  #meaning(statement: Statement, scope: Scope, hops: number): Meaning | undefined {
+    switch (statement.kind) {
+      case 'class':
+        return { kind: 'class', syntax: statement, scope }
+      case 'function':
+        return { kind: 'function', syntax: statement, scope }
+      case 'import': {
+        const path = statement.alias === undefined ? (statement.module.split('.')[0] ?? '') : statement.module
+        const module = this.#importedModule(0, path, scope.module.file)
+        return module === undefined ? { kind: 'external', name: canonicalName(path) } : { kind: 'module', module }
+      }
+      case 'from':
+        return this.#fromMeaning(statement, scope, hops)
+      case 'assign': {
+        // `Alias = OtherName` means what the other name means.
+        const { value } = statement
+        const isAlias = value?.kind === 'name' || value?.kind === 'attribute'
+        const isSelf = value?.kind === 'name' && value.name === statement.name
+        const target = isAlias && !isSelf ? this.resolve(value, scope, hops + 1) : undefined
+        return target ?? { kind: 'value', syntax: statement, scope }
+      }
+    }
+  }
+
+  #fromMeaning(statement: Extract<Statement, { kind: 'from' }>, scope: Scope, hops: number): Meaning | undefined {
+    const { level, module: path, name } = statement
+    const module = this.#importedModule(level, path, scope.module.file)
+    if (module !== undefined) {
+      // A stub beside the module knows what the module itself does not say.
+      const stub = this.load(module.file.replace(/\.py$/, '.pyi'))
+      const found =
+        this.#lookupOwn(name, module, hops) ??
+        (stub === undefined || stub === module ? undefined : this.#lookupOwn(name, stub, hops))
+      if (found !== undefined) return found
+    }
+    const submodule = this.#importedModule(level, path === '' ? name : `${path}.${name}`, scope.module.file)
+    if (submodule !== undefined) return { kind: 'module', module: submodule }
+    if (module !== undefined || level > 0) return undefined
+    return { kind: 'external', name: canonicalName(`${path}.${name}`) }
+  }
+
+  #lookupOwn(name: string, module: Module, hops: number): Meaning | undefined {
+    const scope: Scope = { module, classes: [] }
+    const statement = lastBinding(module.statements, name)
+    return statement === undefined
+      ? this.#starImport(name, scope, hops + 1)
+      : hops > MAX_HOPS
+        ? undefined
+        : this.#meaning(statement, scope, hops + 1)
+  }
+
+  #submodule(module: Module, name: string): Meaning | undefined {
+    const found = this.#find(join(dirname(module.file), name))
+    return found === undefined ? undefined : { kind: 'module', module: found }
+  }
+
+  #importedModule(level: number, path: string, from: string): Module | undefined {
+    const relative = path.replaceAll('.', '/')
+    if (level > 0) {
+      let folder = dirname(from)
+      for (let up = 1; up < level; up++) folder = join(folder, '..')
+      return this.#find(join(folder, relative))
+    }
+    for (const root of this.#roots) {
+      const found = this.#find(join(root, relative))
+      if (found !== undefined) return found
+    }
+    return undefined
+  }
+
+  #find(path: string): Module | undefined {
+    for (const ending of ['.py', '/__init__.py', '.pyi', '/__init__.pyi']) {
+      const module = path === '.' && ending.startsWith('.') ? undefined : this.load(join(`${path}${ending}`))
+      if (module !== undefined) return module
+    }
+    return undefined
+  }
+}
+
+/** The binding that is in force at the end of a block: the last one, but a fallback only when there is no other. */
+function lastBinding(statements: readonly Statement[], name: string): Statement | undefined {
+  let found: Statement | undefined
+  for (const statement of statements) {
+    if (bindingName(statement) !== name) continue
+    // A bare annotation (`x: int`) does not take a value away.
+    const isBare = statement.kind === 'assign' && statement.value === undefined
+    if (found !== undefined && (statement.fallback || isBare)) continue
+    found = statement
+  }
+  return found
+}
+
+/** The name that a statement binds; `*` binds none that is known here. */
+export function bindingName(statement: Statement): string | undefined {
+  switch (statement.kind) {
+    case 'from':
+      return statement.alias === '*' ? undefined : statement.alias
+    case 'import':
+      return statement.alias ?? statement.module.split('.')[0]
+    default:
+      return statement.name
+  }
+}
+
+const BUILTINS = new Set(
+  'bool bytes bytearray complex dict float frozenset int list object set str tuple type range sorted len min max sum reversed enumerate zip map filter'.split(
+    ' ',
+  ),
+)
+
+function builtin(name: string): Meaning | undefined {
+  return BUILTINS.has(name) ? { kind: 'external', name: `builtins.${name}` } : undefined
+}
+
+const STAR_EXPORTS: Readonly<Record<string, ReadonlySet<string>>> = {
+  cog: new Set(
+    'BasePredictor BaseRunner BaseModel Input Path File Secret Opaque ConcatenateIterator AsyncConcatenateIterator Iterator AsyncIterator streaming concurrent'.split(
+      ' ',
+    ),
+  ),
+  typing: new Set(
+    'Any Optional Union List Dict Tuple Set Literal Annotated Iterator AsyncIterator Iterable Generator AsyncGenerator TypedDict NamedTuple NewType Mapping Sequence ClassVar Final'.split(
+      ' ',
+    ),
+  ),
+}
+
+/** One name for what several modules offer: `typing_extensions.X` and `collections.abc.X` are `typing.X`. */
+function canonicalName(name: string): string {
+  return name
+    .replace(/^(typing_extensions|collections\.abc)\./, 'typing.')
+    .replace(
+      /^cog\.(types|base_predictor|base_input|model|input|predictor|coder|server\.\w+)\.(?=[A-Za-z]\w*$)/,
+      'cog.',
+    )
+    .replace(/^pydantic\.(v1|main|fields)\./, 'pydantic.')
+}

@@ -1,0 +1,433 @@
+import { evaluate, toJson } from './evaluate.ts'
+import type { Meaning, Modules, Scope } from './modules.ts'
+import type { Problems } from './problems.ts'
+import type { Expression, Statement } from './syntax.ts'
+
+/** What an annotation says about the values, as far as JSON is concerned. */
+export type ValueType =
+  | { readonly kind: 'string' | 'integer' | 'number' | 'boolean' }
+  | { readonly kind: 'path' | 'file' | 'secret' }
+  /** Any JSON value. */
+  | { readonly kind: 'any' }
+  /** An object of which nothing more is known. */
+  | { readonly kind: 'opaque' }
+  | { readonly kind: 'none' }
+  | { readonly kind: 'list'; readonly item: ValueType }
+  | { readonly kind: 'dict'; readonly value: ValueType }
+  | { readonly kind: 'literal'; readonly values: readonly (string | number | boolean)[] }
+  /** At least two members, none of them `none`. */
+  | { readonly kind: 'union'; readonly members: readonly ValueType[] }
+  | { readonly kind: 'nullable'; readonly of: ValueType }
+  | {
+      readonly kind: 'object'
+      readonly name: string
+      readonly form: ObjectForm
+      readonly fields: readonly ObjectField[]
+    }
+  | { readonly kind: 'iterator'; readonly item: ValueType; readonly concatenate: boolean }
+
+/** How the object is made in Python. */
+export type ObjectForm = 'model' | 'dataclass' | 'typed-dict'
+
+/** A field of a model, dataclass or typed dict. */
+export interface ObjectField {
+  readonly name: string
+  readonly type: ValueType
+  readonly required: boolean
+  readonly description?: string
+}
+
+/** Reads annotations; reports what it cannot read and goes on with `any`. */
+export class TypeReader {
+  readonly #modules: Modules
+  readonly #problems: Problems
+  /** Classes whose fields are being read, to stop at a class that holds itself. */
+  readonly #open = new Set<unknown>()
+
+  constructor(modules: Modules, problems: Problems) {
+    this.#modules = modules
+    this.#problems = problems
+  }
+
+  read(annotation: Expression, scope: Scope, depth = 0): ValueType {
+    if (depth > 50)
+      return this.#refuse(
+        'unsupported-type',
+        `This type is nested too deeply: \`${short(annotation)}\``,
+        annotation,
+        scope,
+      )
+    switch (annotation.kind) {
+      case 'string': {
+        const inner = this.#modules.parseExpression(annotation.value.trim())
+        // The quoted text stands where the quotes stand.
+        return inner === undefined
+          ? this.#unsupported(annotation, scope)
+          : this.read(relocate(inner, annotation), scope, depth + 1)
+      }
+      case 'constant':
+        return annotation.value === null ? { kind: 'none' } : this.#unsupported(annotation, scope)
+      case 'binary':
+        if (annotation.operator !== '|') return this.#unsupported(annotation, scope)
+        return union([this.read(annotation.left, scope, depth + 1), this.read(annotation.right, scope, depth + 1)])
+      case 'name':
+      case 'attribute':
+        return this.#named(annotation, scope, depth)
+      case 'subscript':
+        return this.#generic(annotation, scope, depth)
+      default:
+        return this.#unsupported(annotation, scope)
+    }
+  }
+
+  #named(annotation: Expression, scope: Scope, depth: number): ValueType {
+    const meaning = this.#modules.resolve(annotation, scope)
+    switch (meaning?.kind) {
+      case 'external':
+        return this.#external(meaning.name, annotation, scope)
+      case 'class':
+        return this.#class(meaning, annotation, scope, depth)
+      case 'value': {
+        const { value } = meaning.syntax
+        if (value === undefined) return this.#unsupported(annotation, scope)
+        // `UserId = NewType('UserId', int)`
+        const made = value.kind === 'call' ? this.#modules.resolve(value.target, meaning.scope) : undefined
+        const base = value.kind === 'call' ? value.positional[1] : undefined
+        if (made?.kind === 'external' && made.name === 'typing.NewType' && base !== undefined)
+          return this.read(base, meaning.scope, depth + 1)
+        return this.read(value, meaning.scope, depth + 1)
+      }
+      default:
+        return this.#refuse(
+          'unknown-type',
+          `The type \`${short(annotation)}\` is not defined in this project`,
+          annotation,
+          scope,
+          {
+            hint: `Import it, or define it in the same file. ${SUPPORTED}`,
+          },
+        )
+    }
+  }
+
+  #external(name: string, annotation: Expression, scope: Scope): ValueType {
+    const simple = SIMPLE_TYPES[name]
+    if (simple !== undefined) return simple
+    if (BARE_ITERATORS.has(name)) return { kind: 'iterator', item: { kind: 'any' }, concatenate: false }
+    if (CONCATENATE_ITERATORS.has(name)) return { kind: 'iterator', item: { kind: 'string' }, concatenate: true }
+    const from = name.startsWith('builtins.') ? '' : ` of \`${name.slice(0, name.lastIndexOf('.'))}\``
+    const type = name.slice(name.lastIndexOf('.') + 1)
+    return this.#refuse('unsupported-type', `The type \`${type}\`${from} has no JSON form`, annotation, scope, {
+      hint: HINTS[name] ?? `${SUPPORTED} A \`.pyi\` stub beside the file can describe it as a model.`,
+    })
+  }
+
+  #generic(annotation: Extract<Expression, { kind: 'subscript' }>, scope: Scope, depth: number): ValueType {
+    const meaning = this.#modules.resolve(annotation.value, scope)
+    const { items } = annotation
+    const [first, second] = items
+    const name = meaning?.kind === 'external' ? meaning.name : undefined
+    const inner = (expression: Expression): ValueType => this.read(expression, scope, depth + 1)
+    if (name === undefined || first === undefined)
+      return meaning?.kind === 'class'
+        ? this.#class(meaning, annotation, scope, depth)
+        : this.#unsupported(annotation, scope)
+    if (LISTS.has(name) && items.length === 1) return { kind: 'list', item: inner(first) }
+    if (DICTS.has(name) && items.length === 2 && second !== undefined) return { kind: 'dict', value: inner(second) }
+    if (ITERATORS.has(name)) return { kind: 'iterator', item: inner(first), concatenate: false }
+    if (CONCATENATE_ITERATORS.has(name)) return this.#concatenate(inner(first), first, scope)
+    switch (name) {
+      case 'typing.Optional':
+        return union([inner(first), { kind: 'none' }])
+      case 'typing.Union':
+        return union(items.map(inner))
+      case 'typing.Literal':
+        return this.#literal(items, scope)
+      case 'typing.Annotated':
+        return this.#annotated(items, scope, depth)
+      case 'typing.Required':
+      case 'typing.NotRequired':
+      case 'typing.ReadOnly':
+      case 'typing.Final':
+      case 'typing.ClassVar':
+        return inner(first)
+      default:
+        return this.#unsupported(annotation, scope)
+    }
+  }
+
+  #concatenate(item: ValueType, annotation: Expression, scope: Scope): ValueType {
+    if (item.kind !== 'string') {
+      return this.#refuse(
+        'unsupported-type',
+        `A ConcatenateIterator yields text, not \`${short(annotation)}\``,
+        annotation,
+        scope,
+        {
+          hint: 'Use Iterator for other values.',
+        },
+      )
+    }
+    return { kind: 'iterator', item, concatenate: true }
+  }
+
+  #literal(items: readonly Expression[], scope: Scope): ValueType {
+    const values: (string | number | boolean)[] = []
+    let hasNone = false
+    for (const item of items) {
+      const value = evaluate(item, scope, this.#modules)?.value
+      const json = value === undefined ? undefined : toJson(value)
+      if (json === null) hasNone = true
+      else if (typeof json === 'string' || typeof json === 'number' || typeof json === 'boolean') values.push(json)
+      else return this.#unsupported(item, scope)
+    }
+    return union([{ kind: 'literal', values }, ...(hasNone ? [{ kind: 'none' } as const] : [])])
+  }
+
+  /** `Annotated[T, Opaque]` is passed on as it comes; other metadata says nothing here. */
+  #annotated(items: readonly Expression[], scope: Scope, depth: number): ValueType {
+    const [type, ...metadata] = items
+    if (type === undefined) return { kind: 'any' }
+    const isOpaque = metadata.some((item) => {
+      const meaning = this.#modules.resolve(item.kind === 'call' ? item.target : item, scope)
+      return meaning?.kind === 'external' && meaning.name === 'cog.Opaque'
+    })
+    return isOpaque ? this.#opaque(type, scope) : this.read(type, scope, depth + 1)
+  }
+
+  /** Only the outermost list and None of an opaque type count. */
+  #opaque(type: Expression, scope: Scope): ValueType {
+    if (type.kind === 'binary' && type.operator === '|') {
+      return union([this.#opaque(type.left, scope), this.#opaque(type.right, scope)])
+    }
+    if (type.kind === 'constant' && type.value === null) return { kind: 'none' }
+    const head = type.kind === 'subscript' ? type.value : type
+    const meaning = this.#modules.resolve(head, scope)
+    const name = meaning?.kind === 'external' ? meaning.name : ''
+    if (LISTS.has(name)) return { kind: 'list', item: { kind: 'opaque' } }
+    if (type.kind === 'subscript' && name === 'typing.Optional' && type.items[0] !== undefined) {
+      return union([this.#opaque(type.items[0], scope), { kind: 'none' }])
+    }
+    return { kind: 'opaque' }
+  }
+
+  #class(meaning: Extract<Meaning, { kind: 'class' }>, annotation: Expression, scope: Scope, depth: number): ValueType {
+    const bases = this.#modules.externalBases(meaning)
+    const simple = bases.map((base) => SUBCLASSES[base]).find((type) => type !== undefined)
+    if (simple !== undefined) return simple
+    const form = this.#formOf(meaning, bases)
+    if (form === undefined) {
+      const isEnum = bases.some((base) => base.startsWith('enum.'))
+      return this.#refuse(
+        'unsupported-type',
+        `The class \`${meaning.syntax.name}\` has no JSON form`,
+        annotation,
+        scope,
+        {
+          hint: isEnum
+            ? 'Use `str` with `choices=[...]`, or `Literal[...]`.'
+            : 'Derive it from BaseModel or TypedDict, or make it a dataclass.',
+        },
+      )
+    }
+    if (this.#open.has(meaning.syntax)) return { kind: 'opaque' }
+    this.#open.add(meaning.syntax)
+    const fields = this.#fields(meaning, form, depth)
+    this.#open.delete(meaning.syntax)
+    return { kind: 'object', name: meaning.syntax.name, form, fields }
+  }
+
+  #formOf(meaning: Extract<Meaning, { kind: 'class' }>, bases: readonly string[]): ObjectForm | undefined {
+    if (bases.some((base) => base === 'cog.BaseModel' || base === 'pydantic.BaseModel')) return 'model'
+    if (bases.includes('typing.TypedDict')) return 'typed-dict'
+    const isDataclass = meaning.syntax.decorators.some((decorator) => {
+      const target = this.#modules.resolve(decorator.kind === 'call' ? decorator.target : decorator, meaning.scope)
+      return target?.kind === 'external' && /^(dataclasses|pydantic\.dataclasses)\.dataclass$/.test(target.name)
+    })
+    return isDataclass ? 'dataclass' : undefined
+  }
+
+  /** Fields of the bases first, each at the place where it was first named. */
+  #fields(meaning: Extract<Meaning, { kind: 'class' }>, form: ObjectForm, depth: number): readonly ObjectField[] {
+    const fields = new Map<string, ObjectField>()
+    for (const base of this.#modules.bases(meaning).toReversed()) {
+      if (base.kind !== 'class') continue
+      for (const field of this.#fields(base, form, depth + 1)) fields.set(field.name, field)
+    }
+    const total = !meaning.syntax.keywords.some(
+      ({ name, value }) => name === 'total' && value.kind === 'constant' && value.value === false,
+    )
+    const scope: Scope = { module: meaning.scope.module, classes: [meaning.syntax, ...meaning.scope.classes] }
+    for (const statement of meaning.syntax.body) {
+      const field = this.#field(statement, form, total, scope, depth)
+      if (field !== undefined) fields.set(field.name, field)
+    }
+    return [...fields.values()]
+  }
+
+  #field(statement: Statement, form: ObjectForm, total: boolean, scope: Scope, depth: number): ObjectField | undefined {
+    if (statement.kind !== 'assign' || statement.annotation === undefined) return undefined
+    const { name, annotation, value } = statement
+    if (name.startsWith('_') || name === 'model_config') return undefined
+    const head = annotation.kind === 'subscript' ? this.#modules.resolve(annotation.value, scope) : undefined
+    const qualifier = head?.kind === 'external' ? head.name : ''
+    if (qualifier === 'typing.ClassVar') return undefined
+    const type = this.read(annotation, scope, depth + 1)
+    const { hasDefault, description } = this.#fieldDefault(value, scope)
+    const required =
+      qualifier === 'typing.Required' ||
+      (qualifier !== 'typing.NotRequired' &&
+        total &&
+        !hasDefault &&
+        (type.kind !== 'nullable' || form === 'typed-dict'))
+    return { name, type, required, ...(description === undefined ? {} : { description }) }
+  }
+
+  /** `= 3`, `= Field(3)`, `= Field(default_factory=list)` have a default; `= Field(...)` has none. */
+  #fieldDefault(value: Expression | undefined, scope: Scope): { hasDefault: boolean; description?: string } {
+    if (value === undefined || value.kind === 'ellipsis') return { hasDefault: false }
+    const target = value.kind === 'call' ? this.#modules.resolve(value.target, scope) : undefined
+    if (value.kind !== 'call' || target?.kind !== 'external' || !FIELD_FUNCTIONS.has(target.name))
+      return { hasDefault: true }
+    const keyword = (name: string): Expression | undefined =>
+      value.keywords.find((keyword) => keyword.name === name)?.value
+    const given = value.positional[0] ?? keyword('default') ?? keyword('default_factory')
+    const description = keyword('description')
+    return {
+      hasDefault: given !== undefined && given.kind !== 'ellipsis',
+      ...(description?.kind === 'string' ? { description: description.value } : {}),
+    }
+  }
+
+  #unsupported(annotation: Expression, scope: Scope): ValueType {
+    return this.#refuse('unsupported-type', `This type has no JSON form: \`${short(annotation)}\``, annotation, scope, {
+      hint: SUPPORTED,
+    })
+  }
+
+  #refuse(
+    code: string,
+    message: string,
+    annotation: Expression,
+    scope: Scope,
+    details: { readonly hint?: string } = {},
+  ): ValueType {
+    this.#problems.error(code, message, scope.module, annotation.place, details)
+    return { kind: 'any' }
+  }
+}
+
+const SUPPORTED =
+  'Types are str, int, float, bool, Path, File, Secret, Any, list[T], dict[str, T], Optional[T], unions, Literal, models, and iterators as output.'
+
+const HINTS: Readonly<Record<string, string>> = {
+  'builtins.tuple': 'Use list[T].',
+  'typing.Tuple': 'Use list[T].',
+  'builtins.set': 'Use list[T].',
+  'typing.Set': 'Use list[T].',
+  'builtins.bytes': 'Use Path and give back a file.',
+  'numpy.ndarray': 'Use list[float], or Path and a file.',
+  'PIL.Image.Image': 'Use Path and save the image to a file.',
+}
+
+const SIMPLE_TYPES: Readonly<Record<string, ValueType>> = {
+  'builtins.str': { kind: 'string' },
+  'builtins.int': { kind: 'integer' },
+  'builtins.float': { kind: 'number' },
+  'builtins.bool': { kind: 'boolean' },
+  'builtins.dict': { kind: 'opaque' },
+  'typing.Dict': { kind: 'opaque' },
+  'typing.Mapping': { kind: 'opaque' },
+  'builtins.list': { kind: 'list', item: { kind: 'any' } },
+  'typing.List': { kind: 'list', item: { kind: 'any' } },
+  'builtins.object': { kind: 'any' },
+  'typing.Any': { kind: 'any' },
+  'typing.Text': { kind: 'string' },
+  'cog.Path': { kind: 'path' },
+  'pathlib.Path': { kind: 'path' },
+  'pathlib.PosixPath': { kind: 'path' },
+  'cog.File': { kind: 'file' },
+  'typing.IO': { kind: 'file' },
+  'typing.BinaryIO': { kind: 'file' },
+  'io.IOBase': { kind: 'file' },
+  'cog.Secret': { kind: 'secret' },
+  'pydantic.SecretStr': { kind: 'secret' },
+}
+
+/** A class of the project that derives from one of these is that type. */
+const SUBCLASSES: Readonly<Record<string, ValueType>> = {
+  'cog.Path': { kind: 'path' },
+  'pathlib.Path': { kind: 'path' },
+  'cog.Secret': { kind: 'secret' },
+}
+
+const LISTS = new Set(['builtins.list', 'typing.List', 'typing.Sequence'])
+const DICTS = new Set(['builtins.dict', 'typing.Dict', 'typing.Mapping'])
+const ITERATORS = new Set([
+  'cog.Iterator',
+  'cog.AsyncIterator',
+  'typing.Iterator',
+  'typing.AsyncIterator',
+  'typing.Iterable',
+  'typing.AsyncIterable',
+  'typing.Generator',
+  'typing.AsyncGenerator',
+])
+const BARE_ITERATORS = ITERATORS
+const CONCATENATE_ITERATORS = new Set(['cog.ConcatenateIterator', 'cog.AsyncConcatenateIterator'])
+const FIELD_FUNCTIONS = new Set(['pydantic.Field', 'cog.Field', 'dataclasses.field'])
+
+/** Makes a union, with `none` as nullable around it and inner unions laid flat. */
+function union(members: readonly ValueType[]): ValueType {
+  let nullable = false
+  const flat: ValueType[] = []
+  const add = (type: ValueType): void => {
+    if (type.kind === 'none') nullable = true
+    else if (type.kind === 'nullable') {
+      nullable = true
+      add(type.of)
+    } else if (type.kind === 'union') type.members.forEach(add)
+    else if (!flat.some((other) => JSON.stringify(other) === JSON.stringify(type))) flat.push(type)
+  }
+  members.forEach(add)
+  const [first] = flat
+  if (first === undefined) return { kind: 'none' }
+  const type: ValueType = flat.length === 1 ? first : { kind: 'union', members: flat }
+  return nullable ? { kind: 'nullable', of: type } : type
+}
+
+/** Gives the parts of a quoted annotation the place of the quotes. */
+function relocate(expression: Expression, at: Expression): Expression {
+  return JSON.parse(JSON.stringify(expression), (key, value: unknown) =>
+    key === 'place' ? at.place : value,
+  ) as Expression
+}
+
+function short(expression: Expression): string {
+  const text = expression.text.replaceAll(/\s+/g, ' ')
+  return text.length > 60 ? `${text.slice(0, 60)}...` : text
+}
+
+/** Whether a type, or something within it, passes a test. */
+export function holds(type: ValueType, test: (type: ValueType) => boolean): boolean {
+  return test(type) || holdsWithin(type, test)
+}
+
+/** Whether something within a type, but not the type itself, passes a test. */
+export function holdsWithin(type: ValueType, test: (type: ValueType) => boolean): boolean {
+  switch (type.kind) {
+    case 'list':
+    case 'iterator':
+      return holds(type.item, test)
+    case 'dict':
+      return holds(type.value, test)
+    case 'union':
+      return type.members.some((member) => holds(member, test))
+    case 'nullable':
+      return holds(type.of, test)
+    case 'object':
+      return type.fields.some((field) => holds(field.type, test))
+    default:
+      return false
+  }
+}
