@@ -1,7 +1,7 @@
 import { digestOf } from '../../src/core/digest.ts'
 import { canonicalJson } from '../../src/core/json.ts'
 import type { Compression } from '../compress.ts'
-import { LAYOUT_VERSION, type LayerContext } from '../context.ts'
+import { DEFAULT_MTIME_SECONDS, LAYOUT_VERSION, type LayerContext } from '../context.ts'
 import { environmentKind } from './environment.ts'
 import { filesKind } from './files.ts'
 import { inlineKind } from './inline.ts'
@@ -36,11 +36,15 @@ export function describeLayer(spec: LayerSpec): string {
 /**
  * The key of a layer: equal for equal content, wherever it is fetched from.
  *
- * Members named `url` are left out; the layout version and the compression are part of it.
+ * Members named `url` are left out; the layout version and what the context decides (compression, time) are part of it.
  */
-export function layerKey(spec: LayerSpec, compression: Compression = 'gzip'): string {
-  return digestOf(canonicalJson({ layout: LAYOUT_VERSION, compression, spec: withoutUrls(spec) }))
+export function layerKey(spec: LayerSpec, compression: Compression = 'gzip', mtimeSeconds?: number): string {
+  // Only these kinds hear of the time; a wheel's layer must be found under any SOURCE_DATE_EPOCH.
+  const mtime = TIMED_KINDS.has(spec.kind) ? (mtimeSeconds ?? DEFAULT_MTIME_SECONDS) : undefined
+  return digestOf(canonicalJson({ layout: LAYOUT_VERSION, compression, mtime, spec: withoutUrls(spec) }))
 }
+
+const TIMED_KINDS: ReadonlySet<string> = new Set(['files', 'inline', 'weights'])
 
 // The table is checked member by member; TypeScript cannot follow the tag through it.
 function kindOf(spec: LayerSpec): LayerKind<LayerSpec> {

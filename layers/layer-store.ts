@@ -1,0 +1,29 @@
+import { findRecord, saveRecord, type DerivationRecord } from '../src/store/records.ts'
+import type { Store } from '../src/store/store.ts'
+import type { LayerStore, StoredLayer } from './materialise.ts'
+
+/** The local store as a place for layers: blobs by digest, and a record of what each key became. */
+export function layerStore(store: Store): LayerStore {
+  const records = store.cache('layers')
+  const stored = ({ mediaType, digest, size, diffId }: DerivationRecord): StoredLayer => ({
+    descriptor: { mediaType, digest, size },
+    diffId,
+    open: store.blob({ digest, size }),
+  })
+  return {
+    find: async (key) => {
+      const record = await findRecord(records, key)
+      if (record === undefined || (await store.has(record.digest)) !== record.size) return undefined
+      return stored(record)
+    },
+    save: async (key, stream) => {
+      const { digest, size } = await store.put(stream.blob)
+      const record = { mediaType: stream.mediaType, digest, size, diffId: stream.diffId() }
+      const findings = stream.findings?.()
+      if (findings !== undefined)
+        await store.cache('libraries').set(key, Buffer.from(JSON.stringify(findings.libraries)))
+      await saveRecord(records, key, record)
+      return stored(record)
+    },
+  }
+}

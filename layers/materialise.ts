@@ -1,0 +1,97 @@
+import pLimit from 'p-limit'
+import type { Descriptor } from 'oci-spec-types'
+import type { Open } from '../src/core/bytes.ts'
+import { startTask, type Task } from '../src/core/progress.ts'
+import type { LayerContext } from './context.ts'
+import { describeLayer, layerKey, makeLayerStream, type LayerSpec } from './kinds/index.ts'
+import type { FoundLayerStream } from './kinds/kind.ts'
+import type { Layer } from './layer.ts'
+
+/** Keeps layers that were made once. */
+export interface LayerStore {
+  /** The layer of a key when it and its bytes are there; marks it as used. */
+  find(key: string): Promise<StoredLayer | undefined>
+  /** Reads a layer's stream to its end and keeps it, whole or not at all. */
+  save(key: string, stream: FoundLayerStream): Promise<StoredLayer>
+}
+
+/** A layer that lies somewhere. */
+export interface StoredLayer extends Pick<Layer, 'diffId'> {
+  readonly descriptor: Descriptor
+  readonly open: Open
+}
+
+/** How many layers are made at once unless said otherwise: one inflates while another waits for its download. */
+const DEFAULT_CONCURRENCY = 3
+
+/**
+ * Makes a layer, or finds it made: what was derived from the same inputs once is not derived again.
+ *
+ * @throws BuildError as the layer's kind says
+ */
+export async function materialise(spec: LayerSpec, context: LayerContext, store: LayerStore): Promise<Layer> {
+  const key = layerKey(spec, context.compression, context.mtimeSeconds)
+  const createdBy = describeLayer(spec)
+  const found = await store.find(key)
+  if (found !== undefined) {
+    startTask(context.report, createdBy).end('cached')
+    return { ...found, createdBy }
+  }
+  const task = startTask(context.report, createdBy)
+  try {
+    const stream = await makeLayerStream(spec, context)
+    const stored = await store.save(key, { ...stream, blob: counted(stream.blob, task, context.signal) })
+    task.end()
+    return { ...stored, createdBy }
+  } catch (error) {
+    task.end('failed', error instanceof Error ? error.message : String(error))
+    throw error
+  }
+}
+
+/** Materialises several layers, some at a time; answers in the order of the specs. Equal specs are made once. */
+export async function materialiseAll(
+  specs: readonly LayerSpec[],
+  context: LayerContext,
+  store: LayerStore,
+  concurrency = DEFAULT_CONCURRENCY,
+): Promise<readonly Layer[]> {
+  const limit = pLimit(concurrency)
+  const aborter = new AbortController()
+  const signal = context.signal === undefined ? aborter.signal : AbortSignal.any([context.signal, aborter.signal])
+  const running = new Map<string, Promise<Layer>>()
+  const start = (spec: LayerSpec): Promise<Layer> => {
+    const key = layerKey(spec, context.compression, context.mtimeSeconds)
+    const known = running.get(key)
+    if (known !== undefined) return known
+    const promise = limit(() => {
+      signal.throwIfAborted()
+      return materialise(spec, { ...context, signal }, store)
+    })
+    running.set(key, promise)
+    return promise
+  }
+  const promises = specs.map(start)
+  try {
+    return await Promise.all(promises)
+  } catch (error) {
+    // The others stop at their next chunk and are waited for, so that nothing writes after the error is out.
+    aborter.abort(error)
+    await Promise.allSettled(promises)
+    throw error
+  }
+}
+
+async function* counted(
+  blob: AsyncIterable<Uint8Array>,
+  task: Task,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Uint8Array> {
+  let done = 0
+  for await (const chunk of blob) {
+    signal?.throwIfAborted()
+    done += chunk.length
+    task.bytes(done)
+    yield chunk
+  }
+}

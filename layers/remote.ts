@@ -1,0 +1,190 @@
+import { statfs } from 'node:fs/promises'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import pLimit from 'p-limit'
+import { verify } from '../src/core/digest.ts'
+import type { RandomAccess } from '../src/core/bytes.ts'
+import { BuildError, isBuildError } from '../src/core/errors.ts'
+import { openPath } from '../src/core/file-access.ts'
+import { maskUrl, type Http } from '../src/core/http.ts'
+import { silent, startTask, type Report } from '../src/core/progress.ts'
+import type { RemoteFile } from '../src/core/remote-file.ts'
+import type { Store } from '../src/store/store.ts'
+
+/** How remote files are fetched. */
+export interface RemoteOptions {
+  readonly http: Http
+  readonly store: Store
+  /** Headers for a URL, such as an index's credentials; never sent to another origin. */
+  readonly headers?: ((url: string) => Promise<Readonly<Record<string, string>>>) | undefined
+  /** Downloads at once; 4 unless given. */
+  readonly concurrency?: number | undefined
+  readonly report?: Report | undefined
+  readonly signal?: AbortSignal | undefined
+  /** How often a download that was cut is taken up again without having got any further; 4 unless given. */
+  readonly attempts?: number | undefined
+  /** Milliseconds before the second try; doubled each time. */
+  readonly pauseMs?: number | undefined
+}
+
+/** Room that a download leaves on the disk. */
+const SPARE_BYTES = 64 * 2 ** 20
+
+/**
+ * Makes the `openRemote` of a {@link LayerContext}: fetches files into the store, each once, several at a time, and
+ * opens them from there. What is opened has the size and sha256 that were asked for.
+ */
+export function makeOpenRemote(options: RemoteOptions): (file: RemoteFile) => Promise<RandomAccess> {
+  const limit = pLimit(options.concurrency ?? 4)
+  const running = new Map<string, Promise<void>>()
+  return async (file) => {
+    const digest = `sha256:${file.sha256}` as const
+    const fetching = running.get(digest) ?? limit(() => ensure(file, options))
+    running.set(digest, fetching)
+    try {
+      await fetching
+    } finally {
+      running.delete(digest)
+    }
+    return options.store.openFile(digest)
+  }
+}
+
+async function ensure(file: RemoteFile, options: RemoteOptions): Promise<void> {
+  const { store, report = silent } = options
+  const expected = { digest: `sha256:${file.sha256}`, size: file.sizeBytes } as const
+  options.signal?.throwIfAborted()
+  if ((await store.has(expected.digest)) === expected.size) return
+  await checkSpace(store.folder, file)
+  const name = fileName(file.url)
+  const task = startTask(report, `download ${name}`, { totalBytes: file.sizeBytes })
+  const counted = async function* (): AsyncGenerator<Uint8Array> {
+    let done = 0
+    for await (const chunk of download(file, options)) {
+      done += chunk.length
+      task.bytes(done, file.sizeBytes)
+      yield chunk
+    }
+  }
+  try {
+    await store.put(verify(counted(), expected, maskUrl(file.url)))
+    task.end()
+  } catch (error) {
+    task.end('failed', error instanceof Error ? error.message : String(error))
+    throw error
+  }
+}
+
+/** The bytes of a file, taken up where they were cut. Neither size nor digest is proven here. */
+export async function* download(
+  file: RemoteFile,
+  options: Omit<RemoteOptions, 'store' | 'concurrency'>,
+): AsyncGenerator<Uint8Array> {
+  if (file.url.startsWith('file:')) {
+    yield* openPath(fileURLToPath(file.url))({ signal: options.signal })
+    return
+  }
+  const { attempts = 4, pauseMs = 250 } = options
+  let done = 0
+  for (let attempt = 1; ; attempt++) {
+    const before = done
+    try {
+      for await (const chunk of request(file, done, options)) {
+        done += chunk.length
+        yield chunk
+      }
+      if (done >= file.sizeBytes) return
+      throw new BuildError(
+        'NETWORK_FAILED',
+        `The download ended after ${done} of ${file.sizeBytes} bytes: ${maskUrl(file.url)}`,
+      )
+    } catch (error) {
+      options.signal?.throwIfAborted()
+      if (!isBuildError(error, 'NETWORK_FAILED') && !isStreamError(error)) throw error
+      // A server that gives some bytes each time is slow, not broken.
+      if (done > before) attempt = 0
+      else if (attempt >= attempts) {
+        throw new BuildError('NETWORK_FAILED', `The download was cut ${attempts} times: ${maskUrl(file.url)}`, {
+          cause: error,
+        })
+      }
+      await sleep(pauseMs * 2 ** attempt, undefined, { signal: options.signal })
+    }
+  }
+}
+
+async function* request(
+  file: RemoteFile,
+  offset: number,
+  { http, headers, signal }: Omit<RemoteOptions, 'store'>,
+): AsyncGenerator<Uint8Array> {
+  const response = await http({
+    url: file.url,
+    headers: {
+      ...(await headers?.(file.url)),
+      ...(offset > 0 ? { range: `bytes=${offset}-` } : {}),
+      'accept-encoding': 'identity',
+    },
+    signal,
+  })
+  const range = /^bytes (\d+)-/.exec(response.header('content-range') ?? '')
+  if (response.status === 206 && offset > 0 && Number(range?.[1]) === offset) return yield* response.body
+  if (response.status !== 200) {
+    await response.discard()
+    throw explainStatus(file, response.status)
+  }
+  // The whole file once more: skip what is there already. `verify` sees it if it is another file now.
+  let skip = offset
+  for await (const chunk of response.body) {
+    if (skip >= chunk.length) skip -= chunk.length
+    else {
+      yield chunk.subarray(skip)
+      skip = 0
+    }
+  }
+}
+
+function explainStatus(file: RemoteFile, status: number): BuildError {
+  const url = maskUrl(file.url)
+  if (status === 401 || status === 403)
+    return new BuildError('INDEX_DENIED', `Download refused with status ${status}: ${url}`, {
+      hint: 'Check the credentials for this host.',
+    })
+  if (status === 404 || status === 410) {
+    return new BuildError('WHEEL_NOT_FOUND', `The file is gone (status ${status}): ${url}`, {
+      hint: 'The lock names a file that its host no longer has. Resolve again.',
+    })
+  }
+  return new BuildError(
+    status >= 500 || status === 429 ? 'INDEX_UNAVAILABLE' : 'INDEX_FAILED',
+    `Download answered with status ${status}: ${url}`,
+  )
+}
+
+/** Errors of Node's sockets and of node-fetch while a body is read. */
+function isStreamError(error: unknown): boolean {
+  if (!(error instanceof Error)) return false
+  const { code } = error as { code?: unknown }
+  return (
+    typeof code === 'string' &&
+    /^(?:ERR_STREAM_PREMATURE_CLOSE|ECONNRESET|ETIMEDOUT|EPIPE|ECONNREFUSED|UND_ERR_|ECONNABORTED)/.test(code)
+  )
+}
+
+async function checkSpace(folder: string, file: RemoteFile): Promise<void> {
+  const { bavail, bsize } = await statfs(folder)
+  if (bavail * bsize >= file.sizeBytes + SPARE_BYTES) return
+  throw new BuildError(
+    'DISK_FULL',
+    `Not enough space in \`${folder}\` for a file of ${file.sizeBytes} bytes: ${maskUrl(file.url)}`,
+    {
+      hint: 'Free some space, or point LAYERWRIGHT_CACHE at a larger disk.',
+      data: { availableBytes: bavail * bsize, neededBytes: file.sizeBytes },
+    },
+  )
+}
+
+function fileName(url: string): string {
+  const path = maskUrl(url).split('?')[0] ?? url
+  return decodeURIComponent(path.slice(path.lastIndexOf('/') + 1))
+}
