@@ -4,14 +4,17 @@ import * as zlib from 'node:zlib'
 import type { Transform } from 'node:stream'
 import { OCI } from 'oci-spec-types'
 import { BuildError } from '../src/core/errors.ts'
-import { GZIP_HEADER, gzipTrailer } from './gzip-members.ts'
+import { GZIP_HEADER, gzipTrailer, storedGzip } from './gzip-members.ts'
 
 /** How a layer's tar is compressed. */
 export type Compression = 'gzip' | 'zstd' | 'none'
 
-/** The layer media type of a compression. */
-export function layerMediaType(compression: Compression): string {
-  return { gzip: OCI.layerGzip, zstd: OCI.layerZstd, none: OCI.layer }[compression]
+/** What a single layer may choose besides: a gzip frame around bytes that are not worth compressing. */
+export type Framing = Compression | 'stored'
+
+/** The layer media type of a framing. */
+export function layerMediaType(framing: Framing): string {
+  return { gzip: OCI.layerGzip, stored: OCI.layerGzip, zstd: OCI.layerZstd, none: OCI.layer }[framing]
 }
 
 /** Whether this Node can compress by zstd (22.15 and newer can). */
@@ -26,12 +29,14 @@ export function canCompressZstd(): boolean {
  *
  * @throws BuildError NOT_SUPPORTED when this Node has no zstd
  */
-export function compress(stream: AsyncIterable<Uint8Array>, compression: Compression): AsyncIterable<Uint8Array> {
-  switch (compression) {
+export function compress(stream: AsyncIterable<Uint8Array>, framing: Framing): AsyncIterable<Uint8Array> {
+  switch (framing) {
     case 'none':
       return stream
     case 'gzip':
       return gzip(stream)
+    case 'stored':
+      return storedGzip(stream)
     case 'zstd':
       return through(stream, createZstd())
   }

@@ -1,6 +1,6 @@
 import { Digester } from '../src/core/digest.ts'
 import { BuildError } from '../src/core/errors.ts'
-import { compress, layerMediaType, type Compression } from './compress.ts'
+import { compress, layerMediaType, type Framing } from './compress.ts'
 import { DEFAULT_MTIME_SECONDS } from './context.ts'
 import type { Entry, WhiteoutEntry } from './entry.ts'
 import { joinChunks } from './join-chunks.ts'
@@ -11,7 +11,7 @@ import { encodeTarHeader, TAR_END, tarPadding } from './tar-header.ts'
 /** How entries become a layer. */
 export interface FilesOptions {
   /** `gzip` unless given. */
-  readonly compression?: Compression | undefined
+  readonly compression?: Framing | undefined
   /** The time of entries that have none of their own; {@link DEFAULT_MTIME_SECONDS} unless given. */
   readonly mtimeSeconds?: number | undefined
 }
@@ -27,7 +27,7 @@ export function layerOfEntries(entries: Iterable<Entry>, options: FilesOptions =
 }
 
 /** Makes a layer of a tar that is written elsewhere. */
-export function layerOfTar(tar: AsyncIterable<Uint8Array>, compression: Compression = 'gzip'): LayerStream {
+export function layerOfTar(tar: AsyncIterable<Uint8Array>, framing: Framing = 'gzip'): LayerStream {
   const digester = new Digester()
   let isRead = false
   const hashed = async function* (): AsyncGenerator<Uint8Array> {
@@ -38,8 +38,8 @@ export function layerOfTar(tar: AsyncIterable<Uint8Array>, compression: Compress
     isRead = true
   }
   return {
-    mediaType: layerMediaType(compression),
-    blob: compress(hashed(), compression),
+    mediaType: layerMediaType(framing),
+    blob: compress(hashed(), framing),
     diffId: () => {
       if (!isRead) throw new TypeError('A diffId is known only when the blob was read to its end')
       return digester.digest()

@@ -61,3 +61,30 @@ export async function* storedMember(data: AsyncIterable<Uint8Array>, sizeBytes: 
   if (done !== sizeBytes) throw new RangeError(`${done} bytes instead of the ${sizeBytes} that were announced`)
   yield gzipTrailer(crc, sizeBytes)
 }
+
+/** A gzip file of one member that holds a stream of unknown length as it is. */
+export async function* storedGzip(stream: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  yield GZIP_HEADER
+  let crc = 0
+  let sizeBytes = 0
+  let pending: Uint8Array[] = []
+  let pendingBytes = 0
+  for await (const chunk of stream) {
+    crc = crc32(chunk, crc)
+    sizeBytes += chunk.length
+    for (let at = 0; at < chunk.length;) {
+      const part = chunk.subarray(at, at + STORED_BLOCK_BYTES - pendingBytes)
+      pending.push(part)
+      pendingBytes += part.length
+      at += part.length
+      if (pendingBytes < STORED_BLOCK_BYTES) continue
+      yield storedHeader(pendingBytes, false)
+      yield* pending
+      pending = []
+      pendingBytes = 0
+    }
+  }
+  yield storedHeader(pendingBytes, true)
+  yield* pending
+  yield gzipTrailer(crc, sizeBytes)
+}

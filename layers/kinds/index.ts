@@ -7,6 +7,7 @@ import { filesKind } from './files.ts'
 import { inlineKind } from './inline.ts'
 import type { FoundLayerStream, LayerKind } from './kind.ts'
 import { treeKind } from './tree.ts'
+import { weightsKind } from './weights.ts'
 import { wheelsKind } from './wheels.ts'
 
 /** Every way to make a layer. To add one: write its file, add it here. */
@@ -14,6 +15,7 @@ const KINDS = {
   wheels: wheelsKind,
   environment: environmentKind,
   files: filesKind,
+  weights: weightsKind,
   tree: treeKind,
   inline: inlineKind,
 } as const

@@ -1,0 +1,34 @@
+import { join } from 'node:path'
+import { isCompressible } from '../compressible.ts'
+import { layerOfEntries } from '../files.ts'
+import { entriesOf, type ListedFile } from '../project-files.ts'
+import type { LayerKind } from './kind.ts'
+
+/** Large files of the project, such as model weights. */
+export interface WeightsLayerSpec {
+  readonly kind: 'weights'
+  /** Folder relative to the project, `.` for itself. */
+  readonly root: string
+  /** Absolute path in the image. */
+  readonly target: string
+  readonly files: readonly ListedFile[]
+}
+
+/**
+ * Lays large files in a layer of their own, streamed.
+ *
+ * Most weights are nearly random bits, which take gzip half a minute a gigabyte to become a few percent smaller; those
+ * are framed as they are. The choice is made from samples of the files, so equal files give equal bytes.
+ */
+export const weightsKind: LayerKind<WeightsLayerSpec> = {
+  kind: 'weights',
+  createdBy: ({ files }) => files.map(({ path }) => path).join(', '),
+  make: async ({ root, target, files }, context) => {
+    const { compression = 'gzip', mtimeSeconds, projectFolder } = context
+    const folder = join(projectFolder, root)
+    const paths = files.flatMap((file) => ('sha256' in file ? [join(folder, file.path)] : []))
+    const isWorthIt = compression === 'none' || (await isCompressible(paths))
+    const options = { compression: isWorthIt ? compression : ('stored' as const), mtimeSeconds }
+    return layerOfEntries(entriesOf(files, folder, target), options)
+  },
+}
