@@ -1,0 +1,160 @@
+import { spawn, type ChildProcess } from 'node:child_process'
+import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { BuildError, systemErrorCode } from '../core/errors.ts'
+import type { Container, RunningContainer, Stdio } from './container.ts'
+import { enterNamespaces, overlayOptions, run, type Host } from './host.ts'
+import { removeTree } from './unpack/remove-tree.ts'
+import { findInImage } from './layer-view.ts'
+
+/** Streams of a started process. */
+export interface StartOptions {
+  readonly stdin: 'inherit' | 'ignore'
+  readonly output: Stdio
+}
+
+/** What a direct backend adds to the common frame. */
+export interface DirectCommand {
+  /** Files to put into the bundle, by name. */
+  readonly files?: Readonly<Record<string, string>>
+  /** Shell words to run once the root file system is mounted at `./root`; the last replaces the shell. */
+  readonly script: string
+  /** Positional parameters of the script, `$1` first. */
+  readonly args: readonly string[]
+  /** How many processes below `unshare` the container's first one lies; 1 when whatever lies there passes signals on. */
+  readonly processDepth?: number
+  /** Namespaces that the command itself does not make. */
+  readonly network?: Container['network']
+}
+
+/**
+ * Starts a container in namespaces of our own: the overlay of its layers is mounted where only it can see it, so that
+ * nothing is left mounted however this process ends, and all its processes die with the first.
+ *
+ * @param make gives the command, knowing the bundle's folder
+ */
+export async function startDirect(
+  container: Container,
+  options: StartOptions,
+  host: Host,
+  make: (bundle: string, folders: readonly string[]) => DirectCommand,
+): Promise<RunningContainer> {
+  const folders = await container.folders()
+  checkMountPoints(folders)
+  const bundle = container.workFolder
+  for (const name of ['root', 'upper', 'work', 'layers']) mkdirSync(join(bundle, name), { mode: 0o755 })
+  // Short names: all of them have to fit into one page for the kernel.
+  for (const [index, folder] of folders.entries()) symlinkSync(folder, join(bundle, 'layers', String(index)))
+  const command = make(bundle, folders)
+  for (const [name, text] of Object.entries(command.files ?? {}))
+    writeFileSync(join(bundle, name), text, { mode: 0o600 })
+  const names = folders.map((_, index) => `layers/${index}`)
+  const script = [
+    'set -e',
+    'cd "$1"',
+    'shift',
+    host.overlay
+      ? `mount -t overlay -o ${overlayOptions(host, names, 'upper', 'work')} overlay root`
+      : 'mount --rbind layers/0 root && mount -o remount,ro,bind root',
+    command.script,
+  ].join('\n')
+  const argv = enterNamespaces(host, ['sh', '-c', script, 'sh', bundle, ...command.args], command)
+  return follow(argv, container, options, host, command.processDepth ?? 1)
+}
+
+/**
+ * Images whose /proc, /dev or /sys is a link make a runtime mount elsewhere than it thinks (runc CVE-2026-41579, crun
+ * CVE-2026-47766).
+ */
+function checkMountPoints(folders: readonly string[]): void {
+  for (const path of ['/proc', '/dev', '/sys', '/etc', '/tmp']) {
+    const found = findInImage(folders, path)
+    if (found?.path !== path || (found.stats !== undefined && !found.stats.isDirectory())) {
+      throw new BuildError('IMAGE_INVALID', `The image has a link or a file in the place of a directory: \`${path}\``)
+    }
+  }
+}
+
+function follow(
+  argv: readonly string[],
+  container: Container,
+  options: StartOptions,
+  host: Host,
+  processDepth: number,
+): RunningContainer {
+  const [program = '', ...args] = argv
+  const child = spawn(program, args, {
+    env: { ...host.env, LIBMOUNT_FORCE_MOUNT2: 'always' },
+    stdio: [options.stdin, options.output, options.output],
+    // Away from the terminal's group, so that Ctrl-C reaches the container once, through us; a container that reads the
+    // terminal has to stay in it.
+    detached: options.stdin === 'ignore',
+  })
+  const exit = waitFor(child).finally(() => removeWork(container.workFolder, host))
+  return {
+    stdout: child.stdout ?? undefined,
+    stderr: child.stderr ?? undefined,
+    exit,
+    kill: (signal) => killInner(child, signal, host.pidNamespace ? processDepth : processDepth - 1),
+  }
+}
+
+/** The exit status as a shell tells it. @throws BuildError HOST_UNSUPPORTED when the program is missing */
+export function waitFor(child: ChildProcess): Promise<number> {
+  return new Promise((resolve, reject) => {
+    child.on('error', (error) =>
+      reject(
+        new BuildError('HOST_UNSUPPORTED', `Cannot start \`${child.spawnfile}\`: ${error.message}`, { cause: error }),
+      ),
+    )
+    child.on('close', (status, signal) => resolve(status ?? 128 + (signal === null ? 0 : signalNumber(signal))))
+  })
+}
+
+const SIGNALS: Partial<Record<NodeJS.Signals, number>> = {
+  SIGHUP: 1,
+  SIGINT: 2,
+  SIGQUIT: 3,
+  SIGABRT: 6,
+  SIGKILL: 9,
+  SIGTERM: 15,
+}
+
+function signalNumber(signal: NodeJS.Signals): number {
+  return SIGNALS[signal] ?? 0
+}
+
+/** `unshare` waits and passes nothing on; a process below it is the one to tell. */
+function killInner(child: ChildProcess, signal: NodeJS.Signals, depth: number): void {
+  if (child.exitCode !== null || child.signalCode !== null) return
+  let { pid } = child
+  for (let level = 0; level < depth && pid !== undefined; level++) pid = childOf(pid)
+  // Before the container's process exists there is only the whole to stop.
+  if (pid === undefined) return void child.kill('SIGKILL')
+  try {
+    process.kill(pid, signal)
+  } catch (error) {
+    if (systemErrorCode(error) !== 'ESRCH') throw error
+  }
+}
+
+function childOf(pid: number): number | undefined {
+  try {
+    const first = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ', 1)[0]
+    return first === undefined || first === '' ? undefined : Number(first)
+  } catch {
+    // Gone, or a kernel without this file.
+    return undefined
+  }
+}
+
+/** Removes a container's folder; files of other ids of the user namespace can only be removed inside one. */
+export async function removeWork(folder: string, host: Host): Promise<void> {
+  try {
+    removeTree(folder)
+  } catch (error) {
+    if (host.namespaces !== 'range') throw error
+    const outcome = await run(enterNamespaces(host, ['rm', '-rf', '--', folder]), host.env, 600_000)
+    if (outcome.status !== 0) throw error
+  }
+}

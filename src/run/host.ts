@@ -1,0 +1,134 @@
+import { execFile } from 'node:child_process'
+import { mkdirSync, mkdtempSync, readFileSync } from 'node:fs'
+import { userInfo } from 'node:os'
+import { join } from 'node:path'
+import { removeTree } from './unpack/remove-tree.ts'
+import { which } from './which.ts'
+
+/** What this machine lets this user do. */
+export interface Host {
+  readonly uid: number
+  readonly env: Readonly<Record<string, string | undefined>>
+  /**
+   * How a new mount namespace is had: `root` by privilege, `range` and `single` through a user namespace with many or
+   * one user id, `none` not at all.
+   */
+  readonly namespaces: 'root' | 'range' | 'single' | 'none'
+  /** Process ids of a container can be kept apart, so that killing the first process kills all. */
+  readonly pidNamespace: boolean
+  /** Layers can be stacked by the kernel, in the folder that was asked about. */
+  readonly overlay: boolean
+  /** Why a step of the above failed, in the words of the program that tried; empty when all went well. */
+  readonly reasons: readonly string[]
+}
+
+/**
+ * Finds out what this machine allows by trying it, in about 20 ms.
+ *
+ * @param folder where overlays would lie; it is made when missing
+ */
+export async function probeHost(folder: string, env: Readonly<Record<string, string | undefined>>): Promise<Host> {
+  const uid = process.getuid?.() ?? 0
+  const base = { uid, env, reasons: [] as string[] }
+  const candidates = [
+    ...(uid === 0 ? ['root' as const] : []),
+    ...(hasSubIds(uid, env) ? ['range' as const] : []),
+    'single' as const,
+  ]
+  mkdirSync(folder, { recursive: true, mode: 0o700 })
+  const probe = mkdtempSync(join(folder, 'probe-'))
+  try {
+    for (const name of ['l', 'u', 'w', 'm']) mkdirSync(join(probe, name))
+    for (const namespaces of candidates) {
+      for (const pidNamespace of [true, false]) {
+        const host = { ...base, namespaces, pidNamespace, overlay: false }
+        const options = overlayOptions(host, ['l'], 'u', 'w')
+        const script = `cd "$1" && if mount -t overlay -o ${options} overlay m; then echo overlay; else echo plain; fi`
+        const outcome = await run(enterNamespaces(host, ['sh', '-c', script, 'sh', probe]), env)
+        if (outcome.stderr !== '') base.reasons.push(outcome.stderr.trim())
+        if (outcome.stdout.includes('overlay')) return { ...host, overlay: true }
+        if (outcome.stdout.includes('plain')) return host
+      }
+    }
+    return { ...base, namespaces: 'none', pidNamespace: false, overlay: false }
+  } finally {
+    removeTree(probe)
+  }
+}
+
+/** The command line that runs another one in namespaces of its own; it dies with this process, and its children with it. */
+export function enterNamespaces(
+  host: Pick<Host, 'namespaces' | 'pidNamespace' | 'env'>,
+  command: readonly string[],
+  options: { readonly network?: 'host' | 'none' | undefined } = {},
+): string[] {
+  const setpriv = which('setpriv', host.env)
+  return [
+    // A parent that is killed outright cannot tell its children; the kernel does.
+    ...(setpriv === undefined ? [] : [setpriv, '--pdeathsig', 'KILL', '--']),
+    'unshare',
+    ...(host.namespaces === 'range' ? ['--user', '--map-root-user', '--map-auto'] : []),
+    ...(host.namespaces === 'single' ? ['--user', '--map-root-user'] : []),
+    '--mount',
+    ...(host.pidNamespace ? ['--pid', '--fork', '--kill-child', '--mount-proc'] : []),
+    ...(options.network === 'none' ? ['--net'] : []),
+    '--',
+    ...command,
+  ]
+}
+
+/** Options of an overlay mount; the paths must hold no comma and no colon. */
+export function overlayOptions(
+  host: Pick<Host, 'namespaces'>,
+  lowers: readonly string[],
+  upper: string,
+  work: string,
+): string {
+  const paths = `lowerdir=${lowers.join(':')},upperdir=${upper},workdir=${work}`
+  // In a user namespace the overlay's own marks go into `user.` attributes, which imply the other two settings.
+  return host.namespaces === 'root' ? `${paths},redirect_dir=off,index=off` : `${paths},userxattr`
+}
+
+function hasSubIds(uid: number, env: Readonly<Record<string, string | undefined>>): boolean {
+  if (which('newuidmap', env) === undefined || which('newgidmap', env) === undefined) return false
+  const names = [String(uid), ...userName()]
+  return ['/etc/subuid', '/etc/subgid'].every((file) => {
+    try {
+      return readFileSync(file, 'utf8')
+        .split('\n')
+        .some((line) => names.includes(line.split(':', 1)[0] ?? ''))
+    } catch {
+      // No such file: no ids are set aside for anybody.
+      return false
+    }
+  })
+}
+
+function userName(): string[] {
+  try {
+    return [userInfo().username]
+  } catch {
+    // A user id without a passwd entry has no name.
+    return []
+  }
+}
+
+/** Runs a short command; a failure to start is told on `stderr`. */
+export function run(
+  command: readonly string[],
+  env: Readonly<Record<string, string | undefined>>,
+  timeoutMs = 20_000,
+): Promise<{ status: number; stdout: string; stderr: string }> {
+  const [program = '', ...args] = command
+  return new Promise((resolve) => {
+    execFile(
+      which(program, env) ?? program,
+      args,
+      { env, timeout: timeoutMs, killSignal: 'SIGKILL' },
+      (error, stdout, stderr) => {
+        const status = error === null ? 0 : typeof error.code === 'number' ? error.code : 1
+        resolve({ status, stdout, stderr: stderr === '' && error !== null ? error.message : stderr })
+      },
+    )
+  })
+}

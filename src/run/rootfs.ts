@@ -1,0 +1,153 @@
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, renameSync, writeFileSync } from 'node:fs'
+import { execFile } from 'node:child_process'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import pLimit from 'p-limit'
+import { digestHex, type Digest } from 'oci-spec-types'
+import type { Layer } from '../../layers/layer.ts'
+import { digestOf } from '../core/digest.ts'
+import { systemErrorCode } from '../core/errors.ts'
+import { startTask, type Report } from '../core/progress.ts'
+import { DependentLayerError } from './unpack/apply-layer.ts'
+import { removeTree } from './unpack/remove-tree.ts'
+import { unpackLayer } from './unpack/unpack-layer.ts'
+
+/** Where unpacked layers are kept, and how. */
+export interface RootfsCache {
+  /** Made when missing, for this user alone. */
+  readonly folder: string
+  /** True when files get the owners of the image, which only root can give. */
+  readonly keepOwners: boolean
+  readonly report: Report
+  readonly signal?: AbortSignal | undefined
+}
+
+/**
+ * Unpacks the layers of an image that are not unpacked yet.
+ *
+ * A layer that is complete in itself has a folder of its own, shared by all images that hold it, so that a changed line
+ * of code unpacks kilobytes. One that deletes files, or puts some below directories that it does not bring, means
+ * something only on top of the layers below it; those are merged with it into one tree. The layers above that stay apart.
+ *
+ * A folder appears by a rename when it is whole and verified; killed or concurrent runs leave nothing half-made that
+ * another would use.
+ *
+ * @returns folders whose overlay is the root file system, topmost first. They must not be written to.
+ */
+export async function unpackImage(layers: readonly Layer[], cache: RootfsCache): Promise<string[]> {
+  for (const folder of ['layers', 'trees', 'dependent', 'tmp']) {
+    mkdirSync(join(cache.folder, folder), { recursive: true, mode: 0o700 })
+  }
+  const merged = await unpackAlone(layers, cache)
+  const folders = layers.slice(merged + 1).map((layer) => layerFolder(layer, cache))
+  if (merged >= 0) folders.unshift(await mergeTree(layers.slice(0, merged + 1), cache))
+  return folders.reverse()
+}
+
+/**
+ * Identifies a stack of layers.
+ *
+ * @param diffIds lowest first
+ * @see OCI image-spec, config.md, "Layer ChainID"
+ */
+export function chainId(diffIds: readonly Digest[]): Digest {
+  const [first, ...rest] = diffIds
+  if (first === undefined) throw new RangeError('No layers')
+  return rest.reduce((below, diffId) => digestOf(`${below} ${diffId}`), first)
+}
+
+/** Unpacks layers one by one from the top; gives back the index of the highest that cannot stand alone, else -1. */
+async function unpackAlone(layers: readonly Layer[], cache: RootfsCache): Promise<number> {
+  let dependent = layers.findLastIndex((layer) => existsSync(dependentMarker(layer, cache)))
+  // Two at a time: inflating one while the other is hashed and written.
+  const limit = pLimit(2)
+  const jobs = layers.map((layer, index) => ({ layer, index })).reverse()
+  const outcomes = await Promise.allSettled(
+    jobs.map(({ layer, index }) =>
+      limit(async () => {
+        if (index <= dependent || existsSync(layerFolder(layer, cache))) return
+        try {
+          await publish(layerFolder(layer, cache), cache, (folder) => unpackOne(folder, layer, true, cache))
+        } catch (error) {
+          if (!(error instanceof DependentLayerError)) throw error
+          writeFileSync(dependentMarker(layer, cache), error.message)
+          dependent = Math.max(dependent, index)
+        }
+      }),
+    ),
+  )
+  for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason
+  return dependent
+}
+
+async function mergeTree(layers: readonly Layer[], cache: RootfsCache): Promise<string> {
+  const target = join(cache.folder, 'trees', digestHex(chainId(layers.map((layer) => layer.diffId))))
+  if (existsSync(target)) return target
+  await publish(target, cache, async (folder) => {
+    for (const layer of layers) await unpackOne(folder, layer, false, cache)
+  })
+  return target
+}
+
+async function unpackOne(folder: string, layer: Layer, alone: boolean, cache: RootfsCache): Promise<void> {
+  const task = startTask(cache.report, `Unpack ${layer.descriptor.digest.slice(0, 19)}`, {
+    totalBytes: layer.descriptor.size,
+  })
+  try {
+    let done = 0
+    const open: Layer['open'] = async function* (options) {
+      for await (const chunk of layer.open(options)) {
+        done += chunk.length
+        task.bytes(done)
+        yield chunk
+      }
+    }
+    await unpackLayer(
+      folder,
+      { ...layer, open },
+      {
+        keepOwners: cache.keepOwners,
+        alone,
+        note: (text) => cache.report({ type: 'note', level: 'info', text }),
+        signal: cache.signal,
+      },
+    )
+    task.end()
+  } catch (error) {
+    task.end(error instanceof DependentLayerError ? 'skipped' : 'failed')
+    throw error
+  }
+}
+
+/** Fills a temporary folder and gives it its final name; a folder that another run made meanwhile is as good. */
+async function publish(target: string, cache: RootfsCache, fill: (folder: string) => Promise<void>): Promise<void> {
+  const folder = mkdtempSync(join(cache.folder, 'tmp', 'unpack-'))
+  try {
+    chmodSync(folder, 0o755)
+    await fill(folder)
+    await syncFileSystem(folder)
+    renameSync(folder, target)
+  } catch (error) {
+    removeTree(folder)
+    const code = systemErrorCode(error)
+    if (code !== 'ENOTEMPTY' && code !== 'EEXIST') throw error
+  }
+}
+
+/** After a power loss a renamed folder may not hold less than it seems to. */
+async function syncFileSystem(folder: string): Promise<void> {
+  try {
+    await promisify(execFile)('sync', ['-f', folder])
+  } catch (error) {
+    // Without the program the kernel writes back by itself within seconds; nothing else depends on it.
+    if (systemErrorCode(error) !== 'ENOENT') throw error
+  }
+}
+
+function layerFolder(layer: Layer, cache: RootfsCache): string {
+  return join(cache.folder, 'layers', digestHex(layer.diffId))
+}
+
+function dependentMarker(layer: Layer, cache: RootfsCache): string {
+  return join(cache.folder, 'dependent', digestHex(layer.diffId))
+}
