@@ -1,0 +1,139 @@
+import { createHash } from 'node:crypto'
+import { stat } from 'node:fs/promises'
+import { fileURLToPath } from 'node:url'
+import { BuildError } from '../core/errors.ts'
+import { openPath } from '../core/file-access.ts'
+import { maskUrl } from '../core/http.ts'
+import type { RemoteFile } from '../core/remote-file.ts'
+import type { ListedFile } from './index/client.ts'
+import { indexError } from './index/index-error.ts'
+import type { RemoteAccess } from './index/remote-wheel.ts'
+import type { ResolutionInput, RootRequirement } from './resolution-input.ts'
+import type { DirectWheel } from './resolution-source.ts'
+import { parseWheelName } from './wheel-name.ts'
+
+/**
+ * The wheels that requirements and constraints name by URL.
+ *
+ * @throws BuildError NOT_SUPPORTED for what would have to be built: source archives, folders, repositories
+ * @throws BuildError REQUIREMENT_INVALID when the wheel is of another package
+ */
+export async function directWheels(input: ResolutionInput, access: RemoteAccess): Promise<readonly DirectWheel[]> {
+  const stated = [
+    ...input.requirements,
+    ...(input.constraints ?? []),
+    ...(input.overrides ?? []).map((requirement) => ({ requirement })),
+  ]
+  const wheels = new Map<string, DirectWheel>()
+  for (const root of stated) {
+    const wheel = toDirectWheel(root)
+    const known = wheel === undefined ? undefined : wheels.get(wheel.name)
+    if (wheel === undefined) continue
+    if (known !== undefined && known.file.url !== wheel.file.url) {
+      throw new BuildError(
+        'RESOLVE_CONFLICT',
+        `\`${wheel.name}\` is required from two addresses: ${maskUrl(known.file.url)} and ${maskUrl(wheel.file.url)}`,
+      )
+    }
+    wheels.set(wheel.name, wheel)
+  }
+  return Promise.all(
+    [...wheels.values()].map(async (wheel) => ({
+      ...wheel,
+      file: { ...wheel.file, ...(await hashOnce(wheel.file, access)) },
+    })),
+  )
+}
+
+function toDirectWheel({ requirement, hashes = [], origin }: RootRequirement): DirectWheel | undefined {
+  if (requirement.url === undefined) return undefined
+  const where = origin === undefined ? '' : `${origin}: `
+  if (!/^(?:https?|file):/i.test(requirement.url)) throw unbuildable(requirement.url, where)
+  const url = new URL(requirement.url)
+  const fragment = new URLSearchParams(url.hash.slice(1))
+  url.hash = ''
+  const filename = decodeURIComponent(url.pathname.slice(url.pathname.lastIndexOf('/') + 1))
+  if (!filename.endsWith('.whl')) throw unbuildable(requirement.url, where)
+  const wheel = parseWheelName(filename)
+  if (wheel.name !== requirement.name) {
+    throw new BuildError(
+      'REQUIREMENT_INVALID',
+      `${where}The wheel for \`${requirement.name}\` is of another package: ${filename}`,
+    )
+  }
+  const sha256 = fragment.get('sha256') ?? hashes.find((hash) => hash.startsWith('sha256:'))?.slice(7)
+  return {
+    name: wheel.name,
+    file: { filename, url: url.href, index: '', hashes: sha256 === undefined ? {} : { sha256: sha256.toLowerCase() } },
+  }
+}
+
+function unbuildable(url: string, where: string): BuildError {
+  return new BuildError(
+    'NOT_SUPPORTED',
+    `${where}This would have to be built first, and only wheels are resolved: ${maskUrl(url)}`,
+    {
+      hint: 'Build a wheel (`pip wheel --no-deps <source>`) and name its file or URL instead.',
+      data: { url: maskUrl(url) },
+    },
+  )
+}
+
+async function hashOnce(file: ListedFile, access: RemoteAccess): Promise<Pick<ListedFile, 'hashes' | 'sizeBytes'>> {
+  const { sha256, sizeBytes } = await completeFile(file, access)
+  return { hashes: { ...file.hashes, sha256 }, sizeBytes }
+}
+
+/**
+ * URL, hash and size of a file, asking for what the index did not say: a HEAD for a size, the whole file for a hash.
+ *
+ * @throws BuildError INDEX_FAILED, FILE_UNREADABLE
+ */
+export async function completeFile(file: ListedFile, access: RemoteAccess): Promise<RemoteFile> {
+  const { url } = file
+  const sha256 = file.hashes['sha256']
+  if (sha256 !== undefined && file.sizeBytes !== undefined) return { url, sha256, sizeBytes: file.sizeBytes }
+  if (url.startsWith('file:')) return readLocal(url, sha256)
+  const response = await access.http({
+    method: sha256 === undefined ? 'GET' : 'HEAD',
+    url,
+    headers: await access.headers(url),
+    decode: false,
+    signal: access.signal,
+  })
+  if (response.status !== 200) {
+    await response.discard()
+    throw indexError(response.status, url)
+  }
+  const length = Number(response.header('content-length') ?? Number.NaN)
+  if (sha256 !== undefined && Number.isSafeInteger(length)) {
+    await response.discard()
+    return { url, sha256, sizeBytes: length }
+  }
+  if (sha256 !== undefined) {
+    // A HEAD without a length: only the file itself tells.
+    await response.discard()
+    return completeFile({ ...file, hashes: {} }, access)
+  }
+  return { url, ...(await digest(response.body)) }
+}
+
+async function readLocal(url: string, sha256: string | undefined): Promise<RemoteFile> {
+  const path = fileURLToPath(url)
+  try {
+    if (sha256 !== undefined) return { url, sha256, sizeBytes: (await stat(path)).size }
+    return { url, ...(await digest(openPath(path)())) }
+  } catch (cause) {
+    throw new BuildError('FILE_UNREADABLE', `The wheel cannot be read: \`${path}\``, { cause })
+  }
+}
+
+async function digest(stream: AsyncIterable<Uint8Array>): Promise<Pick<RemoteFile, 'sha256' | 'sizeBytes'>> {
+  const hash = createHash('sha256')
+  let sizeBytes = 0
+  for await (const chunk of stream) {
+    hash.update(chunk)
+    sizeBytes += chunk.length
+  }
+  return { sha256: hash.digest('hex'), sizeBytes }
+}

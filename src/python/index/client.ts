@@ -1,0 +1,275 @@
+import pLimit, { type LimitFunction } from 'p-limit'
+import { memoryCache, type Cache } from '../../core/cache.ts'
+import { BuildError } from '../../core/errors.ts'
+import { maskUrl, type Http, type HttpResponse } from '../../core/http.ts'
+import { indexError } from './index-error.ts'
+import { parsePage, PAGE_TYPES, type IndexFile, type IndexPage } from './page.ts'
+import type { RemoteAccess } from './remote-wheel.ts'
+import { fetchMetadata } from './wheel-metadata.ts'
+
+/** One package index. */
+export interface PackageIndex {
+  /** For credentials in the environment and for pins; optional. */
+  readonly name?: string
+  /** Without credentials; with `/` at the end. */
+  readonly url: string
+  /** `flat`: one page of links to files of any project (pip's `--find-links`). `simple` unless given. */
+  readonly kind?: 'simple' | 'flat'
+  /** Asked only for packages that are pinned to it. */
+  readonly isExplicit?: boolean
+}
+
+/** Which indexes are asked for what. */
+export interface IndexPlan {
+  /** In the order in which they are asked. */
+  readonly indexes: readonly PackageIndex[]
+  /**
+   * `first-index`: a package is taken from the first index that has it, so that nobody can slip a newer version of a
+   * private package into a public index. `unsafe-best-match`: versions of all indexes compete.
+   */
+  readonly strategy: 'first-index' | 'unsafe-best-match'
+  /** Normalised package name to the URL of the only index that may serve it. */
+  readonly pins: Readonly<Record<string, string>>
+}
+
+/** What {@link IndexClient} works with. */
+export interface IndexClientOptions {
+  readonly http: Http
+  /** Answers of earlier runs; in memory unless given. */
+  readonly cache?: Cache | undefined
+  /** Headers for a URL, such as `authorization`; none unless given. */
+  readonly headers?: ((url: string) => Promise<Readonly<Record<string, string>>>) | undefined
+  /** Asks nothing: what the cache does not hold is an error. */
+  readonly isOffline?: boolean | undefined
+  /** How long a page is used again without asking; 10 minutes unless given, 0 asks always. */
+  readonly freshMs?: number | undefined
+  readonly now?: (() => number) | undefined
+  readonly concurrency?: number | undefined
+  readonly signal?: AbortSignal | undefined
+}
+
+/** A file and the index that listed it. */
+export interface ListedFile extends IndexFile {
+  /** Without credentials. */
+  readonly index: string
+}
+
+/** All files of a project, and what every index said. */
+export interface Project {
+  readonly name: string
+  readonly files: readonly ListedFile[]
+  readonly asked: readonly AskedIndex[]
+  /** Indexes that were not asked, since an earlier one has the project. */
+  readonly unasked: readonly string[]
+}
+
+/** What an index said of a project. */
+export interface AskedIndex {
+  readonly url: string
+  readonly answer: 'found' | 'absent' | 'denied' | 'not-cached'
+}
+
+/** Reads package indexes: each page and each METADATA once, in parallel, with a cache on disk. */
+export class IndexClient {
+  readonly #plan: IndexPlan
+  readonly #options: IndexClientOptions
+  readonly #cache: Cache
+  readonly #limit: LimitFunction
+  readonly #projects = new Map<string, Promise<Project>>()
+  readonly #metadata = new Map<string, Promise<string>>()
+  readonly #flat = new Map<string, Promise<IndexPage | undefined>>()
+  #requests = 0
+
+  constructor(plan: IndexPlan, options: IndexClientOptions) {
+    this.#plan = plan
+    this.#options = options
+    this.#cache = options.cache ?? memoryCache()
+    this.#limit = pLimit(options.concurrency ?? 50)
+  }
+
+  /** Requests sent so far. */
+  get requests(): number {
+    return this.#requests
+  }
+
+  /** Access to single files, with the same credentials and limits. */
+  get remote(): RemoteAccess {
+    return { http: this.#http, headers: (url) => this.#headers(url), signal: this.#options.signal }
+  }
+
+  /** A project's files; asked once. @throws BuildError INDEX_DENIED, INDEX_FAILED, INDEX_UNAVAILABLE, OFFLINE */
+  project(name: string): Promise<Project> {
+    return remember(this.#projects, name, () => this.#askProject(name))
+  }
+
+  /** A wheel's METADATA; asked once. */
+  metadata(file: IndexFile): Promise<string> {
+    return remember(this.#metadata, file.url, () => this.#askMetadata(file))
+  }
+
+  async #askProject(name: string): Promise<Project> {
+    const pin = this.#plan.pins[name]
+    const usable = this.#plan.indexes.filter((index) =>
+      pin === undefined ? index.isExplicit !== true : index.url === pin,
+    )
+    const flat = usable.filter((index) => index.kind === 'flat')
+    const simple = usable.filter((index) => index.kind !== 'flat')
+    const files: ListedFile[] = []
+    const asked: AskedIndex[] = []
+    for (const index of flat) files.push(...(await this.#flatFiles(index, name)))
+    let unasked: readonly string[] = []
+    for (const [position, index] of simple.entries()) {
+      const answer = await this.#askPage(index, name)
+      asked.push({ url: index.url, answer: answer.kind })
+      if (answer.kind !== 'found') continue
+      for (const file of answer.page.files) files.push({ ...file, index: index.url })
+      if (this.#plan.strategy === 'first-index') {
+        unasked = simple.slice(position + 1).map(({ url }) => url)
+        break
+      }
+    }
+    return { name, files, asked, unasked }
+  }
+
+  async #flatFiles(index: PackageIndex, name: string): Promise<readonly ListedFile[]> {
+    const page = await remember(this.#flat, index.url, async () => {
+      const answer = await this.#page(index.url)
+      return answer.kind === 'found' ? answer.page : undefined
+    })
+    const isOfProject = (file: IndexFile): boolean =>
+      file.filename
+        .replace(/[-_.]+/g, '-')
+        .toLowerCase()
+        .startsWith(`${name}-`)
+    return (page?.files ?? []).filter(isOfProject).map((file) => ({ ...file, index: index.url }))
+  }
+
+  #askPage(index: PackageIndex, name: string): Promise<PageAnswer> {
+    return this.#page(`${index.url}${name}/`)
+  }
+
+  async #page(url: string): Promise<PageAnswer> {
+    const { freshMs = 600_000, isOffline = false, now = Date.now } = this.#options
+    const key = `index-page ${url}`
+    const cached = readCached(await this.#cache.get(key))
+    if (cached !== undefined && (isOffline || now() - cached.head.fetchedMs < freshMs)) return toPage(cached)
+    if (isOffline) return { kind: 'not-cached' }
+    const validators = {
+      ...(cached?.head.etag === undefined ? {} : { 'if-none-match': cached.head.etag }),
+      ...(cached?.head.lastModified === undefined ? {} : { 'if-modified-since': cached.head.lastModified }),
+    }
+    const response = await this.#get(url, { accept: PAGE_TYPES, ...validators })
+    if (response.status === 304 && cached !== undefined) {
+      await response.discard()
+      await this.#cache.set(key, writeCached({ head: { ...cached.head, fetchedMs: now() }, body: cached.body }))
+      return toPage(cached)
+    }
+    if (response.status !== 200) {
+      await response.discard()
+      if (response.status === 404 || response.status === 410) return { kind: 'absent' }
+      if (response.status === 401 || response.status === 403) return { kind: 'denied' }
+      throw indexError(response.status, url)
+    }
+    const body = await response.bytes(PAGE_LIMIT_BYTES)
+    const head = {
+      url: withoutCredentials(response.url),
+      contentType: response.header('content-type'),
+      etag: response.header('etag'),
+      lastModified: response.header('last-modified'),
+      fetchedMs: now(),
+    }
+    const answer = toPage({ head, body })
+    await this.#cache.set(key, writeCached({ head, body }))
+    return answer
+  }
+
+  async #askMetadata(file: IndexFile): Promise<string> {
+    const sha256 = file.hashes['sha256']
+    const key = sha256 === undefined ? undefined : `wheel-metadata ${sha256}`
+    const cached = key === undefined ? undefined : await this.#cache.get(key)
+    if (cached !== undefined) return cached.toString('utf8')
+    if (this.#options.isOffline === true) {
+      throw new BuildError('OFFLINE', `The metadata of ${file.filename} is not in the cache, and the network is off`, {
+        hint: 'Resolve once with the network, or build from a lock.',
+      })
+    }
+    const text = await fetchMetadata(file, this.remote)
+    if (key !== undefined) await this.#cache.set(key, Buffer.from(text))
+    return text
+  }
+
+  readonly #http: Http = (request) =>
+    this.#limit(() => {
+      this.#requests++
+      return this.#options.http(request)
+    })
+
+  async #get(url: string, headers: Readonly<Record<string, string>>): Promise<HttpResponse> {
+    return this.#http({ url, headers: { ...headers, ...(await this.#headers(url)) }, signal: this.#options.signal })
+  }
+
+  #headers(url: string): Promise<Readonly<Record<string, string>>> {
+    return this.#options.headers?.(url) ?? Promise.resolve({})
+  }
+}
+
+/** The page of the busiest project has 20 MB. */
+const PAGE_LIMIT_BYTES = 256 << 20
+
+type PageAnswer =
+  | { readonly kind: 'found'; readonly page: IndexPage }
+  | { readonly kind: 'absent' | 'denied' | 'not-cached' }
+
+interface CachedPage {
+  readonly head: {
+    readonly url: string
+    readonly contentType?: string | undefined
+    readonly etag?: string | undefined
+    readonly lastModified?: string | undefined
+    readonly fetchedMs: number
+  }
+  readonly body: Buffer
+}
+
+function toPage({ head, body }: CachedPage): PageAnswer {
+  return { kind: 'found', page: parsePage(body, head.contentType, head.url) }
+}
+
+// One line of JSON, then the body as it came: writing costs no second encoding of megabytes.
+function writeCached({ head, body }: CachedPage): Buffer {
+  return Buffer.concat([Buffer.from(`${JSON.stringify(head)}\n`), body])
+}
+
+function readCached(bytes: Buffer | undefined): CachedPage | undefined {
+  const end = bytes?.indexOf(10) ?? -1
+  if (bytes === undefined || end === -1) return undefined
+  try {
+    return { head: JSON.parse(bytes.toString('utf8', 0, end)) as CachedPage['head'], body: bytes.subarray(end + 1) }
+  } catch {
+    // A damaged entry is as good as none.
+    return undefined
+  }
+}
+
+function withoutCredentials(url: string): string {
+  const parsed = new URL(url)
+  parsed.username = ''
+  parsed.password = ''
+  return parsed.href
+}
+
+function remember<T>(known: Map<string, Promise<T>>, key: string, ask: () => Promise<T>): Promise<T> {
+  let answer = known.get(key)
+  if (answer === undefined) {
+    answer = ask()
+    // Who asked ahead may never wait for it; who waits gets the rejection all the same.
+    answer.catch(() => {})
+    known.set(key, answer)
+  }
+  return answer
+}
+
+/** Names an index in messages. */
+export function showIndex(index: PackageIndex | string): string {
+  return maskUrl(typeof index === 'string' ? index : index.url)
+}

@@ -1,0 +1,30 @@
+import type { RemoteFile } from '../core/remote-file.ts'
+import type { Target } from './target.ts'
+
+/** What a resolution answers: one wheel for every package, for one target. Plain JSON. */
+export interface PythonLock {
+  readonly target: Target
+  /** Sorted by name. */
+  readonly packages: readonly LockedWheel[]
+}
+
+/** One wheel, provable by its hash. */
+export interface LockedWheel extends RemoteFile {
+  /** Normalised. */
+  readonly name: string
+  /** Normal form. */
+  readonly version: string
+  readonly filename: string
+  /** The index that listed it, without credentials; absent for a direct URL. */
+  readonly index?: string
+  /** The user named it; everything else came along. */
+  readonly requested: boolean
+  /** Extras that were asked for, normalised and sorted. */
+  readonly extras?: readonly string[]
+  /** Normalised names of the locked packages that it requires, sorted. */
+  readonly dependencies: readonly string[]
+  /** Upload time as the index gave it. */
+  readonly uploadTime?: string
+  /** The reason for which the release was yanked; it is locked all the same because it was pinned. */
+  readonly yanked?: string
+}

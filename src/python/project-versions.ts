@@ -1,0 +1,186 @@
+import type { IndexFile } from './index/page.ts'
+import type { ListedFile } from './index/client.ts'
+import { parseLenientSpecifiers } from './metadata.ts'
+import { normalizeName } from './package-name.ts'
+import { matchesSpecifiers, type SpecifierSet } from './specifier.ts'
+import { rankWheel, tagMismatch, type TagMismatch, type TargetTags } from './tag.ts'
+import {
+  canonicalVersion,
+  compareVersions,
+  formatVersion,
+  isPreRelease,
+  tryParseVersion,
+  type Version,
+} from './version.ts'
+import { tryParseWheelName, type WheelName } from './wheel-name.ts'
+
+/** One version of a project with the files that an index lists for it. */
+export interface ProjectVersion {
+  readonly version: Version
+  /** Normal form. */
+  readonly text: string
+  readonly isPreRelease: boolean
+  readonly files: readonly ListedFile[]
+}
+
+/** Why a file is not taken. */
+export type Refusal =
+  | { readonly kind: 'tag'; readonly mismatch: TagMismatch; readonly wheel: WheelName }
+  | { readonly kind: 'python'; readonly requiresPython: string }
+  | { readonly kind: 'too-new'; readonly uploadTime: string | undefined }
+  | { readonly kind: 'yanked'; readonly reason: string }
+  | { readonly kind: 'hash' }
+  | { readonly kind: 'source' }
+  | { readonly kind: 'no-binary' }
+
+/** A file that is not taken, with the reason. */
+export interface RefusedFile {
+  readonly file: ListedFile
+  readonly refusal: Refusal
+}
+
+/** The best wheel of a version, or every file with the reason why it is not taken. */
+export type WheelChoice =
+  | { readonly kind: 'wheel'; readonly file: ListedFile }
+  | { readonly kind: 'refused'; readonly files: readonly RefusedFile[] }
+
+/** Which files of a project may be taken. */
+export interface FilePolicy {
+  readonly tags: TargetTags
+  /** Full. */
+  readonly pythonVersion: Version
+  readonly pythonText: string
+  /** Milliseconds since the epoch; files uploaded at or after it do not exist. */
+  readonly excludeNewerMs: number | undefined
+  readonly allowsYanked: (version: Version) => boolean
+  /** Wheels of this project are not to be taken. */
+  readonly isBinaryRefused: boolean
+  /** `sha256:...`; undefined when any file will do. */
+  readonly hashes: ReadonlySet<string> | undefined
+}
+
+/** Sorts the files of a project by version, oldest first; what is neither wheel nor source distribution is left out. */
+export function groupVersions(name: string, files: readonly ListedFile[]): readonly ProjectVersion[] {
+  // Pages list thousands of files: names are only split here and parsed in full when a version is looked at.
+  const byText = new Map<string, ListedFile[]>()
+  const isOfProject = projectTest(name)
+  for (const file of files) {
+    const [project, text] = splitFilename(file.filename) ?? []
+    if (project === undefined || text === undefined || !isOfProject(project)) continue
+    const group = byText.get(text)
+    if (group === undefined) byText.set(text, [file])
+    else group.push(file)
+  }
+  const groups = new Map<string, { version: Version; files: ListedFile[] }>()
+  for (const [text, ofText] of byText) {
+    const version = tryParseVersion(text)
+    if (version === undefined) continue
+    const key = canonicalVersion(version)
+    const group = groups.get(key)
+    if (group === undefined) groups.set(key, { version, files: ofText })
+    else group.files.push(...ofText)
+  }
+  return [...groups.values()]
+    .sort((a, b) => compareVersions(a.version, b.version))
+    .map((group) => ({
+      version: group.version,
+      text: formatVersion(group.version),
+      isPreRelease: isPreRelease(group.version),
+      files: group.files,
+    }))
+}
+
+/** Chooses the wheel of a version: the best tag, then the highest build number. */
+export function chooseWheel(version: ProjectVersion, policy: FilePolicy): WheelChoice {
+  let best: { file: ListedFile; rank: number; wheel: WheelName } | undefined
+  const refused: RefusedFile[] = []
+  for (const file of version.files) {
+    const wheel = tryParseWheelName(file.filename)
+    const refusal = refuse(file, wheel, version, policy)
+    if (refusal !== undefined) {
+      refused.push({ file, refusal })
+      continue
+    }
+    const rank = wheel === undefined ? undefined : rankWheel(wheel, policy.tags)
+    if (wheel === undefined || rank === undefined) continue
+    const isBetter =
+      best === undefined || rank < best.rank || (rank === best.rank && compareBuilds(wheel, best.wheel) > 0)
+    if (isBetter) best = { file, rank, wheel }
+  }
+  return best === undefined ? { kind: 'refused', files: refused } : { kind: 'wheel', file: best.file }
+}
+
+function refuse(
+  file: ListedFile,
+  wheel: WheelName | undefined,
+  version: ProjectVersion,
+  policy: FilePolicy,
+): Refusal | undefined {
+  const { excludeNewerMs, hashes } = policy
+  if (excludeNewerMs !== undefined && !isOlder(file, excludeNewerMs))
+    return { kind: 'too-new', uploadTime: file.uploadTime }
+  if (wheel === undefined) return { kind: 'source' }
+  if (policy.isBinaryRefused) return { kind: 'no-binary' }
+  if (file.requiresPython !== undefined && !allowsPython(file.requiresPython, policy)) {
+    return { kind: 'python', requiresPython: file.requiresPython }
+  }
+  if (rankWheel(wheel, policy.tags) === undefined) {
+    return { kind: 'tag', mismatch: tagMismatch(wheel, policy.tags), wheel }
+  }
+  if (file.yanked !== undefined && !policy.allowsYanked(version.version)) return { kind: 'yanked', reason: file.yanked }
+  if (hashes !== undefined && !hasHash(file, hashes)) return { kind: 'hash' }
+  return undefined
+}
+
+function isOlder(file: IndexFile, limitMs: number): boolean {
+  return file.uploadTime !== undefined && Date.parse(file.uploadTime) < limitMs
+}
+
+function hasHash(file: IndexFile, hashes: ReadonlySet<string>): boolean {
+  return Object.entries(file.hashes).some(([algorithm, hash]) => hashes.has(`${algorithm}:${hash}`))
+}
+
+const pythonSpecifiers = new Map<string, SpecifierSet>()
+
+function allowsPython(text: string, policy: FilePolicy): boolean {
+  let specifiers = pythonSpecifiers.get(text)
+  if (specifiers === undefined) {
+    try {
+      specifiers = parseLenientSpecifiers(text)
+    } catch {
+      // What nobody can read forbids nothing, as pip sees it.
+      specifiers = []
+    }
+    if (pythonSpecifiers.size > 1000) pythonSpecifiers.clear()
+    pythonSpecifiers.set(text, specifiers)
+  }
+  return matchesSpecifiers(specifiers, policy.pythonVersion, policy.pythonText)
+}
+
+function compareBuilds(a: WheelName, b: WheelName): number {
+  const [aNumber, aRest] = a.build ?? [-1, '']
+  const [bNumber, bRest] = b.build ?? [-1, '']
+  return aNumber - bNumber || (aRest < bRest ? -1 : aRest > bRest ? 1 : 0)
+}
+
+/** Project and version as a file name spells them; undefined for what is neither wheel nor source distribution. */
+function splitFilename(filename: string): readonly [string, string] | undefined {
+  if (filename.endsWith('.whl')) {
+    const start = filename.indexOf('-')
+    return [filename.slice(0, start), filename.slice(start + 1, filename.indexOf('-', start + 1))]
+  }
+  const end = filename.endsWith('.tar.gz') ? -7 : filename.endsWith('.zip') ? -4 : undefined
+  if (end === undefined) return undefined
+  const start = filename.lastIndexOf('-')
+  return [filename.slice(0, start), filename.slice(start + 1, end)]
+}
+
+/** A hostile or sloppy page may list files of another project. */
+function projectTest(name: string): (spelling: string) => boolean {
+  const known = new Map<string, boolean>()
+  return (spelling) => {
+    const answer = known.get(spelling) ?? normalizeName(spelling) === name
+    known.set(spelling, answer)
+    return answer
+  }
+}

@@ -1,0 +1,397 @@
+import { BuildError } from '../core/errors.ts'
+import type { IndexClient, ListedFile, Project } from './index/client.ts'
+import type { MarkerEnvironment } from './marker.ts'
+import { baseRequirements, extraRequirements, holds, parseMetadata, type Metadata } from './metadata.ts'
+import { normalizeName } from './package-name.ts'
+import {
+  chooseWheel,
+  groupVersions,
+  type FilePolicy,
+  type ProjectVersion,
+  type WheelChoice,
+} from './project-versions.ts'
+import type { Requirement } from './requirement.ts'
+import type { ResolutionInput, RootRequirement } from './resolution-input.ts'
+import { describeRefusals } from './refusals.ts'
+import { ROOT, type PackageKey, type Unmet } from './solver/incompatibility.ts'
+import type { Choice, Dependencies, Dependency, SolverSource } from './solver/pubgrub.ts'
+import { VersionSet } from './solver/version-set.ts'
+import { formatSpecifiers, matchesSpecifiers, type SpecifierSet } from './specifier.ts'
+import { targetTags } from './tag.ts'
+import { fullPythonVersion, targetMarkers, type Target } from './target.ts'
+import { compareVersions, comparePublic, formatVersion, parseVersion, type Version } from './version.ts'
+
+/** A project with its versions, oldest first; all sets of the solver count along this array. */
+export interface LoadedProject {
+  readonly name: string
+  readonly project: Project
+  readonly versions: readonly ProjectVersion[]
+}
+
+/** A wheel that the user named by its address instead of a version. */
+export interface DirectWheel {
+  readonly name: string
+  readonly file: ListedFile
+}
+
+/** Answers the solver from package indexes: one target, one set of rules. */
+export class ResolutionSource implements SolverSource {
+  readonly #client: IndexClient
+  readonly #input: ResolutionInput
+  readonly #environment: MarkerEnvironment
+  readonly #policy: Pick<FilePolicy, 'tags' | 'pythonVersion' | 'pythonText' | 'excludeNewerMs'>
+  readonly #loaded = new Map<string, LoadedProject>()
+  readonly #loading = new Map<string, Promise<LoadedProject>>()
+  readonly #choices = new Map<ProjectVersion, WheelChoice>()
+  readonly #policies = new Map<string, FilePolicy>()
+  readonly #metadata = new Map<string, Promise<Metadata>>()
+  readonly #sets = new Map<string, VersionSet>()
+  readonly #labels = new Map<string, string>()
+  readonly #roots: readonly RootRequirement[]
+  readonly #constraints: ReadonlyMap<string, readonly Requirement[]>
+  readonly #overrides: ReadonlyMap<string, readonly Requirement[]>
+  readonly #direct: ReadonlyMap<string, DirectWheel>
+  readonly #foreseen = new Map<string, Requirement[]>()
+
+  constructor(client: IndexClient, input: ResolutionInput, direct: readonly DirectWheel[]) {
+    const { target, excludeNewer } = input
+    const python = fullPythonVersion(target.pythonVersion)
+    this.#client = client
+    this.#input = input
+    this.#environment = targetMarkers(target)
+    this.#policy = {
+      tags: targetTags(target),
+      pythonVersion: parseVersion(python),
+      pythonText: python,
+      excludeNewerMs: excludeNewer === undefined ? undefined : parseTime(excludeNewer),
+    }
+    this.#roots = input.requirements.filter(({ requirement }) => this.#holds(requirement))
+    this.#constraints = groupByName(
+      (input.constraints ?? []).map(({ requirement }) => requirement).filter((r) => this.#holds(r)),
+    )
+    this.#overrides = groupByName(input.overrides ?? [])
+    this.#direct = new Map(direct.map((wheel) => [wheel.name, wheel]))
+  }
+
+  get target(): Target {
+    return this.#input.target
+  }
+
+  get excludeNewer(): string | undefined {
+    return this.#input.excludeNewer
+  }
+
+  /** Requirements of the user that hold on the target. */
+  get roots(): readonly RootRequirement[] {
+    return this.#roots
+  }
+
+  /** A project that has been asked for. */
+  loaded(key: PackageKey): LoadedProject | undefined {
+    return this.#loaded.get(this.baseOf(key))
+  }
+
+  baseOf(key: PackageKey): PackageKey {
+    const bracket = key.indexOf('[')
+    return bracket === -1 ? key : key.slice(0, bracket)
+  }
+
+  /** The wheel of a version, or why it has none. */
+  wheelOf(version: ProjectVersion, name: string): WheelChoice {
+    let choice = this.#choices.get(version)
+    if (choice === undefined) {
+      choice = chooseWheel(version, this.#policyFor(name))
+      this.#choices.set(version, choice)
+    }
+    return choice
+  }
+
+  /** The requirement from which a set came, in words. */
+  labelOf(key: PackageKey, set: VersionSet): string | undefined {
+    return this.#labels.get(`${key} ${set.key}`)
+  }
+
+  async choose(key: PackageKey, set: VersionSet): Promise<Choice> {
+    const loaded = await this.#load(this.baseOf(key))
+    const index = this.#best(loaded, set)
+    if (index !== undefined) return { kind: 'version', index }
+    return { kind: 'unusable', reason: describeRefusals(this, loaded, set) }
+  }
+
+  async dependencies(key: PackageKey, index: number): Promise<Dependencies> {
+    if (key === ROOT) {
+      const requirements = this.#roots.map(({ requirement }) => requirement)
+      return { kind: 'known', dependencies: await this.#toDependencies(requirements, undefined) }
+    }
+    const base = this.baseOf(key)
+    const loaded = await this.#load(base)
+    let metadata: Metadata
+    try {
+      metadata = await this.metadataOf(loaded, index)
+    } catch (error) {
+      if (error instanceof BuildError && UNREADABLE.has(error.code)) return { kind: 'unusable', reason: error.message }
+      throw error
+    }
+    if (!matchesSpecifiers(metadata.requiresPython, this.#policy.pythonVersion, this.#policy.pythonText)) {
+      return { kind: 'unusable', reason: `requires Python ${formatSpecifiers(metadata.requiresPython)}` }
+    }
+    const requirements = this.#requirementsOf(key, metadata)
+    const own = requirements.filter(({ name }) => name === base)
+    if (own.some(({ specifiers }) => !this.#set(loaded, specifiers).has(index))) {
+      return { kind: 'unusable', reason: 'requires another version of itself' }
+    }
+    const others = requirements.filter(({ name, extras }) => name !== base || extras.length > 0)
+    const dependencies = await this.#toDependencies(others, base)
+    return { kind: 'known', dependencies: key === base ? dependencies : [this.#pin(loaded, index), ...dependencies] }
+  }
+
+  /** METADATA of a version's wheel. */
+  metadataOf(loaded: LoadedProject, index: number): Promise<Metadata> {
+    const version = loaded.versions[index]
+    const choice = version === undefined ? undefined : this.wheelOf(version, loaded.name)
+    if (version === undefined || choice?.kind !== 'wheel') throw new RangeError(`No wheel of ${loaded.name} was chosen`)
+    let metadata = this.#metadata.get(choice.file.url)
+    if (metadata === undefined) {
+      metadata = this.#fetchMetadata(loaded.name, version.version, choice.file)
+      metadata.catch(() => {})
+      this.#metadata.set(choice.file.url, metadata)
+    }
+    return metadata
+  }
+
+  /** Requirements of a locked version that hold on the target, with those of the extras. */
+  requirementsFor(metadata: Metadata, extras: readonly string[]): readonly Requirement[] {
+    return [
+      ...baseRequirements(metadata, this.#environment),
+      ...extras.flatMap((extra) => extraRequirements(metadata, this.#environment, extra)),
+    ]
+  }
+
+  /** Starts to fetch what the solver will ask for, as far as it can be foreseen. Never fails. */
+  prefetch(): void {
+    for (const { requirement } of this.#roots) this.#foresee(this.#overridden(requirement))
+    for (const { requirement } of this.#roots) this.#follow(this.#overridden(requirement))
+  }
+
+  /** A package that fails again and again will soon need its next versions. */
+  tried(key: PackageKey, set: VersionSet, times: number): void {
+    const loaded = this.loaded(key)
+    if (loaded === undefined || times < 3) return
+    let ahead = Math.min(times, 10)
+    for (const index of this.#preferred(loaded, set)) {
+      const version = loaded.versions[index]
+      if (version === undefined || this.wheelOf(version, loaded.name).kind !== 'wheel') continue
+      this.metadataOf(loaded, index).catch(() => {})
+      if (--ahead === 0) return
+    }
+  }
+
+  #requirementsOf(key: PackageKey, metadata: Metadata): readonly Requirement[] {
+    const extra = extraOf(key)
+    return extra === undefined
+      ? baseRequirements(metadata, this.#environment)
+      : extraRequirements(metadata, this.#environment, extra)
+  }
+
+  async #fetchMetadata(name: string, version: Version, file: ListedFile): Promise<Metadata> {
+    const metadata = parseMetadata(await this.#client.metadata(file), file.filename)
+    if (metadata.name !== name || comparePublic(metadata.version, version) !== 0) {
+      const says = `${metadata.name} ${formatVersion(metadata.version)}`
+      throw new BuildError('WHEEL_INVALID', `The metadata of ${file.filename} is of ${says}`)
+    }
+    return metadata
+  }
+
+  #load(name: string): Promise<LoadedProject> {
+    let loading = this.#loading.get(name)
+    if (loading === undefined) {
+      loading = this.#loadNow(name)
+      loading.catch(() => {})
+      this.#loading.set(name, loading)
+    }
+    return loading
+  }
+
+  async #loadNow(name: string): Promise<LoadedProject> {
+    const direct = this.#direct.get(name)
+    const project: Project =
+      direct === undefined ? await this.#client.project(name) : { name, files: [direct.file], asked: [], unasked: [] }
+    const loaded = { name, project, versions: groupVersions(name, project.files) }
+    this.#loaded.set(name, loaded)
+    return loaded
+  }
+
+  /** What a version requires, as sets; a package with extras stands for itself and once for each extra. */
+  async #toDependencies(
+    requirements: readonly Requirement[],
+    dependant: string | undefined,
+  ): Promise<readonly Dependency[]> {
+    const effective = requirements.map((requirement) => this.#overridden(requirement)).filter((r) => this.#holds(r))
+    await Promise.all(effective.map(({ name }) => this.#load(name)))
+    const dependencies: Dependency[] = []
+    for (const requirement of effective) {
+      const loaded = await this.#load(requirement.name)
+      const extras = [...new Set(requirement.extras.map(normalizeName))]
+      const keys = requirement.name === dependant ? [] : [requirement.name]
+      for (const key of [...keys, ...extras.map((extra) => `${requirement.name}[${extra}]`)]) {
+        dependencies.push(this.#toDependency(key, requirement, loaded))
+      }
+    }
+    return dependencies
+  }
+
+  #toDependency(key: PackageKey, requirement: Requirement, loaded: LoadedProject): Dependency {
+    const constraints = this.#constraints.get(requirement.name) ?? []
+    const specifiers = [...requirement.specifiers, ...constraints.flatMap((constraint) => constraint.specifiers)]
+    const set = this.#set(loaded, specifiers)
+    const text = requirement.url === undefined ? key + formatSpecifiers(specifiers) : `${key} @ ${requirement.url}`
+    if (!set.isEmpty) this.#labels.set(`${key} ${set.key}`, text)
+    const isPinned = requirement.url !== undefined || specifiers.some(isPin)
+    return { key, set, text, unmet: set.isEmpty ? this.#unmet(loaded) : undefined, isPinned }
+  }
+
+  #unmet({ versions }: LoadedProject): Unmet {
+    const [oldest, newest] = [versions[0], versions.at(-1)]
+    if (oldest === undefined || newest === undefined) return { kind: 'not-found' }
+    return { kind: 'no-version', available: oldest === newest ? oldest.text : `${oldest.text} to ${newest.text}` }
+  }
+
+  #pin(loaded: LoadedProject, index: number): Dependency {
+    const set = VersionSet.of(loaded.versions.length, index)
+    return { key: loaded.name, set, text: `${loaded.name}==${loaded.versions[index]?.text}`, isPinned: true }
+  }
+
+  #set(loaded: LoadedProject, specifiers: SpecifierSet): VersionSet {
+    const key = `${loaded.name} ${formatSpecifiers(specifiers)}`
+    let set = this.#sets.get(key)
+    if (set === undefined) {
+      set = VersionSet.where(loaded.versions.length, (index) => {
+        const version = loaded.versions[index]
+        return version !== undefined && matchesSpecifiers(specifiers, version.version, version.text)
+      })
+      this.#sets.set(key, set)
+    }
+    return set
+  }
+
+  #best(loaded: LoadedProject, set: VersionSet): number | undefined {
+    for (const index of this.#preferred(loaded, set)) {
+      const version = loaded.versions[index]
+      if (version !== undefined && this.wheelOf(version, loaded.name).kind === 'wheel') return index
+    }
+    return undefined
+  }
+
+  /** Newest first; pre-releases last unless they are welcome. */
+  *#preferred(loaded: LoadedProject, set: VersionSet): Generator<number> {
+    const isEqual = this.#input.allowsPreReleases === true
+    for (const isSecond of isEqual ? [false] : [false, true]) {
+      for (let index = loaded.versions.length - 1; index >= 0; index--) {
+        if (set.has(index) && (isEqual || loaded.versions[index]?.isPreRelease === isSecond)) yield index
+      }
+    }
+  }
+
+  #policyFor(name: string): FilePolicy {
+    let policy = this.#policies.get(name)
+    if (policy === undefined) {
+      policy = { ...this.#policy, ...this.#rulesFor(name) }
+      this.#policies.set(name, policy)
+    }
+    return policy
+  }
+
+  #rulesFor(name: string): Pick<FilePolicy, 'allowsYanked' | 'isBinaryRefused' | 'hashes'> {
+    const { noBinary = [], constraints = [], requiresHashes = false } = this.#input
+    const stated = [...this.#roots, ...constraints].filter(({ requirement }) => requirement.name === name)
+    const pins = stated.flatMap(({ requirement }) => requirement.specifiers.filter(isPin))
+    const hashes = stated.flatMap((root) => root.hashes ?? [])
+    const isHashed = requiresHashes || [...this.#roots, ...constraints].some((root) => (root.hashes ?? []).length > 0)
+    return {
+      allowsYanked: (version) =>
+        pins.some((pin) => compareVersions(pin.version ?? parseVersion(pin.text), version) === 0) ||
+        stated.some(({ requirement }) => requirement.url !== undefined),
+      isBinaryRefused: noBinary.includes(':all:') || noBinary.includes(name),
+      hashes: isHashed ? new Set(hashes) : undefined,
+    }
+  }
+
+  #holds(requirement: Requirement): boolean {
+    return holds(requirement, this.#environment, '')
+  }
+
+  #overridden(requirement: Requirement): Requirement {
+    const override = this.#overrides.get(requirement.name)?.find((other) => this.#holds(other))
+    return override === undefined ? requirement : { ...override, extras: [...requirement.extras, ...override.extras] }
+  }
+
+  #foresee(requirement: Requirement): void {
+    const known = this.#foreseen.get(requirement.name)
+    if (known === undefined) this.#foreseen.set(requirement.name, [requirement])
+    else known.push(requirement)
+  }
+
+  /** Guesses the version of a requirement, fetches its metadata and goes on with what that requires. */
+  #follow(requirement: Requirement): void {
+    void this.#followNow(requirement).catch(() => {})
+  }
+
+  readonly #followed = new Set<string>()
+
+  async #followNow(requirement: Requirement): Promise<void> {
+    const { name } = requirement
+    const keys = [name, ...requirement.extras.map((extra) => `${name}[${normalizeName(extra)}]`)]
+    const fresh = keys.filter((key) => !this.#followed.has(key))
+    for (const key of fresh) this.#followed.add(key)
+    if (fresh.length === 0) return
+    const loaded = await this.#load(name)
+    const index = this.#guess(loaded)
+    if (index === undefined) return
+    const metadata = await this.metadataOf(loaded, index)
+    const next = fresh.flatMap((key) => this.#requirementsOf(key, metadata)).map((r) => this.#overridden(r))
+    for (const each of next) this.#foresee(each)
+    for (const each of next) this.#follow(each)
+  }
+
+  #guess(loaded: LoadedProject): number | undefined {
+    const constraints = this.#constraints.get(loaded.name) ?? []
+    const known = [...(this.#foreseen.get(loaded.name) ?? []), ...constraints]
+    const sets = known.map(({ specifiers }) => this.#set(loaded, specifiers))
+    const all = sets.reduce(
+      (a, b) => a.intersect(b),
+      VersionSet.where(loaded.versions.length, () => true),
+    )
+    return this.#best(loaded, all)
+  }
+}
+
+/** Errors that speak of one wheel and not of the index; another version may do. */
+const UNREADABLE: ReadonlySet<string> = new Set(['WHEEL_INVALID', 'ARCHIVE_INVALID', 'REQUIREMENT_INVALID'])
+
+function isPin(specifier: SpecifierSet[number]): boolean {
+  return specifier.operator === '===' ? true : specifier.operator === '==' && !specifier.isPrefix
+}
+
+function extraOf(key: PackageKey): string | undefined {
+  return /\[(.*)\]$/.exec(key)?.[1]
+}
+
+function groupByName(requirements: readonly Requirement[]): ReadonlyMap<string, readonly Requirement[]> {
+  const groups = new Map<string, Requirement[]>()
+  for (const requirement of requirements) {
+    const group = groups.get(requirement.name)
+    if (group === undefined) groups.set(requirement.name, [requirement])
+    else group.push(requirement)
+  }
+  return groups
+}
+
+function parseTime(text: string): number {
+  const ms = Date.parse(text)
+  if (Number.isNaN(ms)) {
+    throw new BuildError('USAGE', `Not a time: \`${text}\``, {
+      hint: 'Use a date such as 2026-11-01 or 2026-11-01T00:00:00Z.',
+    })
+  }
+  return ms
+}

@@ -1,0 +1,89 @@
+import { BuildError, type ErrorCode } from '../core/errors.ts'
+
+/** Something the user can change; `kind` is stable, for programs. */
+export type ResolveHint =
+  | {
+      readonly kind: 'wheel-tags'
+      readonly name: string
+      readonly version: string
+      readonly mismatch: 'python' | 'abi' | 'platform'
+      readonly available: readonly string[]
+    }
+  | { readonly kind: 'source-only'; readonly name: string; readonly versions: readonly string[] }
+  | {
+      readonly kind: 'requires-python'
+      readonly name: string
+      readonly version: string
+      readonly requiresPython: string
+      readonly target: string
+    }
+  | { readonly kind: 'pre-release'; readonly name: string; readonly versions: readonly string[] }
+  | {
+      readonly kind: 'exclude-newer'
+      readonly name: string
+      readonly versions: readonly string[]
+      readonly excludeNewer: string
+    }
+  | { readonly kind: 'yanked'; readonly name: string; readonly versions: readonly string[]; readonly reason: string }
+  | {
+      readonly kind: 'unasked-index'
+      readonly name: string
+      readonly asked: string
+      readonly unasked: readonly string[]
+    }
+  | { readonly kind: 'index-denied'; readonly name: string; readonly index: string }
+  | { readonly kind: 'offline'; readonly name: string }
+  | { readonly kind: 'similar-version'; readonly name: string; readonly versions: readonly string[] }
+  | { readonly kind: 'hashes'; readonly name: string; readonly version: string }
+
+/** Nothing satisfies the requirements. `sentences` is the derivation; `hints` what might help. */
+export class ResolveError extends BuildError {
+  override readonly name = 'ResolveError'
+  readonly sentences: readonly string[]
+  readonly hints: readonly ResolveHint[]
+
+  constructor(code: ErrorCode, sentences: readonly string[], hints: readonly ResolveHint[]) {
+    super(code, ['No set of packages satisfies the requirements', ...sentences].join('\n  '), {
+      hint: hints.length === 0 ? undefined : hints.map(formatHint).join('\n'),
+      data: { sentences, hints },
+    })
+    this.sentences = sentences
+    this.hints = hints
+  }
+}
+
+/** A hint as a sentence or two. */
+export function formatHint(hint: ResolveHint): string {
+  switch (hint.kind) {
+    case 'wheel-tags':
+      return `\`${hint.name}\` ${hint.version} has wheels, but none for this ${WORDS[hint.mismatch]}; there are: ${list(hint.available)}.`
+    case 'source-only':
+      return `\`${hint.name}\` ${list(hint.versions)} has only source files. Choose a version or an index with wheels, or build a wheel first and name its file.`
+    case 'requires-python':
+      return `\`${hint.name}\` ${hint.version} requires Python ${hint.requiresPython}; the target has ${hint.target}.`
+    case 'pre-release':
+      return `Pre-releases of \`${hint.name}\` exist in the range: ${list(hint.versions)}. Name one, or allow them with --pre.`
+    case 'exclude-newer':
+      return `\`${hint.name}\` ${list(hint.versions)} was uploaded after ${hint.excludeNewer}, which --exclude-newer sets as the limit.`
+    case 'yanked':
+      return `\`${hint.name}\` ${list(hint.versions)} was yanked${hint.reason === '' ? '' : ` (${hint.reason})`}. It is used only when pinned with ==.`
+    case 'unasked-index':
+      return `\`${hint.name}\` was found at ${hint.asked}, so ${list(hint.unasked)} was not asked. If you trust all of them equally, set the index strategy \`unsafe-best-match\`.`
+    case 'index-denied':
+      return `${hint.index} refused access while asked for \`${hint.name}\`. Check the credentials.`
+    case 'offline':
+      return `\`${hint.name}\` is not in the cache, and the network is off.`
+    case 'similar-version':
+      return `Versions of \`${hint.name}\` that exist: ${list(hint.versions)}.`
+    case 'hashes':
+      return `No file of \`${hint.name}\` ${hint.version} that fits the target has one of the stated hashes.`
+  }
+}
+
+const WORDS = { python: 'Python version', abi: 'Python ABI', platform: 'platform' } as const
+const SHOWN = 8
+
+function list(values: readonly string[]): string {
+  const more = values.length - SHOWN
+  return values.slice(0, SHOWN).join(', ') + (more > 0 ? ` and ${more} more` : '')
+}

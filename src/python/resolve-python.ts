@@ -1,0 +1,116 @@
+import type { Cache } from '../core/cache.ts'
+import type { ErrorCode } from '../core/errors.ts'
+import type { Http } from '../core/http.ts'
+import { completeFile, directWheels } from './direct-wheel.ts'
+import { hintsFor } from './hints.ts'
+import { IndexClient } from './index/client.ts'
+import type { LockedWheel, PythonLock } from './lock.ts'
+import type { ResolutionInput } from './resolution-input.ts'
+import { ResolutionSource } from './resolution-source.ts'
+import { ResolveError } from './resolve-error.ts'
+import { explain } from './solver/explain.ts'
+import { ROOT, type Incompatibility } from './solver/incompatibility.ts'
+import { solve, type Solution } from './solver/pubgrub.ts'
+
+/** What a resolution works with; everything but `http` has a default. */
+export interface ResolutionContext {
+  readonly http: Http
+  readonly cache?: Cache | undefined
+  /** Headers for a URL, such as `authorization`. */
+  readonly headers?: ((url: string) => Promise<Readonly<Record<string, string>>>) | undefined
+  readonly isOffline?: boolean | undefined
+  /** How long an index page is used again without asking; 10 minutes unless given. */
+  readonly freshMs?: number | undefined
+  readonly now?: (() => number) | undefined
+  readonly concurrency?: number | undefined
+  readonly signal?: AbortSignal | undefined
+}
+
+/**
+ * Finds one wheel for every package that the requirements need on a target.
+ *
+ * The same input and the same answers of the indexes give the same lock, whatever order the answers come in.
+ *
+ * @throws ResolveError RESOLVE_CONFLICT, WHEEL_NOT_FOUND, PACKAGE_NOT_FOUND when nothing satisfies the requirements
+ * @throws BuildError INDEX_DENIED, INDEX_FAILED, INDEX_UNAVAILABLE, NETWORK_FAILED, OFFLINE, NOT_SUPPORTED
+ */
+export async function resolvePython(input: ResolutionInput, context: ResolutionContext): Promise<PythonLock> {
+  const client = new IndexClient(input.indexes, context)
+  const source = new ResolutionSource(client, input, await directWheels(input, client.remote))
+  source.prefetch()
+  const solution = await solve(source, context.signal)
+  if (solution.kind === 'unsolvable') throw failure(solution.proof, source)
+  return { target: input.target, packages: await lockPackages(solution, source, client) }
+}
+
+async function lockPackages(
+  { versions }: Extract<Solution, { kind: 'solved' }>,
+  source: ResolutionSource,
+  client: IndexClient,
+): Promise<readonly LockedWheel[]> {
+  const extras = new Map<string, string[]>()
+  for (const key of versions.keys()) {
+    const [, name = '', extra = ''] = /^(.*)\[(.*)\]$/.exec(key) ?? []
+    if (extra !== '') extras.set(name, [...(extras.get(name) ?? []), extra])
+  }
+  const names = [...versions.keys()].filter((key) => key !== ROOT && !key.includes('[')).sort()
+  return Promise.all(
+    names.map((name) =>
+      lockPackage(name, versions.get(name) ?? 0, (extras.get(name) ?? []).sort(), versions, source, client),
+    ),
+  )
+}
+
+async function lockPackage(
+  name: string,
+  index: number,
+  extras: readonly string[],
+  chosen: ReadonlyMap<string, number>,
+  source: ResolutionSource,
+  client: IndexClient,
+): Promise<LockedWheel> {
+  const loaded = source.loaded(name)
+  const version = loaded?.versions[index]
+  const choice = version === undefined ? undefined : source.wheelOf(version, name)
+  if (loaded === undefined || version === undefined || choice?.kind !== 'wheel')
+    throw new RangeError(`${name} has no wheel`)
+  const metadata = await source.metadataOf(loaded, index)
+  const required = source.requirementsFor(metadata, extras).map((requirement) => requirement.name)
+  const { file } = choice
+  return {
+    name,
+    version: version.text,
+    filename: file.filename,
+    ...(await completeFile(file, client.remote)),
+    ...(file.index === '' ? {} : { index: file.index }),
+    requested: source.roots.some(({ requirement }) => requirement.name === name),
+    ...(extras.length === 0 ? {} : { extras }),
+    dependencies: [...new Set(required)].filter((other) => other !== name && chosen.has(other)).sort(),
+    ...(file.uploadTime === undefined ? {} : { uploadTime: file.uploadTime }),
+    ...(file.yanked === undefined ? {} : { yanked: file.yanked }),
+  }
+}
+
+function failure(proof: Incompatibility, source: ResolutionSource): ResolveError {
+  const sentences = explain(proof, {
+    versionsOf: (key) => source.loaded(key)?.versions.map(({ text }) => text) ?? [],
+    labelOf: (key, set) => source.labelOf(key, set),
+  })
+  return new ResolveError(failureCode(proof), sentences, hintsFor(proof, source))
+}
+
+/** One missing thing is named as such; everything else is a conflict. */
+function failureCode(proof: Incompatibility): ErrorCode {
+  const kinds = new Set(causesOf(proof))
+  if (kinds.has('not-found')) return 'PACKAGE_NOT_FOUND'
+  return kinds.has('unusable') ? 'WHEEL_NOT_FOUND' : 'RESOLVE_CONFLICT'
+}
+
+function* causesOf({ cause }: Incompatibility): Generator<string> {
+  if (cause.kind === 'conflict') {
+    yield* causesOf(cause.left)
+    yield* causesOf(cause.right)
+  } else {
+    yield cause.kind === 'unmet' ? cause.why.kind : cause.kind
+  }
+}
