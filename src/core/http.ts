@@ -201,13 +201,15 @@ async function sendTrying(request: HttpRequest, hop: Hop, door: Door): Promise<{
     const wait = waitMs(policy, tries, retryAfterMs, waiting.random())
     const hasTime = waiting.now() - startMs + wait <= policy.totalMs
     const again = mayRetry && tries < policy.tries && hasTime && isWorthAnother(outcome, tries)
+    const isHeldBack =
+      retryAfterMs !== undefined && outcome.answer !== undefined && isRetryableStatus(outcome.answer.status)
+    if (isHeldBack && hasTime) closeGate(gates, hop.url.origin, waiting.now() + wait)
     if (!again) {
       if (outcome.answer !== undefined) return { answer: outcome.answer, tries }
       throw asNetworkError(outcome.error, hop.url.href, tries)
     }
     outcome.answer?.discard()
-    if (retryAfterMs !== undefined) closeGate(gates, hop.url.origin, waiting.now() + wait)
-    else await waiting.sleep(wait, signal)
+    if (!isHeldBack) await waiting.sleep(wait, signal)
   }
 }
 

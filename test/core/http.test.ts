@@ -352,3 +352,10 @@ test('maskUrl() hides user, password and query', () => {
   expect(maskUrl('https://me:pw@host:1/path?token=1')).toBe('https://***@host:1/path?***')
   expect(maskUrl('no url //me:pw@host')).toBe('no url //***@host')
 })
+
+test('makeHttp() names the port in the Host header, which registries build their locations from', async () => {
+  const server = await serve((_, response) => response.end())
+  const { http } = quick()
+  for (const decode of [true, false]) await (await http({ url: server.url, decode })).discard()
+  expect(server.requests.map(({ headers }) => headers.host)).toEqual(Array(2).fill(new URL(server.url).host))
+})

@@ -1,6 +1,6 @@
 import { Agent, type ClientRequest, type ClientRequestArgs } from 'node:http'
 import type { Duplex } from 'node:stream'
-import { addressesOf, openConnection, portOf, type ConnectOptions, type Lookup } from './connect.ts'
+import { addressesOf, openConnection, type ConnectOptions, type Lookup } from './connect.ts'
 import { proxyFor, type Environment, type Proxy } from './proxy.ts'
 import { secureContext, trustedAuthorities, type TlsSettings } from './tls.ts'
 
@@ -93,7 +93,7 @@ class RouteAgent extends Agent {
     this.#origin = origin
     this.#connect = connect
     this.protocol = origin.protocol
-    this.defaultPort = portOf(origin)
+    this.defaultPort = origin.protocol === 'https:' ? 443 : 80
   }
 
   override createConnection(

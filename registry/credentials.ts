@@ -1,0 +1,285 @@
+import { readFile } from 'node:fs/promises'
+import { homedir } from 'node:os'
+import { join } from 'node:path'
+import { BuildError, systemErrorCode } from '../src/core/errors.ts'
+import type { Environment } from '../src/core/http.ts'
+import { silent, type Report } from '../src/core/progress.ts'
+import { getFromHelper, type HelperEntry } from './credential-helper.ts'
+
+/** How this program proves itself to a registry. */
+export type Credential =
+  | { readonly kind: 'basic'; readonly username: string; readonly password: string }
+  /** Exchanged for tokens at the token server. */
+  | { readonly kind: 'identity'; readonly username: string; readonly token: string }
+  /** Sent to the registry as it is. */
+  | { readonly kind: 'registry-token'; readonly token: string }
+
+/** A credential and where it was found, for `doctor`; the origin holds no secret. */
+export interface FoundCredential {
+  readonly credential: Credential
+  readonly origin: string
+}
+
+/** Finds the credential for a repository; undefined means anonymous. */
+export type Credentials = (registry: string, repository: string) => Promise<FoundCredential | undefined>
+
+/** What {@link findCredentials} reads. */
+export interface CredentialOptions {
+  readonly env?: Environment | undefined
+  readonly home?: string | undefined
+  readonly uid?: number | undefined
+  readonly report?: Report | undefined
+  readonly helperTimeoutMs?: number | undefined
+  readonly signal?: AbortSignal | undefined
+}
+
+/** A Docker `config.json` or containers `auth.json`, as far as it matters here. */
+interface AuthFile {
+  readonly auths: Readonly<Record<string, AuthEntry>>
+  readonly credHelpers: Readonly<Record<string, string>>
+  readonly credsStore: string | undefined
+}
+
+interface AuthEntry {
+  readonly auth?: unknown
+  readonly username?: unknown
+  readonly password?: unknown
+  readonly identitytoken?: unknown
+  readonly registrytoken?: unknown
+}
+
+/**
+ * Looks for credentials in the places that Docker, podman and CI systems use.
+ *
+ * Order, first hit wins: `DOCKER_AUTH_CONFIG` (the document itself), then `REGISTRY_AUTH_FILE` alone if it is set, else
+ * `$XDG_RUNTIME_DIR/containers/auth.json`, `/run/containers/UID/auth.json`, `$XDG_CONFIG_HOME/containers/auth.json`,
+ * `$DOCKER_CONFIG/config.json` (`~/.docker`), `~/.dockercfg`; then the variables of GitHub Actions (ghcr.io) and GitLab CI
+ * (its own registry). Within a file: the helper named for the host, else the entry with the longest matching path, else
+ * the general helper.
+ *
+ * Each file is read once, when it is first needed.
+ */
+export function findCredentials(options: CredentialOptions = {}): Credentials {
+  const { env = process.env } = options
+  const answers = new Map<string, Promise<FoundCredential | undefined>>()
+  const files = new Map<string, Promise<AuthFile | undefined>>()
+  const load = (place: Place): Promise<AuthFile | undefined> => {
+    let file = files.get(place.origin)
+    if (file === undefined) {
+      file = loadAuthFile(place)
+      files.set(place.origin, file)
+    }
+    return file
+  }
+  const find = async (registry: string, repository: string): Promise<FoundCredential | undefined> => {
+    for (const place of places(options)) {
+      const file = await load(place)
+      if (file === undefined) continue
+      const credential = await lookUp(file, registry, repository, options)
+      if (credential !== undefined) return { credential, origin: place.origin }
+    }
+    return fromCi(registry, env)
+  }
+  return (registry, repository) => {
+    const key = `${registry}/${repository}`
+    let answer = answers.get(key)
+    if (answer === undefined) {
+      answer = find(registry, repository)
+      answers.set(key, answer)
+    }
+    return answer
+  }
+}
+
+/** Where an auth document may lie. */
+interface Place {
+  readonly origin: string
+  readonly path?: string
+  readonly text?: string
+  /** `~/.dockercfg` is the `auths` object without its name. */
+  readonly isLegacy?: boolean
+}
+
+function places(options: CredentialOptions): Place[] {
+  const { env = process.env } = options
+  const home = options.home ?? env['HOME'] ?? readHome()
+  const uid = options.uid ?? process.getuid?.()
+  const inline = env['DOCKER_AUTH_CONFIG']
+  const named = env['REGISTRY_AUTH_FILE']
+  const found: (Place | undefined)[] = [inline ? { origin: 'DOCKER_AUTH_CONFIG', text: inline } : undefined]
+  if (named) return [...found.filter((place) => place !== undefined), { origin: named, path: named }]
+  const file = (...parts: (string | undefined)[]): Place | undefined => {
+    if (parts.some((part) => !part)) return undefined
+    const path = join(...parts.filter((part) => part !== undefined))
+    return { origin: path, path }
+  }
+  found.push(
+    file(env['XDG_RUNTIME_DIR'], 'containers', 'auth.json'),
+    uid === undefined ? undefined : file('/run/containers', String(uid), 'auth.json'),
+    env['XDG_CONFIG_HOME']
+      ? file(env['XDG_CONFIG_HOME'], 'containers', 'auth.json')
+      : file(home, '.config', 'containers', 'auth.json'),
+    env['DOCKER_CONFIG'] ? file(env['DOCKER_CONFIG'], 'config.json') : file(home, '.docker', 'config.json'),
+  )
+  const legacy = file(home, '.dockercfg')
+  if (legacy !== undefined) found.push({ ...legacy, isLegacy: true })
+  return found.filter((place) => place !== undefined)
+}
+
+function readHome(): string | undefined {
+  try {
+    return homedir()
+  } catch {
+    // A user id without a passwd entry has no home.
+    return undefined
+  }
+}
+
+async function loadAuthFile(place: Place): Promise<AuthFile | undefined> {
+  let text = place.text
+  if (place.path !== undefined) {
+    try {
+      text = await readFile(place.path, 'utf8')
+    } catch (error) {
+      const code = systemErrorCode(error)
+      if (code === 'ENOENT' || code === 'ENOTDIR') return undefined
+      // Somebody else's file (another user's runtime folder) is not ours to read.
+      if (code === 'EACCES' || code === 'EPERM') return undefined
+      throw new BuildError('FILE_UNREADABLE', `Cannot read the credentials file \`${place.path}\``, { cause: error })
+    }
+  }
+  let document: unknown
+  try {
+    document = JSON.parse(text ?? '')
+  } catch {
+    // The parser's message quotes the text, which is secret.
+    throw new BuildError('CREDENTIALS_INVALID', `Not valid JSON: \`${place.origin}\``)
+  }
+  const root = recordOf(document)
+  const auths = place.isLegacy === true ? root : recordOf(root['auths'])
+  const credHelpers = Object.entries(recordOf(root['credHelpers'])).filter(([, name]) => typeof name === 'string')
+  const credsStore = root['credsStore']
+  return {
+    auths: Object.fromEntries(Object.entries(auths).map(([key, entry]) => [key, recordOf(entry)])),
+    credHelpers: Object.fromEntries(credHelpers) as Record<string, string>,
+    credsStore: typeof credsStore === 'string' && credsStore !== '' ? credsStore : undefined,
+  }
+}
+
+async function lookUp(
+  file: AuthFile,
+  registry: string,
+  repository: string,
+  options: CredentialOptions,
+): Promise<Credential | undefined> {
+  const keys = [...pathKeys(registry, repository), ...hostKeys(registry)]
+  for (const key of keys) {
+    const helper = file.credHelpers[key]
+    const found = helper === undefined ? undefined : await askHelper(helper, key, options)
+    if (found !== undefined) return found
+  }
+  const entries = new Map(Object.entries(file.auths).map(([key, entry]) => [normalizeKey(key), entry]))
+  for (const key of keys) {
+    const entry = entries.get(key)
+    const found = entry === undefined ? undefined : credentialOf(entry, key)
+    if (found !== undefined) return found
+  }
+  if (file.credsStore === undefined) return undefined
+  for (const server of storeKeys(registry)) {
+    const found = await askHelper(file.credsStore, server, options)
+    if (found !== undefined) return found
+  }
+  return undefined
+}
+
+/** A helper that does not work must not stop a pull that needs no login: it is told, and the next place is tried. */
+async function askHelper(name: string, server: string, options: CredentialOptions): Promise<Credential | undefined> {
+  const { env = process.env, report = silent, signal, helperTimeoutMs } = options
+  try {
+    const entry = await getFromHelper(name, server, { env, signal, timeoutMs: helperTimeoutMs })
+    return entry === undefined ? undefined : fromHelper(entry)
+  } catch (error) {
+    if (!(error instanceof BuildError)) throw error
+    report({ type: 'note', level: 'warning', text: error.message, code: error.code })
+    return undefined
+  }
+}
+
+function fromHelper({ username, secret }: HelperEntry): Credential {
+  if (username === '<token>') return { kind: 'identity', username, token: secret }
+  return { kind: 'basic', username, password: secret }
+}
+
+/** `host/a/b`, `host/a`: a key may name part of a registry. */
+function pathKeys(registry: string, repository: string): string[] {
+  const parts = repository === '' ? [] : repository.split('/')
+  return parts.map((_, index) => `${registry}/${parts.slice(0, parts.length - index).join('/')}`)
+}
+
+const DOCKER_HUB_KEYS = ['docker.io', 'index.docker.io', 'registry-1.docker.io']
+
+function hostKeys(registry: string): string[] {
+  return registry === 'docker.io' ? DOCKER_HUB_KEYS : [registry]
+}
+
+/** The names under which `docker login` puts a server into a helper. */
+function storeKeys(registry: string): string[] {
+  return registry === 'docker.io' ? ['https://index.docker.io/v1/', 'docker.io'] : [registry, `https://${registry}`]
+}
+
+/** `https://index.docker.io/v1/` -> `index.docker.io`; a key with any other path keeps it. */
+function normalizeKey(key: string): string {
+  return key
+    .replace(/^https?:\/\//, '')
+    .replace(/\/v[12]\/?$/, '')
+    .replace(/\/+$/, '')
+}
+
+function credentialOf(entry: AuthEntry, key: string): Credential | undefined {
+  const { registrytoken, identitytoken } = entry
+  if (typeof registrytoken === 'string' && registrytoken !== '') return { kind: 'registry-token', token: registrytoken }
+  const pair = pairOf(entry, key)
+  if (typeof identitytoken === 'string' && identitytoken !== '')
+    return { kind: 'identity', username: pair?.username || '<token>', token: identitytoken }
+  if (pair === undefined) return undefined
+  if (pair.username === '<token>') return { kind: 'identity', username: '<token>', token: pair.password }
+  return { kind: 'basic', ...pair }
+}
+
+function pairOf(entry: AuthEntry, key: string): { username: string; password: string } | undefined {
+  const { auth, username, password } = entry
+  if (typeof auth !== 'string' || auth === '') {
+    return typeof username === 'string' && typeof password === 'string' ? { username, password } : undefined
+  }
+  const text = Buffer.from(auth, 'base64').toString('utf8').replace(/\0+$/, '')
+  const colon = text.indexOf(':')
+  const isBase64 = /^[A-Za-z0-9+/_-]+={0,2}\s*$/.test(auth)
+  if (!isBase64 || colon === -1)
+    throw new BuildError('CREDENTIALS_INVALID', `The entry for ${key} holds no user and password`, {
+      hint: `Its \`auth\` must be the Base64 text of user:password. Log in again: \`layerwright login ${key}\`.`,
+    })
+  const pair = { username: text.slice(0, colon), password: text.slice(colon + 1) }
+  if (/[\r\n\0]/.test(pair.username + pair.password))
+    throw new BuildError('CREDENTIALS_INVALID', `The user or password for ${key} holds a line break`, {
+      hint: `Log in again: \`layerwright login ${key}\`.`,
+    })
+  return pair
+}
+
+function fromCi(registry: string, env: Environment): FoundCredential | undefined {
+  const basic = (username: string, password: string, origin: string): FoundCredential => ({
+    credential: { kind: 'basic', username, password },
+    origin,
+  })
+  const github = env['GITHUB_TOKEN']
+  if (registry === 'ghcr.io' && github) return basic(env['GITHUB_ACTOR'] || 'token', github, 'GITHUB_TOKEN')
+  if (!env['CI_REGISTRY'] || env['CI_REGISTRY'] !== registry) return undefined
+  const password = env['CI_REGISTRY_PASSWORD']
+  if (env['CI_REGISTRY_USER'] && password) return basic(env['CI_REGISTRY_USER'], password, 'CI_REGISTRY_PASSWORD')
+  const job = env['CI_JOB_TOKEN']
+  return job ? basic('gitlab-ci-token', job, 'CI_JOB_TOKEN') : undefined
+}
+
+function recordOf(value: unknown): Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : {}
+}

@@ -1,0 +1,135 @@
+import { wireErrorsSchema, type WireError } from 'oci-spec-types'
+import { BuildError, type ErrorCode } from '../src/core/errors.ts'
+import { maskUrl, type HttpResponse } from '../src/core/http.ts'
+
+/** A registry's refusal or failure, with what it said. */
+export class RegistryError extends BuildError {
+  override readonly name = 'RegistryError'
+  readonly method: string
+  /** Masked: no user, password or query value. */
+  readonly url: string
+  readonly status: number
+  /** The registry's own codes, such as `NAME_UNKNOWN` (distribution-spec, "Error Codes"). */
+  readonly wireCodes: readonly string[]
+  readonly retryable: boolean
+  /** How often the request was sent. */
+  readonly tries: number
+
+  constructor(facts: RegistryFailure) {
+    const url = maskUrl(facts.url)
+    const wireCodes = facts.errors.map(({ code }) => code)
+    super(facts.code ?? codeOf(facts.status), describe(facts, url), {
+      hint: facts.hint,
+      data: { method: facts.method, url, status: facts.status, wireCodes, tries: facts.tries },
+    })
+    this.method = facts.method
+    this.url = url
+    this.status = facts.status
+    this.wireCodes = wireCodes
+    this.retryable = facts.status === 429 || facts.status >= 500
+    this.tries = facts.tries
+  }
+}
+
+/** The facts of a {@link RegistryError}. */
+export interface RegistryFailure {
+  readonly method: string
+  readonly url: string
+  readonly status: number
+  readonly errors: readonly WireError[]
+  readonly tries: number
+  /** What was wanted, in words that follow "cannot", such as "push a layer". */
+  readonly what: string
+  readonly code?: ErrorCode | undefined
+  readonly hint?: string | undefined
+}
+
+const ERROR_BODY_LIMIT = 64 * 1024
+const MESSAGE_LIMIT = 300
+
+/** Reads what a registry says about a failure; a body that is no error document gives its first words or nothing. */
+export async function readWireErrors(response: HttpResponse): Promise<readonly WireError[]> {
+  let text: string
+  try {
+    text = String(await response.bytes(ERROR_BODY_LIMIT))
+  } catch {
+    // The body of an error is a courtesy: that it is endless or cut must not hide the status.
+    return []
+  }
+  let document: unknown
+  try {
+    document = JSON.parse(text)
+  } catch {
+    // Docker Hub's 429 is plain text, proxies answer with pages.
+    const words = printable(text)
+    return words === '' || words.startsWith('<') ? [] : [{ code: 'UNKNOWN', message: words }]
+  }
+  const parsed = wireErrorsSchema.safeParse(document)
+  return parsed.success ? parsed.data.errors : []
+}
+
+/** Makes the error for an answer that was not wanted. Reads the answer's body. */
+export async function registryError(
+  response: HttpResponse,
+  request: { readonly method: string; readonly what: string },
+  more: { readonly code?: ErrorCode | undefined; readonly hint?: string | undefined } = {},
+): Promise<RegistryError> {
+  const errors = await readWireErrors(response)
+  return new RegistryError({
+    ...request,
+    url: response.url,
+    status: response.status,
+    errors,
+    tries: response.tries ?? 1,
+    code: more.code,
+    hint: more.hint ?? hintFor(new URL(response.url).host, response.status, errors),
+  })
+}
+
+function codeOf(status: number): ErrorCode {
+  if (status === 401 || status === 403) return 'REGISTRY_DENIED'
+  if (status === 404) return 'IMAGE_NOT_FOUND'
+  if (status === 408 || status === 429 || status >= 500) return 'REGISTRY_UNAVAILABLE'
+  return 'REGISTRY_FAILED'
+}
+
+function describe(facts: RegistryFailure, url: string): string {
+  const said = facts.errors
+    .map(({ code, message }) => (message === undefined ? code : `${code}: ${printable(message)}`))
+    .join('; ')
+  const times = facts.tries > 1 ? ` (tried ${facts.tries} times)` : ''
+  return `Cannot ${facts.what}, the registry answered ${facts.status}${times}${said === '' ? '' : `, ${said}`}: ${facts.method} ${url}`
+}
+
+/** A registry's text in one line without control characters, which could rewrite a terminal. */
+function printable(text: string): string {
+  const line = text.replaceAll(/[\s\p{C}]+/gu, ' ').trim()
+  return line.length > MESSAGE_LIMIT ? `${line.slice(0, MESSAGE_LIMIT)}...` : line
+}
+
+/** What helps, by the registry's product. */
+function hintFor(host: string, status: number, errors: readonly WireError[]): string | undefined {
+  const isUnknownName = errors.some(({ code }) => code === 'NAME_UNKNOWN')
+  if (isUnknownName && /\.ecr[.-]/.test(host))
+    return 'Amazon ECR does not create repositories: run `aws ecr create-repository --repository-name NAME` first.'
+  if (errors.some(({ code }) => code === 'TOOMANYREQUESTS') || status === 429)
+    return 'The registry limits how often it may be asked. Log in for a higher limit, or try again later.'
+  if (status === 401 || status === 403) return loginHint(host)
+  return undefined
+}
+
+/** How to log in to a registry, by its host name. */
+export function loginHint(host: string): string {
+  const login = `Log in with \`layerwright login ${host}\``
+  if (/\.dkr[.-]ecr(-fips)?\./.test(host) || host === 'public.ecr.aws')
+    return `Set \`"credHelpers": {"${host}": "ecr-login"}\` in ~/.docker/config.json, or pipe \`aws ecr get-login-password\` into \`layerwright login ${host} -u AWS --password-stdin\`.`
+  if (host.endsWith('.pkg.dev') || host === 'gcr.io' || host.endsWith('.gcr.io'))
+    return `Run \`gcloud auth configure-docker ${host}\`, or pipe \`gcloud auth print-access-token\` into \`layerwright login ${host} -u oauth2accesstoken --password-stdin\`.`
+  if (host.endsWith('.azurecr.io'))
+    return `Run \`az acr login -n ${host.split('.')[0]}\`, or log in as 00000000-0000-0000-0000-000000000000 with \`az acr login --expose-token\`.`
+  if (host === 'ghcr.io')
+    return `${login}, your GitHub user and a token with \`write:packages\`; in GitHub Actions pass GITHUB_TOKEN and grant \`packages: write\`.`
+  if (host === 'nvcr.io') return `${login} -u '$oauthtoken' and an NGC API key as password.`
+  if (host === 'registry-1.docker.io') return 'Log in with `layerwright login docker.io` and a personal access token.'
+  return `${login}. The user may lack the right to this repository, or it does not exist.`
+}
