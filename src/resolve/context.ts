@@ -1,0 +1,30 @@
+import type { ImageConfig, Descriptor } from 'oci-spec-types'
+import type { Cache } from '../core/cache.ts'
+import type { Http } from '../core/http.ts'
+import type { Report } from '../core/progress.ts'
+import type { LockedPlatform } from '../lock/lock.ts'
+import type { Layer } from '../../layers/layer.ts'
+
+/** An existing image as a base: its description is there, its layers come when they are read. */
+export interface OpenedBase {
+  /** Of the manifest for the platform. */
+  readonly manifest: Descriptor
+  readonly config: ImageConfig
+  /** Lowest first. */
+  readonly layers: readonly Layer[]
+}
+
+/** What resolving may ask of the world. */
+export interface ResolveContext {
+  readonly http: Http
+  /** A named space of small answers. */
+  readonly cache: (space: string) => Cache
+  /** Opens an image for one platform. @throws BuildError IMAGE_NOT_FOUND, PLATFORM_NOT_FOUND */
+  readonly openBase: (location: string, platform: LockedPlatform) => Promise<OpenedBase>
+  /** The folder of cog.yaml. */
+  readonly projectFolder: string
+  readonly env: Readonly<Record<string, string | undefined>>
+  readonly report: Report
+  readonly now: () => number
+  readonly signal?: AbortSignal | undefined
+}

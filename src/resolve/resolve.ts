@@ -1,0 +1,47 @@
+import type { Config } from '../config/config.ts'
+import { digestOf } from '../core/digest.ts'
+import { BuildError } from '../core/errors.ts'
+import { canonicalJson } from '../core/json.ts'
+import { runTask } from '../core/progress.ts'
+import type { Lock, LockedPlatform, PlatformLock } from '../lock/lock.ts'
+import { resolveBase } from './base.ts'
+import type { ResolveContext } from './context.ts'
+import { resolveLauncher } from './launcher.ts'
+import { resolvePackages } from './python-packages.ts'
+
+/**
+ * Asks the world everything that a build must know, for every platform of the project.
+ *
+ * @throws BuildError as base, interpreter, index and archive say
+ */
+export async function resolve(config: Config, context: ResolveContext): Promise<Lock> {
+  const platforms: PlatformLock[] = []
+  for (const text of config.build.platforms) {
+    const platform = parsePlatform(text)
+    platforms.push(await runTask(context.report, `resolve ${text}`, () => resolvePlatform(config, platform, context)))
+  }
+  return { lockVersion: 1, inputs: digestOf(canonicalJson(config)), platforms }
+}
+
+/** A platform of a configuration, such as `linux/arm64`. @throws BuildError PLATFORM_NOT_FOUND */
+export function parsePlatform(text: string): LockedPlatform {
+  const [os, architecture] = text.split('/')
+  if (os === 'linux' && (architecture === 'amd64' || architecture === 'arm64')) return { os, architecture }
+  throw new BuildError('PLATFORM_NOT_FOUND', `Images cannot be built for this platform: \`${text}\``, {
+    hint: 'Known platforms: linux/amd64, linux/arm64.',
+  })
+}
+
+async function resolvePlatform(
+  config: Config,
+  platform: LockedPlatform,
+  context: ResolveContext,
+): Promise<PlatformLock> {
+  const { base, interpreter, libc, choices } = await resolveBase(config, platform, context)
+  const target = { pythonVersion: interpreter.version, platform, libc }
+  const [wheels, launcher] = await Promise.all([
+    resolvePackages(config, target, context),
+    resolveLauncher(config, target, context),
+  ])
+  return { platform, base, interpreter, libc, wheels, launcher, choices }
+}
