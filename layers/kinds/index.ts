@@ -2,6 +2,7 @@ import { digestOf } from '../../src/core/digest.ts'
 import { canonicalJson } from '../../src/core/json.ts'
 import type { Compression } from '../compress.ts'
 import { DEFAULT_MTIME_SECONDS, LAYOUT_VERSION, type LayerContext } from '../context.ts'
+import { debsKind } from './debs.ts'
 import { environmentKind } from './environment.ts'
 import { filesKind } from './files.ts'
 import { inlineKind } from './inline.ts'
@@ -13,6 +14,7 @@ import { wheelsKind } from './wheels.ts'
 /** Every way to make a layer. To add one: write its file, add it here. */
 const KINDS = {
   wheels: wheelsKind,
+  debs: debsKind,
   environment: environmentKind,
   files: filesKind,
   weights: weightsKind,

@@ -24,6 +24,13 @@ export const USRMERGE_LINKS: Readonly<Record<string, string>> = {
   libx32: 'usr/libx32',
 }
 
+/** Links to folders that every Debian image has; no package may put a folder in their place. */
+export const SYSTEM_LINKS: Readonly<Record<string, string>> = {
+  ...USRMERGE_LINKS,
+  'var/run': 'run',
+  'var/lock': 'run/lock',
+}
+
 /**
  * Rewrites a path whose leading folders are symbolic links, so that no entry is ever written through a link and no
  * directory entry replaces one.

@@ -37,7 +37,7 @@ export async function* readTar(source: AsyncIterable<Uint8Array>): AsyncGenerato
     let longLink: string | undefined
     for (;;) {
       const block = await reader.take(BLOCK)
-      if (block === undefined || isZero(block)) return
+      if (block === undefined || isZero(block)) return await reader.drain()
       const raw = parseHeader(block)
       if (raw.flag === 'x' || raw.flag === 'g' || raw.flag === 'L' || raw.flag === 'K') {
         if (raw.sizeBytes > MAX_EXTENSION_BYTES) throw new RangeError(`A tar header of ${raw.sizeBytes} bytes`)
@@ -245,6 +245,11 @@ class ByteReader {
         missing = 0
       },
     }
+  }
+
+  /** Reads what follows the archive, so that the stream's own checks at its end are made. */
+  async drain(): Promise<void> {
+    while ((await this.some(1 << 20)) !== undefined) continue
   }
 
   async close(): Promise<void> {

@@ -42,7 +42,7 @@ async function run(initialCredit) {
 `
 
 /** Output chunks (64 KiB each) that may be under way to the reader. */
-const CREDIT = 32
+const CREDIT = 48
 const IDLE_WORKERS = 2
 
 type FromWorker =
@@ -60,10 +60,9 @@ const idle: Worker[] = []
  */
 export async function* decompressXz(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
   const worker = idle.pop() ?? startWorker()
-  const inbox = new Inbox(worker)
   const input = source[Symbol.asyncIterator]()
+  const inbox = new Inbox(worker, input)
   let isReusable = false
-  let feeding: Promise<void> = Promise.resolve()
   worker.ref()
   try {
     worker.postMessage({ start: CREDIT })
@@ -72,10 +71,8 @@ export async function* decompressXz(source: AsyncIterable<Uint8Array>): AsyncGen
       if ('chunk' in message) {
         yield message.chunk
         worker.postMessage({ credit: 1 })
-      } else if ('need' in message) {
-        feeding = feeding.then(() => feed(worker, input)).catch((error: unknown) => inbox.fail(error))
       } else if ('done' in message) {
-        await feeding
+        await inbox.fed()
         isReusable = true
         return
       } else {
@@ -91,12 +88,6 @@ export async function* decompressXz(source: AsyncIterable<Uint8Array>): AsyncGen
   }
 }
 
-async function feed(worker: Worker, input: AsyncIterator<Uint8Array>): Promise<void> {
-  const next = await input.next()
-  if (next.done === true) worker.postMessage({ end: true })
-  else worker.postMessage({ chunk: next.value })
-}
-
 function startWorker(): Worker {
   const require = createRequire(import.meta.url)
   const worker = new Worker(PROGRAM, { eval: true, workerData: require.resolve('xz-decompress') })
@@ -104,25 +95,32 @@ function startWorker(): Worker {
   return worker
 }
 
-/** Turns a worker's messages into something that can be awaited one by one. */
+/** Hands a worker its input when it asks, whether or not anybody reads; and makes its output awaitable one by one. */
 class Inbox {
   readonly #worker: Worker
-  readonly #messages: FromWorker[] = []
+  readonly #input: AsyncIterator<Uint8Array>
+  readonly #messages: Exclude<FromWorker, { readonly need: true }>[] = []
+  #feeding: Promise<void> = Promise.resolve()
   #failure: { readonly error: unknown } | undefined
   #wake: (() => void) | undefined
   readonly #onMessage = (message: FromWorker): void => {
+    if ('need' in message) {
+      this.#feeding = this.#feeding.then(() => this.#feed()).catch((error: unknown) => this.#fail(error))
+      return
+    }
     this.#messages.push(message)
     this.#wake?.()
   }
-  readonly #onError = (error: unknown): void => this.fail(error)
-  readonly #onExit = (): void => this.fail(new RangeError('The decompressing thread ended early'))
+  readonly #onError = (error: unknown): void => this.#fail(error)
+  readonly #onExit = (): void => this.#fail(new RangeError('The decompressing thread ended early'))
 
-  constructor(worker: Worker) {
+  constructor(worker: Worker, input: AsyncIterator<Uint8Array>) {
     this.#worker = worker
+    this.#input = input
     worker.on('message', this.#onMessage).on('error', this.#onError).on('exit', this.#onExit)
   }
 
-  async next(): Promise<FromWorker> {
+  async next(): Promise<Exclude<FromWorker, { readonly need: true }>> {
     for (;;) {
       const message = this.#messages.shift()
       if (message !== undefined) return message
@@ -133,12 +131,23 @@ class Inbox {
     }
   }
 
-  fail(error: unknown): void {
-    this.#failure ??= { error }
-    this.#wake?.()
+  /** Settles when no input is on its way to the worker. */
+  fed(): Promise<void> {
+    return this.#feeding
   }
 
   close(): void {
     this.#worker.off('message', this.#onMessage).off('error', this.#onError).off('exit', this.#onExit)
+  }
+
+  async #feed(): Promise<void> {
+    const next = await this.#input.next()
+    if (next.done === true) this.#worker.postMessage({ end: true })
+    else this.#worker.postMessage({ chunk: next.value })
+  }
+
+  #fail(error: unknown): void {
+    this.#failure ??= { error }
+    this.#wake?.()
   }
 }

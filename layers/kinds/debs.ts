@@ -1,0 +1,239 @@
+import type { RandomAccess } from '../../src/core/bytes.ts'
+import { BuildError } from '../../src/core/errors.ts'
+import type { RemoteFile } from '../../src/core/remote-file.ts'
+import { openDeb, type Deb } from '../../src/debian/deb.ts'
+import { placeMembers, type DebFacts, type PlacedMember } from '../../src/debian/facts.ts'
+import type { TarMember } from '../../src/debian/tar-reader.ts'
+import { SYSTEM_LINKS } from '../../src/debian/paths.ts'
+import { isLeftOut, type LeaveOut } from '../../src/debian/leave-out.ts'
+import type { LayerContext } from '../context.ts'
+import type { Entry } from '../entry.ts'
+import { layerOfTar, writeTar } from '../files.ts'
+import type { LayerKind } from './kind.ts'
+
+/** A package to lay down, by name and content. */
+export interface DebSource extends RemoteFile {
+  readonly package: string
+  readonly version: string
+  readonly architecture: string
+  /** Packages whose files this one may replace. */
+  readonly replaces?: readonly string[] | undefined
+}
+
+/** The files of a group of Debian packages. */
+export interface DebsLayerSpec {
+  readonly kind: 'debs'
+  readonly debs: readonly DebSource[]
+  /** Which files are not laid down. */
+  readonly leaveOut: LeaveOut
+  /** Links at the root that this layer creates, such as `lib -> usr/lib`; the first layer of a file system does. */
+  readonly rootLinks?: Readonly<Record<string, string>> | undefined
+  /** Links to folders that the base has beside the usual ones, path -> destination. */
+  readonly baseLinks?: Readonly<Record<string, string>> | undefined
+  /** Folders of the base whose mode or owner is not the package's and stays as it is. */
+  readonly keptFolders?: readonly string[] | undefined
+}
+
+/** Lays the files of Debian packages down, without running anything. */
+export const debsKind: LayerKind<DebsLayerSpec> = {
+  kind: 'debs',
+  createdBy: ({ debs }) => `system packages: ${debs.map((deb) => deb.package).join(' ')}`,
+  // Packages have the time of the distribution, not of the project: SOURCE_DATE_EPOCH must not make this layer new.
+  make: (spec, context) => layerOfTar(writeTar(debEntries(spec, context)), context.compression),
+}
+
+/**
+ * The entries of a layer of packages, package after package in an order that depends on the packages alone.
+ *
+ * A path that two packages have comes from the one that replaces the other (Debian Policy 7.6), once.
+ *
+ * @throws BuildError ARCHIVE_INVALID for a package that is no valid .deb or that overwrites another without leave
+ */
+export async function* debEntries(spec: DebsLayerSpec, context: LayerContext): AsyncGenerator<Entry> {
+  const links = new Map(Object.entries({ ...SYSTEM_LINKS, ...spec.baseLinks }))
+  const owners = new Map<string, DebSource>()
+  const folders = new Set(spec.keptFolders)
+  for (const [path, target] of Object.entries(spec.rootLinks ?? {})) {
+    yield { kind: 'directory', path: target, mode: 0o755 }
+    yield { kind: 'symlink', path, target, mode: 0o777 }
+    folders.add(target)
+  }
+  for await (const { deb, opened } of opening(inLayingOrder(spec.debs), context)) {
+    for await (const placed of placing(deb, opened, links, context)) {
+      const { path, member } = placed
+      if (isLeftOut(path, spec.leaveOut)) continue
+      if (member.type === 'directory') {
+        if (folders.has(path) || spec.rootLinks?.[path] !== undefined) continue
+        folders.add(path)
+      } else {
+        const owner = owners.get(path)
+        if (owner !== undefined && mayReplace(owner, deb)) continue
+        if (owner !== undefined) throw overwrites(path, deb, owner)
+        if (spec.rootLinks?.[path] !== undefined) continue
+        owners.set(path, deb)
+      }
+      yield entryOf(placed)
+    }
+  }
+}
+
+/**
+ * Reads a package's facts without laying it down; those of a package that a layer of the same build has just laid down are
+ * at hand.
+ */
+export async function debFacts(
+  deb: DebSource,
+  links: ReadonlyMap<string, string>,
+  context: LayerContext,
+): Promise<DebFacts> {
+  const known = factsOf(context).get(deb.sha256)
+  if (known !== undefined) return known
+  const opened = openSource(deb, context)
+  for await (const { member } of placing(deb, opened, new Map(links), context)) void member
+  const facts = factsOf(context).get(deb.sha256)
+  if (facts === undefined) throw new RangeError(`No facts of ${deb.package}`)
+  return facts
+}
+
+/** Facts of this build's packages by sha256: laying down and registering need one pass over each package, not two. */
+const factsByContext = new WeakMap<LayerContext, Map<string, DebFacts>>()
+
+function factsOf(context: LayerContext): Map<string, DebFacts> {
+  const known = factsByContext.get(context)
+  if (known !== undefined) return known
+  const facts = new Map<string, DebFacts>()
+  factsByContext.set(context, facts)
+  return facts
+}
+
+/** A package whose content has begun to be read. */
+interface OpenedDeb {
+  readonly file: RandomAccess
+  readonly deb: Deb
+  readonly members: AsyncIterable<TarMember>
+  close(): Promise<void>
+}
+
+/** Opens package after package, each while the one before it is still being laid down: they decompress side by side. */
+async function* opening(
+  debs: readonly DebSource[],
+  context: LayerContext,
+): AsyncGenerator<{ readonly deb: DebSource; readonly opened: Promise<OpenedDeb> }> {
+  const [first, ...rest] = debs
+  if (first === undefined) return
+  let current = { deb: first, opened: openSource(first, context) }
+  try {
+    for (const next of rest) {
+      const ready = current
+      current = { deb: next, opened: openSource(next, context) }
+      yield ready
+    }
+    yield current
+  } finally {
+    // Closed already when it was laid down; still open when the layer was given up.
+    await current.opened.then((opened) => opened.close()).catch(() => {})
+  }
+}
+
+async function openSource(source: DebSource, context: LayerContext): Promise<OpenedDeb> {
+  context.signal?.throwIfAborted()
+  const { url, sha256, sizeBytes } = source
+  const file = await context.openRemote({ url, sha256, sizeBytes })
+  try {
+    const deb = await openDeb(file, `${source.package} ${source.version}`)
+    const members = deb.data()[Symbol.asyncIterator]()
+    const first = members.next()
+    // Seen by whoever reads the members.
+    first.catch(() => {})
+    let isClosed = false
+    const close = async (): Promise<void> => {
+      if (isClosed) return
+      isClosed = true
+      await members.return?.()
+      await file.close()
+    }
+    const all = async function* (): AsyncGenerator<TarMember> {
+      for (let next = await first; next.done !== true; next = await members.next()) yield next.value
+    }
+    return { file, deb, members: all(), close }
+  } catch (error) {
+    await file.close()
+    throw error
+  }
+}
+
+async function* placing(
+  source: DebSource,
+  opening: Promise<OpenedDeb>,
+  links: Map<string, string>,
+  context: LayerContext,
+): AsyncGenerator<PlacedMember> {
+  const opened = await opening
+  try {
+    const { control } = opened.deb
+    if (control.get('package') !== source.package || control.get('version') !== source.version) {
+      throw new RangeError(`it is ${control.get('package')} ${control.get('version')}`)
+    }
+    yield* placeMembers(opened.deb, opened.members, links, (facts) => factsOf(context).set(source.sha256, facts))
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error
+    throw new BuildError(
+      'ARCHIVE_INVALID',
+      `The package ${source.package} ${source.version} cannot be laid down: ${error.message}`,
+      { cause: error },
+    )
+  } finally {
+    await opened.close()
+  }
+}
+
+// A package that may replace others' files comes before them, so that the first to bring a path owns it.
+function inLayingOrder(debs: readonly DebSource[]): DebSource[] {
+  const byName = new Map(debs.map((deb) => [deb.package, deb]))
+  const order: DebSource[] = []
+  const state = new Map<string, 'open' | 'done'>()
+  const replacers = new Map<string, string[]>()
+  for (const deb of debs) {
+    for (const replaced of deb.replaces ?? []) {
+      if (byName.has(replaced) && replaced !== deb.package) {
+        replacers.set(replaced, [...(replacers.get(replaced) ?? []), deb.package])
+      }
+    }
+  }
+  const visit = (name: string): void => {
+    const deb = byName.get(name)
+    if (deb === undefined || state.has(name)) return
+    state.set(name, 'open')
+    for (const replacer of (replacers.get(name) ?? []).sort()) visit(replacer)
+    state.set(name, 'done')
+    order.push(deb)
+  }
+  for (const name of [...byName.keys()].sort()) visit(name)
+  return order
+}
+
+function mayReplace(owner: DebSource, other: DebSource): boolean {
+  return (owner.replaces?.includes(other.package) ?? false) || (other.replaces?.includes(owner.package) ?? false)
+}
+
+function overwrites(path: string, deb: DebSource, owner: DebSource): BuildError {
+  return new BuildError(
+    'ARCHIVE_INVALID',
+    `The package ${deb.package} overwrites a file of ${owner.package} without declaring that it replaces it: /${path}`,
+    { data: { path, packages: [owner.package, deb.package] } },
+  )
+}
+
+function entryOf({ member, path, linkPath, body }: PlacedMember): Entry {
+  const { mode, uid, gid } = member
+  switch (member.type) {
+    case 'directory':
+      return { kind: 'directory', path, mode, uid, gid }
+    case 'symlink':
+      return { kind: 'symlink', path, target: linkPath, mode: 0o777, uid, gid }
+    case 'hardlink':
+      return { kind: 'hardlink', path, target: linkPath, mode, uid, gid }
+    default:
+      return { kind: 'file', path, mode, uid, gid, sizeBytes: member.sizeBytes, open: () => body }
+  }
+}

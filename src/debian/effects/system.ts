@@ -1,0 +1,142 @@
+import type { DebFacts, PathFacts } from '../facts.ts'
+import { followLinks, linkDestination } from '../paths.ts'
+
+/** A file, link or folder that the registration layer brings. */
+export type Output =
+  | {
+      readonly kind: 'file'
+      readonly content: Buffer
+      readonly mode: number
+      readonly uid: number
+      readonly gid: number
+    }
+  | { readonly kind: 'symlink'; readonly target: string }
+  | { readonly kind: 'directory'; readonly mode: number; readonly uid: number; readonly gid: number }
+  | { readonly kind: 'whiteout' }
+
+/** Owner and mode of what is written; root's and 0644 (files), 0755 (folders) unless given. */
+export interface OutputOptions {
+  readonly mode?: number | undefined
+  readonly uid?: number | undefined
+  readonly gid?: number | undefined
+}
+
+/**
+ * A file system in the making, as effects see it: the packages that are laid down, what the base has, and what earlier
+ * effects have written.
+ */
+export class System {
+  /** Packages that are laid down now, by name. */
+  readonly packages: readonly DebFacts[]
+  readonly architecture: string
+  /** Contents of the base's files that effects start from; paths without leading slash. */
+  readonly base: ReadonlyMap<string, Buffer>
+  readonly #paths = new Map<string, PathFacts & { readonly owner: DebFacts }>()
+  readonly #outputs = new Map<string, Output>()
+  readonly #links: Map<string, string>
+
+  constructor(
+    packages: readonly DebFacts[],
+    architecture: string,
+    base: ReadonlyMap<string, Buffer>,
+    links: ReadonlyMap<string, string>,
+  ) {
+    this.packages = [...packages].sort((a, b) => (a.package < b.package ? -1 : 1))
+    this.architecture = architecture
+    this.base = base
+    this.#links = new Map(links)
+    for (const owner of this.packages) {
+      for (const facts of owner.paths) {
+        const known = this.#paths.get(facts.path)
+        if (known !== undefined && facts.type === 'directory') continue
+        this.#paths.set(facts.path, { ...facts, owner })
+        if (facts.target !== undefined) this.#links.set(facts.path, linkDestination(facts.path, facts.target))
+      }
+    }
+  }
+
+  /** The package of that name which is laid down now. */
+  package(name: string): DebFacts | undefined {
+    return this.packages.find((facts) => facts.package === name)
+  }
+
+  /** Paths of the packages that are laid down now. */
+  paths(): Iterable<PathFacts> {
+    return this.#paths.values()
+  }
+
+  /** What a package or an effect has put at a path; symbolic links above it are followed. */
+  lookup(path: string): PathFacts | undefined {
+    const place = this.place(path)
+    const output = this.#outputs.get(place)
+    if (output?.kind === 'symlink') return { path: place, listed: place, type: 'symlink', target: output.target }
+    if (output?.kind === 'file' || output?.kind === 'directory')
+      return { path: place, listed: place, type: output.kind }
+    return this.#paths.get(place)
+  }
+
+  /** Where a path really lies, links above it followed. */
+  place(path: string): string {
+    return followLinks(path.replace(/^\/+/, ''), this.#links)
+  }
+
+  has(path: string): boolean {
+    const place = this.place(path)
+    return this.lookup(place) !== undefined || this.base.has(place)
+  }
+
+  /** Content of a file that an effect has written, a package brought (if it is one that is captured) or the base has. */
+  read(path: string): Buffer | undefined {
+    const place = this.place(path)
+    const output = this.#outputs.get(place)
+    if (output?.kind === 'file') return output.content
+    if (output?.kind === 'symlink') return this.read(linkDestination(place, output.target))
+    for (const { captured } of this.packages) {
+      const content = captured.get(place)
+      if (content !== undefined) return content
+    }
+    return this.base.get(place)
+  }
+
+  readText(path: string): string | undefined {
+    return this.read(path)?.toString('utf8')
+  }
+
+  /** Paths of captured, written and base files that match. */
+  *find(pattern: RegExp): Iterable<string> {
+    const seen = new Set<string>()
+    const sources = [this.#outputs.keys(), this.base.keys(), ...this.packages.map(({ captured }) => captured.keys())]
+    for (const keys of sources) {
+      for (const path of keys) {
+        if (seen.has(path) || !pattern.test(path)) continue
+        seen.add(path)
+        yield path
+      }
+    }
+  }
+
+  write(path: string, content: string | Buffer, options: OutputOptions = {}): void {
+    const { mode = 0o644, uid = 0, gid = 0 } = options
+    this.#outputs.set(this.place(path), { kind: 'file', content: Buffer.from(content), mode, uid, gid })
+  }
+
+  link(path: string, target: string): void {
+    this.#outputs.set(this.place(path), { kind: 'symlink', target })
+  }
+
+  folder(path: string, options: OutputOptions = {}): void {
+    const { mode = 0o755, uid = 0, gid = 0 } = options
+    this.#outputs.set(this.place(path), { kind: 'directory', mode, uid, gid })
+  }
+
+  remove(path: string): void {
+    this.#outputs.set(this.place(path), { kind: 'whiteout' })
+  }
+
+  outputs(): ReadonlyMap<string, Output> {
+    return this.#outputs
+  }
+}
+
+/** Computes what some maintainer scripts would have done; does nothing when their packages are not there. */
+export type Effect = (system: System) => void
