@@ -1,0 +1,47 @@
+import { ANNOTATION } from 'oci-spec-types'
+import type { PlanInput } from './make-plan.ts'
+
+/**
+ * The labels of an image: those that Cog's tools read (`run.cog.*`), OCI's, and what platforms look for.
+ *
+ * Values are JSON where Cog's are.
+ */
+export function makeLabels(
+  input: Pick<PlanInput, 'config' | 'lock' | 'openapi' | 'revision' | 'version'>,
+): Record<string, string> {
+  const { config, lock, openapi, revision, version } = input
+  return {
+    'run.cog.version': version,
+    'run.cog.config': JSON.stringify(cogConfig(input)),
+    'run.cog.has_init': 'true',
+    'run.cog.pip_freeze': lock.wheels.map(({ name, version: exact }) => `${name}==${exact}`).join('\n'),
+    ...(openapi === undefined ? {} : { 'run.cog.openapi_schema': openapi }),
+    'run.layerwright.version': version,
+    // SageMaker chooses the port through a variable only where this label allows it.
+    'com.amazonaws.sagemaker.capabilities.accept-bind-to-port': 'true',
+    ...(revision === undefined ? {} : { [ANNOTATION.revision]: revision.commit }),
+    ...(revision?.ref === undefined ? {} : { [ANNOTATION.version]: revision.ref }),
+    ...(config.image === undefined ? {} : { [ANNOTATION.title]: config.image }),
+  }
+}
+
+/** The completed configuration under Cog's own key names. Environment values may be secrets of a sort: names only. */
+function cogConfig({ config, lock }: Pick<PlanInput, 'config' | 'lock'>): Record<string, unknown> {
+  const { build } = config
+  const cuda = lock.choices.find(({ key }) => key === 'cuda')?.value
+  return {
+    build: {
+      gpu: build.gpu,
+      ...(cuda === undefined ? {} : { cuda }),
+      python_version: lock.interpreter.version.split('.').slice(0, 2).join('.'),
+      ...(build.pythonRequirements === undefined ? {} : { python_requirements: build.pythonRequirements }),
+      ...(build.pythonPackages.length === 0 ? {} : { python_packages: build.pythonPackages }),
+      ...(build.systemPackages.length === 0 ? {} : { system_packages: build.systemPackages }),
+      ...(build.run.length === 0 ? {} : { run: build.run.map(({ command }) => command) }),
+    },
+    ...(config.image === undefined ? {} : { image: config.image }),
+    ...(config.run === undefined ? {} : { predict: config.run }),
+    ...(config.train === undefined ? {} : { train: config.train }),
+    ...(config.concurrency === undefined ? {} : { concurrency: { max: config.concurrency.max } }),
+  }
+}

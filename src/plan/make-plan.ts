@@ -1,0 +1,150 @@
+import { ANNOTATION, type Annotations } from 'oci-spec-types'
+import { groupFiles } from '../../layers/group.ts'
+import type { TreeLayerSpec } from '../../layers/kinds/tree.ts'
+import type { Project } from '../../layers/project.ts'
+import type { Config } from '../config/config.ts'
+import type { PlatformLock } from '../lock/lock.ts'
+import type { LockedWheel } from '../python/lock.ts'
+import { makeLabels } from './labels.ts'
+import type { PlannedLayer, PlannedStep, Plan } from './plan.ts'
+import { describeDropped, LAYOUT, makeRuntimeConfig, type GpuContract } from './runtime-config.ts'
+
+/** What a plan is made from. All of it plain data. */
+export interface PlanInput {
+  readonly config: Config
+  readonly lock: PlatformLock
+  readonly project: Project
+  /** Layers of a base that is composed here, lowest first; empty for an existing image. */
+  readonly baseLayers: readonly PlannedLayer[]
+  /** Layers of system packages above the base, lowest first. */
+  readonly systemLayers: readonly PlannedLayer[]
+  /** The files of the launcher, the model process and the `cog` module. */
+  readonly runtimeTree: TreeLayerSpec
+  /** The OpenAPI document, as the server serves it; absent for a project without a predictor. */
+  readonly openapi?: string | undefined
+  readonly gpu: GpuContract | undefined
+  readonly revision?: { readonly commit: string; readonly ref?: string | undefined } | undefined
+  /** Version of this program. */
+  readonly version: string
+  /** Seconds since the epoch that the image says it was made at. */
+  readonly createdSeconds: number
+}
+
+/** Layers of wheels in all, so that the image stays below what overlay file systems allow. */
+const WHEEL_LAYER_BUDGET = 60
+
+/** Makes the plan of one platform's image. Pure: equal input gives an equal plan. */
+export function makePlan(input: PlanInput): Plan {
+  const { config, lock, gpu } = input
+  const base = lock.base.kind === 'image' ? lock.base : undefined
+  return {
+    planVersion: 1,
+    platform: lock.platform,
+    ...(base === undefined ? {} : { base }),
+    layers: [
+      ...input.baseLayers,
+      ...interpreterLayers(lock),
+      ...input.systemLayers,
+      ...wheelLayers(lock, lock.wheels, LAYOUT.environment),
+      environmentLayer(
+        lock,
+        lock.wheels.filter(({ requested }) => requested),
+        LAYOUT.environment,
+      ),
+      ...runtimeLayers(input),
+      ...config.build.run.map(({ command, mounts }): PlannedStep => ({ role: 'run', title: command, command, mounts })),
+      ...projectLayers(input),
+    ],
+    runtime: makeRuntimeConfig({ config, base: base?.config.config, gpu, labels: makeLabels(input) }),
+    annotations: makeAnnotations(input),
+    created: new Date(input.createdSeconds * 1000).toISOString().replace('.000Z', 'Z'),
+    choices: lock.choices,
+    notes: describeDropped(base?.config.config),
+  }
+}
+
+function interpreterLayers({ interpreter }: PlatformLock): PlannedLayer[] {
+  if (interpreter.archive === undefined) return []
+  const { prefix, ...archive } = interpreter.archive
+  const title = `Python ${interpreter.version}`
+  return [{ role: 'interpreter', title, spec: { kind: 'archive', archive, target: prefix, strip: 1, label: title } }]
+}
+
+function wheelLayers(lock: PlatformLock, wheels: readonly LockedWheel[], prefix: string): PlannedLayer[] {
+  const groups = groupFiles(wheels, { budget: WHEEL_LAYER_BUDGET })
+  return groups.map((group) => ({
+    role: 'wheels',
+    title: group.length === 1 ? `${group[0]?.name} ${group[0]?.version}` : `${group.length} packages`,
+    spec: {
+      kind: 'wheels',
+      ...schemeOf(lock, prefix),
+      wheels: group.map(({ filename, url, sha256, sizeBytes }) => ({ filename, url, sha256, sizeBytes })),
+    },
+  }))
+}
+
+function environmentLayer(lock: PlatformLock, requested: readonly LockedWheel[], prefix: string): PlannedLayer {
+  return {
+    role: 'environment',
+    title: `environment ${prefix}`,
+    spec: {
+      kind: 'environment',
+      ...schemeOf(lock, prefix),
+      interpreter: lock.interpreter.executable,
+      pythonVersion: lock.interpreter.version,
+      requested: requested.map(({ filename, url, sha256, sizeBytes }) => ({ filename, url, sha256, sizeBytes })),
+    },
+  }
+}
+
+/** The launcher has an environment of its own, so that nothing a project pins can clash with it. */
+function runtimeLayers({ lock, runtimeTree, openapi }: PlanInput): PlannedLayer[] {
+  const layers: PlannedLayer[] = [
+    ...wheelLayers(lock, lock.launcher, LAYOUT.runtime).map((layer) => ({ ...layer, role: 'runtime' as const })),
+    { ...environmentLayer(lock, [], LAYOUT.runtime), role: 'runtime' },
+    { role: 'runtime', title: 'launcher', spec: runtimeTree },
+  ]
+  if (openapi === undefined) return layers
+  const files = [LAYOUT.schema, `${LAYOUT.project}/.cog/openapi_schema.json`].map((path) => ({
+    path: path.slice(1),
+    text: openapi,
+  }))
+  return [...layers, { role: 'runtime', title: 'API document', spec: { kind: 'inline', label: 'API document', files } }]
+}
+
+function projectLayers({ project }: PlanInput): PlannedLayer[] {
+  const { code, weights } = project
+  const layers: PlannedLayer[] = weights.flatMap((file) =>
+    'sizeBytes' in file
+      ? [
+          {
+            role: 'weights' as const,
+            title: file.path,
+            spec: { kind: 'weights' as const, root: '.', target: LAYOUT.project, files: [file] },
+          },
+        ]
+      : [],
+  )
+  layers.push({
+    role: 'code',
+    title: 'project',
+    spec: { kind: 'files', root: '.', target: LAYOUT.project, files: code },
+  })
+  return layers
+}
+
+function makeAnnotations({ lock, revision, createdSeconds }: PlanInput): Annotations {
+  const { base } = lock
+  return {
+    ...(base.kind === 'image'
+      ? { [ANNOTATION.baseName]: base.location, [ANNOTATION.baseDigest]: base.manifest.digest }
+      : {}),
+    [ANNOTATION.created]: new Date(createdSeconds * 1000).toISOString().replace('.000Z', 'Z'),
+    ...(revision === undefined ? {} : { [ANNOTATION.revision]: revision.commit }),
+    ...(revision?.ref === undefined ? {} : { [ANNOTATION.version]: revision.ref }),
+  }
+}
+
+function schemeOf({ interpreter }: PlatformLock, prefix: string): { readonly prefix: string; readonly python: string } {
+  return { prefix: prefix.slice(1), python: interpreter.version.split('.').slice(0, 2).join('.') }
+}
