@@ -226,7 +226,7 @@ export class ResolutionSource implements SolverSource {
     requirements: readonly Requirement[],
     dependant: string | undefined,
   ): Promise<readonly Dependency[]> {
-    const effective = requirements.map((requirement) => this.#overridden(requirement)).filter((r) => this.#holds(r))
+    const effective = requirements.map((requirement) => this.#overridden(requirement))
     await Promise.all(effective.map(({ name }) => this.#load(name)))
     const dependencies: Dependency[] = []
     for (const requirement of effective) {
