@@ -1,0 +1,252 @@
+"""Files in: data and http(s) URLs to temporary files. Files out: data URLs, or uploaded.
+
+A URL comes from a client, so the address it leads to is checked at the moment of connecting (a name that resolves to
+a public address now may resolve to a private one later), at every redirect, and the size is counted as it arrives.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import concurrent.futures
+import copy
+import http.client
+import ipaddress
+import mimetypes
+import os
+import re
+import shutil
+import socket
+import ssl
+import tempfile
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from typing import Any
+
+from .prediction import Prediction
+from .schema import Schema
+from .settings import Settings
+
+FILE_KEY = "\0file"
+
+
+class FileError(Exception):
+    """A file that cannot be had or sent."""
+
+
+class Files:
+    """Moves files for predictions; blocking work runs in a few threads."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._threads = concurrent.futures.ThreadPoolExecutor(8, thread_name_prefix="files")
+
+    async def fetch(self, prediction: Prediction, schema: Schema) -> None:
+        """Put every file input of a prediction on disk; ``sent_input`` then holds paths.
+
+        :raises FileError: with the name of the input
+        """
+        missing = {name: value for name, value in schema.file_defaults.items() if name not in prediction.input}
+        values = copy.deepcopy({**prediction.input, **missing})
+        places = list(schema.files(values))
+        prediction.sent_input = values
+        if not places:
+            return
+        prediction.folder = tempfile.mkdtemp(prefix="prediction-")
+        loop = asyncio.get_running_loop()
+        jobs = []
+        for number, (_, key, url) in enumerate(places):
+            folder = os.path.join(prediction.folder, str(number))
+            jobs.append(loop.run_in_executor(self._threads, self._fetch, url, folder, str(key)))
+        for (container, key, _), result in zip(places, await asyncio.gather(*jobs, return_exceptions=True)):
+            if isinstance(result, BaseException):
+                shutil.rmtree(prediction.folder, ignore_errors=True)
+                raise result if isinstance(result, FileError) else FileError(f"{key}: {result}")
+            container[key] = result
+
+    def _fetch(self, url: str, folder: str, name: str) -> str:
+        os.mkdir(folder)
+        try:
+            if url[:5].lower() == "data:":
+                return _save_data(url, folder, self.settings.input_limit)
+            return self._download(url, folder)
+        except FileError as error:
+            raise FileError(f"{name}: {error}") from None
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            reason = getattr(error, "reason", None) or error
+            raise FileError(f"{name}: cannot fetch {mask_url(url)}: {reason}") from None
+
+    def _download(self, url: str, folder: str) -> str:
+        deadline = time.monotonic() + self.settings.input_timeout
+        opener = make_opener(self.settings.allow_private_urls)
+        agent = os.environ.get("COG_USER_AGENT") or "layerwright"
+        request = urllib.request.Request(url, headers={"User-Agent": agent})  # noqa: S310 - scheme checked by the schema
+        with opener.open(request, timeout=min(30.0, self.settings.input_timeout)) as response:
+            name = _file_name(urllib.parse.urlparse(url).path) or "file" + _extension(response.headers.get_content_type())
+            path = os.path.join(folder, name)
+            size = 0
+            with open(path, "wb") as target:
+                while chunk := response.read(1 << 18):
+                    size += len(chunk)
+                    if size > self.settings.input_limit:
+                        raise FileError(f"file is larger than {self.settings.input_limit} bytes")
+                    if time.monotonic() > deadline:
+                        raise FileError(f"download took longer than {self.settings.input_timeout:g} s")
+                    target.write(chunk)
+        return path
+
+    async def send(self, value: Any, id: str) -> Any:
+        """Replace the files of an output by URLs.
+
+        :raises FileError: when a file cannot be read or uploaded
+        """
+        if isinstance(value, dict):
+            if len(value) == 1 and FILE_KEY in value:
+                loop = asyncio.get_running_loop()
+                return await loop.run_in_executor(self._threads, self._send, str(value[FILE_KEY]), id)
+            return {key: await self.send(item, id) for key, item in value.items()}
+        if isinstance(value, list):
+            return [await self.send(item, id) for item in value]
+        return value
+
+    def _send(self, path: str, id: str) -> str:
+        kind = mimetypes.guess_type(path)[0] or "application/octet-stream"
+        try:
+            if self.settings.upload_url is not None:
+                return self._upload(path, kind, id)
+            with open(path, "rb") as source:
+                return f"data:{kind};base64," + base64.b64encode(source.read()).decode()
+        except (OSError, http.client.HTTPException) as error:
+            raise FileError(f"Cannot send output file {os.path.basename(path)}: {error}") from None
+
+    def _upload(self, path: str, kind: str, id: str) -> str:
+        base = str(self.settings.upload_url)
+        target = base + ("" if base.endswith("/") else "/") + urllib.parse.quote(os.path.basename(path))
+        with open(path, "rb") as source:
+            request = urllib.request.Request(target, data=source, method="PUT")  # noqa: S310 - the operator's URL
+            request.add_header("Content-Type", kind)
+            request.add_header("Content-Length", str(os.path.getsize(path)))
+            request.add_header("X-Prediction-ID", id)
+            # The operator chose the upload address; it may well be inside the private network.
+            with make_opener(True).open(request, timeout=25) as response:
+                location = response.headers.get("Location") or response.url
+        return str(location).partition("?")[0]
+
+
+def make_opener(allow_private: bool) -> urllib.request.OpenerDirector:
+    """An opener that refuses to connect to private, local and reserved addresses, unless told otherwise.
+
+    Proxies of the environment are used only when private addresses are allowed: behind a proxy the address that is
+    connected to cannot be seen, so it cannot be checked.
+    """
+    if allow_private:
+        return urllib.request.build_opener()
+    return urllib.request.build_opener(urllib.request.ProxyHandler({}), _HTTPHandler(), _HTTPSHandler())
+
+
+def connect_public(address: tuple[str, int], timeout: Any = None, source_address: Any = None) -> socket.socket:
+    """``socket.create_connection`` to a public address only."""
+    refused, failure = None, None
+    for family, kind, protocol, _, where in socket.getaddrinfo(address[0], address[1], 0, socket.SOCK_STREAM):
+        if not _is_public(str(where[0])):
+            refused = where[0]
+            continue
+        sock = socket.socket(family, kind, protocol)
+        try:
+            if isinstance(timeout, (int, float)):
+                sock.settimeout(timeout)
+            sock.connect(where)
+            return sock
+        except OSError as error:
+            sock.close()
+            failure = error
+    if failure is not None:
+        raise failure
+    raise FileError(f"{address[0]} leads to an address that is not public: {refused}")
+
+
+def _is_public(text: str) -> bool:
+    address = ipaddress.ip_address(text.partition("%")[0])
+    mapped = getattr(address, "ipv4_mapped", None) or getattr(address, "sixtofour", None)
+    if mapped is not None:
+        address = mapped
+    # NAT64 (RFC 6052) carries an IPv4 address in its last four bytes.
+    if address.version == 6 and address in ipaddress.ip_network("64:ff9b::/96"):
+        address = ipaddress.ip_address(int(address) & 0xFFFFFFFF)
+    return address.is_global and not address.is_multicast
+
+
+class _HTTPConnection(http.client.HTTPConnection):
+    def connect(self) -> None:
+        self.sock = connect_public((self.host, self.port), self.timeout)
+
+
+class _HTTPSConnection(http.client.HTTPSConnection):
+    def connect(self) -> None:
+        sock = connect_public((self.host, self.port), self.timeout)
+        self.sock = ssl.create_default_context().wrap_socket(sock, server_hostname=self.host)
+
+
+class _HTTPHandler(urllib.request.HTTPHandler):
+    def http_open(self, request: Any) -> Any:
+        return self.do_open(_HTTPConnection, request)  # type: ignore[arg-type]
+
+
+class _HTTPSHandler(urllib.request.HTTPSHandler):
+    def https_open(self, request: Any) -> Any:
+        return self.do_open(_HTTPSConnection, request)  # type: ignore[arg-type]
+
+
+_DATA = re.compile(r"data:([^,;]*)((?:;[^,;]*)*),", re.I)
+
+
+def decode_data_url(url: str) -> tuple[str, bytes]:
+    """Media type and bytes of a data URL (RFC 2397).
+
+    :raises FileError: when it is not one
+    """
+    match = _DATA.match(url)
+    if match is None:
+        raise FileError("is not a data URL")
+    body = urllib.parse.unquote_to_bytes(url[match.end() :])
+    if ";base64" in match[2].lower():
+        try:
+            body = base64.b64decode(re.sub(rb"\s", b"", body) + b"=" * (-len(body) % 4), validate=True)
+        except binascii.Error:
+            raise FileError("is not valid base64") from None
+    return match[1].lower() or "text/plain", body
+
+
+def _save_data(url: str, folder: str, limit: int) -> str:
+    kind, data = decode_data_url(url)
+    if len(data) > limit:
+        raise FileError(f"file is larger than {limit} bytes")
+    path = os.path.join(folder, "file" + _extension(kind))
+    with open(path, "wb") as target:
+        target.write(data)
+    return path
+
+
+def _extension(kind: str) -> str:
+    return {"image/jpeg": ".jpg", "text/plain": ".txt"}.get(kind) or mimetypes.guess_extension(kind) or ""
+
+
+def _file_name(path: str) -> str:
+    name = urllib.parse.unquote(os.path.basename(path)).replace("/", "_").replace("\0", "_").strip()
+    if name in ("", ".", ".."):
+        return ""
+    stem, extension = os.path.splitext(name)
+    while len((stem + extension).encode()) > 200:
+        stem, extension = stem[: len(stem) * 3 // 4], extension[:20]
+    return stem + extension
+
+
+def mask_url(url: str) -> str:
+    """A URL for a message: without credentials, query and the bulk of data."""
+    parsed = urllib.parse.urlparse(url[:2000])
+    if parsed.scheme == "data":
+        return "data:..."
+    return f"{parsed.scheme}://{parsed.hostname or ''}{parsed.path}"

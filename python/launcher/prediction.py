@@ -1,0 +1,155 @@
+"""One prediction: its request, what has come of it so far, and who listens."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import time
+import uuid
+from typing import Any, Callable
+
+TERMINAL = frozenset(("succeeded", "failed", "canceled"))
+
+#: called with the event's name (start, log, output, metric, completed) and its data
+Listener = Callable[[str, Any], None]
+
+
+def timestamp(seconds: float | None = None) -> str:
+    """A time as RFC 3339 in UTC."""
+    return datetime.datetime.fromtimestamp(time.time() if seconds is None else seconds, datetime.timezone.utc).isoformat()
+
+
+class Prediction:
+    """State of a prediction or training; ``snapshot()`` is what clients and webhooks see."""
+
+    __slots__ = (
+        "canceled_at",
+        "completed_at",
+        "context",
+        "created_at",
+        "done",
+        "error",
+        "folder",
+        "id",
+        "input",
+        "listeners",
+        "logs",
+        "metrics",
+        "output",
+        "sent_input",
+        "started_at",
+        "status",
+        "streamed",
+        "tail",
+        "trace",
+        "webhook",
+        "webhook_events_filter",
+    )
+
+    def __init__(self, request: dict[str, Any], id: str | None = None) -> None:
+        self.id: str = id or request.get("id") or "pred_" + uuid.uuid4().hex
+        self.input: dict[str, Any] = request.get("input") or {}
+        #: the input with paths in place of URLs; None when there are no files
+        self.sent_input: dict[str, Any] | None = None
+        self.context: dict[str, str] | None = request.get("context")
+        self.webhook: str | None = request.get("webhook")
+        self.webhook_events_filter: list[str] | None = request.get("webhook_events_filter")
+        self.trace: dict[str, str] = {}
+        self.status = "starting"
+        self.output: Any = None
+        self.streamed = False
+        self.logs: list[str] = []
+        self.error: str | None = None
+        self.metrics: dict[str, Any] = {}
+        self.created_at = time.time()
+        self.started_at: float | None = None
+        self.completed_at: float | None = None
+        self.canceled_at: float | None = None
+        #: temporary folder of the input files
+        self.folder: str | None = None
+        self.listeners: list[Listener] = []
+        #: the last piece of file work that later events must wait for
+        self.tail: asyncio.Task[None] | None = None
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    @property
+    def is_terminal(self) -> bool:
+        """Nothing will change any more."""
+        return self.status in TERMINAL
+
+    def emit(self, event: str, data: Any) -> None:
+        """Tell the listeners."""
+        for listener in tuple(self.listeners):
+            listener(event, data)
+
+    def start(self) -> None:
+        """The model has been given the work."""
+        self.status = "processing"
+        self.started_at = time.time()
+        if self.listeners:
+            self.emit("start", None)
+
+    def add_log(self, source: str, text: str) -> None:
+        """Append to the log."""
+        self.logs.append(text)
+        if self.listeners:
+            self.emit("log", {"data": text, "source": source})
+
+    def add_output(self, value: Any) -> None:
+        """Append a piece of a streamed output."""
+        if not self.streamed:
+            self.streamed, self.output = True, []
+        self.output.append(value)
+        if self.listeners:
+            self.emit("output", {"chunk": value, "index": len(self.output) - 1})
+
+    def add_metric(self, name: str, value: Any, mode: str) -> None:
+        """Apply a metric; dots in its name nest."""
+        target: dict[str, Any] = self.metrics
+        *parents, leaf = name.split(".")
+        for parent in parents:
+            child = target.setdefault(parent, {})
+            if not isinstance(child, dict):
+                child = target[parent] = {}
+            target = child
+        if mode == "delete":
+            target.pop(leaf, None)
+        elif mode == "append":
+            target[leaf] = [*(target[leaf] if isinstance(target.get(leaf), list) else []), value]
+        elif mode == "increment":
+            target[leaf] = (target.get(leaf) or 0) + value
+        else:
+            target[leaf] = value
+        if self.listeners:
+            self.emit("metric", {"name": name, "value": value, "mode": mode})
+
+    def finish(self, status: str, *, error: str | None = None, seconds: float | None = None) -> None:
+        """Reach a terminal state; a second call changes nothing."""
+        if self.status in TERMINAL:
+            return
+        self.completed_at = time.time()
+        if self.started_at is not None:
+            self.metrics["predict_time"] = self.completed_at - self.started_at if seconds is None else seconds
+        self.status, self.error = status, error
+        if self.listeners:
+            self.emit("completed", None)
+        if not self.done.done():
+            self.done.set_result(None)
+
+    def snapshot(self, with_input: bool = False) -> dict[str, Any]:
+        """The prediction object of the HTTP interface."""
+        result: dict[str, Any] = {"id": self.id, "status": self.status}
+        if with_input:
+            result["input"] = self.input
+        if self.output is not None or self.status == "succeeded":
+            result["output"] = self.output
+        result["logs"] = "".join(self.logs)
+        if self.error is not None:
+            result["error"] = self.error
+        result["metrics"] = self.metrics
+        result["created_at"] = timestamp(self.created_at)
+        if self.started_at is not None:
+            result["started_at"] = timestamp(self.started_at)
+        if self.completed_at is not None:
+            result["completed_at"] = timestamp(self.completed_at)
+        return result

@@ -1,0 +1,5 @@
+"""Placeholder."""
+
+
+def routes(router, service):
+    """None yet."""

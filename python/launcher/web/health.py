@@ -1,0 +1,87 @@
+"""Discovery, health and the OpenAPI document."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .. import COG_VERSION
+from ..engine import Engine
+from .asgi import Exchange, HTTPError, Router
+
+if TYPE_CHECKING:
+    from ..service import Service
+
+
+def routes(router: Router, service: "Service") -> None:
+    """``/``, ``/health-check``, ``/livez``, ``/readyz``, ``/openapi.json``."""
+    engine = service.engine
+
+    async def root(exchange: Exchange) -> None:
+        await exchange.json(200, _discovery(service))
+
+    async def health_check(exchange: Exchange) -> None:
+        await exchange.json(200, await report(engine))
+
+    async def live(exchange: Exchange) -> None:
+        await exchange.json(200, {"status": "live"})
+
+    async def ready(exchange: Exchange) -> None:
+        status = await state_of(engine)
+        await exchange.json(200 if status[0] in ("READY", "BUSY") else 503, {"status": status[0]})
+
+    async def openapi(exchange: Exchange) -> None:
+        if service.document is None:
+            raise HTTPError(503, {"detail": "The image holds no OpenAPI document"})
+        await exchange.json(200, service.document)
+
+    router.add("GET", "/", root)
+    router.add("GET", "/health-check", health_check)
+    router.add("GET", "/openapi.json", openapi)
+    for path in ("/livez", "/healthz"):
+        router.add("GET", path, live)
+    router.add("GET", "/readyz", ready)
+
+
+def _discovery(service: "Service") -> dict[str, Any]:
+    urls = {
+        "cog_version": COG_VERSION,
+        "docs_url": "/docs",
+        "healthcheck_url": "/health-check",
+        "metrics_url": "/metrics",
+        "openapi_url": "/openapi.json",
+        "shutdown_url": "/shutdown",
+    }
+    for name in ("predictions", "trainings") if service.trainer is not None else ("predictions",):
+        one = "{prediction_id}" if name == "predictions" else "{training_id}"
+        urls[f"{name}_url"] = f"/{name}"
+        urls[f"{name}_idempotent_url"] = f"/{name}/{one}"
+        urls[f"{name}_cancel_url"] = f"/{name}/{one}/cancel"
+    return dict(sorted(urls.items()))
+
+
+async def state_of(engine: Engine) -> tuple[str, str | None]:
+    """Cog's health state, and the text of a failing user health check."""
+    if engine.state in ("starting", "restarting"):
+        return "STARTING", None
+    if engine.state == "failed":
+        return "SETUP_FAILED", None
+    if engine.state == "stopped":
+        return "DEFUNCT", None
+    error = await engine.healthcheck()
+    if error is not None:
+        return "UNHEALTHY", error
+    return ("BUSY" if engine.is_busy else "READY"), None
+
+
+async def report(engine: Engine) -> dict[str, Any]:
+    """The body of ``/health-check``."""
+    status, error = await state_of(engine)
+    result: dict[str, Any] = {
+        "status": status,
+        "setup": {**engine.setup, "logs": "".join(engine.setup_logs)},
+        "version": {"cog": COG_VERSION, "python": engine.facts.get("python")},
+        "queue": {"running": len(engine.running), "waiting": len(engine.queue), "restarts": engine.restarts},
+    }
+    if error is not None:
+        result["user_healthcheck_error"] = error
+    return result

@@ -1,0 +1,144 @@
+"""Webhooks: snapshots of a prediction, posted as it goes on; signed when there is a secret."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import concurrent.futures
+import hashlib
+import hmac
+import http.client
+import logging
+import time
+import urllib.error
+import urllib.request
+import uuid
+from typing import Any
+
+from pydantic_core import to_json
+
+from .files import FileError, make_opener, mask_url
+from .prediction import Prediction
+from .settings import Settings
+
+log = logging.getLogger("layerwright.webhooks")
+
+RETRIES = 12
+RETRY_STATUSES = frozenset((429, 500, 502, 503, 504))
+
+
+class Webhooks:
+    """Posts snapshots in order, one at a time for each prediction.
+
+    ``start`` and ``output`` are sent as they happen, ``logs`` at most once per throttle interval; only ``completed``
+    is retried, and it is always the last.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._threads = concurrent.futures.ThreadPoolExecutor(8, thread_name_prefix="webhooks")
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def follow(self, prediction: Prediction) -> None:
+        """Send the events of a prediction to its webhook."""
+        follower = _Follower(self, prediction)
+        prediction.listeners.append(follower.listen)
+        task = asyncio.get_running_loop().create_task(follower.run())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        follower.task = task
+
+    async def drain(self, timeout: float) -> None:
+        """Wait for webhooks that are on their way."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=timeout)
+
+    async def post(self, url: str, event: str, body: bytes, trace: dict[str, str]) -> None:
+        """Send one event; a ``completed`` that fails for now is tried again, for about seven minutes."""
+        identity = "msg_" + uuid.uuid4().hex  # the same for every try, so that the receiver can tell
+        loop = asyncio.get_running_loop()
+        for attempt in range(RETRIES + 1 if event == "completed" else 1):
+            if attempt:
+                await asyncio.sleep(0.1 * 2 ** (attempt - 1))
+            headers = self.headers(identity, body, trace)
+            problem, is_final = await loop.run_in_executor(self._threads, self._post, url, body, headers)
+            if problem is None:
+                return
+            log.warning("Webhook to %s failed: %s", mask_url(url), problem)
+            if is_final:
+                return
+
+    def headers(self, identity: str, body: bytes, trace: dict[str, str]) -> dict[str, str]:
+        """Authorization, trace context and, with a secret, a Standard Webhooks signature."""
+        headers = {"Content-Type": "application/json", "User-Agent": "layerwright", **trace}
+        if self.settings.webhook_token is not None:
+            headers["Authorization"] = f"Bearer {self.settings.webhook_token}"
+        secret = self.settings.webhook_secret
+        if secret is not None:
+            now = str(int(time.time()))
+            headers.update({"webhook-id": identity, "webhook-timestamp": now})
+            headers["webhook-signature"] = sign(secret, identity, now, body)
+        return headers
+
+    def _post(self, url: str, body: bytes, headers: dict[str, str]) -> tuple[str | None, bool]:
+        try:
+            request = urllib.request.Request(url, body, headers)  # noqa: S310 - http(s), checked by the schema
+            with make_opener(self.settings.allow_private_webhooks).open(request, timeout=10):
+                return None, True
+        except urllib.error.HTTPError as error:
+            return f"status {error.code}", error.code not in RETRY_STATUSES
+        except FileError as error:
+            return str(error), True
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            return str(getattr(error, "reason", None) or error), False
+
+
+def sign(secrets: str, identity: str, timestamp: str, body: bytes) -> str:
+    """The ``webhook-signature`` header; several secrets, separated by spaces, let one be replaced."""
+    signed = f"{identity}.{timestamp}.".encode() + body
+    signatures = []
+    for secret in secrets.split():
+        key = base64.b64decode(secret.removeprefix("whsec_"))
+        signatures.append("v1," + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode())
+    return " ".join(signatures)
+
+
+class _Follower:
+    def __init__(self, webhooks: Webhooks, prediction: Prediction) -> None:
+        self.webhooks, self.prediction = webhooks, prediction
+        wanted = prediction.webhook_events_filter
+        self.events = frozenset(wanted) if wanted is not None else frozenset(("start", "output", "logs", "completed"))
+        self.queue: asyncio.Queue[tuple[str, bytes | None]] = asyncio.Queue()
+        self.has_logs = False
+        self.task: Any = None
+
+    def listen(self, event: str, data: Any) -> None:
+        if event == "log":
+            if "logs" in self.events and not self.has_logs:
+                self.has_logs = True
+                self.queue.put_nowait(("logs", None))
+        elif event in self.events:
+            self.queue.put_nowait((event, self._body()))
+        elif event == "completed":
+            self.queue.put_nowait(("", None))
+
+    def _body(self) -> bytes:
+        return to_json(self.prediction.snapshot(with_input=True), inf_nan_mode="null")
+
+    async def run(self) -> None:
+        last_logs = 0.0
+        url, trace = str(self.prediction.webhook), self.prediction.trace
+        while True:
+            event, body = await self.queue.get()
+            if event == "logs":
+                delay = last_logs + self.webhooks.settings.throttle - time.monotonic()
+                if delay > 0 and not self.prediction.is_terminal:
+                    await asyncio.wait([self.prediction.done], timeout=delay)
+                self.has_logs = False
+                if self.prediction.is_terminal:
+                    continue  # the completed event carries them
+                last_logs, body = time.monotonic(), self._body()
+            if body is not None:
+                await self.webhooks.post(url, event, body, trace)
+            if self.prediction.is_terminal and self.queue.empty():
+                return

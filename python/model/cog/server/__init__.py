@@ -1,0 +1,1 @@
+"""Import paths of older projects; there is no server in this package."""

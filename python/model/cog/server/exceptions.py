@@ -1,0 +1,5 @@
+"""The place older projects import ``CancelationException`` from."""
+
+from .._scope import CancelationException
+
+__all__ = ["CancelationException"]
