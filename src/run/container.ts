@@ -1,6 +1,6 @@
 import type { RuntimeHook } from 'oci-spec-types'
 import type { Host } from './host.ts'
-import type { ContainerProcess } from './process.ts'
+import type { ProcessRequest } from './process.ts'
 import type { RunnableImage } from './image.ts'
 
 /** A file or directory of the host inside the container. */
@@ -42,7 +42,10 @@ export interface Container {
   readonly image: RunnableImage
   /** The image's file system, topmost folder first; unpacked on the first call. Only direct backends need it. */
   folders(): Promise<readonly string[]>
-  readonly process: ContainerProcess
+  /** What the caller changes about the process that the image names. */
+  readonly request: ProcessRequest
+  /** Groups besides those that the image gives the user. */
+  readonly additionalGids: readonly number[]
   readonly binds: readonly BindMount[]
   readonly memory: readonly MemoryMount[]
   readonly devices: readonly ContainerDevice[]
@@ -50,6 +53,7 @@ export interface Container {
   /** `host`: the host's own network. */
   readonly network: 'host' | 'none'
   readonly hostname: string
+  readonly stdin: 'inherit' | 'ignore'
   /** True when the process gets a terminal. */
   readonly terminal: boolean
   /** A private folder on disk for what the container writes; the backend removes it. */

@@ -1,16 +1,22 @@
 import { spawn, type ChildProcess } from 'node:child_process'
-import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { BuildError, systemErrorCode } from '../core/errors.ts'
-import type { Container, RunningContainer, Stdio } from './container.ts'
+import type { BindMount, Container, RunningContainer, Stdio } from './container.ts'
 import { enterNamespaces, overlayOptions, run, type Host } from './host.ts'
 import { removeTree } from './unpack/remove-tree.ts'
 import { findInImage } from './layer-view.ts'
+import { makeProcess, type ContainerProcess } from './process.ts'
 
 /** Streams of a started process. */
 export interface StartOptions {
   readonly stdin: 'inherit' | 'ignore'
   readonly output: Stdio
+}
+
+/** A container whose process is known, names of users included. */
+export interface DirectContainer extends Container {
+  readonly process: ContainerProcess
 }
 
 /** What a direct backend adds to the common frame. */
@@ -31,13 +37,13 @@ export interface DirectCommand {
  * Starts a container in namespaces of our own: the overlay of its layers is mounted where only it can see it, so that
  * nothing is left mounted however this process ends, and all its processes die with the first.
  *
- * @param make gives the command, knowing the bundle's folder
+ * @param make gives the command, which runs in the bundle's folder
  */
 export async function startDirect(
   container: Container,
   options: StartOptions,
   host: Host,
-  make: (bundle: string, folders: readonly string[]) => DirectCommand,
+  make: (container: DirectContainer, folders: readonly string[]) => DirectCommand,
 ): Promise<RunningContainer> {
   const folders = await container.folders()
   checkMountPoints(folders)
@@ -45,7 +51,10 @@ export async function startDirect(
   for (const name of ['root', 'upper', 'work', 'layers']) mkdirSync(join(bundle, name), { mode: 0o755 })
   // Short names: all of them have to fit into one page for the kernel.
   for (const [index, folder] of folders.entries()) symlinkSync(folder, join(bundle, 'layers', String(index)))
-  const command = make(bundle, folders)
+  const process = makeProcess(container.image.config.config ?? {}, container.request, folders)
+  const additionalGids = [...process.additionalGids, ...container.additionalGids]
+  const binds = [...hostFiles(container), ...container.binds]
+  const command = make({ ...container, binds, process: { ...process, additionalGids } }, folders)
   for (const [name, text] of Object.entries(command.files ?? {}))
     writeFileSync(join(bundle, name), text, { mode: 0o600 })
   const names = folders.map((_, index) => `layers/${index}`)
@@ -60,6 +69,14 @@ export async function startDirect(
   ].join('\n')
   const argv = enterNamespaces(host, ['sh', '-c', script, 'sh', bundle, ...command.args], command)
   return follow(argv, container, options, host, command.processDepth ?? 1)
+}
+
+/** Names are resolved as on the host; engines see to that themselves. */
+function hostFiles(container: Container): BindMount[] {
+  if (container.network === 'none') return []
+  return ['/etc/resolv.conf', '/etc/hosts']
+    .filter((path) => existsSync(path))
+    .map((path) => ({ source: path, destination: path, options: ['ro', 'nosuid', 'nodev'] }))
 }
 
 /**

@@ -36,7 +36,7 @@ export async function probeHost(folder: string, env: Readonly<Record<string, str
     'single' as const,
   ]
   mkdirSync(folder, { recursive: true, mode: 0o700 })
-  const probe = mkdtempSync(join(folder, 'probe-'))
+  const probe = mkdtempSync(join(folder, `probe-${process.pid}-`))
   try {
     for (const name of ['l', 'u', 'w', 'm']) mkdirSync(join(probe, name))
     for (const namespaces of candidates) {

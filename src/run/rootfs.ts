@@ -121,7 +121,7 @@ async function unpackOne(folder: string, layer: Layer, alone: boolean, cache: Ro
 
 /** Fills a temporary folder and gives it its final name; a folder that another run made meanwhile is as good. */
 async function publish(target: string, cache: RootfsCache, fill: (folder: string) => Promise<void>): Promise<void> {
-  const folder = mkdtempSync(join(cache.folder, 'tmp', 'unpack-'))
+  const folder = mkdtempSync(join(cache.folder, 'tmp', `unpack-${process.pid}-`))
   try {
     chmodSync(folder, 0o755)
     await fill(folder)

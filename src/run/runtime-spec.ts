@@ -1,5 +1,6 @@
 import type { ImageConfig, RuntimeDevice, RuntimeMount, RuntimeSpec } from 'oci-spec-types'
 import type { Container } from './container.ts'
+import type { DirectContainer } from './direct.ts'
 import type { Host } from './host.ts'
 
 /**
@@ -52,7 +53,7 @@ export interface SpecContext {
  *
  * @see OCI runtime-spec, config.md; OCI image-spec, conversion.md
  */
-export function makeRuntimeSpec(container: Container, context: SpecContext): RuntimeSpec {
+export function makeRuntimeSpec(container: DirectContainer, context: SpecContext): RuntimeSpec {
   // With one id in the namespace there is nobody else to become; it is the caller, without privileges outside.
   const process =
     context.host.namespaces === 'single'

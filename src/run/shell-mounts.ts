@@ -1,12 +1,12 @@
 import type { RuntimeHook, RuntimeMount, RuntimeSpec } from 'oci-spec-types'
 import { readFileSync } from 'node:fs'
-import type { Container } from './container.ts'
+import type { DirectContainer } from './direct.ts'
 import type { Host } from './host.ts'
 import { findInImage } from './layer-view.ts'
 import { makeRuntimeSpec, parseBounding } from './runtime-spec.ts'
 
 /** The spec of a container that a shell script sets up. */
-export function shellSpec(container: Container, host: Host): RuntimeSpec {
+export function shellSpec(container: DirectContainer, host: Host): RuntimeSpec {
   return makeRuntimeSpec(container, { host, bounding: boundingOf(host), deviceCgroup: false })
 }
 
@@ -17,7 +17,7 @@ export function boundingOf(host: Pick<Host, 'namespaces'>): bigint {
 
 /** The whole script: sets the root file system up and ends with the words that enter it. */
 export function shellScript(
-  container: Container,
+  container: DirectContainer,
   spec: RuntimeSpec,
   folders: readonly string[],
   enter: string,

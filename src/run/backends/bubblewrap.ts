@@ -1,6 +1,6 @@
 import type { RuntimeSpec } from 'oci-spec-types'
-import type { Backend, Container } from '../container.ts'
-import { startDirect } from '../direct.ts'
+import type { Backend } from '../container.ts'
+import { startDirect, type DirectContainer } from '../direct.ts'
 import { shellScript, shellSpec } from '../shell-mounts.ts'
 import { which } from '../which.ts'
 
@@ -12,7 +12,7 @@ export const bubblewrap: Backend = {
   name: 'bubblewrap',
   program: 'bwrap',
   start: (container, stdio, host) =>
-    startDirect(container, stdio, host, (_bundle, folders) => {
+    startDirect(container, stdio, host, (container, folders) => {
       const spec = shellSpec(container, host)
       return {
         network: container.network,
@@ -26,7 +26,7 @@ export const bubblewrap: Backend = {
     }),
 }
 
-function bwrapArgs(container: Container, spec: RuntimeSpec): string[] {
+function bwrapArgs(container: DirectContainer, spec: RuntimeSpec): string[] {
   const { env, cwd, uid, gid } = container.process
   const kept = (spec.process.capabilities?.['bounding'] ?? []).flatMap((name) => ['--cap-add', name])
   return [

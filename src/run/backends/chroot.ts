@@ -1,5 +1,5 @@
-import type { Backend, Container } from '../container.ts'
-import { startDirect } from '../direct.ts'
+import type { Backend } from '../container.ts'
+import { startDirect, type DirectContainer } from '../direct.ts'
 import type { Host } from '../host.ts'
 import { heldCapabilities } from '../runtime-spec.ts'
 import { boundingOf, shellScript, shellSpec } from '../shell-mounts.ts'
@@ -15,7 +15,7 @@ export const chroot: Backend = {
   name: 'chroot',
   program: 'unshare',
   start: (container, stdio, host) =>
-    startDirect(container, stdio, host, (_bundle, folders) => {
+    startDirect(container, stdio, host, (container, folders) => {
       const spec = shellSpec(container, host)
       return {
         network: container.network,
@@ -26,7 +26,7 @@ export const chroot: Backend = {
     }),
 }
 
-function enterRoot(container: Container, host: Host): string[] {
+function enterRoot(container: DirectContainer, host: Host): string[] {
   const { args, env, cwd, uid, gid, additionalGids } = container.process
   const capabilities = heldCapabilities(boundingOf(host)).map((name) => name.slice('CAP_'.length).toLowerCase())
   // With a single id there is nobody else to become, and groups cannot be set.

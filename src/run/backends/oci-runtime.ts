@@ -1,6 +1,6 @@
 import type { RuntimeSpec } from 'oci-spec-types'
-import type { Backend, Container } from '../container.ts'
-import { startDirect } from '../direct.ts'
+import type { Backend } from '../container.ts'
+import { startDirect, type DirectContainer } from '../direct.ts'
 import type { Host } from '../host.ts'
 import { makeRuntimeSpec } from '../runtime-spec.ts'
 import { boundingOf } from '../shell-mounts.ts'
@@ -22,7 +22,7 @@ export function ociRuntime(name: 'crun' | 'runc', traits: OciRuntimeTraits): Bac
     name,
     program: name,
     start: (container, stdio, host) =>
-      startDirect(container, stdio, host, () => ({
+      startDirect(container, stdio, host, (container) => ({
         files: { 'config.json': JSON.stringify(specFor(container, host, traits.deviceCgroup(host))) },
         script: `${traits.prepare ?? ':'}\nexec "$@"`,
         args: [
@@ -39,6 +39,6 @@ export function ociRuntime(name: 'crun' | 'runc', traits: OciRuntimeTraits): Bac
   }
 }
 
-function specFor(container: Container, host: Host, deviceCgroup: boolean): RuntimeSpec {
+function specFor(container: DirectContainer, host: Host, deviceCgroup: boolean): RuntimeSpec {
   return makeRuntimeSpec(container, { host, bounding: boundingOf(host), deviceCgroup })
 }

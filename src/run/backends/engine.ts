@@ -1,0 +1,139 @@
+import { spawn } from 'node:child_process'
+import { pipeline } from 'node:stream/promises'
+import { readFileSync } from 'node:fs'
+import { BuildError } from '../../core/errors.ts'
+import type { Backend, BackendName, Container, RunningContainer } from '../container.ts'
+import { waitFor, type StartOptions } from '../direct.ts'
+import { run, type Host } from '../host.ts'
+import { openImageArchive, runName } from '../image-archive.ts'
+import { which } from '../which.ts'
+
+/** What differs between the programs that keep images themselves. */
+export interface EngineTraits {
+  /** Options between the program and its command. */
+  readonly globalOptions: (host: Host) => readonly string[]
+  /** Options of `run` besides the usual ones. */
+  readonly runOptions: (container: Container, host: Host) => readonly string[]
+}
+
+/** A backend of a program with docker's command line: the image is loaded once and then run by name. */
+export function engine(name: BackendName & ('podman' | 'docker' | 'nerdctl'), traits: EngineTraits): Backend {
+  return {
+    name,
+    program: name,
+    start: async (container, stdio, host) => {
+      const command = [which(name, host.env) ?? name, ...traits.globalOptions(host)]
+      await load(command, container, host)
+      return start(
+        [...command, 'run', ...runArgs(container, traits.runOptions(container, host))],
+        container,
+        stdio,
+        host,
+      )
+    },
+  }
+}
+
+/** Hands the image over unless the engine has it; its name holds the configuration's digest, so a name is enough. */
+async function load(command: readonly string[], container: Container, host: Host): Promise<void> {
+  const present = await run([...command, 'image', 'inspect', '--format', '{{.Id}}', runName(container.image)], host.env)
+  if (present.status === 0) return
+  const [program = '', ...args] = command
+  const child = spawn(program, [...args, 'load', '--quiet'], { env: host.env, stdio: ['pipe', 'ignore', 'pipe'] })
+  const words: Buffer[] = []
+  child.stderr.on('data', (chunk: Buffer) => words.push(chunk))
+  const ended = waitFor(child)
+  const sent = pipeline(openImageArchive(container.image), child.stdin)
+  const [outcome, status] = await Promise.allSettled([sent, ended])
+  if (status.status === 'rejected') throw status.reason
+  if (status.value !== 0) {
+    throw new BuildError('RUN_FAILED', `${program} did not take the image: ${Buffer.concat(words).toString().trim()}`)
+  }
+  if (outcome.status === 'rejected') throw outcome.reason
+}
+
+function runArgs(container: Container, more: readonly string[]): string[] {
+  const { request, image } = container
+  const runtime = image.config.config ?? {}
+  const [program = '', ...args] = commandOf(container)
+  return [
+    '--rm',
+    '--pull=never',
+    `--name=${container.name}`,
+    `--network=${container.network}`,
+    '--shm-size=2g',
+    '--security-opt=no-new-privileges',
+    ...(container.terminal ? ['--interactive', '--tty'] : container.stdin === 'inherit' ? ['--interactive'] : []),
+    ...(request.user === undefined ? [] : ['--user', request.user]),
+    ...(request.workdir === undefined ? [] : ['--workdir', request.workdir]),
+    // Named alone, a variable's value comes from the environment of the command, where others cannot read it.
+    ...Object.entries(request.env ?? {}).flatMap(([name, value]) => [
+      '--env',
+      isLoaderName(name) ? `${name}=${value}` : name,
+    ]),
+    ...container.binds.flatMap(({ source, destination, options }) => [
+      '--volume',
+      [source, destination, volumeOptions(options)].filter((part) => part !== '').join(':'),
+    ]),
+    ...container.devices.flatMap(({ hostPath, path, permissions }) => [
+      '--device',
+      `${hostPath}:${path}:${permissions}`,
+    ]),
+    ...container.memory.flatMap(({ destination, mode }) => ['--tmpfs', `${destination}:exec,mode=${mode.toString(8)}`]),
+    ...more,
+    ...(program === (runtime.Entrypoint ?? [])[0] && request.entrypoint === undefined
+      ? [runName(image), ...args.slice((runtime.Entrypoint ?? []).length - 1)]
+      : ['--entrypoint', program, runName(image), ...args]),
+  ]
+}
+
+function commandOf({ request, image }: Container): string[] {
+  const runtime = image.config.config ?? {}
+  const entrypoint = request.entrypoint ?? runtime.Entrypoint ?? []
+  const command = request.command ?? (request.entrypoint === undefined ? (runtime.Cmd ?? []) : [])
+  const args = [...entrypoint, ...command]
+  if (args.length === 0) throw new BuildError('IMAGE_INVALID', 'The image names no command, and none was given')
+  return args
+}
+
+/** Engines know fewer words than \`mount\`, and take a word they do not know for an error. */
+const VOLUME_WORDS = new Set(['ro', 'rw', 'nosuid', 'nodev', 'noexec', 'rprivate', 'private', 'rslave', 'rshared'])
+
+function volumeOptions(options: readonly string[]): string {
+  return options.filter((option) => VOLUME_WORDS.has(option)).join(',')
+}
+
+/** These would change the engine's own process. */
+function isLoaderName(name: string): boolean {
+  return name.startsWith('LD_') || name === 'PATH' || name === 'HOME' || name === 'XDG_RUNTIME_DIR'
+}
+
+function start(argv: readonly string[], container: Container, stdio: StartOptions, host: Host): RunningContainer {
+  const setpriv = which('setpriv', host.env)
+  // Killed outright we cannot stop the container; the engine's command, told so by the kernel, can.
+  const [program = '', ...args] = setpriv === undefined ? argv : [setpriv, '--pdeathsig', 'TERM', '--', ...argv]
+  const passed = Object.entries(container.request.env ?? {}).filter(([name]) => !isLoaderName(name))
+  const child = spawn(program, args, {
+    env: { ...host.env, ...Object.fromEntries(passed) },
+    stdio: [stdio.stdin, stdio.output, stdio.output],
+    detached: stdio.stdin === 'ignore',
+  })
+  return {
+    stdout: child.stdout ?? undefined,
+    stderr: child.stderr ?? undefined,
+    exit: waitFor(child),
+    kill: (signal) => void child.kill(signal),
+  }
+}
+
+/**
+ * The caller's own limits as options of podman, which otherwise asks for more than an unprivileged caller may have.
+ * It lowers its own number of processes to 32768 first, so that no more can be asked for.
+ */
+export function ulimitOptions(): string[] {
+  const limits = readFileSync('/proc/self/limits', 'utf8')
+  const files = /^Max open files\s+(\d+)\s+(\d+)/m.exec(limits)
+  const processes = /^Max processes\s+(\d+)/m.exec(limits)
+  const most = Math.min(Number(processes?.[1] ?? 32_768), 32_768)
+  return [...(files === null ? [] : ['--ulimit', `nofile=${files[1]}:${files[2]}`]), '--ulimit', `nproc=${most}:${most}`]
+}

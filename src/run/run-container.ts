@@ -1,0 +1,159 @@
+import { randomBytes } from 'node:crypto'
+import { mkdirSync, mkdtempSync, readdirSync, existsSync } from 'node:fs'
+import { isAbsolute, join } from 'node:path'
+import { BuildError } from '../core/errors.ts'
+import type { Report } from '../core/progress.ts'
+import type {
+  BindMount,
+  Container,
+  ContainerChanges,
+  ContainerDevice,
+  ContainerHooks,
+  RunningContainer,
+  Stdio,
+} from './container.ts'
+import { removeWork } from './direct.ts'
+import { probeHost, type Host } from './host.ts'
+import type { RunnableImage } from './image.ts'
+import type { ProcessRequest } from './process.ts'
+import { unpackImage, type RootfsCache } from './rootfs.ts'
+import { selectBackend } from './select-backend.ts'
+
+/** What to run and how. */
+export interface RunRequest extends ProcessRequest {
+  readonly image: RunnableImage
+  /** Files and folders of the host inside the container. */
+  readonly binds?: readonly BindMount[] | undefined
+  /** `host` unless given. */
+  readonly network?: 'host' | 'none' | undefined
+  /** Devices, libraries and hooks for GPUs; see `resolveGpus`. */
+  readonly devices?: DeviceEdits | undefined
+  /** `ignore` unless given. */
+  readonly stdin?: 'inherit' | 'ignore' | undefined
+  /** `inherit` unless given. */
+  readonly output?: Stdio | undefined
+  readonly terminal?: boolean | undefined
+  /** Files in memory at `/tmp` (the default), or on disk with everything else. */
+  readonly tmp?: 'memory' | 'disk' | undefined
+  readonly onExit?: ((changes: ContainerChanges) => Promise<void>) | undefined
+  /** Stops the container: SIGTERM, and SIGKILL after ten seconds. */
+  readonly signal?: AbortSignal | undefined
+}
+
+/** What devices add to a container. */
+export interface DeviceEdits {
+  readonly env: Readonly<Record<string, string>>
+  readonly devices: readonly ContainerDevice[]
+  readonly binds: readonly BindMount[]
+  readonly hooks: ContainerHooks
+  readonly additionalGids: readonly number[]
+}
+
+/** Where and with what containers run. */
+export interface RunContext {
+  /** The local store's folder; unpacked layers lie below it. */
+  readonly storeFolder: string
+  readonly env: Readonly<Record<string, string | undefined>>
+  /** A backend by name; else `LAYERWRIGHT_RUNTIME`, else the first that works. */
+  readonly runtime?: string | undefined
+  readonly report: Report
+}
+
+const GRACE_MS = 10_000
+
+/**
+ * Runs a container to its end.
+ *
+ * @returns the exit status of its process; 128 + the signal's number when one killed it
+ * @throws BuildError HOST_UNSUPPORTED, IMAGE_INVALID, DIGEST_MISMATCH, ...
+ */
+export async function runContainer(request: RunRequest, context: RunContext): Promise<number> {
+  const running = await startContainer(request, context)
+  return running.exit
+}
+
+/** Starts a container; it ends with this process, however that ends. */
+export async function startContainer(request: RunRequest, context: RunContext): Promise<RunningContainer> {
+  const { signal } = request
+  signal?.throwIfAborted()
+  const cache = rootfsCache(context, signal)
+  const host = await probeHost(join(cache.folder, 'tmp'), context.env)
+  await sweep(cache.folder, host)
+  const backend = await selectBackend(context.runtime ?? context.env['LAYERWRIGHT_RUNTIME'], host, cache)
+  context.report({ type: 'note', level: 'info', text: `Running with ${backend.name}`, code: 'runtime' })
+  const container = makeContainer(request, cache)
+  let running: RunningContainer
+  try {
+    running = await backend.start(container, { stdin: container.stdin, output: request.output ?? 'inherit' }, host)
+  } catch (error) {
+    await removeWork(container.workFolder, host)
+    throw error
+  }
+  const stop = stopper(running)
+  signal?.addEventListener('abort', stop, { once: true })
+  const exit = running.exit.finally(async () => {
+    signal?.removeEventListener('abort', stop)
+    await removeWork(container.workFolder, host)
+  })
+  return { ...running, exit }
+}
+
+/** Where this user's unpacked layers lie. Root's and others' differ in their owners. */
+export function rootfsCache(context: RunContext, signal?: AbortSignal): RootfsCache {
+  const uid = process.getuid?.() ?? 0
+  const folder = join(context.storeFolder, 'rootfs', String(uid))
+  if (/[,:\\]/.test(folder)) {
+    // Overlay's options are split at these.
+    throw new BuildError('USAGE', `The store's path may hold no comma, colon or backslash: \`${context.storeFolder}\``)
+  }
+  mkdirSync(folder, { recursive: true, mode: 0o700 })
+  return { folder, keepOwners: uid === 0, report: context.report, signal }
+}
+
+function makeContainer(request: RunRequest, cache: RootfsCache): Container {
+  const { image, devices } = request
+  const id = randomBytes(6).toString('hex')
+  mkdirSync(join(cache.folder, 'tmp'), { recursive: true, mode: 0o700 })
+  for (const { source } of request.binds ?? []) {
+    if (!isAbsolute(source) || !existsSync(source)) {
+      throw new BuildError('USAGE', `Nothing to mount at this absolute path: \`${source}\``)
+    }
+  }
+  return {
+    name: `layerwright-${id}`,
+    image,
+    folders: () => unpackImage(image.layers, cache),
+    request: { ...request, env: { ...devices?.env, ...request.env } },
+    additionalGids: devices?.additionalGids ?? [],
+    binds: [...(devices?.binds ?? []), ...(request.binds ?? [])],
+    memory: request.tmp === 'disk' ? [] : [{ destination: '/tmp', mode: 0o1777 }],
+    devices: devices?.devices ?? [],
+    hooks: devices?.hooks ?? {},
+    network: request.network ?? 'host',
+    hostname: id,
+    stdin: request.stdin ?? 'ignore',
+    terminal: request.terminal ?? false,
+    workFolder: mkdtempSync(join(cache.folder, 'tmp', `run-${process.pid}-`)),
+    onExit: request.onExit,
+  }
+}
+
+function stopper(running: RunningContainer): () => void {
+  return () => {
+    running.kill('SIGTERM')
+    const timer = setTimeout(() => running.kill('SIGKILL'), GRACE_MS)
+    running.exit
+      .finally(() => clearTimeout(timer))
+      .catch(() => {
+        // The caller gets the same rejection from \`exit\`.
+      })
+  }
+}
+
+/** Removes what runs that were killed outright have left; the process id is part of the name. */
+async function sweep(folder: string, host: Host): Promise<void> {
+  for (const name of readdirSync(join(folder, 'tmp'))) {
+    const pid = /^(?:run|unpack|probe)-(\d+)-/.exec(name)?.[1]
+    if (pid !== undefined && !existsSync(`/proc/${pid}`)) await removeWork(join(folder, 'tmp', name), host)
+  }
+}
