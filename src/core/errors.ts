@@ -30,6 +30,7 @@ export const ERROR_CODES = {
   INPUT_INVALID: EXIT.usage,
   NOT_SUPPORTED: EXIT.usage,
   RESOLVE_CONFLICT: EXIT.unsatisfied,
+  ENVIRONMENT_CONFLICT: EXIT.unsatisfied,
   WHEEL_NOT_FOUND: EXIT.unsatisfied,
   PACKAGE_NOT_FOUND: EXIT.unsatisfied,
   BASE_NOT_FOUND: EXIT.unsatisfied,
