@@ -74,6 +74,9 @@ function clean(pattern: string): string {
 }
 
 function compile(pattern: string, where: string, line: string): (path: string) => boolean {
+  // Docker takes these by their end, which lets `**.pyc` match inside a name; the general rule below would not.
+  const suffix = /^\*\*([^*?[\]\\]*)$/.exec(pattern)?.[1]
+  if (suffix !== undefined) return (path) => path.endsWith(suffix) || `/${path}` === suffix
   let expression = ''
   for (let at = 0; at < pattern.length;) {
     const char = pattern.charAt(at)

@@ -1,20 +1,42 @@
+import { ElfImage } from './elf-image.ts'
+import { FatbinScanner } from './fatbin.ts'
+
 /** What a shared library asks of the system it runs on. */
 export interface ElfFacts {
+  /** `x86_64`, `aarch64` or a number. */
   readonly machine: string
   readonly soname?: string | undefined
+  /** Names of libraries, as the loader looks for them. */
   readonly needed: readonly string[]
-  /** RPATH or RUNPATH, split at colons. */
+  /** RPATH or RUNPATH, split at colons; may start with `$ORIGIN`. */
   readonly searchPath: readonly string[]
   /** CUDA architectures with machine code (`sm_90`) or portable code (`compute_90`), sorted. */
   readonly cudaArchitectures: readonly string[]
 }
 
-/** Reads a library while it streams by. */
+/**
+ * Reads a library while it streams by, in bounded memory.
+ *
+ * The dynamic section names its strings by place, and the strings usually come before it. So everything that looks like
+ * a library's name or a search path is remembered with its place until the dynamic section tells which ones count.
+ *
+ * @see System V ABI, chapter 5, "Dynamic Section"
+ */
 export class ElfScanner {
-  write(_chunk: Buffer): void {}
+  readonly #image = new ElfImage()
+  readonly #fatbins = new FatbinScanner()
+  #isElf: boolean | undefined
 
-  /** Undefined when it was no ELF file. */
+  write(chunk: Buffer): void {
+    if (chunk.length === 0 || this.#isElf === false) return
+    this.#isElf ??= chunk[0] === 0x7f
+    this.#image.write(chunk, this.#fatbins.isInside(chunk.length))
+    this.#fatbins.write(chunk)
+  }
+
+  /** Undefined when it was no 64-bit little-endian ELF file. */
   finish(): ElfFacts | undefined {
-    return undefined
+    const facts = this.#isElf === true ? this.#image.finish() : undefined
+    return facts && { ...facts, cudaArchitectures: this.#fatbins.finish() }
   }
 }

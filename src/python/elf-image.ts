@@ -1,0 +1,171 @@
+import type { ElfFacts } from './elf.ts'
+
+const HEAD_BYTES = 4096
+/** No dynamic section known comes near. */
+const MAX_DYNAMIC_BYTES = 1 << 16
+/** Longest string of interest: a search path. */
+const MAX_STRING_BYTES = 4096
+const MAX_STRINGS = 20_000
+
+const PT_LOAD = 1
+const PT_DYNAMIC = 2
+const PF_X = 1
+const DT_NEEDED = 1n
+const DT_STRTAB = 5n
+const DT_SONAME = 14n
+const DT_RPATH = 15n
+const DT_RUNPATH = 29n
+const MACHINES: Readonly<Record<number, string>> = { 62: 'x86_64', 183: 'aarch64' }
+
+interface Segment {
+  readonly offset: number
+  readonly address: number
+  readonly bytes: number
+  readonly isExecutable: boolean
+}
+
+/** The part of {@link ElfScanner} that finds the dynamic section. */
+export class ElfImage {
+  #position = 0
+  #head: Buffer = NOTHING
+  #isParsed = false
+  #machine = ''
+  #loads: readonly Segment[] = []
+  #dynamic: Segment | undefined
+  readonly #dynamicParts: Buffer[] = []
+  #tail: Buffer = NOTHING
+  /** Text by its place in the file. */
+  readonly #strings = new Map<number, string>()
+  /** Strings found by each mark. */
+  readonly #counts: number[] = []
+
+  /** @param isOpaque nothing in the chunk can be a string of the library's own: it is the inside of GPU code */
+  write(chunk: Buffer, isOpaque = false): void {
+    if (!this.#isParsed) this.#readHead(chunk)
+    this.#collectDynamic(chunk)
+    if (isOpaque || this.#isCode(chunk.length)) {
+      this.#tail = NOTHING
+      this.#position += chunk.length
+      return
+    }
+    // A string across the border of two chunks is found in a small window around it.
+    const border = Buffer.concat([this.#tail, chunk.subarray(0, MAX_STRING_BYTES)])
+    this.#findStrings(border, this.#position - this.#tail.length)
+    this.#findStrings(chunk, this.#position)
+    this.#tail = Buffer.from(chunk.subarray(Math.max(0, chunk.length - MAX_STRING_BYTES)))
+    this.#position += chunk.length
+  }
+
+  finish(): Omit<ElfFacts, 'cudaArchitectures'> | undefined {
+    if (!this.#isParsed) this.#parseHead()
+    if (this.#machine === '') return undefined
+    const entries = this.#dynamicEntries()
+    const tableAddress = entries.find(([tag]) => tag === DT_STRTAB)?.[1]
+    const table = tableAddress === undefined ? undefined : this.#offsetOf(tableAddress)
+    const texts = (...tags: bigint[]): string[] =>
+      entries
+        .filter(([tag]) => tags.includes(tag))
+        .map(([, value]) => (table === undefined ? undefined : this.#textAt(table + value)))
+        .filter((text) => text !== undefined)
+    const [soname] = texts(DT_SONAME)
+    return {
+      machine: this.#machine,
+      ...(soname === undefined ? {} : { soname }),
+      needed: texts(DT_NEEDED),
+      searchPath: texts(DT_RPATH, DT_RUNPATH).flatMap((path) => path.split(':').filter((part) => part !== '')),
+    }
+  }
+
+  #readHead(chunk: Buffer): void {
+    this.#head = Buffer.concat([this.#head, chunk.subarray(0, HEAD_BYTES - this.#head.length)])
+    if (this.#head.length === HEAD_BYTES) this.#parseHead()
+  }
+
+  #parseHead(): void {
+    this.#isParsed = true
+    const head = this.#head
+    // Magic, 64 bits, little endian.
+    if (head.length < 64 || head.readUInt32BE(0) !== 0x7f454c46 || head[4] !== 2 || head[5] !== 1) return
+    const machine = head.readUInt16LE(18)
+    this.#machine = MACHINES[machine] ?? String(machine)
+    const start = Number(head.readBigUInt64LE(32))
+    const stride = head.readUInt16LE(54)
+    const segments = Array.from({ length: head.readUInt16LE(56) }, (_, n) => start + n * stride)
+      .filter((at) => stride >= 56 && at + 56 <= head.length)
+      .map((at) => ({
+        type: head.readUInt32LE(at),
+        isExecutable: (head.readUInt32LE(at + 4) & PF_X) !== 0,
+        offset: Number(head.readBigUInt64LE(at + 8)),
+        address: Number(head.readBigUInt64LE(at + 16)),
+        bytes: Number(head.readBigUInt64LE(at + 32)),
+      }))
+    this.#loads = segments.filter(({ type }) => type === PT_LOAD)
+    this.#dynamic = segments.find(({ type }) => type === PT_DYNAMIC)
+    // What lies in the head itself has gone by already.
+    this.#collectDynamic(head.subarray(0, Math.min(head.length, this.#position)), 0)
+  }
+
+  /** Linkers of today keep code apart; the segment with the headers is searched even if an old one put code into it. */
+  #isCode(bytes: number): boolean {
+    const start = this.#position
+    return this.#loads.some(
+      (load) =>
+        load.isExecutable && load.offset > 0 && start >= load.offset && start + bytes <= load.offset + load.bytes,
+    )
+  }
+
+  #collectDynamic(chunk: Buffer, position = this.#position): void {
+    if (this.#dynamic === undefined) return
+    const start = this.#dynamic.offset - position
+    const end = start + Math.min(this.#dynamic.bytes, MAX_DYNAMIC_BYTES)
+    if (end > 0 && start < chunk.length)
+      this.#dynamicParts.push(Buffer.from(chunk.subarray(Math.max(0, start), Math.min(end, chunk.length))))
+  }
+
+  #dynamicEntries(): readonly (readonly [bigint, number])[] {
+    const bytes = Buffer.concat(this.#dynamicParts)
+    const entries: [bigint, number][] = []
+    for (let at = 0; at + 16 <= bytes.length; at += 16) {
+      const tag = bytes.readBigUInt64LE(at)
+      if (tag === 0n) break
+      entries.push([tag, Number(bytes.readBigUInt64LE(at + 8))])
+    }
+    return entries
+  }
+
+  #offsetOf(address: number): number | undefined {
+    const load = this.#loads.find((load) => address >= load.address && address < load.address + load.bytes)
+    return load && load.offset + address - load.address
+  }
+
+  #findStrings(bytes: Buffer, position: number): void {
+    for (const [n, mark] of MARKS.entries()) {
+      for (let at = bytes.indexOf(mark); at >= 0; at = bytes.indexOf(mark, at + mark.length)) {
+        if ((this.#counts[n] ?? 0) >= MAX_STRINGS) break
+        // Both searches are bounded: a hostile file may hold no zero at all.
+        const inside = at + mark.length - 1
+        const floor = Math.max(0, inside - MAX_STRING_BYTES)
+        const start = floor + bytes.subarray(floor, inside).lastIndexOf(0) + 1
+        const end = inside + bytes.subarray(inside, inside + MAX_STRING_BYTES).indexOf(0)
+        if (end < inside) continue
+        this.#strings.set(position + start, bytes.toString('latin1', start, end))
+        this.#counts[n] = (this.#counts[n] ?? 0) + 1
+        at = end - mark.length
+      }
+    }
+  }
+
+  /** A name may be the end of a longer one: linkers share tails. */
+  #textAt(offset: number): string | undefined {
+    for (let start = offset; start >= 0 && start > offset - MAX_STRING_BYTES; start--) {
+      const text = this.#strings.get(start)
+      if (text !== undefined) return start + text.length > offset ? text.slice(offset - start) : undefined
+    }
+    return undefined
+  }
+}
+
+/** What the strings of interest hold: a library's suffix, a relative search path, most absolute ones. */
+const MARKS = ['.so', '$ORIGIN', '/lib'].map((text) => Buffer.from(text))
+
+const NOTHING: Buffer = Buffer.alloc(0)
