@@ -316,7 +316,8 @@ class Chooser {
     if (rows.length === 0 || this.#ownTorchIndex() !== undefined) return undefined
     const limit = minorOf(decided.cuda)
     const notNewer = rows.filter((row) => row.cuda !== null && compareVersions(row.cuda, limit) <= 0)
-    const row = newestRow(notNewer)
+    // A build of the same family before a newer torch of an older one.
+    const row = newestRow(notNewer.filter((row) => majorOf(row.cuda ?? '') === majorOf(limit))) ?? newestRow(notNewer)
     if (row === undefined) {
       const builds = [...new Set(rows.map((row) => row.cuda ?? ''))].toSorted(compareVersions)
       const version = newestRow(rows)?.torch ?? ''
