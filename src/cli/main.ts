@@ -5,7 +5,7 @@ import type { Command, CommandEntry, Io, Output } from './command.ts'
 import { commands } from './commands/index.ts'
 import { chooseProgress, PROGRESS_MODES, type ProgressMode } from './progress/choose.ts'
 import { errorToJson, renderError } from './render-error.ts'
-import { programVersion } from './version.ts'
+import { programVersion } from '../core/version.ts'
 
 /** The command line's entry: runs one command and sets the process's exit status. */
 export async function main(args: readonly string[]): Promise<void> {

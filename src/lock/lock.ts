@@ -34,7 +34,7 @@ export interface PlatformLock {
 }
 
 /** What images are built for. */
-export interface LockedPlatform {
+export type LockedPlatform = {
   readonly os: 'linux'
   readonly architecture: 'amd64' | 'arm64'
 }

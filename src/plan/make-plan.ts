@@ -1,5 +1,6 @@
 import { ANNOTATION, type Annotations } from 'oci-spec-types'
 import { groupFiles } from '../../layers/group.ts'
+import type { InlineFile } from '../../layers/kinds/inline.ts'
 import type { TreeLayerSpec } from '../../layers/kinds/tree.ts'
 import type { Project } from '../../layers/project.ts'
 import type { Config } from '../config/config.ts'
@@ -55,7 +56,13 @@ export function makePlan(input: PlanInput): Plan {
       ...config.build.run.map(({ command, mounts }): PlannedStep => ({ role: 'run', title: command, command, mounts })),
       ...projectLayers(input),
     ],
-    runtime: makeRuntimeConfig({ config, base: base?.config.config, gpu, labels: makeLabels(input) }),
+    runtime: makeRuntimeConfig({
+      config,
+      interpreter: lock.interpreter.executable,
+      base: base?.config.config,
+      gpu,
+      labels: makeLabels(input),
+    }),
     annotations: makeAnnotations(input),
     created: new Date(input.createdSeconds * 1000).toISOString().replace('.000Z', 'Z'),
     choices: lock.choices,
@@ -97,19 +104,23 @@ function environmentLayer(lock: PlatformLock, requested: readonly LockedWheel[],
   }
 }
 
-/** The launcher has an environment of its own, so that nothing a project pins can clash with it. */
+/** The launcher has packages of its own, so that nothing a project pins can clash with it. */
 function runtimeLayers({ lock, runtimeTree, openapi }: PlanInput): PlannedLayer[] {
-  const layers: PlannedLayer[] = [
-    ...wheelLayers(lock, lock.launcher, LAYOUT.runtime).map((layer) => ({ ...layer, role: 'runtime' as const })),
-    { ...environmentLayer(lock, [], LAYOUT.runtime), role: 'runtime' },
-    { role: 'runtime', title: 'launcher', spec: runtimeTree },
+  const { python } = schemeOf(lock, LAYOUT.runtime)
+  const files: InlineFile[] = [
+    { path: LAYOUT.runtimePackages.slice(1), link: `lib/python${python}/site-packages` },
+    ...(openapi === undefined
+      ? []
+      : [LAYOUT.schema, `${LAYOUT.project}/.cog/openapi_schema.json`].map((path) => ({
+          path: path.slice(1),
+          text: openapi,
+        }))),
   ]
-  if (openapi === undefined) return layers
-  const files = [LAYOUT.schema, `${LAYOUT.project}/.cog/openapi_schema.json`].map((path) => ({
-    path: path.slice(1),
-    text: openapi,
-  }))
-  return [...layers, { role: 'runtime', title: 'API document', spec: { kind: 'inline', label: 'API document', files } }]
+  return [
+    ...wheelLayers(lock, lock.launcher, LAYOUT.runtime).map((layer) => ({ ...layer, role: 'runtime' as const })),
+    { role: 'runtime', title: 'launcher', spec: runtimeTree },
+    { role: 'runtime', title: 'API document', spec: { kind: 'inline', label: 'API document', files } },
+  ]
 }
 
 function projectLayers({ project }: PlanInput): PlannedLayer[] {

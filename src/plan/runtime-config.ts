@@ -7,7 +7,8 @@ export const LAYOUT = {
   environment: '/opt/venv',
   interpreter: '/opt/python',
   runtime: '/opt/layerwright',
-  launcher: '/opt/layerwright/bin/launch',
+  runtimeLibrary: '/opt/layerwright/lib',
+  runtimePackages: '/opt/layerwright/site',
   schema: '/opt/layerwright/app/openapi.json',
   project: '/src',
 } as const
@@ -26,6 +27,8 @@ export interface GpuContract {
 /** What an image's execution parameters are made from. */
 export interface RuntimeInput {
   readonly config: Config
+  /** Absolute path in the image. */
+  readonly interpreter: string
   /** The base's own; its environment and labels stay, the rest is decided here. */
   readonly base: ImageConfig['config']
   readonly gpu: GpuContract | undefined
@@ -44,7 +47,8 @@ export function makeRuntimeConfig(input: RuntimeInput): NonNullable<ImageConfig[
     ...(config.build.user === undefined ? {} : { User: config.build.user }),
     ExposedPorts: { [`${PORT}/tcp`]: {} },
     Env: formatEnvironment(makeEnvironment(input)),
-    Entrypoint: [LAYOUT.launcher],
+    // Isolated: no PYTHON* variable and no site-packages of the image reaches the launcher.
+    Entrypoint: [input.interpreter, '-I', '-S', `${LAYOUT.runtimeLibrary}/launch.py`],
     WorkingDir: LAYOUT.project,
     Labels: sortKeys({ ...base?.Labels, ...input.labels }),
     StopSignal: 'SIGTERM',

@@ -1,3 +1,5 @@
+import { readFile } from 'node:fs/promises'
+import { resolve as resolvePath } from 'node:path'
 import type { Config } from '../config/config.ts'
 import defaults from '../core/defaults.json' with { type: 'json' }
 import type { LockedWheel } from '../python/lock.ts'
@@ -59,4 +61,10 @@ export function indexPlan(config: Config, { env }: ResolveContext): ResolutionIn
 
 function withSlash(url: string): string {
   return url.endsWith('/') ? url : `${url}/`
+}
+
+/** The texts of the project's requirement files, which decide the answers as the configuration does. */
+export async function requirementFiles(config: Config, context: ResolveContext): Promise<readonly string[]> {
+  const path = config.build.pythonRequirements
+  return path === undefined ? [] : [await readFile(resolvePath(context.projectFolder, path), 'utf8')]
 }

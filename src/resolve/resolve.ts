@@ -1,4 +1,5 @@
 import type { Config } from '../config/config.ts'
+import type { Digest } from 'oci-spec-types'
 import { digestOf } from '../core/digest.ts'
 import { BuildError } from '../core/errors.ts'
 import { canonicalJson } from '../core/json.ts'
@@ -7,7 +8,7 @@ import type { Lock, LockedPlatform, PlatformLock } from '../lock/lock.ts'
 import { resolveBase } from './base.ts'
 import type { ResolveContext } from './context.ts'
 import { resolveLauncher } from './launcher.ts'
-import { resolvePackages } from './python-packages.ts'
+import { requirementFiles, resolvePackages } from './python-packages.ts'
 
 /**
  * Asks the world everything that a build must know, for every platform of the project.
@@ -20,8 +21,25 @@ export async function resolve(config: Config, context: ResolveContext): Promise<
     const platform = parsePlatform(text)
     platforms.push(await runTask(context.report, `resolve ${text}`, () => resolvePlatform(config, platform, context)))
   }
-  return { lockVersion: 1, inputs: digestOf(canonicalJson(config)), platforms }
+  return { lockVersion: 1, inputs: await resolutionInputs(config, context), platforms }
 }
+
+/** Digest of all that the answers depend on. What only concerns the plan (code, labels, `run`) is no part of it. */
+export async function resolutionInputs(config: Config, context: ResolveContext): Promise<Digest> {
+  const { run: _, ...build } = config.build
+  const settings = Object.entries(context.env).filter(([name, value]) => SETTINGS.test(name) && value !== undefined)
+  return digestOf(
+    canonicalJson({
+      build,
+      runtime: config.runtime,
+      settings: Object.fromEntries(settings),
+      requirements: await requirementFiles(config, context),
+    }),
+  )
+}
+
+/** Variables that change what is resolved. Their values may hold credentials, so only the digest is kept. */
+const SETTINGS = /^(?:PIP_|UV_|LAYERWRIGHT_INTERPRETERS$)/
 
 /** A platform of a configuration, such as `linux/arm64`. @throws BuildError PLATFORM_NOT_FOUND */
 export function parsePlatform(text: string): LockedPlatform {

@@ -20,11 +20,17 @@ test('makeRuntimeConfig() keeps the environment and labels of the base and repla
     WorkingDir: '/root',
     Labels: { maintainer: 'x', 'run.cog.version': 'old' },
   }
-  const made = makeRuntimeConfig({ config, base, gpu: undefined, labels: { 'run.cog.version': 'new' } })
+  const made = makeRuntimeConfig({
+    config,
+    interpreter: '/usr/bin/python3.11',
+    base,
+    gpu: undefined,
+    labels: { 'run.cog.version': 'new' },
+  })
   expect(variable(made.Env, 'PATH')).toBe('/opt/venv/bin:/custom:/bin')
   expect(variable(made.Env, 'NV')).toBe('1')
   expect(made).toMatchObject({
-    Entrypoint: ['/opt/layerwright/bin/launch'],
+    Entrypoint: ['/usr/bin/python3.11', '-I', '-S', '/opt/layerwright/lib/launch.py'],
     WorkingDir: '/src',
     ExposedPorts: { '5000/tcp': {} },
   })
@@ -33,7 +39,13 @@ test('makeRuntimeConfig() keeps the environment and labels of the base and repla
 })
 
 test('makeRuntimeConfig() gives a base without PATH the usual one', () => {
-  const made = makeRuntimeConfig({ config, base: undefined, gpu: undefined, labels: {} })
+  const made = makeRuntimeConfig({
+    config,
+    interpreter: '/usr/bin/python3.11',
+    base: undefined,
+    gpu: undefined,
+    labels: {},
+  })
   expect(variable(made.Env, 'PATH')).toBe('/opt/venv/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin')
 })
 
@@ -41,6 +53,7 @@ test('makeRuntimeConfig() carries values with spaces, quotes, newlines and equal
   const value = 'a b "c" \'d\'\ne=f\\n$G'
   const made = makeRuntimeConfig({
     config: { ...config, environment: [{ name: 'X', value }] },
+    interpreter: '/usr/bin/python3.11',
     base: undefined,
     gpu: undefined,
     labels: {},
@@ -53,7 +66,13 @@ test('makeRuntimeConfig() writes the GPU contract and appends to library paths, 
     requireCuda: 'cuda>=12.8',
     libraryFolders: ['/opt/venv/lib/python3.11/site-packages/nvidia/cublas/lib'],
   }
-  const made = makeRuntimeConfig({ config, base: { Env: ['LD_LIBRARY_PATH=/mine'] }, gpu, labels: {} })
+  const made = makeRuntimeConfig({
+    config,
+    interpreter: '/usr/bin/python3.11',
+    base: { Env: ['LD_LIBRARY_PATH=/mine'] },
+    gpu,
+    labels: {},
+  })
   expect(variable(made.Env, 'NVIDIA_VISIBLE_DEVICES')).toBe('all')
   expect(variable(made.Env, 'NVIDIA_DRIVER_CAPABILITIES')).toBe('compute,utility')
   expect(variable(made.Env, 'NVIDIA_REQUIRE_CUDA')).toBe('cuda>=12.8')
@@ -64,7 +83,13 @@ test('makeRuntimeConfig() writes the GPU contract and appends to library paths, 
 
 test('makeRuntimeConfig() keeps the driver constraint that a CUDA base brings', () => {
   const base = { Env: ['NVIDIA_REQUIRE_CUDA=cuda>=12.6 brand=tesla'] }
-  const made = makeRuntimeConfig({ config, base, gpu: { requireCuda: 'cuda>=12.8', libraryFolders: [] }, labels: {} })
+  const made = makeRuntimeConfig({
+    config,
+    interpreter: '/usr/bin/python3.11',
+    base,
+    gpu: { requireCuda: 'cuda>=12.8', libraryFolders: [] },
+    labels: {},
+  })
   expect(variable(made.Env, 'NVIDIA_REQUIRE_CUDA')).toBe('cuda>=12.6 brand=tesla')
 })
 

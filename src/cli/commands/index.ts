@@ -3,4 +3,12 @@ import type { CommandEntry } from '../command.ts'
 /** Every command, in the order of the help. Adding one is a file and a line. */
 export const commands: readonly CommandEntry[] = [
   { name: 'build', group: 'Build', summary: 'build an image from cog.yaml', load: () => import('./build.ts') },
+  {
+    name: 'push',
+    group: 'Build',
+    summary: 'build an image and push it to its registry',
+    load: () => import('./push.ts'),
+  },
+  { name: 'plan', group: 'Look', summary: 'show what would be built, and why', load: () => import('./plan.ts') },
+  { name: 'inspect', group: 'Look', summary: 'show what an image is made of', load: () => import('./inspect.ts') },
 ]

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { packageRoot } from '../core/package-root.ts'
+import { packageRoot } from './package-root.ts'
 
 /** The version of this program, from its package.json. */
 export function programVersion(): string {

@@ -1,0 +1,154 @@
+import type { Digest } from 'oci-spec-types'
+import { makeOpenRemote } from '../layers/remote.ts'
+import { readProject } from '../layers/project.ts'
+import { obtainLock, type LockOptions } from './build/obtain-lock.ts'
+import { makePlannedImage } from './build/images.ts'
+import { readRevision } from './build/revision.ts'
+import { runtimeTree } from './build/runtime-tree.ts'
+import { defaultImageName } from './config/image-name.ts'
+import type { Config } from './config/config.ts'
+import { loadConfig } from './config/load.ts'
+import type { Http } from './core/http.ts'
+import type { Report } from './core/progress.ts'
+import { programVersion } from './core/version.ts'
+import { copyImage, type CopyResult } from './destinations/copy.ts'
+import type { Destination } from './destinations/destination.ts'
+import { isImageIndex, type Image, type ImageIndex } from './image/image.ts'
+import { makeIndex, type ImageFormat } from './image/make-image.ts'
+import { makePlan } from './plan/make-plan.ts'
+import type { Plan } from './plan/plan.ts'
+import { describeModel } from './predictor/describe.ts'
+import type { OpenedBase, ResolveContext } from './resolve/context.ts'
+import type { LockedPlatform } from './lock/lock.ts'
+import type { Store } from './store/store.ts'
+
+/** What a build needs of the world. */
+export interface BuildContext {
+  readonly store: Store
+  readonly http: Http
+  readonly env: Readonly<Record<string, string | undefined>>
+  readonly report: Report
+  readonly now: () => number
+  readonly signal?: AbortSignal | undefined
+  /** Opens an existing image for one platform. */
+  readonly openBase: (location: string, platform: LockedPlatform) => Promise<OpenedBase>
+}
+
+/** What is to be built. */
+export interface BuildRequest extends LockOptions {
+  /** Folder of the project, or its cog.yaml. */
+  readonly project: string
+  /** Platforms in place of the configuration's. */
+  readonly platforms?: readonly ('linux/amd64' | 'linux/arm64')[] | undefined
+  readonly format: ImageFormat
+}
+
+/** A project, loaded, with its answers and plans: everything that is known before bytes move. */
+export interface PlannedBuild {
+  readonly config: Config
+  readonly projectFolder: string
+  /** `image:`, else `cog-<folder>`. */
+  readonly imageName: string
+  /** One for each platform. */
+  readonly plans: readonly Plan[]
+  readonly validUntil: number
+}
+
+/** Loads a project and plans its images. */
+export async function planBuild(request: BuildRequest, context: BuildContext): Promise<PlannedBuild> {
+  const loaded = await loadConfig(request.project)
+  const config: Config =
+    request.platforms === undefined
+      ? loaded.config
+      : { ...loaded.config, build: { ...loaded.config.build, platforms: request.platforms } }
+  const { projectFolder } = loaded
+  const resolveContext: ResolveContext = { ...context, cache: (space) => context.store.cache(space), projectFolder }
+  const [{ lock, validUntil }, model, project, tree, revision] = await Promise.all([
+    obtainLock(config, resolveContext, request),
+    describeModel({ projectFolder, run: config.run, train: config.train }),
+    readProject(projectFolder, { hashes: context.store.cache('hashes'), signal: context.signal }),
+    runtimeTree(),
+    readRevision(projectFolder, context.env),
+  ])
+  const plans = lock.platforms.map((platformLock) =>
+    makePlan({
+      config,
+      lock: platformLock,
+      project,
+      baseLayers: [],
+      systemLayers: [],
+      runtimeTree: tree,
+      openapi: JSON.stringify(model.openapi),
+      gpu: undefined,
+      revision,
+      version: programVersion(),
+      createdSeconds: sourceDate(context.env) ?? 0,
+    }),
+  )
+  return { config, projectFolder, imageName: config.image ?? defaultImageName(projectFolder), plans, validUntil }
+}
+
+/** Makes the images of a planned build: one image, or an index of one for each platform. */
+export async function makeImages(
+  planned: PlannedBuild,
+  format: ImageFormat,
+  context: BuildContext,
+): Promise<Image | ImageIndex> {
+  const { store, http, report, signal } = context
+  const layers = {
+    openRemote: makeOpenRemote({ http, store, report, signal }),
+    projectFolder: planned.projectFolder,
+    report,
+    signal,
+    mtimeSeconds: sourceDate(context.env),
+  }
+  const images: { readonly platform: LockedPlatform; readonly image: Image }[] = []
+  for (const plan of planned.plans) {
+    const openBase = (): Promise<OpenedBase> => context.openBase(plan.base?.location ?? '', plan.platform)
+    images.push({ platform: plan.platform, image: await makePlannedImage(plan, { store, layers, openBase, format }) })
+  }
+  const [only] = images
+  return images.length === 1 && only !== undefined
+    ? only.image
+    : makeIndex(images, planned.plans[0]?.annotations ?? {}, format)
+}
+
+/** What a build left. */
+export interface BuildResult {
+  /** Of the manifest or index. */
+  readonly digest: Digest
+  readonly image: Image | ImageIndex
+  /** In the order of the index. */
+  readonly platforms: readonly { readonly platform: string; readonly digest: Digest }[]
+  /** In the order of the destinations. */
+  readonly copies: readonly CopyResult[]
+}
+
+/** From a project to images at all destinations. */
+export async function build(
+  request: BuildRequest,
+  destinations: (planned: PlannedBuild) => Promise<readonly Destination[]>,
+  context: BuildContext,
+): Promise<BuildResult> {
+  const planned = await planBuild(request, context)
+  const sinks = await destinations(planned)
+  const image = await makeImages(planned, request.format, context)
+  const copies: CopyResult[] = []
+  for (const sink of sinks)
+    copies.push(await copyImage(image, sink, { report: context.report, signal: context.signal }))
+  const platforms = imagesOf(image).map(({ config, descriptor }) => ({
+    platform: `${config.os}/${config.architecture}`,
+    digest: descriptor.digest,
+  }))
+  return { digest: image.descriptor.digest, image, platforms, copies }
+}
+
+function imagesOf(image: Image | ImageIndex): readonly Image[] {
+  return isImageIndex(image) ? image.images.map((member) => member.image) : [image]
+}
+
+/** @see https://reproducible-builds.org/specs/source-date-epoch/ */
+function sourceDate(env: BuildContext['env']): number | undefined {
+  const text = env['SOURCE_DATE_EPOCH']
+  return text !== undefined && /^\d{1,10}$/.test(text) ? Number(text) : undefined
+}

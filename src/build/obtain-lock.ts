@@ -1,0 +1,84 @@
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Config } from '../config/config.ts'
+import { BuildError, systemErrorCode } from '../core/errors.ts'
+import { digestOf } from '../core/digest.ts'
+import { canonicalJson } from '../core/json.ts'
+import { programVersion } from '../core/version.ts'
+import type { Lock } from '../lock/lock.ts'
+import type { ResolveContext } from '../resolve/context.ts'
+import { resolve, resolutionInputs } from '../resolve/resolve.ts'
+
+/** The lock file's name, beside cog.yaml. */
+export const LOCK_FILE = 'layerwright.lock'
+
+/** How long answers of the world are taken as they are, without a lock file. */
+export const ANSWERS_FRESH_MS = 10 * 60_000
+
+/** How a lock is had. */
+export interface LockOptions {
+  /** `refresh` asks the world in any case; `locked` never does; `auto` asks when answers are old or absent. */
+  readonly mode: 'auto' | 'refresh' | 'locked'
+}
+
+/** A lock, and until when it can be relied on (milliseconds since the epoch; forever for a lock file). */
+export interface ObtainedLock {
+  readonly lock: Lock
+  readonly validUntil: number
+}
+
+/**
+ * The lock of a project: its lock file when that fits the project, else answers of the last ten minutes, else new ones.
+ *
+ * @throws BuildError LOCK_STALE with `locked` when there is no lock file that fits
+ */
+export async function obtainLock(config: Config, context: ResolveContext, options: LockOptions): Promise<ObtainedLock> {
+  const inputs = await resolutionInputs(config, context)
+  const file = await readLockFile(context.projectFolder)
+  if (file !== undefined && options.mode !== 'refresh') {
+    if (file.inputs === inputs) return { lock: file, validUntil: Infinity }
+    const text = `${LOCK_FILE} was made for another configuration`
+    if (options.mode === 'locked') throw new BuildError('LOCK_STALE', text, { hint: 'Run `layerwright lock`.' })
+    context.report({ type: 'note', level: 'warning', text: `${text}; it is not used`, code: 'LOCK_STALE' })
+  }
+  if (options.mode === 'locked' && file === undefined) {
+    throw new BuildError('LOCK_STALE', `There is no ${LOCK_FILE} in \`${context.projectFolder}\``, {
+      hint: 'Run `layerwright lock` and commit the file.',
+    })
+  }
+  const cache = context.cache('locks')
+  const key = digestOf(canonicalJson({ inputs, version: programVersion() }))
+  const known = options.mode === 'refresh' ? undefined : parseEntry(await cache.get(key))
+  if (known !== undefined && known.madeAt + ANSWERS_FRESH_MS > context.now()) {
+    return { lock: known.lock, validUntil: known.madeAt + ANSWERS_FRESH_MS }
+  }
+  const lock = await resolve(config, context)
+  const madeAt = context.now()
+  await cache.set(key, Buffer.from(JSON.stringify({ madeAt, lock })))
+  return { lock, validUntil: madeAt + ANSWERS_FRESH_MS }
+}
+
+async function readLockFile(folder: string): Promise<Lock | undefined> {
+  const path = join(folder, LOCK_FILE)
+  let text: string
+  try {
+    text = await readFile(path, 'utf8')
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENOENT') return undefined
+    throw new BuildError('FILE_UNREADABLE', `Cannot read the lock file: \`${path}\``, { cause: error })
+  }
+  const { parseLock } = await import('../lock/parse-lock.ts')
+  return parseLock(text, path)
+}
+
+/** Our own cache entry; anything odd about it means that the world is asked again. */
+function parseEntry(bytes: Buffer | undefined): { readonly madeAt: number; readonly lock: Lock } | undefined {
+  if (bytes === undefined) return undefined
+  try {
+    const entry = JSON.parse(bytes.toString('utf8')) as { readonly madeAt?: unknown; readonly lock?: Lock }
+    if (typeof entry.madeAt !== 'number' || entry.lock?.lockVersion !== 1) return undefined
+    return { madeAt: entry.madeAt, lock: entry.lock }
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,27 @@
+import { join } from 'node:path'
+import type { TreeLayerSpec } from '../../layers/kinds/tree.ts'
+import { readProject } from '../../layers/project.ts'
+import { packageRoot } from '../core/package-root.ts'
+import { LAYOUT } from '../plan/runtime-config.ts'
+
+/** What of `python/` is for people and tests, not for the image. */
+const EXCLUDE = [
+  'tests',
+  '**/__pycache__',
+  '**/*.pyc',
+  '**/*.md',
+  '*.in',
+  '*.json',
+  '*.toml',
+  '*.cfg',
+  '.*',
+  '**/.pytest_cache',
+]
+
+/** The launcher, the model process and the `cog` module as a layer. */
+export async function runtimeTree(): Promise<TreeLayerSpec> {
+  const { code } = await readProject(join(packageRoot(), 'python'), { exclude: EXCLUDE })
+  // Modes are those of a checkout, which a umask may have changed; the image's are always the same.
+  const files = code.map((file) => ('sha256' in file ? { ...file, mode: 0o644 } : file))
+  return { kind: 'tree', label: 'launcher', parts: [{ root: 'python', target: LAYOUT.runtimeLibrary, files }] }
+}

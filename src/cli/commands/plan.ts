@@ -1,0 +1,64 @@
+import { resolve } from 'node:path'
+import type { PlannedBuild } from '../../build.ts'
+import { isPlannedStep, type Plan } from '../../plan/plan.ts'
+import type { Command } from '../command.ts'
+import { formatBytes } from '../progress/format.ts'
+
+/** `layerwright plan`: what would be built, and why; moves no bytes. */
+export const command: Command = {
+  define(program) {
+    program
+      .argument('[project]', 'folder of the project, or its cog.yaml', '.')
+      .option('-f, --file <name>', 'name of the configuration file instead of cog.yaml', '')
+      .option('--refresh', 'ask indexes and registries again, whatever is known')
+      .option('--locked', 'use the lock file and ask nobody')
+      .option('--json', 'print the plan as JSON')
+  },
+  async run([project = '.'], options, io) {
+    const [{ openWorld }, { planBuild }] = await Promise.all([import('../world.ts'), import('../../build.ts')])
+    const world = await openWorld(io)
+    const planned = await planBuild(
+      {
+        project: resolve(io.cwd, project, String(options['file'])),
+        mode: options['locked'] === true ? 'locked' : options['refresh'] === true ? 'refresh' : 'auto',
+        format: 'oci',
+      },
+      world.context,
+    )
+    io.stdout.write(
+      options['json'] === true ? `${JSON.stringify(planned.plans, undefined, 2)}\n` : renderPlans(planned),
+    )
+  },
+}
+
+/** The plans as a page for people: choices with their reasons, then layers from the top down. */
+export function renderPlans({ imageName, plans }: PlannedBuild): string {
+  return plans.map((plan) => renderPlan(imageName, plan)).join('\n')
+}
+
+function renderPlan(imageName: string, plan: Plan): string {
+  const lines = [`${imageName} for ${plan.platform.os}/${plan.platform.architecture}`, '', 'Choices']
+  const width = Math.max(...plan.choices.map(({ key }) => key.length))
+  for (const { key, value, reason, rejected } of plan.choices) {
+    lines.push(`  ${key.padEnd(width)}  ${value}`, `  ${' '.repeat(width)}  ${reason}`)
+    if (rejected !== undefined) lines.push(`  ${' '.repeat(width)}  not ${rejected}`)
+  }
+  lines.push('', 'Layers, lowest first')
+  if (plan.base !== undefined) lines.push(`  base         ${plan.base.location} (${plan.base.layers.length} layers)`)
+  for (const layer of plan.layers) {
+    lines.push(`  ${layer.role.padEnd(11)}  ${layer.title}${isPlannedStep(layer) ? '' : sizeOf(layer.spec)}`)
+  }
+  for (const note of plan.notes) lines.push('', `note: ${note}`)
+  return `${lines.join('\n')}\n`
+}
+
+/** What is fetched for a layer, where the lock knows. */
+function sizeOf(spec: object): string {
+  const files = Object.values(spec).flatMap((value: unknown) => (Array.isArray(value) ? value : [value]))
+  const sizes = files.flatMap((file: unknown) =>
+    typeof file === 'object' && file !== null && 'sizeBytes' in file && typeof file.sizeBytes === 'number'
+      ? [file.sizeBytes]
+      : [],
+  )
+  return sizes.length === 0 ? '' : `, ${formatBytes(sizes.reduce((sum, size) => sum + size, 0))}`
+}

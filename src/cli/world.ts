@@ -1,0 +1,109 @@
+import { resolve } from 'node:path'
+import { Registries } from '../../registry/registries.ts'
+import type { BuildContext } from '../build.ts'
+import {
+  openDestination,
+  openImage,
+  openImageOrIndex,
+  type Destination,
+  type Location,
+  type LocationContext,
+} from '../destinations/index.ts'
+import { readLayoutIndex, tagOf } from '../destinations/oci-layout.ts'
+import type { Image, ImageIndex } from '../image/image.ts'
+import { BuildError } from '../core/errors.ts'
+import { Store } from '../store/store.ts'
+import { storeLocation } from '../store/location.ts'
+import { makeHttp } from '../core/http.ts'
+import type { Io } from './command.ts'
+
+/** What commands work with: the local store, the network, and the images that both hold. */
+export interface World {
+  readonly store: Store
+  readonly registries: Registries
+  readonly context: BuildContext
+  open(location: string | Location): Promise<Destination>
+}
+
+/** How registries are met. */
+export interface WorldOptions {
+  /** Plain HTTP and untrusted certificates are fine. */
+  readonly insecure?: boolean | undefined
+}
+
+/** Opens the world for one command. */
+export async function openWorld(io: Io, { insecure }: WorldOptions = {}): Promise<World> {
+  const { env, report, signal } = io
+  const store = await Store.open(storeLocation({ env }))
+  const http = makeHttp({ env })
+  const registries = new Registries({ env, report, signal, insecure })
+  return {
+    store,
+    registries,
+    context: {
+      store,
+      http,
+      env,
+      report,
+      signal,
+      now: Date.now,
+      openBase: async (location, platform) => {
+        const image = await openImage(location, { registries, report, signal, platform })
+        return { manifest: image.descriptor, config: image.config, layers: image.layers }
+      },
+    },
+    open: (location) => openDestination(location, { registries, report, signal }),
+  }
+}
+
+/** A local image as a location: the store's folder is an OCI layout, and names of images are its tags. */
+export function localImage(store: Store, name: string): Location {
+  return { kind: 'oci', path: store.folder, tag: name }
+}
+
+/**
+ * Finds an image by what a user wrote: a location, the name of a local image, a reference to a registry; or, without a
+ * name, the image of the project in the current folder.
+ *
+ * @throws BuildError IMAGE_NOT_FOUND when the project was not built yet
+ */
+export async function findImage(name: string | undefined, world: World, io: Io): Promise<Image | ImageIndex> {
+  return openImageOrIndex(await findLocation(name, world, io), locationContext(world, io))
+}
+
+/** Where the image lies that {@link findImage} finds. */
+export async function findLocation(name: string | undefined, world: World, io: Io): Promise<string | Location> {
+  if (name === undefined) {
+    const own = await projectImageName(io.cwd)
+    if (await hasLocalImage(world.store, own)) return localImage(world.store, own)
+    throw new BuildError('IMAGE_NOT_FOUND', `The project was not built yet: there is no local image \`${own}\``, {
+      hint: 'Run `layerwright build` first, or name an image.',
+    })
+  }
+  if (/^(oci|oci-archive|docker-archive|docker):/.test(name)) return resolvePath(name, io.cwd)
+  return (await hasLocalImage(world.store, name)) ? localImage(world.store, name) : name
+}
+
+/** Paths of locations are relative to where the command was called. */
+export function resolvePath(location: string, cwd: string): string {
+  const match = /^(oci|oci-archive|docker-archive):(.*)$/s.exec(location)
+  return match === null ? location : `${match[1]}:${resolve(cwd, match[2] ?? '')}`
+}
+
+/** What locations are opened with. */
+export function locationContext({ registries }: World, { report, signal }: Io): LocationContext {
+  return { registries, report, signal }
+}
+
+async function projectImageName(folder: string): Promise<string> {
+  const [{ loadConfig }, { defaultImageName }] = await Promise.all([
+    import('../config/load.ts'),
+    import('../config/image-name.ts'),
+  ])
+  const { config, projectFolder } = await loadConfig(folder)
+  return config.image ?? defaultImageName(projectFolder)
+}
+
+async function hasLocalImage(store: Store, name: string): Promise<boolean> {
+  return (await readLayoutIndex(store.folder)).some((entry) => tagOf(entry) === name)
+}

@@ -1,0 +1,81 @@
+import { descriptorSchema, digestSchema, imageConfigSchema } from 'oci-spec-types'
+import { z } from 'zod'
+import { BuildError } from '../core/errors.ts'
+import type { Lock } from './lock.ts'
+
+const remoteFile = z.looseObject({
+  url: z.url(),
+  sha256: z.string().regex(/^[a-f0-9]{64}$/),
+  sizeBytes: z.number().int().nonnegative(),
+})
+
+const wheel = remoteFile.extend({
+  name: z.string(),
+  version: z.string(),
+  filename: z.string(),
+  requested: z.boolean(),
+  dependencies: z.array(z.string()),
+})
+
+const debian = z.looseObject({
+  suite: z.string(),
+  architecture: z.enum(['amd64', 'arm64']),
+  releases: z.array(z.looseObject({ archive: z.string(), suite: z.string(), sha256: z.string() })),
+  packages: z.array(remoteFile.extend({ package: z.string(), version: z.string(), architecture: z.string() })),
+})
+
+const platform = z.looseObject({
+  platform: z.object({ os: z.literal('linux'), architecture: z.enum(['amd64', 'arm64']) }),
+  base: z.discriminatedUnion('kind', [
+    z.looseObject({
+      kind: z.literal('image'),
+      location: z.string(),
+      manifest: descriptorSchema,
+      config: imageConfigSchema,
+      layers: z.array(descriptorSchema),
+      operatingSystem: z.string(),
+    }),
+    z.looseObject({ kind: z.literal('debian'), suite: z.enum(['bookworm', 'trixie']), packages: debian }),
+  ]),
+  interpreter: z.looseObject({
+    kind: z.enum(['base', 'debian', 'archive']),
+    version: z.string(),
+    executable: z.string().startsWith('/'),
+    archive: remoteFile.extend({ prefix: z.string().startsWith('/') }).optional(),
+  }),
+  libc: z.object({ kind: z.enum(['glibc', 'musl']), major: z.number().int(), minor: z.number().int() }),
+  wheels: z.array(wheel),
+  launcher: z.array(wheel),
+  systemPackages: debian.optional(),
+  choices: z.array(z.looseObject({ key: z.string(), value: z.string(), reason: z.string() })),
+})
+
+const lockSchema = z.looseObject({
+  lockVersion: z.literal(1),
+  inputs: digestSchema,
+  platforms: z.array(platform).min(1),
+})
+
+/**
+ * Parses a lock file.
+ *
+ * @param what names the file in errors
+ * @throws BuildError LOCK_STALE when it is damaged or of another version of the form
+ */
+export function parseLock(text: string, what: string): Lock {
+  const refuse = (detail: string, cause?: unknown): BuildError =>
+    new BuildError('LOCK_STALE', `The lock file cannot be used, ${detail}: \`${what}\``, {
+      hint: 'Make it anew with `layerwright lock`; do not merge it by hand.',
+      cause,
+    })
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch (error) {
+    throw refuse('it is not JSON', error)
+  }
+  const parsed = lockSchema.safeParse(value)
+  if (parsed.success) return parsed.data as unknown as Lock
+  const [issue] = parsed.error.issues
+  throw refuse(`${issue?.path.join('.') ?? ''} ${issue?.message ?? ''}`.trim())
+}
