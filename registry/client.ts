@@ -206,6 +206,12 @@ export class RegistryClient {
     return uploadBlob(target, blob, started === 'failed' ? undefined : started)
   }
 
+  /** Makes a blob be here without believing a mount: asked for by name, uploaded when absent. */
+  async ensureBlob(blob: PushedBlob, options: Pick<PushBlobOptions, 'onBytes'> = {}): Promise<PushOutcome> {
+    if ((await this.headBlob(blob.descriptor.digest)) !== undefined) return 'exists'
+    return uploadBlob(this.#target(options), blob)
+  }
+
   /** Mounts a blob from another repository of the same registry; false when the registry does not. */
   async mountBlob(digest: Digest, from: string): Promise<boolean> {
     const started = await this.#mount(digest, from)

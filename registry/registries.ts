@@ -1,10 +1,14 @@
+import type { Descriptor } from 'oci-spec-types'
+import type { Open } from '../src/core/bytes.ts'
 import { BuildError } from '../src/core/errors.ts'
-import { isLoopbackHost, makeHttp, type Environment, type Http } from '../src/core/http.ts'
+import { isLoopbackHost, makeHttp, type Environment, type Http, type HttpResponse } from '../src/core/http.ts'
 import type { RetryPolicy, Waiting } from '../src/core/net/retry.ts'
 import { silent, type Report } from '../src/core/progress.ts'
 import { RegistryClient, type Access, type Remote } from './client.ts'
 import { Connection, type Endpoint } from './connection.ts'
 import { findCredentials, type Credentials } from './credentials.ts'
+import { openDownload } from './download.ts'
+import { registryError } from './errors.ts'
 import { loadHosts } from './host-files.ts'
 import type { HostConfiguration, MirrorSettings } from './hosts.ts'
 import { makePatience, type Patience } from './patience.ts'
@@ -25,6 +29,9 @@ export interface RegistriesOptions {
   readonly report?: Report | undefined
   readonly signal?: AbortSignal | undefined
 }
+
+/** Stands for "somebody on the internet" where the author of an address is not known. */
+const PUBLIC = 'https://1.1.1.1/'
 
 /** All registries of one operation: keeps connections, tokens and what was learned about each server. */
 export class Registries {
@@ -79,6 +86,28 @@ export class Registries {
         this.#report({ type: 'note', level: 'info', text: `The mirror ${host} was passed over: ${reason}` })
       },
     })
+  }
+
+  /**
+   * The bytes of a layer that lies outside of registries, at one of the addresses in its descriptor.
+   *
+   * No credentials are sent, and the addresses may not lead into a private network (they come from the image).
+   */
+  openForeign(descriptor: Descriptor): Open {
+    const urls = descriptor.urls ?? []
+    const get = async (range: string | undefined, signal: AbortSignal | undefined): Promise<HttpResponse> => {
+      let last: unknown
+      for (const url of urls) {
+        const headers = range === undefined ? {} : { range }
+        const request = { url, via: PUBLIC, decode: false, headers, signal: signal ?? this.#signal }
+        const response = await this.#http(request).catch((error: unknown) => void (last = error))
+        if (response === undefined) continue
+        if (response.status === 200 || response.status === 206 || response.status === 416) return response
+        last = await registryError(response, { method: 'GET', what: 'read a foreign layer' })
+      }
+      throw last
+    }
+    return openDownload({ get, descriptor, patience: this.#patience })
   }
 
   #remote(settings: MirrorSettings, registry: string, repository: string): Remote {

@@ -1,0 +1,160 @@
+import pLimit from 'p-limit'
+import type { Digest } from 'oci-spec-types'
+import { isBuildError } from '../core/errors.ts'
+import { silent, startTask, type Report } from '../core/progress.ts'
+import type { PushOutcome } from '../../registry/upload.ts'
+import type { Image, ImageIndex } from '../image/image.ts'
+import { contentOf, type Blob, type Content } from './content.ts'
+import type { Destination } from './destination.ts'
+
+/** How a copy runs. */
+export interface CopyOptions {
+  readonly report?: Report | undefined
+  readonly signal?: AbortSignal | undefined
+}
+
+/** What a copy did. */
+export interface CopyResult {
+  /** Of the root manifest. */
+  readonly digest: Digest
+  /** `exists`: everything was there under this name already. */
+  readonly outcome: 'exists' | 'copied'
+  readonly blobs: Readonly<Record<PushOutcome, number>>
+  readonly uploadedBytes: number
+}
+
+/** A body that arrives damaged is fetched again this often. */
+const BLOB_TRIES = 3
+
+/**
+ * Writes an image or an index to a destination: blobs first, each verified, the name last.
+ *
+ * @throws whatever broke; nothing of the copy is then visible at the destination
+ */
+export function copyImage(
+  image: Image | ImageIndex,
+  destination: Destination,
+  options: CopyOptions = {},
+): Promise<CopyResult> {
+  return copyContent(contentOf(image), destination, options)
+}
+
+/** Writes a content to a destination as {@link copyImage} does. */
+export async function copyContent(
+  content: Content,
+  destination: Destination,
+  options: CopyOptions = {},
+): Promise<CopyResult> {
+  const run = new Copy(destination, options)
+  try {
+    options.signal?.throwIfAborted()
+    if (await destination.begin(content)) return run.result(content, 'exists')
+    await run.copy(content)
+    options.signal?.throwIfAborted()
+    await run.publish(content)
+    return run.result(content, 'copied')
+  } catch (error) {
+    await destination.abort()
+    throw error
+  }
+}
+
+/** One copy on its way. */
+class Copy {
+  readonly #destination: Destination
+  readonly #report: Report
+  readonly #signal: AbortSignal | undefined
+  readonly #limit: ReturnType<typeof pLimit>
+  /** Blobs that several platforms share are stored once. */
+  readonly #stored = new Map<Digest, Promise<PushOutcome>>()
+  readonly #counts = { exists: 0, mounted: 0, uploaded: 0 }
+  #uploadedBytes = 0
+  #failure: { readonly error: unknown } | undefined
+
+  constructor(destination: Destination, options: CopyOptions) {
+    this.#destination = destination
+    this.#report = options.report ?? silent
+    this.#signal = options.signal
+    this.#limit = pLimit(destination.concurrency)
+  }
+
+  result(content: Content, outcome: CopyResult['outcome']): CopyResult {
+    const { digest } = content.manifest.descriptor
+    return { digest, outcome, blobs: { ...this.#counts }, uploadedBytes: this.#uploadedBytes }
+  }
+
+  /** Everything below a manifest, but not the manifest itself. */
+  async copy(content: Content): Promise<void> {
+    for (const child of content.children) {
+      await this.copy(child)
+      await this.#putting(child, () => this.#destination.putManifest(child.manifest))
+    }
+    const [config, ...layers] = content.blobs
+    if (config === undefined) return
+    // The configuration is what an image shares least: if it is there, the whole image may be.
+    const isKnown = (await this.#put(config)) === 'exists' && (await this.#destination.has?.(content.manifest))
+    if (isKnown !== true) await this.#putAll(layers)
+  }
+
+  async publish(content: Content): Promise<void> {
+    await this.#putting(content, () => this.#destination.finish(content.manifest))
+  }
+
+  /** Blobs may be swept between their arrival and their manifest's; they are then brought once more. */
+  async #putting(content: Content, put: () => Promise<void>): Promise<void> {
+    try {
+      await put()
+    } catch (error) {
+      if (this.#destination.lacksBlobs?.(error) !== true) throw error
+      for (const blob of content.blobs) await this.#store(blob, true)
+      await put()
+    }
+  }
+
+  async #putAll(blobs: readonly Blob[]): Promise<void> {
+    const results = await Promise.allSettled(blobs.map((blob) => this.#limit(() => this.#put(blob))))
+    // Told once all that has begun is over.
+    const failed = results.find((result) => result.status === 'rejected')
+    if (failed !== undefined) throw failed.reason
+  }
+
+  #put(blob: Blob): Promise<PushOutcome> {
+    const { digest } = blob.descriptor
+    let outcome = this.#stored.get(digest)
+    if (outcome === undefined) {
+      // One failure is enough: what has not begun does not begin.
+      if (this.#failure !== undefined) return Promise.reject(this.#failure.error as Error)
+      outcome = this.#store(blob, false)
+      this.#stored.set(digest, outcome)
+      outcome.catch((error: unknown) => (this.#failure ??= { error }))
+    }
+    return outcome
+  }
+
+  async #store(blob: Blob, isRepair: boolean): Promise<PushOutcome> {
+    const { descriptor } = blob
+    const task = startTask(this.#report, `blob ${descriptor.digest.slice(0, 19)}`, { totalBytes: descriptor.size })
+    try {
+      const outcome = await this.#storeTrying(blob, isRepair, (bytes) => task.bytes(bytes))
+      this.#counts[outcome]++
+      if (outcome === 'uploaded') this.#uploadedBytes += descriptor.size
+      task.end(outcome === 'uploaded' ? 'done' : 'cached', outcome)
+      return outcome
+    } catch (error) {
+      task.end('failed', error instanceof Error ? error.message : String(error))
+      throw error
+    }
+  }
+
+  async #storeTrying(blob: Blob, isRepair: boolean, onBytes: (bytes: number) => void): Promise<PushOutcome> {
+    for (let tries = 1; ; tries++) {
+      this.#signal?.throwIfAborted()
+      try {
+        return await this.#destination.putBlob(blob, { onBytes, isRepair })
+      } catch (error) {
+        const isDamaged = isBuildError(error, 'DIGEST_MISMATCH') || isBuildError(error, 'SIZE_MISMATCH')
+        if (!isDamaged || tries === BLOB_TRIES) throw error
+      }
+    }
+  }
+}

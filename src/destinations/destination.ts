@@ -1,0 +1,42 @@
+import type { PushOutcome } from '../../registry/upload.ts'
+import type { RawManifest } from '../../registry/manifest.ts'
+import type { Blob, Content } from './content.ts'
+
+/**
+ * A place that an image can be written to, for one copy.
+ *
+ * Calls come in this order: `begin`; `putBlob` for every blob, up to `concurrency` at a time; `putManifest` for every
+ * manifest of an index, each after its blobs; `finish`, which makes the whole visible under its name at once. After a
+ * failure `abort` is called instead of `finish`: nothing half-written stays, and what was there before is as it was.
+ */
+export interface Destination {
+  /** As a user would write it, for messages. */
+  readonly name: string
+  /** How many blobs it takes at a time. */
+  readonly concurrency: number
+  /** Prepares for a content; true when it is there already under this name, so that nothing is to do. */
+  begin(content: Content): Promise<boolean>
+  /**
+   * Stores a blob, verified.
+   *
+   * @throws BuildError DIGEST_MISMATCH, SIZE_MISMATCH when the source gives other bytes; it may then be called again
+   */
+  putBlob(blob: Blob, options?: PutBlobOptions): Promise<PushOutcome>
+  /** Stores a manifest by its digest. */
+  putManifest(manifest: RawManifest): Promise<void>
+  /** Publishes the root manifest. */
+  finish(root: RawManifest): Promise<void>
+  /** Forgets what was not published. May be called at any time, also twice. */
+  abort(): Promise<void>
+  /** Tells whether a manifest is there with all it names, when that can be known cheaply. */
+  has?(manifest: RawManifest): Promise<boolean>
+  /** Tells whether an error of `putManifest` or `finish` means that blobs got lost which were reported as stored. */
+  lacksBlobs?(error: unknown): boolean
+}
+
+/** How a blob is stored. */
+export interface PutBlobOptions {
+  readonly onBytes?: ((bytes: number) => void) | undefined
+  /** Do not believe earlier answers: make sure that the blob is there. */
+  readonly isRepair?: boolean | undefined
+}

@@ -1,0 +1,150 @@
+import { mkdir, readFile, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { ANNOTATION, digestAlgorithm, digestHex, indexSchema, type Descriptor, type Digest } from 'oci-spec-types'
+import { explainWriteError, writeAll, writeAtomically, writeFileAtomically } from '../core/atomic-file.ts'
+import { verify } from '../core/digest.ts'
+import { BuildError, systemErrorCode } from '../core/errors.ts'
+import type { RawManifest } from '../../registry/manifest.ts'
+import { manifestBlob, type Blob } from './content.ts'
+import type { Destination } from './destination.ts'
+import { withLock } from './lock.ts'
+
+/** The file that says that a folder is an OCI layout. */
+export const LAYOUT_FILE = '{"imageLayoutVersion":"1.0.0"}'
+
+/** Disks gain little from more. */
+const CONCURRENCY = 2
+
+/**
+ * A folder as an OCI image layout. Other images in it stay; the entry with the same tag is replaced, without a tag the
+ * entry without one.
+ *
+ * A blob is complete or absent; `index.json` is replaced last, in one step, under a lock against other processes.
+ *
+ * @see OCI image-spec, image-layout.md
+ */
+export function layoutDestination(folder: string, tag: string | undefined): Destination {
+  const put = async (blob: Blob, onBytes?: (bytes: number) => void): Promise<'exists' | 'uploaded'> => {
+    const { descriptor } = blob
+    if ((await sizeOf(blobPath(folder, descriptor.digest))) === descriptor.size) return 'exists'
+    await writeBlob(folder, blob, onBytes)
+    return 'uploaded'
+  }
+  return {
+    name: `oci:${folder}${tag === undefined ? '' : `:${tag}`}`,
+    concurrency: CONCURRENCY,
+    async begin({ manifest }) {
+      await prepareFolder(folder)
+      const { digest } = manifest.descriptor
+      const entry = (await readLayoutIndex(folder)).find((known) => tagOf(known) === tag)
+      // Not believed without a look at the manifest; blobs are looked at one by one.
+      return entry?.digest === digest && (await isWhole(folder, manifest))
+    },
+    putBlob: (blob, { onBytes } = {}) => put(blob, onBytes),
+    putManifest: async (manifest) => void (await put(manifestBlob(manifest))),
+    async finish(root) {
+      await put(manifestBlob(root))
+      await writeFileAtomically(join(folder, 'oci-layout'), LAYOUT_FILE)
+      await withLock(join(folder, '.index.lock'), async () => {
+        const known = await readLayoutIndex(folder)
+        const at = known.findIndex((entry) => tagOf(entry) === tag)
+        const others = known.filter((entry) => tagOf(entry) !== tag)
+        others.splice(at === -1 ? others.length : at, 0, namedEntry(root, tag))
+        await writeFileAtomically(join(folder, 'index.json'), formatLayoutIndex(others))
+      })
+    },
+    // Blobs that arrived are whole and harmless; the next try finds them.
+    abort: async () => {},
+  }
+}
+
+/** Where a blob of a layout lies. */
+export function blobPath(folder: string, digest: Digest): string {
+  return join(folder, 'blobs', digestAlgorithm(digest), digestHex(digest))
+}
+
+/** The tag of an entry of `index.json`. */
+export function tagOf(entry: Descriptor): string | undefined {
+  return entry.annotations?.[ANNOTATION.refName]
+}
+
+/** The entry of `index.json` for an image. */
+export function namedEntry(root: RawManifest, tag: string | undefined): Descriptor {
+  const { mediaType, digest, size } = root.descriptor
+  return { mediaType, digest, size, ...(tag === undefined ? {} : { annotations: { [ANNOTATION.refName]: tag } }) }
+}
+
+/** The text of `index.json`. */
+export function formatLayoutIndex(manifests: readonly Descriptor[]): string {
+  return JSON.stringify({ schemaVersion: 2, mediaType: 'application/vnd.oci.image.index.v1+json', manifests })
+}
+
+/** The entries of `index.json`; none when there is no such file yet. @throws BuildError IMAGE_INVALID */
+export async function readLayoutIndex(folder: string): Promise<readonly Descriptor[]> {
+  const path = join(folder, 'index.json')
+  let text: string
+  try {
+    text = await readFile(path, 'utf8')
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENOENT') return []
+    throw error
+  }
+  return parseLayoutIndex(text, path)
+}
+
+/** Parses an `index.json`. @throws BuildError IMAGE_INVALID */
+export function parseLayoutIndex(text: string, path: string): readonly Descriptor[] {
+  let document: unknown
+  try {
+    document = JSON.parse(text)
+  } catch (error) {
+    throw new BuildError('IMAGE_INVALID', `Not JSON: \`${path}\``, { cause: error })
+  }
+  const parsed = indexSchema.safeParse(document)
+  if (!parsed.success) throw new BuildError('IMAGE_INVALID', `Not an OCI image index: \`${path}\``)
+  return parsed.data.manifests
+}
+
+async function prepareFolder(folder: string): Promise<void> {
+  try {
+    await mkdir(join(folder, 'blobs', 'sha256'), { recursive: true })
+  } catch (error) {
+    throw explainWriteError(error, folder)
+  }
+}
+
+async function writeBlob(folder: string, { descriptor, open }: Blob, onBytes?: (bytes: number) => void): Promise<void> {
+  await writeAtomically(blobPath(folder, descriptor.digest), async (file) => {
+    let done = 0
+    for await (const chunk of verify(open(), descriptor, `the blob ${descriptor.digest}`)) {
+      await writeAll(file, chunk)
+      done += chunk.length
+      onBytes?.(done)
+    }
+  })
+}
+
+/** Whether everything that a manifest names is there, by size. */
+async function isWhole(folder: string, manifest: RawManifest): Promise<boolean> {
+  const has = async ({ digest, size }: Pick<Descriptor, 'digest' | 'size'>): Promise<boolean> =>
+    (await sizeOf(blobPath(folder, digest))) === size
+  if (!(await has(manifest.descriptor))) return false
+  const document = JSON.parse(manifest.bytes.toString('utf8')) as {
+    readonly config?: Descriptor
+    readonly layers?: readonly Descriptor[]
+    readonly manifests?: readonly Descriptor[]
+  }
+  // The manifests of an index are copied again: what they name is not known here.
+  if (document.manifests !== undefined) return false
+  const named = [...(document.config === undefined ? [] : [document.config]), ...(document.layers ?? [])]
+  return (await Promise.all(named.map(has))).every(Boolean)
+}
+
+async function sizeOf(path: string): Promise<number | undefined> {
+  try {
+    return (await stat(path)).size
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENOENT') return undefined
+    throw error
+  }
+}

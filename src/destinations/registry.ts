@@ -1,0 +1,56 @@
+import { RegistryError } from '../../registry/errors.ts'
+import type { RegistryClient } from '../../registry/client.ts'
+import type { RawManifest } from '../../registry/manifest.ts'
+import { formatFamiliar, referenceTag, type Reference } from '../../registry/reference.ts'
+import type { Registries } from '../../registry/registries.ts'
+import { BuildError } from '../core/errors.ts'
+import { homesOf } from './content.ts'
+import type { Destination } from './destination.ts'
+
+/** Blobs in flight to one registry. More gains little on fast lines and trips rate limits on slow ones. */
+const CONCURRENCY = 4
+
+/**
+ * A tag (or digest) of a repository.
+ *
+ * @throws BuildError REFERENCE_INVALID when tag and digest are given and the content has another digest
+ */
+export function registryDestination(reference: Reference, registries: Registries): Destination {
+  const { registry, repository } = reference
+  const tag = referenceTag(reference)
+  let client: RegistryClient | undefined
+  const use = (): RegistryClient => {
+    client ??= registries.client({ registry, repository }, { actions: 'push' })
+    return client
+  }
+  const name = formatFamiliar(reference)
+  return {
+    name,
+    concurrency: CONCURRENCY,
+    async begin(content) {
+      const { digest } = content.manifest.descriptor
+      if (reference.digest !== undefined && reference.digest !== digest)
+        throw new BuildError(
+          'REFERENCE_INVALID',
+          `The image has the digest ${digest}, so it cannot be pushed as: \`${name}\``,
+        )
+      const mountFrom = homesOf(content).flatMap((home) => (home.registry === registry ? [home.repository] : []))
+      client = registries.client({ registry, repository }, { actions: 'push', mountFrom })
+      return (await client.headManifest(tag ?? digest))?.digest === digest
+    },
+    async putBlob({ descriptor, open, home }, { onBytes, isRepair } = {}) {
+      if (isRepair === true) return use().ensureBlob({ descriptor, open }, { onBytes })
+      const from = home?.registry === registry ? home.repository : undefined
+      return use().pushBlob({ descriptor, open }, { from, onBytes })
+    },
+    putManifest: (manifest) => use().putManifest(manifest.descriptor.digest, manifest),
+    finish: (root) => use().putManifest(tag ?? root.descriptor.digest, root),
+    // An unfinished upload is the registry's to sweep; no tag was moved.
+    abort: async () => {},
+    has: async ({ descriptor }: RawManifest) =>
+      (await use().headManifest(descriptor.digest))?.digest === descriptor.digest,
+    lacksBlobs: (error) =>
+      error instanceof RegistryError &&
+      error.wireCodes.some((code) => code === 'MANIFEST_BLOB_UNKNOWN' || code === 'BLOB_UNKNOWN'),
+  }
+}
