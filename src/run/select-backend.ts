@@ -73,7 +73,8 @@ export async function detectBackend(name: BackendName, host: Host, cache: Rootfs
   const file = join(cache.folder, `backend-${name}.json`)
   const key = `${program} ${statSync(program).mtimeMs} ${host.uid} ${host.namespaces} ${host.env['DOCKER_HOST'] ?? ''}`
   const known = readAnswer(file)
-  if (known?.key === key && Date.now() - known.time < GOOD_FOR_MS[known.detection.works ? 'works' : 'fails']) return known.detection
+  if (known?.key === key && Date.now() - known.time < GOOD_FOR_MS[known.detection.works ? 'works' : 'fails'])
+    return known.detection
   const reason = await tryBackend(backend, host, cache)
   const detection = { name, program, works: reason === undefined, ...(reason === undefined ? {} : { reason }) }
   writeFileSync(file, JSON.stringify({ key, time: Date.now(), detection }))

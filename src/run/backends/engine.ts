@@ -135,5 +135,9 @@ export function ulimitOptions(): string[] {
   const files = /^Max open files\s+(\d+)\s+(\d+)/m.exec(limits)
   const processes = /^Max processes\s+(\d+)/m.exec(limits)
   const most = Math.min(Number(processes?.[1] ?? 32_768), 32_768)
-  return [...(files === null ? [] : ['--ulimit', `nofile=${files[1]}:${files[2]}`]), '--ulimit', `nproc=${most}:${most}`]
+  return [
+    ...(files === null ? [] : ['--ulimit', `nofile=${files[1]}:${files[2]}`]),
+    '--ulimit',
+    `nproc=${most}:${most}`,
+  ]
 }

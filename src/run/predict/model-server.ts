@@ -1,0 +1,140 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { BuildError } from '../../core/errors.ts'
+import { startTask } from '../../core/progress.ts'
+import type { RunningContainer } from '../container.ts'
+import { startContainer, type RunContext, type RunRequest } from '../run-container.ts'
+import { askLocal, freePort } from './local-http.ts'
+
+/** A model's server that answers on this machine. */
+export interface ModelServer {
+  readonly port: number
+  readonly container: RunningContainer
+  /** Stops it and waits for its end. */
+  stop(): Promise<void>
+}
+
+/** How a model's server is started. */
+export interface ServerRequest extends Omit<RunRequest, 'output' | 'stdin' | 'terminal' | 'network'> {
+  /** A free port unless given. */
+  readonly port?: number | undefined
+  /** The address it listens on; only this machine reaches it unless given. */
+  readonly listenOn?: string | undefined
+  /** How long its setup may take; no limit unless given. */
+  readonly setupTimeoutMs?: number | undefined
+  /** Takes what the container prints, as it comes. */
+  readonly log: (chunk: Uint8Array) => void
+}
+
+const POLL_MS = 40
+const KEPT_LOG_BYTES = 64 * 1024
+const STOP_MS = 10_000
+
+/**
+ * Starts a model's container and waits until its setup is done.
+ *
+ * The container shares the host's network; its port is told by `PORT`, as every platform does.
+ *
+ * @throws BuildError RUN_FAILED, with what it printed, when it ends or its setup fails
+ */
+export async function startModelServer(request: ServerRequest, context: RunContext): Promise<ModelServer> {
+  const port = request.port ?? (await freePort())
+  if ((await askLocal(port, 'GET', '/', { signal: request.signal })) !== undefined) {
+    throw new BuildError('RUN_FAILED', `Something else answers on port ${port}`, {
+      hint: 'Choose another port with -p.',
+    })
+  }
+  const task = startTask(context.report, 'Set up the model')
+  const container = await startContainer(
+    {
+      ...request,
+      env: {
+        LOG_FORMAT: 'console',
+        ...request.env,
+        PORT: String(port),
+        LAYERWRIGHT_HOST: request.listenOn ?? '127.0.0.1',
+      },
+      network: 'host',
+      output: 'pipe',
+    },
+    context,
+  )
+  const logs = new LogTail(request.log)
+  const readers = [logs.read(container.stdout), logs.read(container.stderr)]
+  let ended: number | undefined
+  const exit = container.exit.then(async (status) => {
+    await Promise.all(readers)
+    ended = status
+  })
+  exit.catch(() => {
+    // Told by the wait below, or by `stop`.
+  })
+  const stop = async (): Promise<void> => {
+    container.kill('SIGTERM')
+    const timer = setTimeout(() => container.kill('SIGKILL'), STOP_MS)
+    await exit.finally(() => clearTimeout(timer))
+  }
+  try {
+    await waitUntilReady(port, request, () => ended, logs)
+    task.end()
+    return { port, container, stop }
+  } catch (error) {
+    task.end('failed')
+    await stop()
+    throw error
+  }
+}
+
+async function waitUntilReady(
+  port: number,
+  request: ServerRequest,
+  ended: () => number | undefined,
+  logs: LogTail,
+): Promise<void> {
+  const deadline = request.setupTimeoutMs === undefined ? Infinity : Date.now() + request.setupTimeoutMs
+  for (;;) {
+    request.signal?.throwIfAborted()
+    const status = ended()
+    if (status !== undefined) throw failed(`The container ended with status ${status} before it was ready`, logs.text())
+    const answer = await askLocal(port, 'GET', '/health-check', { signal: request.signal })
+    const health = readHealth(answer?.body)
+    if (health.status === 'READY' || health.status === 'BUSY') return
+    if (health.status === 'SETUP_FAILED' || health.status === 'DEFUNCT') {
+      throw failed('The setup of the model failed', health.logs || logs.text())
+    }
+    if (answer?.status === 404) throw failed('The container has no /health-check: it is no model image', logs.text())
+    if (Date.now() > deadline) throw failed('The setup of the model took too long', logs.text())
+    await sleep(POLL_MS, undefined, request.signal === undefined ? {} : { signal: request.signal })
+  }
+}
+
+function readHealth(body: unknown): { readonly status: string; readonly logs: string } {
+  const health = (typeof body === 'object' && body !== null ? body : {}) as { status?: unknown; setup?: unknown }
+  const setup = (typeof health.setup === 'object' && health.setup !== null ? health.setup : {}) as { logs?: unknown }
+  return { status: String(health.status ?? ''), logs: typeof setup.logs === 'string' ? setup.logs : '' }
+}
+
+function failed(what: string, logs: string): BuildError {
+  const text = logs.trim()
+  return new BuildError('RUN_FAILED', text === '' ? what : `${what}:\n${text}`, { data: { logs: text } })
+}
+
+/** Passes what a container prints on, and keeps its end. */
+class LogTail {
+  #kept = Buffer.alloc(0)
+  readonly #log: (chunk: Uint8Array) => void
+
+  constructor(log: (chunk: Uint8Array) => void) {
+    this.#log = log
+  }
+
+  async read(stream: AsyncIterable<Uint8Array> | undefined): Promise<void> {
+    for await (const chunk of stream ?? []) {
+      this.#log(chunk)
+      this.#kept = Buffer.concat([this.#kept, chunk]).subarray(-KEPT_LOG_BYTES)
+    }
+  }
+
+  text(): string {
+    return this.#kept.toString('utf8')
+  }
+}

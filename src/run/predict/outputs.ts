@@ -1,0 +1,95 @@
+import { mkdirSync, statSync, writeFileSync } from 'node:fs'
+import { dirname, extname, join, resolve } from 'node:path'
+import { BuildError, systemErrorCode } from '../../core/errors.ts'
+import { extensionOf } from './media-type.ts'
+
+/** A prediction's output with its files on disk. */
+export interface WrittenOutput {
+  /** The output; each file's data URI is replaced by its path. */
+  readonly value: unknown
+  /** Paths of the written files, in the order of the output. */
+  readonly files: readonly string[]
+}
+
+/**
+ * Writes the files of an output, which come as data URIs; everything else stays as it is.
+ *
+ * One file is `output.<extension>`, several are `output.0.<extension>`, ...; members of an object carry their name. With
+ * `target` it is that file instead of `output`, or in that folder. An output without files is written to `target` as
+ * text or JSON.
+ *
+ * @throws BuildError FILE_UNWRITABLE, DISK_FULL
+ */
+export function writeOutput(output: unknown, folder: string, target: string | undefined): WrittenOutput {
+  const path = resolve(folder, target ?? 'output')
+  const isFolder =
+    target !== undefined && (target.endsWith('/') || statSync(path, { throwIfNoEntry: false })?.isDirectory() === true)
+  const base = isFolder ? join(path, 'output') : path
+  const files: string[] = []
+  const value = replaceFiles(output, [], (data, names) => {
+    const file = fileName(base, names, data.mediaType, target !== undefined && !isFolder)
+    write(file, data.bytes)
+    files.push(file)
+    return file
+  })
+  if (files.length === 0 && target !== undefined) {
+    const isText = typeof output === 'string'
+    const file = isFolder ? `${base}.${isText ? 'txt' : 'json'}` : base
+    write(file, Buffer.from(isText ? output : `${JSON.stringify(output, undefined, 2)}\n`))
+    files.push(file)
+    return { value: file, files }
+  }
+  return { value, files }
+}
+
+/** A file inside an output. */
+interface FileData {
+  readonly mediaType: string
+  readonly bytes: Buffer
+}
+
+function replaceFiles(
+  value: unknown,
+  names: readonly string[],
+  write: (data: FileData, names: readonly string[]) => string,
+): unknown {
+  if (typeof value === 'string') {
+    const data = parseDataUri(value)
+    return data === undefined ? value : write(data, names)
+  }
+  if (Array.isArray(value)) return value.map((member, index) => replaceFiles(member, [...names, String(index)], write))
+  if (typeof value !== 'object' || value === null) return value
+  return Object.fromEntries(
+    Object.entries(value).map(([name, member]) => [name, replaceFiles(member, [...names, name], write)]),
+  )
+}
+
+/** @see RFC 2397 */
+export function parseDataUri(text: string): FileData | undefined {
+  const match = /^data:([^,;]*(?:;[^,;=]+=[^,;]*)*)(;base64)?,/i.exec(text)
+  if (match === null) return undefined
+  const body = text.slice(match[0].length)
+  const bytes = match[2] === undefined ? Buffer.from(decodeURIComponent(body)) : Buffer.from(body, 'base64')
+  return { mediaType: match[1] || 'text/plain', bytes }
+}
+
+/** Names come from the model's output, so they may hold nothing that leads elsewhere. */
+function fileName(base: string, names: readonly string[], mediaType: string, isExact: boolean): string {
+  const middle = names.map((name) => `.${name.replaceAll(/[^\w-]/g, '_')}`).join('')
+  const given = isExact ? extname(base) : ''
+  const stem = given === '' ? base : base.slice(0, -given.length)
+  return `${stem}${middle}${given === '' ? `.${extensionOf(mediaType)}` : given}`
+}
+
+function write(file: string, bytes: Uint8Array): void {
+  try {
+    mkdirSync(dirname(file), { recursive: true })
+    writeFileSync(file, bytes)
+  } catch (error) {
+    const code = systemErrorCode(error)
+    if (code === undefined) throw error
+    throw new BuildError(code === 'ENOSPC' ? 'DISK_FULL' : 'FILE_UNWRITABLE', `Cannot write the output: ${file}`, {
+      cause: error,
+    })
+  }
+}

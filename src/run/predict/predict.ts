@@ -1,0 +1,99 @@
+import { BuildError } from '../../core/errors.ts'
+import type { RunContext } from '../run-container.ts'
+import { parseInputs, parseInputSchema, type InputSchema } from './inputs.ts'
+import { askLocal } from './local-http.ts'
+import { startModelServer, type ServerRequest } from './model-server.ts'
+
+/** One prediction. */
+export interface PredictRequest extends Omit<ServerRequest, 'port' | 'listenOn'> {
+  /** Words as on the command line: `name=value`, `name=@file`. */
+  readonly inputs: readonly string[]
+  /** Where relative files of the inputs lie. */
+  readonly folder: string
+}
+
+/** What came out. */
+export interface Prediction {
+  /** As the model gave it; files are data URIs. */
+  readonly output: unknown
+  readonly logs: string
+  readonly metrics: Readonly<Record<string, unknown>>
+}
+
+const SCHEMA_LABELS = ['run.cog.openapi_schema', 'org.cogmodel.openapi_schema']
+
+/**
+ * Starts a model's container, asks it for one prediction and stops it.
+ *
+ * Inputs are checked against the schema in the image's label before anything starts, or, without one, against the
+ * schema that the server gives.
+ *
+ * @throws BuildError INPUT_INVALID, RUN_FAILED (with the model's own words), and those of `startModelServer`
+ */
+export async function predict(request: PredictRequest, context: RunContext): Promise<Prediction> {
+  const labelled = schemaOfLabel(request)
+  const checked = labelled === undefined ? undefined : parseInputs(request.inputs, labelled, request.folder)
+  const server = await startModelServer({ ...request, env: { ...bodyLimit(checked), ...request.env } }, context)
+  try {
+    const input = checked ?? parseInputs(request.inputs, await schemaOfServer(server.port), request.folder)
+    const answer = await askLocal(server.port, 'POST', '/predictions', { body: { input }, signal: request.signal })
+    if (answer === undefined) throw new BuildError('RUN_FAILED', 'The model server ended before it answered')
+    return readAnswer(answer.status, answer.body)
+  } finally {
+    await server.stop()
+  }
+}
+
+/** Lets a request through that is larger than servers on the internet should take. */
+function bodyLimit(inputs: Readonly<Record<string, unknown>> | undefined): Record<string, string> {
+  const size = inputs === undefined ? 2 ** 30 : JSON.stringify(inputs).length + 1024
+  return { LAYERWRIGHT_BODY_MAX_BYTES: String(Math.max(size, 100 * 1024 * 1024)) }
+}
+
+function schemaOfLabel(request: PredictRequest): InputSchema | undefined {
+  const labels = request.image.config.config?.Labels ?? {}
+  const text = SCHEMA_LABELS.map((name) => labels[name]).find((label) => label !== undefined)
+  if (text === undefined) return undefined
+  try {
+    return parseInputSchema(JSON.parse(text))
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error
+    // A label of somebody else's making; the server is asked instead.
+    return undefined
+  }
+}
+
+async function schemaOfServer(port: number): Promise<InputSchema | undefined> {
+  const answer = await askLocal(port, 'GET', '/openapi.json')
+  return answer?.status === 200 ? parseInputSchema(answer.body) : undefined
+}
+
+function readAnswer(status: number, body: unknown): Prediction {
+  const answer = (typeof body === 'object' && body !== null ? body : {}) as Readonly<Record<string, unknown>>
+  if (status === 422) {
+    throw new BuildError('INPUT_INVALID', `The inputs do not fit the model: ${describeDetail(answer['detail'])}`)
+  }
+  const logs = typeof answer['logs'] === 'string' ? answer['logs'] : ''
+  if (answer['status'] === 'succeeded') {
+    return { output: answer['output'], logs, metrics: (answer['metrics'] ?? {}) as Readonly<Record<string, unknown>> }
+  }
+  const reason = answer['error'] ?? answer['detail'] ?? (typeof body === 'string' ? body : `status ${status}`)
+  throw new BuildError(
+    'RUN_FAILED',
+    `The prediction failed: ${typeof reason === 'string' ? reason : JSON.stringify(reason)}`,
+    {
+      data: { status: answer['status'] ?? status, logs },
+    },
+  )
+}
+
+/** The detail of a 422 answer: a list of problems, each with its place. */
+function describeDetail(detail: unknown): string {
+  if (!Array.isArray(detail)) return JSON.stringify(detail)
+  return detail
+    .map((problem: { loc?: unknown; msg?: unknown }) => {
+      const place = Array.isArray(problem.loc) ? problem.loc.slice(2).join('.') : ''
+      return place === '' ? String(problem.msg) : `\`${place}\` ${String(problem.msg)}`
+    })
+    .join('; ')
+}
