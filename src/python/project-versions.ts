@@ -2,7 +2,8 @@ import type { IndexFile } from './index/page.ts'
 import type { ListedFile } from './index/client.ts'
 import { parseLenientSpecifiers } from './metadata.ts'
 import { normalizeName } from './package-name.ts'
-import { matchesSpecifiers, type SpecifierSet } from './specifier.ts'
+import { allowsPython } from './requires-python.ts'
+import type { SpecifierSet } from './specifier.ts'
 import { rankWheel, tagMismatch, type TagMismatch, type TargetTags } from './tag.ts'
 import {
   canonicalVersion,
@@ -121,7 +122,7 @@ function refuse(
     return { kind: 'too-new', uploadTime: file.uploadTime }
   if (wheel === undefined) return { kind: 'source' }
   if (policy.isBinaryRefused) return { kind: 'no-binary' }
-  if (file.requiresPython !== undefined && !allowsPython(file.requiresPython, policy)) {
+  if (file.requiresPython !== undefined && !fitsPython(file.requiresPython, policy)) {
     return { kind: 'python', requiresPython: file.requiresPython }
   }
   if (rankWheel(wheel, policy.tags) === undefined) {
@@ -142,7 +143,7 @@ function hasHash(file: IndexFile, hashes: ReadonlySet<string>): boolean {
 
 const pythonSpecifiers = new Map<string, SpecifierSet>()
 
-function allowsPython(text: string, policy: FilePolicy): boolean {
+function fitsPython(text: string, policy: FilePolicy): boolean {
   let specifiers = pythonSpecifiers.get(text)
   if (specifiers === undefined) {
     try {
@@ -154,7 +155,7 @@ function allowsPython(text: string, policy: FilePolicy): boolean {
     if (pythonSpecifiers.size > 1000) pythonSpecifiers.clear()
     pythonSpecifiers.set(text, specifiers)
   }
-  return matchesSpecifiers(specifiers, policy.pythonVersion, policy.pythonText)
+  return allowsPython(specifiers, policy.pythonVersion, policy.pythonText)
 }
 
 function compareBuilds(a: WheelName, b: WheelName): number {

@@ -13,6 +13,7 @@ import {
 import type { Requirement } from './requirement.ts'
 import type { ResolutionInput, RootRequirement } from './resolution-input.ts'
 import { describeRefusals } from './refusals.ts'
+import { allowsPython } from './requires-python.ts'
 import { ROOT, type PackageKey, type Unmet } from './solver/incompatibility.ts'
 import type { Choice, Dependencies, Dependency, SolverSource } from './solver/pubgrub.ts'
 import { VersionSet } from './solver/version-set.ts'
@@ -132,7 +133,7 @@ export class ResolutionSource implements SolverSource {
       if (error instanceof BuildError && UNREADABLE.has(error.code)) return { kind: 'unusable', reason: error.message }
       throw error
     }
-    if (!matchesSpecifiers(metadata.requiresPython, this.#policy.pythonVersion, this.#policy.pythonText)) {
+    if (!allowsPython(metadata.requiresPython, this.#policy.pythonVersion, this.#policy.pythonText)) {
       return { kind: 'unusable', reason: `requires Python ${formatSpecifiers(metadata.requiresPython)}` }
     }
     const requirements = this.#requirementsOf(key, metadata)

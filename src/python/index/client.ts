@@ -1,8 +1,8 @@
-import pLimit, { type LimitFunction } from 'p-limit'
 import { memoryCache, type Cache } from '../../core/cache.ts'
 import { BuildError } from '../../core/errors.ts'
 import { maskUrl, type Http, type HttpResponse } from '../../core/http.ts'
 import { indexError } from './index-error.ts'
+import { limitHttp } from './limited-http.ts'
 import { parsePage, PAGE_TYPES, type IndexFile, type IndexPage } from './page.ts'
 import type { RemoteAccess } from './remote-wheel.ts'
 import { fetchMetadata } from './wheel-metadata.ts'
@@ -74,7 +74,7 @@ export class IndexClient {
   readonly #plan: IndexPlan
   readonly #options: IndexClientOptions
   readonly #cache: Cache
-  readonly #limit: LimitFunction
+  readonly #http: Http
   readonly #projects = new Map<string, Promise<Project>>()
   readonly #metadata = new Map<string, Promise<string>>()
   readonly #flat = new Map<string, Promise<IndexPage | undefined>>()
@@ -84,7 +84,11 @@ export class IndexClient {
     this.#plan = plan
     this.#options = options
     this.#cache = options.cache ?? memoryCache()
-    this.#limit = pLimit(options.concurrency ?? 50)
+    const limited = limitHttp(options.http, options.concurrency ?? 20)
+    this.#http = (request) => {
+      this.#requests++
+      return limited(request)
+    }
   }
 
   /** Requests sent so far. */
@@ -197,12 +201,6 @@ export class IndexClient {
     if (key !== undefined) await this.#cache.set(key, Buffer.from(text))
     return text
   }
-
-  readonly #http: Http = (request) =>
-    this.#limit(() => {
-      this.#requests++
-      return this.#options.http(request)
-    })
 
   async #get(url: string, headers: Readonly<Record<string, string>>): Promise<HttpResponse> {
     return this.#http({ url, headers: { ...headers, ...(await this.#headers(url)) }, signal: this.#options.signal })
