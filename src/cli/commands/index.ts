@@ -11,4 +11,11 @@ export const commands: readonly CommandEntry[] = [
   },
   { name: 'plan', group: 'Look', summary: 'show what would be built, and why', load: () => import('./plan.ts') },
   { name: 'inspect', group: 'Look', summary: 'show what an image is made of', load: () => import('./inspect.ts') },
+  {
+    name: 'copy',
+    aliases: ['cp'],
+    group: 'Move',
+    summary: 'copy an image between registries, layouts and archives',
+    load: () => import('./copy.ts'),
+  },
 ]
