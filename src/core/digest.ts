@@ -5,11 +5,11 @@ import { BuildError } from './errors.ts'
 /** Hashes bytes as they pass and counts them. */
 export class Digester {
   readonly #hash: Hash
-  readonly #algorithm: DigestAlgorithm
+  readonly algorithm: DigestAlgorithm
   #sizeBytes = 0
 
   constructor(algorithm: DigestAlgorithm = 'sha256') {
-    this.#algorithm = algorithm
+    this.algorithm = algorithm
     this.#hash = createHash(algorithm)
   }
 
@@ -26,7 +26,7 @@ export class Digester {
 
   /** The digest of all bytes seen; call it once, last. */
   digest(): Digest {
-    return `${this.#algorithm}:${this.#hash.digest('hex')}`
+    return `${this.algorithm}:${this.#hash.digest('hex')}`
   }
 }
 

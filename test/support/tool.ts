@@ -1,0 +1,63 @@
+import { execFile } from 'node:child_process'
+import { access, constants, mkdir } from 'node:fs/promises'
+import { delimiter, join } from 'node:path'
+import { promisify } from 'node:util'
+import { packageRoot } from '../../src/core/package-root.ts'
+
+const exec = promisify(execFile)
+
+/** The absolute path of a program on PATH; undefined when it is not installed. */
+export async function findTool(name: string): Promise<string | undefined> {
+  for (const folder of (process.env['PATH'] ?? '').split(delimiter)) {
+    const path = join(folder, name)
+    if (await isExecutable(path)) return path
+  }
+  return undefined
+}
+
+/**
+ * A Go program, built once into the project's cache folder.
+ *
+ * @param module  with its version, such as `example.org/tool/cmd/tool@v1.2.3`
+ * @returns its path; undefined when there is no Go or the module cannot be fetched
+ */
+export async function goTool(module: string): Promise<string | undefined> {
+  const name = module.replace(/@.*$/, '').split('/').at(-1) ?? ''
+  const folder = join(packageRoot(), '.cache', 'go', module.replaceAll(/[^\w.@-]/g, '_'))
+  const path = join(folder, name)
+  if (await isExecutable(path)) return path
+  if ((await findTool('go')) === undefined) return undefined
+  await mkdir(folder, { recursive: true })
+  try {
+    await exec('go', ['install', module], { env: { ...process.env, GOBIN: folder } })
+    return path
+  } catch (error) {
+    if (isInteropRequired()) throw error
+    return undefined
+  }
+}
+
+/** Whether a missing tool must fail a test instead of skipping it. */
+export function isInteropRequired(): boolean {
+  return process.env['LAYERWRIGHT_INTEROP'] === 'required'
+}
+
+/** Skips a test whose tool is missing, by the tool's name; fails where all tools must be there. */
+export function needTool(
+  path: string | undefined,
+  name: string,
+  context: { skip: (note: string) => void },
+): asserts path is string {
+  if (path !== undefined) return
+  if (isInteropRequired()) throw new Error(`${name} is needed and not installed`)
+  context.skip(`${name} is not installed`)
+}
+
+async function isExecutable(path: string): Promise<boolean> {
+  try {
+    await access(path, constants.X_OK)
+    return true
+  } catch {
+    return false
+  }
+}
