@@ -11,7 +11,7 @@ import type { PathPart } from './tree.ts'
  * Every check looks at data of the right shape and reports; none throws.
  */
 
-const MIN_PYTHON = [3, 8] as const
+const MIN_PYTHON = [3, 10] as const
 const MIN_CUDA_MAJOR = 11
 const MIN_SDK = [0, 16, 0] as const
 
@@ -136,7 +136,7 @@ function checkVersions(yaml: CogYaml, report: ReportIssue): void {
       ['build', 'python_version'],
       `Python ${MIN_PYTHON.join('.')} or newer is needed: \`${python}\``,
       {
-        hint: `Choose one that is still maintained, such as 3.12.`,
+        hint: `The server in the image runs on Python 3.10 and newer.`,
       },
     )
   }

@@ -254,7 +254,7 @@ const STAR_EXPORTS: Readonly<Record<string, ReadonlySet<string>>> = {
     ),
   ),
   typing: new Set(
-    'Any Optional Union List Dict Tuple Set Literal Annotated Iterator AsyncIterator Iterable Generator AsyncGenerator TypedDict NamedTuple NewType Mapping Sequence ClassVar Final'.split(
+    'Any Optional Union List Dict Tuple Set Literal Annotated Iterator AsyncIterator Iterable Generator AsyncGenerator TypedDict NamedTuple NewType Mapping Sequence ClassVar Final Required NotRequired ReadOnly AsyncIterable BinaryIO IO Text Deque DefaultDict FrozenSet Collection Generic TypeVar Protocol'.split(
       ' ',
     ),
   ),

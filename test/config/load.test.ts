@@ -128,7 +128,7 @@ runtime: layerwright
   it.each([
     ['3.10', '3.10'],
     ['"3.10"', '3.10'],
-    ['3.9', '3.9'],
+    ['3.14', '3.14'],
     ['3.12.1', '3.12.1'],
     ['!!str 3.10', '3.10'],
     ['&v 3.10', '3.10'],
@@ -220,7 +220,7 @@ describe('diagnostics', () => {
     ],
     ['an upper-case image', 'image: Model', ['error invalid-reference image 1:8-13']],
     ['a model with a tag', 'model: r.test/a:v1', ['error invalid-reference model 1:8-19']],
-    ['an old Python', 'build: {python_version: "3.7"}', ['error unsupported-version build.python_version 1:25-30']],
+    ['an old Python', 'build: {python_version: "3.9"}', ['error unsupported-version build.python_version 1:25-30']],
     ['a Python of one part', 'build: {python_version: 3}', ['error invalid-value build.python_version 1:25-26']],
     [
       'a reserved variable',

@@ -1,0 +1,319 @@
+import { describe, expect, it } from 'vitest'
+import { describePredictor } from '../../src/predictor/describe.ts'
+import { PredictorError } from '../../src/predictor/problems.ts'
+import { inputProblems, inputSchema, model, problems } from './support.ts'
+
+async function inputNames(
+  files: Parameters<typeof model>[0],
+  options?: Parameters<typeof model>[1],
+): Promise<readonly string[]> {
+  return (await model(files, options)).predict?.inputs.map(({ name }) => name) ?? []
+}
+
+describe('describeModel() finds', () => {
+  it.each([
+    [
+      'a BasePredictor',
+      'from cog import BasePredictor\nclass Predictor(BasePredictor):\n    def predict(self, a: str) -> str: ...\n',
+    ],
+    [
+      'a BaseRunner',
+      'from cog import BaseRunner\nclass Predictor(BaseRunner):\n    def run(self, a: str) -> str: ...\n',
+    ],
+    ['a class of no base', 'class Predictor:\n    def predict(self, a: str) -> str: ...\n'],
+    [
+      'run before predict',
+      'class Predictor:\n    def predict(self, b: str) -> str: ...\n    def run(self, a: str) -> str: ...\n',
+    ],
+    [
+      'an inherited method',
+      'class Base:\n    def predict(self, a: str) -> str: ...\nclass Predictor(Base):\n    def setup(self): ...\n',
+    ],
+    ['a static method', 'class Predictor:\n    @staticmethod\n    def predict(a: str) -> str: ...\n'],
+    ['an async method', 'class Predictor:\n    async def predict(self, a: str) -> str: ...\n'],
+    [
+      'a decorated method',
+      'import torch\nclass Predictor:\n    @torch.inference_mode()\n    def predict(self, a: str) -> str: ...\n',
+    ],
+    [
+      'a class behind if',
+      'import sys\nif sys.platform:\n    class Predictor:\n        def predict(self, a: str) -> str: ...\n',
+    ],
+    ['keyword-only inputs', 'class Predictor:\n    def predict(self, *, a: str) -> str: ...\n'],
+  ])('%s', async (_, source) => {
+    expect(await inputNames(source)).toEqual(['a'])
+  })
+
+  it('a plain function', async () => {
+    expect(await inputNames({ 'run.py': 'def run(a: str, b: int = 2) -> str: ...\n' }, { run: 'run.py:run' })).toEqual([
+      'a',
+      'b',
+    ])
+  })
+
+  it('a class that another file defines', async () => {
+    const files = {
+      'predict.py': 'from impl.core import Model as Predictor\n',
+      'impl/__init__.py': '',
+      'impl/core.py': 'from .types import Text\nclass Model:\n    def predict(self, a: Text) -> str: ...\n',
+      'impl/types.py': 'Text = str\n',
+    }
+    expect(await inputNames(files)).toEqual(['a'])
+  })
+
+  it('a predictor in a folder, which may import what lies beside it and at the top', async () => {
+    const files = {
+      'src/predict.py':
+        'from helper import A\nfrom common.names import B\nclass Predictor:\n    def predict(self, a: A, b: B) -> str: ...\n',
+      'src/helper.py': 'A = str\n',
+      'common/names.py': 'B = int\n',
+    }
+    expect(await inputNames(files, { run: 'src/predict.py:Predictor' })).toEqual(['a', 'b'])
+  })
+
+  it('a training function, and both in one document', async () => {
+    const files = {
+      'predict.py':
+        'class Predictor:\n    def predict(self, kind: str = Input(choices=["a"])) -> str: ...\nfrom cog import Input\n',
+      'train.py': 'from cog import Input\ndef train(kind: str = Input(choices=["b"])) -> str: ...\n',
+    }
+    const { openapi, predict, train } = await model(files, { run: 'predict.py:Predictor', train: 'train.py:train' })
+    expect([predict?.inputs[0]?.choices, train?.inputs[0]?.choices]).toEqual([['a'], ['b']])
+    expect(openapi.components.schemas).toMatchObject({ kind: { enum: ['a'] }, TrainingkindChoices: { enum: ['b'] } })
+    expect(Object.keys(openapi.paths)).toContain('/trainings')
+  })
+
+  it('types through stubs, re-exports and relative imports', async () => {
+    const files = {
+      'predict.py':
+        'from lib import Result, Mode\nimport lib.deep as d\nclass Predictor:\n    def predict(self, mode: Mode, x: d.X) -> Result: ...\n',
+      'lib/__init__.py': 'from .types import *\nfrom ._native import Result\n',
+      'lib/types.py': 'from typing import Literal\nMode = Literal["fast", "slow"]\n',
+      'lib/_native.pyi': 'from pydantic import BaseModel\nclass Result(BaseModel):\n    ok: bool\n',
+      'lib/deep.py': 'from ..lib.types import Mode\nX = int\n',
+    }
+    const { openapi } = await model(files)
+    expect(openapi.components.schemas).toMatchObject({
+      mode: { enum: ['fast', 'slow'] },
+      Output: { properties: { ok: { type: 'boolean' } } },
+      Input: { properties: { x: { type: 'integer' } } },
+    })
+  })
+
+  it('no file outside the project', async () => {
+    const files = {
+      'predict.py': 'from ..secret import T\nclass Predictor:\n    def predict(self, a: T) -> str: ...\n',
+      '../secret.py': 'T = str\n',
+    }
+    expect(await problems(files)).toEqual(['unknown-type predict.py:3:26'])
+  })
+
+  it('its way out of imports that go in a circle', async () => {
+    const files = {
+      'predict.py': 'from a import T\nclass Predictor:\n    def predict(self, a: T) -> str: ...\n',
+      'a.py': 'from b import T\n',
+      'b.py': 'from a import T\n',
+    }
+    expect(await problems(files)).toEqual(['unknown-type predict.py:3:26'])
+  })
+})
+
+describe('describeModel() works out', () => {
+  it.each<readonly [string, string, string, unknown]>([
+    ['a constant', 'SIZES = [1, 2]', 'SIZES', [1, 2]],
+    ['a tuple', 'SIZES = (1, 2)', 'SIZES', [1, 2]],
+    ['keys of a dict', 'M = {"a": 1, "b": 2}', 'list(M.keys())', ['a', 'b']],
+    ['a dict itself', 'M = {"a": 1, "b": 2}', 'list(M)', ['a', 'b']],
+    ['sorted values', 'M = {"a": "y", "b": "x"}', 'sorted(M.values())', ['x', 'y']],
+    ['a sum of lists', 'A = ["a"]', 'A + ["b"]', ['a', 'b']],
+    ['a splat', 'A = ["a"]', '[*A, "b"]', ['a', 'b']],
+    ['a comprehension', 'A = ["a", "b"]', '[x.upper() for x in A]', ['A', 'B']],
+    ['an f-string', 'A = [1, 2]', '[f"v{x}" for x in A]', ['v1', 'v2']],
+    ['a range', '', '[8 * i for i in range(1, 4)]', [8, 16, 24]],
+    [
+      'an enum',
+      'from enum import Enum\nclass E(str, Enum):\n    A = "a"\n    B = "b"',
+      '[e.value for e in E]',
+      ['a', 'b'],
+    ],
+    ['members of an enum', 'from enum import Enum\nclass E(Enum):\n    A = "a"', '[E.A.value]', ['a']],
+    ['a split text', '', '"a b c".split()', ['a', 'b', 'c']],
+    ['a merged dict', 'A = {"a": 1}\nB = {**A, "b": 2}', 'list(B)', ['a', 'b']],
+  ])('choices from %s', async (_, before, expression, expected) => {
+    const type = typeof (expected as unknown[])[0] === 'number' ? 'int' : 'str'
+    const schema = await inputSchema(`x: ${type} = Input(choices=${expression})`, before)
+    expect(schema['choices']).toMatchObject({ enum: expected })
+  })
+
+  it('constants of the class and of other files', async () => {
+    const files = {
+      'predict.py':
+        'from cog import Input\nimport conf\nfrom conf import LIMITS\nclass Predictor:\n    NAMES = ["a", "b"]\n    def predict(self, x: str = Input(choices=NAMES, default=NAMES[-1]), y: int = Input(ge=conf.LOW, le=LIMITS["high"], default=conf.LOW + 1)) -> str: ...\n',
+      'conf.py': 'LOW = 2\nLIMITS = {"high": 2 ** 10}\n',
+    }
+    expect((await model(files)).predict?.inputs).toMatchObject([
+      { choices: ['a', 'b'], default: { value: 'b' } },
+      { minimum: 2, maximum: 1024, default: { value: 3 } },
+    ])
+  })
+
+  it('an Input that a constant holds', async () => {
+    const files = {
+      'predict.py':
+        'from inputs import PROMPT, Inputs\nclass Predictor:\n    def predict(self, a: str = PROMPT, b: int = Inputs.steps) -> str: ...\n',
+      'inputs.py':
+        'from cog import Input\nTEXT = "the prompt"\nPROMPT = Input(description=TEXT, default="hi")\nclass Inputs:\n    steps = Input(default=4, ge=1)\n',
+    }
+    expect((await model(files)).predict?.inputs).toMatchObject([
+      { description: 'the prompt', default: { value: 'hi' } },
+      { minimum: 1, default: { value: 4 } },
+    ])
+  })
+
+  it('a name bound under try: the first one', async () => {
+    const source =
+      'from cog import Input\ntry:\n    from missing import X\n    A = [1]\nexcept ImportError:\n    A = [2]\nclass Predictor:\n    def predict(self, x: int = Input(choices=A)) -> str: ...\n'
+    expect((await model(source)).predict?.inputs[0]?.choices).toEqual([1])
+  })
+
+  it('streaming and concurrency', async () => {
+    const source = `import cog
+from cog import AsyncConcatenateIterator, streaming
+N = 4
+class Predictor:
+    @streaming
+    @cog.concurrent(max=N)
+    async def run(self, a: str) -> AsyncConcatenateIterator[str]:
+        yield a
+`
+    const description = await describePredictor({
+      projectFolder: '/nowhere',
+      reference: 'run.py:Predictor',
+      readFile: (path) => (path === 'run.py' ? source : undefined),
+    })
+    expect(description).toMatchObject({ streaming: true, concurrency: 4, isAsync: true, outputKind: 'concatenate' })
+  })
+
+  it('a component name of its own where an input is named as one of ours', async () => {
+    const { openapi } = await model(
+      'from cog import Input\nclass Predictor:\n    def predict(self, Input_: int, Status: str = Input(choices=["a"])) -> str: ...\n',
+    )
+    expect(openapi.components.schemas).toMatchObject({
+      Status: { title: 'Status', type: 'string' },
+      StatusChoices: { enum: ['a'] },
+    })
+  })
+})
+
+describe('describeModel() reports', () => {
+  it.each<readonly [string, string, readonly string[]]>([
+    ['an unknown argument', 'x: int = Input(gt=1)', ['invalid-input']],
+    ['a default factory', 'x: list[int] = Input(default_factory=list)', ['invalid-input']],
+    ['arguments that are not written out', 'x: int = Input(**{"ge": 1})', ['invalid-input']],
+    ['choices that only running tells', 'x: str = Input(choices=load())', ['unknown-choices']],
+    ['a default that only running tells', 'x: str = os.getcwd()', ['unknown-default']],
+    ['a limit that only running tells', 'x: int = Input(ge=limit())', ['unknown-value']],
+    ['a limit on text', 'x: str = Input(ge=1)', ['invalid-constraint']],
+    ['a length on a number', 'x: int = Input(min_length=1)', ['invalid-constraint']],
+    ['a negative length', 'x: str = Input(min_length=-1)', ['invalid-constraint']],
+    ['choices of a file', 'x: Path = Input(choices=["a"])', ['invalid-constraint']],
+    ['choices on a union', 'x: str | int = Input(choices=["a"])', ['invalid-constraint']],
+    ['limits on a union', 'x: str | int = Input(ge=1)', ['invalid-constraint']],
+    ['choices of another type', 'x: int = Input(choices=["a"])', ['invalid-constraint']],
+    ['no choices', 'x: str = Input(choices=[])', ['invalid-constraint']],
+    ['a default that is no choice', 'x: str = Input(choices=["a"], default="b")', ['invalid-default']],
+    ['a default of another type', 'x: int = "a"', ['invalid-default']],
+    ['a fraction for a whole number', 'x: int = 1.5', ['invalid-default']],
+    ['None for a type that is not optional', 'x: int = None', ['none-default']],
+    ['a missing type', 'x', ['missing-type']],
+    ['further arguments', '*x: int', ['unsupported-parameter']],
+    ['further keywords', '**x', ['unsupported-parameter']],
+  ])('%s', async (_, parameter, codes) => {
+    expect(await inputProblems(parameter, 'import os')).toEqual(codes)
+  })
+
+  it.each<readonly [string, string, readonly string[]]>([
+    [
+      'a missing return type',
+      'class Predictor:\n    def predict(self, a: str): ...\n',
+      ['missing-return-type predict.py:2:9'],
+    ],
+    [
+      'a class that is not there',
+      'class Predict:\n    def predict(self) -> str: ...\n',
+      ['predictor-missing predict.py:1:1'],
+    ],
+    [
+      'a method that is not there',
+      'class Predictor:\n    def predicts(self) -> str: ...\n',
+      ['method-missing predict.py:1:7'],
+    ],
+    ['broken syntax', 'class Predictor:\n    def predict(self -> str: ...\n', ['syntax-error predict.py:2:22']],
+    [
+      'streaming of a plain value',
+      'from cog import streaming\nclass Predictor:\n    @streaming\n    def predict(self) -> str: ...\n',
+      ['invalid-streaming predict.py:3:6'],
+    ],
+    [
+      'a generator of a plain value',
+      'class Predictor:\n    def predict(self) -> str:\n        yield "a"\n',
+      ['invalid-output predict.py:2:26'],
+    ],
+    [
+      'an iterator within a list',
+      'from typing import Iterator\nclass Predictor:\n    def predict(self) -> list[Iterator[str]]: ...\n',
+      ['unsupported-type predict.py:3:26'],
+    ],
+    [
+      'an iterator of joined numbers',
+      'from cog import ConcatenateIterator\nclass Predictor:\n    def predict(self) -> ConcatenateIterator[int]: ...\n',
+      ['unsupported-type predict.py:3:46'],
+    ],
+    [
+      'concurrency without async',
+      'from cog import concurrent\nclass Predictor:\n    @concurrent(max=2)\n    def predict(self) -> str: ...\n',
+      ['invalid-concurrency predict.py:3:6'],
+    ],
+    [
+      'concurrency that is no number',
+      'from cog import concurrent\nclass Predictor:\n    @concurrent(max=n())\n    async def predict(self) -> str: ...\n',
+      ['invalid-concurrency predict.py:3:6'],
+    ],
+  ])('%s', async (_, source, expected) => {
+    expect(await problems(source)).toEqual(expected)
+  })
+
+  it('everything at once, in the order of the files', async () => {
+    const source =
+      'from cog import Input\nclass Predictor:\n    def predict(self, a, b: bytes, c: int = Input(ge="x"), d: str = Input(choice=["a"])):\n        pass\n'
+    expect(await problems(source)).toEqual([
+      'missing-return-type predict.py:3:9',
+      'missing-type predict.py:3:23',
+      'unsupported-type predict.py:3:29',
+      'invalid-constraint predict.py:3:54',
+      'invalid-input predict.py:3:75',
+    ])
+  })
+
+  it('the nearest name', async () => {
+    const error: unknown = await model('class Predictr:\n    def predict(self) -> str: ...\n').catch(
+      (error: unknown) => error,
+    )
+    expect(error instanceof PredictorError && error.issues[0]).toMatchObject({
+      suggestion: 'Predictr',
+      hint: 'It defines: Predictr.',
+    })
+  })
+
+  it('a problem in the file that it is in', async () => {
+    const files = {
+      'predict.py': 'from types_ import Out\nclass Predictor:\n    def predict(self) -> Out: ...\n',
+      'types_.py': 'from pydantic import BaseModel\nclass Out(BaseModel):\n    a: set[int]\n',
+    }
+    expect(await problems(files)).toEqual(['unsupported-type types_.py:3:8'])
+  })
+
+  it('a missing file', async () => {
+    expect(await problems({}, { run: 'gone.py:Predictor' })).toEqual(['file-missing gone.py:1:1'])
+  })
+})
