@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import datetime
+import os
 import time
-import uuid
 from typing import Any, Callable
 
 TERMINAL = frozenset(("succeeded", "failed", "canceled"))
@@ -14,9 +13,17 @@ TERMINAL = frozenset(("succeeded", "failed", "canceled"))
 Listener = Callable[[str, Any], None]
 
 
+_second: tuple[int, str] = (-1, "")
+
+
 def timestamp(seconds: float | None = None) -> str:
-    """A time as RFC 3339 in UTC."""
-    return datetime.datetime.fromtimestamp(time.time() if seconds is None else seconds, datetime.timezone.utc).isoformat()
+    """A time as RFC 3339 in UTC; the part before the fraction is made once a second."""
+    global _second
+    moment = time.time() if seconds is None else seconds
+    whole = int(moment)
+    if _second[0] != whole:
+        _second = whole, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole))
+    return f"{_second[1]}.{int((moment - whole) * 1e6):06d}+00:00"
 
 
 class Prediction:
@@ -47,7 +54,7 @@ class Prediction:
     )
 
     def __init__(self, request: dict[str, Any], id: str | None = None) -> None:
-        self.id: str = id or request.get("id") or "pred_" + uuid.uuid4().hex
+        self.id: str = id or request.get("id") or "pred_" + os.urandom(13).hex()
         self.input: dict[str, Any] = request.get("input") or {}
         #: the input with paths in place of URLs; None when there are no files
         self.sent_input: dict[str, Any] | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import gc
 import logging
 import os
 import signal
@@ -84,10 +85,11 @@ class Service:
         import uvicorn
 
         from .web.app import App
+        from .web.protocol import Protocol
 
         config = uvicorn.Config(
             App(self),
-            http="httptools",
+            http=Protocol,
             ws="none",
             lifespan="off",
             interface="asgi3",
@@ -119,7 +121,9 @@ def open_sockets(settings: Settings) -> list[socket.socket]:
     """Listening sockets: the platform's port must be had, an extra one only when it is free."""
     sockets = []
     for port in (*settings.ports, *settings.extra_ports):
-        sock = socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET)
+        family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+        # asyncio turns Nagle's algorithm off only where it sees the protocol's number.
+        sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             sock.bind((settings.host, port))
@@ -145,14 +149,10 @@ def start(settings: Settings) -> int:
         raise SettingsError(f"Cannot start the model's interpreter {settings.python}: {error.strerror}") from None
 
     async def main() -> int:
+        # Modules and routes live as long as the process: the collector need not look at them again.
+        gc.freeze()
+        gc.set_threshold(20_000, 20, 50)
         return await Service(settings, engine, document).run()
 
-    return _run(main())
-
-
-def _run(main: Any) -> int:
-    try:
-        import uvloop
-    except ImportError:
-        return int(asyncio.run(main))
-    return int(uvloop.run(main))
+    # Plain asyncio: uvloop measured the same through two processes, for 4.5 MB of layer.
+    return asyncio.run(main())

@@ -85,7 +85,7 @@ def creator(service: "Service", engine: Engine) -> Handler:
             if known is not None:  # idempotent: the first request with this id decides
                 await exchange.json(200 if known.is_terminal else 202, known.snapshot(with_input=not known.is_terminal))
                 return
-        wants_events = "text/event-stream" in (exchange.header(b"accept") or "")
+        wants_events = "event-stream" in (exchange.header(b"accept") or "")
         if wants_events and not schema.is_streaming:
             raise HTTPError(406, {"detail": "This model does not stream; ask for application/json"})
         prediction = Prediction(request, id)
@@ -136,26 +136,59 @@ def submit(service: "Service", engine: Engine, prediction: Prediction) -> None:
 
 
 async def wait(exchange: Exchange, engine: Engine, prediction: Prediction) -> None:
-    """Wait for the end; a client that hangs up before it cancels the run.
-
-    Watching the connection costs a task, so it begins only when the answer is not there at once.
-    """
-    loop = asyncio.get_running_loop()
-    watch: list[asyncio.Task[None]] = []
-
-    async def hang_up() -> None:
-        while (await exchange.receive())["type"] != "http.disconnect":
-            pass
-        if not prediction.is_terminal:
-            engine.cancel(prediction.id)
-
-    timer = loop.call_later(0.02, lambda: watch.append(loop.create_task(hang_up())))
+    """Wait for the end; a client that hangs up before it cancels the run."""
+    _patience.add(exchange, engine, prediction)
     try:
         await prediction.done
     finally:
-        timer.cancel()
-        for task in watch:
-            task.cancel()
+        _patience.remove(prediction)
+
+
+class _Patience:
+    """Watches the connections of waiting clients.
+
+    A watcher costs a task and a timer costs as much, so one tick serves all: requests that are still waiting at the
+    second tick get a watcher, and quick ones never do.
+    """
+
+    tick = 0.05
+
+    def __init__(self) -> None:
+        self._fresh: dict[Prediction, tuple[Exchange, Engine]] = {}
+        self._aging: dict[Prediction, tuple[Exchange, Engine]] = {}
+        self._watched: dict[Prediction, asyncio.Task[None]] = {}
+        self._is_ticking = False
+
+    def add(self, exchange: Exchange, engine: Engine, prediction: Prediction) -> None:
+        self._fresh[prediction] = exchange, engine
+        if not self._is_ticking:
+            self._is_ticking = True
+            asyncio.get_running_loop().call_later(self.tick, self._turn)
+
+    def remove(self, prediction: Prediction) -> None:
+        if self._fresh.pop(prediction, None) is None and self._aging.pop(prediction, None) is None:
+            task = self._watched.pop(prediction, None)
+            if task is not None:
+                task.cancel()
+
+    def _turn(self) -> None:
+        loop = asyncio.get_running_loop()
+        for prediction, (exchange, engine) in self._aging.items():
+            self._watched[prediction] = loop.create_task(_hang_up(exchange, engine, prediction))
+        self._aging, self._fresh = self._fresh, {}
+        self._is_ticking = bool(self._aging)
+        if self._is_ticking:
+            loop.call_later(self.tick, self._turn)
+
+
+async def _hang_up(exchange: Exchange, engine: Engine, prediction: Prediction) -> None:
+    while (await exchange.receive())["type"] != "http.disconnect":
+        pass
+    if not prediction.is_terminal:
+        engine.cancel(prediction.id)
+
+
+_patience = _Patience()
 
 
 def body_of(prediction: Prediction) -> bytes:
@@ -174,6 +207,8 @@ def trace_of(exchange: Exchange) -> dict[str, str]:
 
 def is_json(kind: str) -> bool:
     """Whether a content type is JSON's, as Cog sees it."""
+    if kind == "application/json":
+        return True
     base = kind.partition(";")[0].strip().lower()
     return base == "application/json" or (base.startswith("application/") and base.endswith("+json"))
 

@@ -102,9 +102,17 @@ class Scope:
         self, emit: Callable[[str, Any, str], None] | None = None, context: dict[str, str] | None = None, id: str = ""
     ) -> None:
         self.id = id
-        self.metrics = MetricRecorder(emit)
+        self._emit = emit
+        self._metrics: MetricRecorder | None = None
         #: what the request's ``context`` held
         self.context: dict[str, str] = context or {}
+
+    @property
+    def metrics(self) -> MetricRecorder:
+        """The recorder of this prediction's metrics."""
+        if self._metrics is None:
+            self._metrics = MetricRecorder(self._emit)
+        return self._metrics
 
     def record_metric(self, key: str, value: Any, mode: str | None = None) -> None:
         """Shorthand for ``scope.metrics.record``."""

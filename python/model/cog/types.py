@@ -5,14 +5,16 @@ from __future__ import annotations
 import io
 import os
 import pathlib
-import shutil
-import tempfile
-import urllib.parse
-import urllib.request
 from dataclasses import dataclass
 from typing import Any, AsyncIterator, Iterator, TypeVar
 
 _PlainPath = type(pathlib.Path())
+
+
+def _url_name(url: str) -> str:
+    from urllib.parse import unquote, urlparse
+
+    return unquote(os.path.basename(urlparse(url).path))
 
 
 @dataclass(frozen=True)
@@ -40,8 +42,10 @@ class File(io.IOBase):
         """Open a data or http(s) URL; a file that is open already is given back."""
         if isinstance(value, io.IOBase):
             return value
-        scheme = urllib.parse.urlparse(str(value)).scheme
+        scheme = str(value).partition(":")[0].lower()
         if scheme == "data":
+            import urllib.request  # here and below: http, ssl and email are 8 MB that few models need
+
             with urllib.request.urlopen(value) as response:  # noqa: S310 - the scheme is data
                 return io.BytesIO(response.read())
         if scheme in ("http", "https"):
@@ -53,12 +57,11 @@ class URLFile(io.IOBase):
     """A file behind an http(s) URL, requested at the first use; it can be pickled before."""
 
     def __init__(self, url: str, filename: str | None = None) -> None:
-        parsed = urllib.parse.urlparse(url)
-        if parsed.scheme not in ("http", "https"):
+        if not url.lower().startswith(("http://", "https://")):
             raise ValueError("URLFile requires URL to conform to HTTP or HTTPS protocol")
         self._url = url
         self._response: Any = None
-        self.name = filename or os.path.basename(parsed.path)
+        self.name = filename or _url_name(url)
 
     def __getstate__(self) -> dict[str, Any]:
         return {"url": self._url, "name": self.name}
@@ -69,6 +72,8 @@ class URLFile(io.IOBase):
     @property
     def _opened(self) -> Any:
         if self._response is None:
+            import urllib.request
+
             agent = os.environ.get("COG_USER_AGENT")
             request = urllib.request.Request(self._url, headers={"User-Agent": agent} if agent else {})
             self._response = urllib.request.urlopen(request, timeout=10)  # noqa: S310 - http(s) checked above
@@ -103,10 +108,10 @@ class Path(_PlainPath):  # type: ignore[valid-type, misc]
         """Make a path of a string; a data or http(s) URL becomes a path that is fetched by ``convert()``."""
         if isinstance(value, pathlib.Path):
             return value
-        parsed = urllib.parse.urlparse(value)
-        if parsed.scheme in ("data", "http", "https"):
-            name = "file" if parsed.scheme == "data" else os.path.basename(parsed.path) or "file"
-            return URLPath(source=value, filename=urllib.parse.unquote(name), fileobj=File.validate(value))
+        scheme = value.partition(":")[0].lower()
+        if scheme in ("data", "http", "https"):
+            name = "file" if scheme == "data" else _url_name(value) or "file"
+            return URLPath(source=value, filename=name, fileobj=File.validate(value))
         return cls(value)
 
 
@@ -125,6 +130,9 @@ class URLPath(_PlainPath):  # type: ignore[valid-type, misc]
     def convert(self) -> Path:
         """Fetch the content into a temporary file, once."""
         if self._path is None:
+            import shutil
+            import tempfile
+
             with tempfile.NamedTemporaryFile(suffix=self.name, delete=False) as target:
                 shutil.copyfileobj(self.fileobj, target)
             self._path = Path(target.name)

@@ -12,7 +12,6 @@ sys.path[:0] = [os.getcwd(), os.path.dirname(_here)]
 
 import faulthandler  # noqa: E402
 import inspect  # noqa: E402
-import platform  # noqa: E402
 import socket  # noqa: E402
 import traceback  # noqa: E402
 from typing import Any  # noqa: E402
@@ -78,7 +77,7 @@ def _announce(channel: Channel, outputs: Any, model: Model) -> None:
         "is_streaming": model.kind in ("generator", "async_generator"),
         "concurrency": model.concurrency,
         "has_healthcheck": model.healthcheck is not None,
-        "python": platform.python_version(),
+        "python": ".".join(map(str, sys.version_info[:3])),
     }
     channel.send(["ready", facts])
 

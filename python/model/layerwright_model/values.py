@@ -10,7 +10,6 @@ import inspect
 import io
 import os
 import pathlib
-import tempfile
 import types
 import typing
 from typing import Any, Callable
@@ -233,6 +232,8 @@ def _file(path: pathlib.PurePath) -> dict[str, str]:
 
 def _open_file(handle: Any) -> dict[str, str]:
     """A file object is copied, since it may lie in memory only."""
+    import tempfile
+
     if hasattr(handle, "seek"):
         handle.seek(0)
     data = handle.read()
