@@ -4,36 +4,52 @@ import type { Config } from '../config/config.ts'
 import defaults from '../core/defaults.json' with { type: 'json' }
 import type { LockedWheel } from '../python/lock.ts'
 import { normalizeName } from '../python/package-name.ts'
-import { parseRequirement } from '../python/requirement.ts'
+import { parseRequirement, type Requirement } from '../python/requirement.ts'
 import type { ResolutionInput, RootRequirement } from '../python/resolution-input.ts'
 import { resolvePython } from '../python/resolve-python.ts'
 import type { Target } from '../python/target.ts'
 import type { ResolveContext } from './context.ts'
+import type { EnvironmentAnswer } from './environment.ts'
 
 /** Packages that the image brings itself; a project's own lines for them are left out, as Cog does. */
 const BROUGHT_ALONG = new Set(['cog', 'coglet'])
+
+/** What the project's packages are resolved from. */
+export interface PackagesRequest {
+  readonly config: Config
+  readonly target: Target
+  readonly requirements: readonly RootRequirement[]
+  readonly environment: EnvironmentAnswer
+}
 
 /**
  * Resolves the project's Python packages for one target, with pip beside them, since `run` steps and people expect it
  * (and setuptools below 3.12, which venv brings there).
  */
 export async function resolvePackages(
-  config: Config,
-  target: Target,
+  request: PackagesRequest,
   context: ResolveContext,
 ): Promise<readonly LockedWheel[]> {
-  const stated = statedRequirements(config, context)
+  const { config, target, environment } = request
+  const stated = request.requirements.map((root) => withExtras(root, environment))
   const names = new Set(stated.map(({ requirement }) => requirement.name))
   const brought = ['pip', ...(Number(target.pythonVersion.split('.')[1]) < 12 ? ['setuptools'] : [])]
   const added = brought.filter((name) => !names.has(name)).map((name) => ({ requirement: parseRequirement(name) }))
+  const { excludeNewer } = config.build.pythonIndex
   const lock = await resolvePython(
-    { target, requirements: [...stated, ...added], indexes: indexPlan(config, context) },
-    { http: context.http, cache: context.cache('index'), signal: context.signal },
+    {
+      target,
+      requirements: [...stated, ...added],
+      indexes: indexPlan(config, context, frameworkPins(request)),
+      ...(excludeNewer === undefined ? {} : { excludeNewer }),
+    },
+    { http: context.http, cache: context.cache('index'), signal: context.signal, now: context.now },
   )
   return lock.packages.map((wheel) => ({ ...wheel, requested: names.has(wheel.name) }))
 }
 
-function statedRequirements(config: Config, context: ResolveContext): RootRequirement[] {
+/** What the project asks for, without what every image has anyway. */
+export async function readRequirements(config: Config, context: ResolveContext): Promise<readonly RootRequirement[]> {
   const stated: RootRequirement[] = []
   for (const [position, line] of config.build.pythonPackages.entries()) {
     const requirement = parseRequirement(line)
@@ -47,24 +63,44 @@ function statedRequirements(config: Config, context: ResolveContext): RootRequir
   return stated
 }
 
-export function indexPlan(config: Config, { env }: ResolveContext): ResolutionInput['indexes'] {
-  const { url, extraUrls, packages, strategy } = config.build.pythonIndex
-  const main = url ?? env['PIP_INDEX_URL'] ?? env['UV_INDEX_URL'] ?? defaults.pythonIndex
-  const pins = Object.entries(packages).map(([name, index]) => [normalizeName(name), withSlash(index)] as const)
-  const explicit = [...new Set(pins.map(([, index]) => index))].map((index) => ({ url: index, isExplicit: true }))
-  return {
-    indexes: [...extraUrls, main].map((index) => ({ url: withSlash(index) })).concat(explicit),
-    strategy,
-    pins: Object.fromEntries(pins),
-  }
-}
-
-function withSlash(url: string): string {
-  return url.endsWith('/') ? url : `${url}/`
-}
-
 /** The texts of the project's requirement files, which decide the answers as the configuration does. */
 export async function requirementFiles(config: Config, context: ResolveContext): Promise<readonly string[]> {
   const path = config.build.pythonRequirements
   return path === undefined ? [] : [await readFile(resolvePath(context.projectFolder, path), 'utf8')]
+}
+
+/** The indexes to ask: the project's own settings, then pip's and uv's variables, then the default. */
+export function indexPlan(
+  config: Config,
+  { env }: ResolveContext,
+  framework: Readonly<Record<string, string>> = {},
+): ResolutionInput['indexes'] {
+  const { url, extraUrls, packages, strategy } = config.build.pythonIndex
+  const main = url ?? env['PIP_INDEX_URL'] ?? env['UV_INDEX_URL'] ?? defaults.pythonIndex
+  const own = Object.entries(packages).map(([name, index]) => [normalizeName(name), withSlash(index)] as const)
+  // What the project says of a package wins over what the tables say.
+  const pins = { ...framework, ...Object.fromEntries(own) }
+  const explicit = [...new Set(Object.values(pins))].map((index) => ({ url: index, isExplicit: true }))
+  return { indexes: [...[...extraUrls, main].map((index) => ({ url: withSlash(index) })), ...explicit], strategy, pins }
+}
+
+/** Packages that the tables tie to an index, such as the builds of torch; none where the default index has the same. */
+function frameworkPins({ environment, target }: PackagesRequest): Record<string, string> {
+  const pins = environment.choice.indexes.filter(
+    ({ sameAsDefault }) => !(sameAsDefault && target.platform.architecture === 'amd64'),
+  )
+  return Object.fromEntries(
+    pins.flatMap(({ packages, url }) => packages.map((name) => [name, withSlash(url)] as const)),
+  )
+}
+
+function withExtras(root: RootRequirement, { choice }: EnvironmentAnswer): RootRequirement {
+  const added = choice.extras[root.requirement.name]
+  if (added === undefined) return root
+  const requirement: Requirement = { ...root.requirement, extras: [...root.requirement.extras, ...added] }
+  return { ...root, requirement }
+}
+
+function withSlash(url: string): string {
+  return url.endsWith('/') ? url : `${url}/`
 }

@@ -5,10 +5,11 @@ import { BuildError } from '../core/errors.ts'
 import { canonicalJson } from '../core/json.ts'
 import { runTask } from '../core/progress.ts'
 import type { Lock, LockedPlatform, PlatformLock } from '../lock/lock.ts'
-import { resolveBase } from './base.ts'
+import { draftBase } from './base.ts'
 import type { ResolveContext } from './context.ts'
+import { answerEnvironment } from './environment.ts'
 import { resolveLauncher } from './launcher.ts'
-import { requirementFiles, resolvePackages } from './python-packages.ts'
+import { readRequirements, requirementFiles, resolvePackages } from './python-packages.ts'
 
 /**
  * Asks the world everything that a build must know, for every platform of the project.
@@ -55,11 +56,25 @@ async function resolvePlatform(
   platform: LockedPlatform,
   context: ResolveContext,
 ): Promise<PlatformLock> {
-  const { base, interpreter, libc, choices } = await resolveBase(config, platform, context)
+  const requirements = await readRequirements(config, context)
+  const environment = answerEnvironment(config, requirements)
+  const draft = await draftBase({ config, platform, environment }, context)
+  const { interpreter, libc } = draft
   const target = { pythonVersion: interpreter.version, platform, libc }
   const [wheels, launcher] = await Promise.all([
-    resolvePackages(config, target, context),
+    resolvePackages({ config, target, requirements, environment }, context),
     resolveLauncher(config, target, context),
   ])
-  return { platform, base, interpreter, libc, wheels, launcher, choices }
+  const { base, systemPackages, choices } = await draft.complete(wheels)
+  for (const text of environment.choice.warnings) context.report({ type: 'note', level: 'warning', text })
+  return {
+    platform,
+    base,
+    interpreter,
+    libc,
+    wheels,
+    launcher,
+    choices,
+    ...(systemPackages === undefined ? {} : { systemPackages }),
+  }
 }

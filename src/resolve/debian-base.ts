@@ -1,0 +1,50 @@
+import { resolveDebian } from '../debian/resolve.ts'
+import { DEBIAN_SUITES } from '../debian/source.ts'
+import type { DebianLock } from '../debian/lock.ts'
+import type { LockedInterpreter, LockedLibc } from '../lock/lock.ts'
+import { interpreterChoice, type BaseDraft, type BaseRequest } from './base-draft.ts'
+import type { ResolveContext } from './context.ts'
+import { archiveFor, chooseSuite } from './interpreter.ts'
+
+/** A root file system composed from Debian's packages: the embedded default, which needs no registry. */
+export async function debianBase(reason: string, request: BaseRequest, context: ResolveContext): Promise<BaseDraft> {
+  const { config, platform, environment } = request
+  const { build } = config
+  const { suite, hasPython } = chooseSuite(build, environment.python)
+  const { python } = DEBIAN_SUITES[suite]
+  const { mirror, snapshot } = build.debian
+  const packages = await resolveDebian(
+    {
+      suite,
+      architecture: platform.architecture,
+      isBootstrap: true,
+      packages: ['apt', 'ca-certificates', ...(hasPython ? [`python${python}`] : []), ...build.systemPackages],
+      mirrors: { archive: mirror, snapshot },
+    },
+    { ...context, cache: context.cache('debian'), now: () => new Date(context.now()) },
+  )
+  const interpreter = hasPython
+    ? debianInterpreter(packages, python)
+    : await archiveFor({ build, platform, version: environment.python, found: [] }, context)
+  return {
+    interpreter,
+    libc: libcOf(packages),
+    complete: async () => ({
+      base: { kind: 'debian', suite, packages },
+      choices: [{ key: 'base', value: `debian ${suite}`, reason }, interpreterChoice(interpreter, build.pythonVersion)],
+    }),
+  }
+}
+
+function debianInterpreter({ packages }: DebianLock, minor: string): LockedInterpreter {
+  const deb = packages.find(({ package: name }) => name === `python${minor}-minimal`)
+  const version = /^\d+\.\d+\.\d+/.exec(deb?.version ?? '')?.[0]
+  if (version === undefined) throw new RangeError(`The lock of Debian packages holds no python${minor}-minimal`)
+  return { kind: 'debian', version, executable: `/usr/bin/python${minor}` }
+}
+
+function libcOf({ packages }: DebianLock): LockedLibc {
+  const match = /^(?:\d+:)?(\d+)\.(\d+)/.exec(packages.find(({ package: name }) => name === 'libc6')?.version ?? '')
+  if (match === null) throw new RangeError('The lock of Debian packages holds no libc6')
+  return { kind: 'glibc', major: Number(match[1]), minor: Number(match[2]) }
+}
