@@ -2,6 +2,7 @@ import { digestOf } from '../../src/core/digest.ts'
 import { canonicalJson } from '../../src/core/json.ts'
 import type { Compression } from '../compress.ts'
 import { DEFAULT_MTIME_SECONDS, LAYOUT_VERSION, type LayerContext } from '../context.ts'
+import { debianRegistrationKind } from './debian-registration.ts'
 import { debsKind } from './debs.ts'
 import { environmentKind } from './environment.ts'
 import { filesKind } from './files.ts'
@@ -15,6 +16,7 @@ import { wheelsKind } from './wheels.ts'
 const KINDS = {
   wheels: wheelsKind,
   debs: debsKind,
+  'debian-registration': debianRegistrationKind,
   environment: environmentKind,
   files: filesKind,
   weights: weightsKind,

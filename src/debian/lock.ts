@@ -1,5 +1,8 @@
 import type { RemoteFile } from '../core/remote-file.ts'
 
+/** The root of packages that belong to a base composed from nothing. */
+export const BASE_ROOT = 'base'
+
 /** One binary package as a lock names it. */
 export interface LockedDeb extends RemoteFile {
   readonly package: string
@@ -8,7 +11,7 @@ export interface LockedDeb extends RemoteFile {
   readonly architecture: string
   /** Unpacked size that the index states. */
   readonly installedBytes: number
-  /** The package that was asked for and brought this one first; itself when it was asked for. */
+  /** The package that was asked for and brought this one first; {@link BASE_ROOT} for those of a composed base. */
   readonly root: string
   /** Names of packages whose files it may overwrite; absent when there are none. */
   readonly replaces?: readonly string[] | undefined

@@ -2,6 +2,7 @@ import { BuildError } from '../core/errors.ts'
 import { nearest } from '../core/suggest.ts'
 import { runTask, type Report } from '../core/progress.ts'
 import { fetchIndexLines } from './packages-index.ts'
+import { BASE_ROOT } from './lock.ts'
 import type { DebianArchitecture, DebianLock, LockedDeb, LockedRelease } from './lock.ts'
 import type { PackageRecord } from './package-record.ts'
 import { fetchRelease, type ArchiveContext, type Release } from './release.ts'
@@ -18,7 +19,10 @@ export interface DebianRequest {
   readonly packages: readonly string[]
   /** What the base has; nothing unless given. */
   readonly installed?: readonly PackageRecord[] | undefined
-  /** Adds what every Debian system has: all packages that are Essential or of priority `required`. */
+  /**
+   * Adds what the official slim image has: all packages that are Essential or of priority `required`, and apt; and
+   * `ca-certificates`, which that image lacks.
+   */
   readonly isBootstrap?: boolean | undefined
   readonly mirrors?: DebianMirrors | undefined
   /** Archives to use in place of Debian's own. */
@@ -54,7 +58,8 @@ export async function resolveDebian(request: DebianRequest, context: DebianConte
       pins,
     )
     for (const { name, version } of wanted) assertKnown(name, version, universe, request)
-    const names = [...(request.isBootstrap === true ? essentialNames(universe) : []), ...wanted.map(({ name }) => name)]
+    const bootstrap = request.isBootstrap === true ? bootstrapNames(universe) : []
+    const names = [...bootstrap, ...wanted.map(({ name }) => name)]
     const installed = request.installed ?? []
     const selections = solve({
       packages: [...new Set(names)],
@@ -62,10 +67,11 @@ export async function resolveDebian(request: DebianRequest, context: DebianConte
       installed,
       architecture: request.architecture,
     })
+    const base = new Set(bootstrap)
     return makeLock(
       request,
       archives.map((archive) => archive.release),
-      selections,
+      selections.map(({ record, root }) => ({ record, root: base.has(root) ? BASE_ROOT : root })),
     )
   })
 }
@@ -129,11 +135,13 @@ function assertKnown(name: string, version: string | undefined, universe: Univer
   }
 }
 
-function essentialNames(universe: Universe): string[] {
-  return [...universe.candidates()]
+// debootstrap's minbase: `usr-is-merged` stands for what the archive's default, `usrmerge`, would do at run time.
+function bootstrapNames(universe: Universe): string[] {
+  const needed = [...universe.candidates()]
     .filter((record) => record.isEssential || record.field('priority') === 'required')
     .map((record) => record.name)
-    .sort()
+  const hasMerge = universe.candidateOf('usrmerge') !== undefined && universe.candidateOf('usr-is-merged') !== undefined
+  return [...needed.sort(), ...(hasMerge ? ['usr-is-merged'] : []), 'apt', 'ca-certificates']
 }
 
 function makeLock(request: DebianRequest, releases: readonly Release[], selections: readonly Selection[]): DebianLock {

@@ -74,7 +74,13 @@ function modules(profiles: readonly Profile[], type: string, block: string, serv
 // `end` in a profile means: skip what is left of the block.
 function lines(type: string, all: readonly Module[]): string {
   const single = all.flatMap(({ text }) => text.split('\n'))
-  return single.map((text, index) => `${type}\t${text.replaceAll(/=end\b/g, `=${single.length - index}`)}`).join('\n')
+  return single
+    .map((text, index) => {
+      // pam-auth-update writes a blank between the module and its options, also when it has none.
+      const options = /^(?:\[[^\]]*\]|\S+)\s+\S+$/.test(text) ? ' ' : ''
+      return `${type}\t${text.replaceAll(/=end\b/g, `=${single.length - index}`)}${options}`
+    })
+    .join('\n')
 }
 
 function parseProfile(path: string, content: string): Profile | undefined {
