@@ -15,6 +15,7 @@ import { copyImage, type CopyResult } from './destinations/copy.ts'
 import type { Destination } from './destinations/destination.ts'
 import { isImageIndex, type Image, type ImageIndex } from './image/image.ts'
 import { makeIndex, type ImageFormat } from './image/make-image.ts'
+import { debianBaseLayers } from './plan/debian-layers.ts'
 import { makePlan } from './plan/make-plan.ts'
 import type { Plan } from './plan/plan.ts'
 import { describeModel } from './predictor/describe.ts'
@@ -75,7 +76,10 @@ export async function planBuild(request: BuildRequest, context: BuildContext): P
       config,
       lock: platformLock,
       project,
-      baseLayers: [],
+      baseLayers:
+        platformLock.base.kind === 'debian'
+          ? debianBaseLayers(platformLock.base.packages, config.build.systemPackages)
+          : [],
       systemLayers: [],
       runtimeTree: tree,
       openapi: JSON.stringify(model.openapi),
