@@ -4,6 +4,7 @@ import type { Compression } from '../compress.ts'
 import { DEFAULT_MTIME_SECONDS, LAYOUT_VERSION, type LayerContext } from '../context.ts'
 import { debianRegistrationKind } from './debian-registration.ts'
 import { debsKind } from './debs.ts'
+import { archiveKind } from './archive.ts'
 import { environmentKind } from './environment.ts'
 import { filesKind } from './files.ts'
 import { inlineKind } from './inline.ts'
@@ -18,6 +19,7 @@ const KINDS = {
   debs: debsKind,
   'debian-registration': debianRegistrationKind,
   environment: environmentKind,
+  archive: archiveKind,
   files: filesKind,
   weights: weightsKind,
   tree: treeKind,

@@ -1,8 +1,175 @@
-import type { ExpectedFile, LayerCheck } from '../layer-check.ts'
+import { existsSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
+import { fileURLToPath } from 'node:url'
+import { Worker } from 'node:worker_threads'
+import { BuildError } from '../../src/core/errors.ts'
+import type { ExpectedFile, LayerCheck, LayerFindings } from '../layer-check.ts'
+import type { CheckAnswer, CheckRequest, SentError } from './messages.ts'
 
 /** Gives out checks that run on other threads. */
 export interface CheckPool {
   check(expected: readonly ExpectedFile[], what: string): LayerCheck
-  /** Ends the threads. */
+  /** Ends the threads; checks that still run fail. */
   close(): Promise<void>
+}
+
+/** A thread, or what stands in for one. */
+export interface CheckThread {
+  send(request: CheckRequest, transfer?: readonly ArrayBuffer[]): void
+  onAnswer(listener: (answer: CheckAnswer) => void): void
+  /** Called once when the thread ends, with the error that ended it if there is one. */
+  onEnd(listener: (error: unknown) => void): void
+  /** Whether the process is to wait for this thread. */
+  hold(isBusy: boolean): void
+  close(): Promise<void>
+}
+
+/** How threads are made. */
+export interface PoolOptions {
+  /** As many as there are processors, 4 at most, unless given. */
+  readonly threads?: number | undefined
+  readonly start?: (() => CheckThread) | undefined
+}
+
+/** Bytes of one layer that may wait in a thread: enough that it never starves, little against the memory budget. */
+const WINDOW_BYTES = 2 * 2 ** 20
+
+/**
+ * Makes a pool of threads that inflate and hash layers. Threads start when they are first needed, and do not keep the
+ * process alive.
+ *
+ * @returns undefined where the thread's program is not there (sources run without a build): check on the own thread then
+ */
+export function makeCheckPool(options: PoolOptions = {}): CheckPool | undefined {
+  const start = options.start ?? workerStarter()
+  if (start === undefined) return undefined
+  const most = options.threads ?? Math.min(4, availableParallelism())
+  const threads: PooledThread[] = []
+  return {
+    check: (expected, what) => {
+      const idle = threads.find((thread) => !thread.isEnded && thread.running === 0)
+      let thread = idle
+      if (thread === undefined && threads.filter(({ isEnded }) => !isEnded).length < most) {
+        thread = new PooledThread(start())
+        threads.push(thread)
+      }
+      thread ??= threads.filter(({ isEnded }) => !isEnded).reduce((a, b) => (b.running < a.running ? b : a))
+      return thread.check(expected, what)
+    },
+    close: async () => void (await Promise.all(threads.map((thread) => thread.close()))),
+  }
+}
+
+function workerStarter(): (() => CheckThread) | undefined {
+  const program = new URL('./check-worker.js', import.meta.url)
+  return existsSync(fileURLToPath(program)) ? () => startWorker(program) : undefined
+}
+
+function startWorker(program: URL): CheckThread {
+  const worker = new Worker(program)
+  worker.unref()
+  return {
+    send: (request, transfer) => worker.postMessage(request, transfer ?? []),
+    onAnswer: (listener) => void worker.on('message', listener),
+    onEnd: (listener) => {
+      worker.on('error', listener)
+      worker.on('exit', () => listener(undefined))
+    },
+    hold: (isBusy) => (isBusy ? worker.ref() : worker.unref()),
+    close: async () => void (await worker.terminate()),
+  }
+}
+
+/** One check as the sending side sees it. */
+interface Running {
+  waiting: number
+  /** Wakes whoever waits for room or for the end. */
+  wake: () => void
+  findings: LayerFindings | undefined
+  failure: unknown
+}
+
+class PooledThread {
+  isEnded = false
+  readonly #thread: CheckThread
+  readonly #checks = new Map<number, Running>()
+  #lastId = 0
+
+  constructor(thread: CheckThread) {
+    this.#thread = thread
+    thread.onAnswer((answer) => this.#take(answer))
+    thread.onEnd((error) => {
+      this.isEnded = true
+      const failure = new BuildError('INTERNAL', 'A thread that checks layers has ended early', { cause: error })
+      for (const [id, running] of this.#checks) this.#finish(id, running, { failure })
+    })
+  }
+
+  get running(): number {
+    return this.#checks.size
+  }
+
+  close(): Promise<void> {
+    return this.#thread.close()
+  }
+
+  check(expected: readonly ExpectedFile[], what: string): LayerCheck {
+    const id = ++this.#lastId
+    const running: Running = { waiting: 0, wake: () => {}, findings: undefined, failure: undefined }
+    this.#checks.set(id, running)
+    this.#thread.hold(true)
+    this.#thread.send({ type: 'start', id, expected, what })
+    const until = async (isReached: () => boolean): Promise<void> => {
+      while (running.failure === undefined && !isReached())
+        await new Promise<void>((resolve) => (running.wake = resolve))
+      if (running.failure !== undefined) throw running.failure
+    }
+    return {
+      write: async (chunk) => {
+        await until(() => running.waiting < WINDOW_BYTES)
+        // The caller keeps its bytes for the blob, so the thread gets a copy: a memory copy is 50 times as fast as hashing.
+        const bytes = new Uint8Array(chunk)
+        running.waiting += bytes.length
+        this.#thread.send({ type: 'chunk', id, bytes }, [bytes.buffer])
+      },
+      end: async () => {
+        this.#thread.send({ type: 'end', id })
+        await until(() => running.findings !== undefined)
+        if (running.findings === undefined) throw new TypeError('A check ended without an answer')
+        return running.findings
+      },
+      close: () => {
+        if (!this.#checks.has(id)) return
+        this.#thread.send({ type: 'close', id })
+        this.#finish(id, running, { failure: new TypeError('The check was closed') })
+      },
+    }
+  }
+
+  #take(answer: CheckAnswer): void {
+    const running = this.#checks.get(answer.id)
+    if (running === undefined) return
+    switch (answer.type) {
+      case 'taken':
+        running.waiting -= answer.bytes
+        running.wake()
+        return
+      case 'done':
+        this.#finish(answer.id, running, { findings: answer.findings })
+        return
+      case 'failed':
+        this.#finish(answer.id, running, { failure: received(answer.error) })
+    }
+  }
+
+  #finish(id: number, running: Running, outcome: Partial<Pick<Running, 'findings' | 'failure'>>): void {
+    Object.assign(running, outcome)
+    this.#checks.delete(id)
+    if (this.#checks.size === 0) this.#thread.hold(false)
+    running.wake()
+  }
+}
+
+function received({ code, message, hint }: SentError): Error {
+  return code === undefined ? new Error(message) : new BuildError(code, message, { hint })
 }

@@ -1,0 +1,64 @@
+import { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import { extract, type Entry, type Headers } from 'tar-stream'
+import { guardTar } from './tar-guard.ts'
+
+/** One member of a tar that is read. `data` must be read to its end, or let go by going on to the next. */
+export interface TarMember {
+  /** As written in the archive: it may be unsafe. */
+  readonly name: string
+  readonly type: NonNullable<Headers['type']>
+  readonly mode: number
+  readonly uid: number
+  readonly gid: number
+  readonly sizeBytes: number
+  readonly mtimeSeconds: number
+  /** Of links; undefined otherwise. */
+  readonly target: string | undefined
+  readonly deviceMajor: number
+  readonly deviceMinor: number
+  /** PAX records as they stand in the archive, such as extended attributes. */
+  readonly pax: Readonly<Record<string, string>>
+  readonly data: AsyncIterable<Uint8Array>
+}
+
+/**
+ * Reads an uncompressed tar: ustar, PAX and GNU long names. The one door to tar-stream.
+ *
+ * @param what names the archive in errors
+ * @throws BuildError ARCHIVE_INVALID for an archive that is cut short or that readers would disagree about
+ */
+export async function* readTar(stream: AsyncIterable<Uint8Array>, what: string): AsyncGenerator<TarMember> {
+  const parser = extract({ allowUnknownFormat: false, filenameEncoding: 'utf-8' })
+  const feeding = pipeline(Readable.from(guardTar(stream, what), { objectMode: false }), parser)
+  // Seen below: the parser is destroyed with the same error.
+  feeding.catch(() => {})
+  try {
+    for await (const entry of parser) {
+      yield memberOf(entry)
+      // Whatever the caller left unread keeps the parser from going on.
+      entry.resume()
+    }
+    await feeding
+  } finally {
+    parser.destroy()
+  }
+}
+
+function memberOf(entry: Entry): TarMember {
+  const { header } = entry
+  return {
+    name: header.name,
+    type: header.type ?? 'file',
+    mode: header.mode ?? 0o644,
+    uid: header.uid ?? 0,
+    gid: header.gid ?? 0,
+    sizeBytes: header.size ?? 0,
+    mtimeSeconds: Math.floor((header.mtime?.getTime() ?? 0) / 1000),
+    target: header.linkname ?? undefined,
+    deviceMajor: header.devmajor ?? 0,
+    deviceMinor: header.devminor ?? 0,
+    pax: header.pax ?? {},
+    data: entry as AsyncIterable<Uint8Array>,
+  }
+}

@@ -1,0 +1,53 @@
+import type { MessagePort } from 'node:worker_threads'
+import { BuildError } from '../../src/core/errors.ts'
+import { checkLayer, type LayerCheck } from '../layer-check.ts'
+import type { CheckAnswer, CheckRequest, SentError } from './messages.ts'
+
+/** Runs checks for another thread until the port closes. */
+export function serveChecks(port: MessagePort): void {
+  const answer = (message: CheckAnswer): void => port.postMessage(message)
+  const checks = new Map<number, { readonly check: LayerCheck; last: Promise<void> }>()
+  // Steps of one check run one after another; a failed one ends it, and what was sent meanwhile is let go.
+  const step = (id: number, work: (check: LayerCheck) => Promise<void>): void => {
+    const running = checks.get(id)
+    if (running === undefined) return
+    running.last = running.last.then(async () => {
+      if (!checks.has(id)) return
+      try {
+        await work(running.check)
+      } catch (error) {
+        checks.delete(id)
+        running.check.close()
+        answer({ type: 'failed', id, error: sendable(error) })
+      }
+    })
+  }
+  port.on('message', (request: CheckRequest) => {
+    const { id } = request
+    switch (request.type) {
+      case 'start':
+        checks.set(id, { check: checkLayer(request.expected, request.what), last: Promise.resolve() })
+        return
+      case 'chunk':
+        step(id, async (check) => {
+          await check.write(request.bytes)
+          answer({ type: 'taken', id, bytes: request.bytes.length })
+        })
+        return
+      case 'end':
+        step(id, async (check) => {
+          answer({ type: 'done', id, findings: await check.end() })
+          checks.delete(id)
+        })
+        return
+      case 'close':
+        checks.get(id)?.check.close()
+        checks.delete(id)
+    }
+  })
+}
+
+function sendable(error: unknown): SentError {
+  if (error instanceof BuildError) return { code: error.code, message: error.message, hint: error.hint }
+  return { message: error instanceof Error ? (error.stack ?? error.message) : String(error) }
+}
