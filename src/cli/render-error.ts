@@ -1,3 +1,4 @@
+import { DiagnosticError, renderDiagnostic } from '../core/diagnostic.ts'
 import { BuildError } from '../core/errors.ts'
 
 /** How errors are shown. */
@@ -14,6 +15,7 @@ export interface ErrorStyle {
  */
 export function renderError(error: unknown, style: ErrorStyle): string {
   if (!(error instanceof BuildError)) return renderBug(error, style)
+  if (error instanceof DiagnosticError) return renderIssues(error, style)
   const lines = [`${style.red(style.bold('error'))}${style.dim(`[${error.code}]`)}: ${error.message}`]
   for (const cause of causes(error)) lines.push(`  ${style.dim('caused by:')} ${cause}`)
   if (error.hint !== undefined) lines.push('', `${style.bold('hint')}: ${error.hint}`)
@@ -31,6 +33,14 @@ export function errorToJson(error: unknown): Record<string, unknown> {
     ...(hint === undefined ? {} : { hint }),
     ...(data === undefined ? {} : { data }),
   }
+}
+
+/** Every problem of a file with its line and a caret, then how many there are. */
+function renderIssues(error: DiagnosticError, style: ErrorStyle): string {
+  const paint = { error: style.red, warning: style.bold, faint: style.dim, strong: style.bold }
+  const count = error.issues.filter((issue) => issue.severity === 'error').length
+  const head = `${style.red(style.bold('error'))}${style.dim(`[${error.code}]`)}: ${error.what}: ${count} ${count === 1 ? 'problem' : 'problems'}`
+  return `${[...error.issues.map((issue) => renderDiagnostic(issue, paint)), head].join('\n\n')}\n`
 }
 
 function causes(error: Error): string[] {

@@ -8,6 +8,8 @@ export interface Config {
   readonly run?: string
   readonly train?: string
   readonly concurrency?: { readonly max: number; readonly defaultTarget?: number }
+  /** Requests gathered into one call. */
+  readonly batch?: { readonly maxSize: number; readonly maxWaitMs: number }
   /** In the order of the file; names are unique. */
   readonly environment: readonly EnvironmentVariable[]
   readonly weights: readonly WeightConfig[]

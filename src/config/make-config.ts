@@ -15,6 +15,9 @@ export function makeConfig(yaml: CogYaml): Config {
     ...(run === undefined ? {} : { run }),
     ...(train === undefined ? {} : { train }),
     ...(yaml.concurrency === undefined ? {} : { concurrency: makeConcurrency(yaml.concurrency) }),
+    ...(yaml.batch === undefined
+      ? {}
+      : { batch: { maxSize: yaml.batch.max_size, maxWaitMs: yaml.batch.max_wait_ms ?? 10 } }),
     environment: (yaml.environment ?? []).map(parseEnvironment),
     weights: (yaml.weights ?? []).map(makeWeight),
     runtime: yaml.runtime ?? 'layerwright',

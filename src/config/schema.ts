@@ -301,6 +301,20 @@ export const cogYamlSchema = z
       )
       .optional()
       .meta({ description: 'Environment variables as `NAME=value`; the value is taken byte for byte.' }),
+    batch: z
+      .strictObject({
+        max_size: z
+          .int('This is not a whole number')
+          .min(1, 'A batch holds at least one')
+          .meta({ description: 'How many requests one call takes at most.' }),
+        max_wait_ms: z
+          .number()
+          .min(0, 'A time is not negative')
+          .optional()
+          .meta({ description: 'How long a request waits for others, in milliseconds.', default: 10 }),
+      })
+      .optional()
+      .meta({ description: 'Gathers requests for a function that takes and gives lists.', ...OURS }),
     weights: z.array(weight).optional().meta({ description: 'Folders of weights that are layers of their own.' }),
     runtime: z
       .enum(['layerwright', 'coglet'])

@@ -29,6 +29,8 @@ export class DiagnosticError extends BuildError {
   override readonly name: string = 'DiagnosticError'
   /** All errors, and the warnings found beside them. */
   readonly issues: readonly Diagnostic[]
+  /** What is wrong as a whole, without any of the issues. */
+  readonly what: string
 
   constructor(code: ErrorCode, what: string, issues: readonly Diagnostic[], options: BuildErrorOptions = {}) {
     const errors = issues.filter((issue) => issue.severity === 'error')
@@ -40,6 +42,7 @@ export class DiagnosticError extends BuildError {
         : `${what}: ${formatPlace(first)}: ${first.message}${more > 0 ? ` (and ${more} more)` : ''}`
     super(code, message, { ...options, data: { ...options.data, issues } })
     this.issues = issues
+    this.what = what
   }
 }
 
