@@ -59,16 +59,19 @@ export interface Container {
   /** A private folder on disk for what the container writes; the backend removes it. */
   readonly workFolder: string
   /** Receives what the container changed, before that is removed; only direct backends with an overlay can. */
-  readonly onExit?: ((changes: ContainerChanges) => Promise<void>) | undefined
+  readonly capture?: ((changes: ContainerChanges) => Promise<void>) | undefined
 }
 
 /** What a container's process left behind. */
 export interface ContainerChanges {
   readonly status: number
-  /** The overlay's upper folder: what was written, deletions as character devices 0:0. */
-  readonly upper: string
-  /** The whole file system as the process saw it, reachable as long as the call lasts. */
-  readonly merged: string
+  /**
+   * A tar of the overlay's upper folder: what was written, with deletions as character devices 0:0 and the overlay's own
+   * marks among the extended attributes.
+   */
+  readonly tarFile: string
+  /** Names of sockets that the tar could not take. */
+  readonly sockets: readonly string[]
   readonly folders: readonly string[]
 }
 

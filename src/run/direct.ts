@@ -2,7 +2,7 @@ import { spawn, type ChildProcess } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { BuildError, systemErrorCode } from '../core/errors.ts'
-import type { BindMount, Container, RunningContainer, Stdio } from './container.ts'
+import type { BindMount, Container, ContainerChanges, RunningContainer, Stdio } from './container.ts'
 import { enterNamespaces, overlayOptions, run, type Host } from './host.ts'
 import { removeTree } from './unpack/remove-tree.ts'
 import { findInImage } from './layer-view.ts'
@@ -23,8 +23,10 @@ export interface DirectContainer extends Container {
 export interface DirectCommand {
   /** Files to put into the bundle, by name. */
   readonly files?: Readonly<Record<string, string>>
-  /** Shell words to run once the root file system is mounted at `./root`; the last replaces the shell. */
+  /** Lines of shell to run once the root file system is mounted at `./root`. */
   readonly script: string
+  /** The shell command that then starts the container; `"$@"` stands for `args`. */
+  readonly enter: string
   /** Positional parameters of the script, `$1` first. */
   readonly args: readonly string[]
   /** How many processes below `unshare` the container's first one lies; 1 when whatever lies there passes signals on. */
@@ -66,9 +68,45 @@ export async function startDirect(
       ? `mount -t overlay -o ${overlayOptions(host, names, 'upper', 'work')} overlay root`
       : 'mount --rbind layers/0 root && mount -o remount,ro,bind root',
     command.script,
+    container.capture === undefined ? `exec ${command.enter}` : captureScript(command.enter),
   ].join('\n')
   const argv = enterNamespaces(host, ['sh', '-c', script, 'sh', bundle, ...command.args], command)
-  return follow(argv, container, options, host, command.processDepth ?? 1)
+  const depth = (command.processDepth ?? 1) + (container.capture === undefined ? 0 : 1)
+  return follow(argv, container, options, host, { depth, folders })
+}
+
+/**
+ * Runs the container below the shell and packs what it wrote while its user ids still mean something. The status of the
+ * packing is told apart by a file.
+ */
+function captureScript(enter: string): string {
+  return [
+    'set +e',
+    `( ${enter} )`,
+    'status=$?',
+    'LC_ALL=C tar --format=pax --numeric-owner --xattrs --xattrs-include="*" -C upper -cf upper.tar . 2>tar.err && : >packed',
+    'exit $status',
+  ].join('\n')
+}
+
+function readChanges(container: Container, status: number, folders: readonly string[]): ContainerChanges {
+  const words = readIfThere(join(container.workFolder, 'tar.err'))
+  if (!existsSync(join(container.workFolder, 'packed'))) {
+    throw new BuildError(
+      'RUN_FAILED',
+      `What the command changed could not be packed: ${words.trim() || 'it never started'}`,
+      {
+        hint: 'This takes GNU tar on the host.',
+        data: { status },
+      },
+    )
+  }
+  const sockets = [...words.matchAll(/^tar: \.\/(.*): socket ignored$/gm)].map((match) => match[1] ?? '')
+  return { status, tarFile: join(container.workFolder, 'upper.tar'), sockets, folders }
+}
+
+function readIfThere(file: string): string {
+  return existsSync(file) ? readFileSync(file, 'utf8') : ''
 }
 
 /** Names are resolved as on the host; engines see to that themselves. */
@@ -97,7 +135,7 @@ function follow(
   container: Container,
   options: StartOptions,
   host: Host,
-  processDepth: number,
+  inner: { readonly depth: number; readonly folders: readonly string[] },
 ): RunningContainer {
   const [program = '', ...args] = argv
   const child = spawn(program, args, {
@@ -107,12 +145,17 @@ function follow(
     // terminal has to stay in it.
     detached: options.stdin === 'ignore',
   })
-  const exit = waitFor(child).finally(() => removeWork(container.workFolder, host))
+  const exit = waitFor(child)
+    .then(async (status) => {
+      await container.capture?.(readChanges(container, status, inner.folders))
+      return status
+    })
+    .finally(() => removeWork(container.workFolder, host))
   return {
     stdout: child.stdout ?? undefined,
     stderr: child.stderr ?? undefined,
     exit,
-    kill: (signal) => killInner(child, signal, host.pidNamespace ? processDepth : processDepth - 1),
+    kill: (signal) => killInner(child, signal, host.pidNamespace ? inner.depth : inner.depth - 1),
   }
 }
 

@@ -4,6 +4,7 @@ import { isAbsolute, join } from 'node:path'
 import { BuildError } from '../core/errors.ts'
 import type { Report } from '../core/progress.ts'
 import type {
+  Backend,
   BindMount,
   Container,
   ContainerChanges,
@@ -35,7 +36,7 @@ export interface RunRequest extends ProcessRequest {
   readonly terminal?: boolean | undefined
   /** Files in memory at `/tmp` (the default), or on disk with everything else. */
   readonly tmp?: 'memory' | 'disk' | undefined
-  readonly onExit?: ((changes: ContainerChanges) => Promise<void>) | undefined
+  readonly capture?: ((changes: ContainerChanges) => Promise<void>) | undefined
   /** Stops the container: SIGTERM, and SIGKILL after ten seconds. */
   readonly signal?: AbortSignal | undefined
 }
@@ -79,7 +80,7 @@ export async function startContainer(request: RunRequest, context: RunContext): 
   const cache = rootfsCache(context, signal)
   const host = await probeHost(join(cache.folder, 'tmp'), context.env)
   await sweep(cache.folder, host)
-  const backend = await selectBackend(context.runtime ?? context.env['LAYERWRIGHT_RUNTIME'], host, cache)
+  const backend = await choose(request, context, host, cache)
   context.report({ type: 'note', level: 'info', text: `Running with ${backend.name}`, code: 'runtime' })
   const container = makeContainer(request, cache)
   let running: RunningContainer
@@ -97,6 +98,27 @@ export async function startContainer(request: RunRequest, context: RunContext): 
   })
   return { ...running, exit }
 }
+
+/** What is to be captured needs the overlay at hand, which engines keep to themselves. */
+async function choose(request: RunRequest, context: RunContext, host: Host, cache: RootfsCache): Promise<Backend> {
+  const wanted = context.runtime ?? context.env['LAYERWRIGHT_RUNTIME']
+  if (request.capture === undefined) return selectBackend(wanted, host, cache)
+  if (!host.overlay) {
+    throw new BuildError('HOST_UNSUPPORTED', 'This host cannot stack layers: mounting an overlay is not allowed', {
+      hint: NO_NAMESPACES,
+      data: { namespaces: host.namespaces, reasons: host.reasons },
+    })
+  }
+  const isEngine = ['podman', 'docker', 'nerdctl'].includes(wanted ?? '')
+  return selectBackend(isEngine ? undefined : wanted, host, cache, DIRECT_NAMES)
+}
+
+const DIRECT_NAMES = ['crun', 'runc', 'bubblewrap', 'chroot'] as const
+const NO_NAMESPACES = [
+  'Running commands while building takes root, or user namespaces with a kernel from 5.11 on',
+  '(`sysctl user.max_user_namespaces`, `kernel.unprivileged_userns_clone`, `kernel.apparmor_restrict_unprivileged_userns`).',
+  'Without them use a base image that has what the commands make, and packages that come as wheels.',
+].join(' ')
 
 /** Where this user's unpacked layers lie. Root's and others' differ in their owners. */
 export function rootfsCache(context: RunContext, signal?: AbortSignal): RootfsCache {
@@ -134,7 +156,7 @@ function makeContainer(request: RunRequest, cache: RootfsCache): Container {
     stdin: request.stdin ?? 'ignore',
     terminal: request.terminal ?? false,
     workFolder: mkdtempSync(join(cache.folder, 'tmp', `run-${process.pid}-`)),
-    onExit: request.onExit,
+    capture: request.capture,
   }
 }
 

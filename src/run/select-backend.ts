@@ -32,7 +32,12 @@ const GOOD_FOR_MS = { works: 24 * 3600 * 1000, fails: 10 * 60 * 1000 }
  *
  * @throws BuildError USAGE for an unknown name, HOST_UNSUPPORTED when nothing can run containers
  */
-export async function selectBackend(wanted: string | undefined, host: Host, cache: RootfsCache): Promise<Backend> {
+export async function selectBackend(
+  wanted: string | undefined,
+  host: Host,
+  cache: RootfsCache,
+  names: readonly BackendName[] = BACKEND_NAMES,
+): Promise<Backend> {
   if (wanted !== undefined && wanted !== '') {
     const name = BACKEND_NAMES.find((known) => known === wanted)
     if (name === undefined) {
@@ -47,7 +52,7 @@ export async function selectBackend(wanted: string | undefined, host: Host, cach
     return BACKENDS[name]
   }
   const tried: Detection[] = []
-  for (const name of BACKEND_NAMES) {
+  for (const name of names) {
     const detection = await detectBackend(name, host, cache)
     if (detection.works) return BACKENDS[name]
     tried.push(detection)

@@ -15,19 +15,13 @@ export function boundingOf(host: Pick<Host, 'namespaces'>): bigint {
   return host.namespaces === 'root' ? parseBounding(readFileSync('/proc/self/status', 'utf8')) : ~0n
 }
 
-/** The whole script: sets the root file system up and ends with the words that enter it. */
-export function shellScript(
-  container: DirectContainer,
-  spec: RuntimeSpec,
-  folders: readonly string[],
-  enter: string,
-): string {
+/** The script that sets the root file system up. */
+export function shellScript(container: DirectContainer, spec: RuntimeSpec, folders: readonly string[]): string {
   return [
     `container=${quote(container.name)}`,
     mountScript(spec, folders, container.devices),
     // A network namespace starts without even a loopback device.
     container.network === 'none' ? 'if command -v ip >/dev/null; then ip link set lo up; fi' : ':',
-    enter,
   ].join('\n')
 }
 

@@ -18,7 +18,8 @@ export const bubblewrap: Backend = {
         network: container.network,
         // The environment may hold secrets, and everybody can read command lines.
         files: { 'config.json': JSON.stringify(spec), 'bwrap.args': bwrapArgs(container, spec).join('\0') },
-        script: shellScript(container, spec, folders, 'exec "$@" 9<bwrap.args'),
+        script: shellScript(container, spec, folders),
+        enter: '"$@" 9<bwrap.args',
         args: [which('bwrap', host.env) ?? 'bwrap', '--args', '9', '--', ...container.process.args],
         // bwrap waits for its child and passes no signal on.
         processDepth: 2,

@@ -20,7 +20,8 @@ export const chroot: Backend = {
       return {
         network: container.network,
         files: { 'config.json': JSON.stringify(spec) },
-        script: shellScript(container, spec, folders, 'cd root && mount -n --move . / && exec "$@"'),
+        script: shellScript(container, spec, folders),
+        enter: 'sh -c \'cd root && mount -n --move . / && exec "$@"\' sh "$@"',
         args: enterRoot(container, host),
       }
     }),

@@ -24,7 +24,8 @@ export function ociRuntime(name: 'crun' | 'runc', traits: OciRuntimeTraits): Bac
     start: (container, stdio, host) =>
       startDirect(container, stdio, host, (container) => ({
         files: { 'config.json': JSON.stringify(specFor(container, host, traits.deviceCgroup(host))) },
-        script: `${traits.prepare ?? ':'}\nexec "$@"`,
+        script: traits.prepare ?? ':',
+        enter: '"$@"',
         args: [
           which(name, host.env) ?? name,
           ...traits.globalOptions,

@@ -144,7 +144,7 @@ class Applier {
 
   async #create(place: BytePath, entry: TarEntry): Promise<void> {
     const host = this.#root.host(place)
-    for (const name of entry.xattrs) this.#xattrs.add(name)
+    for (const name of Object.keys(entry.xattrs)) this.#xattrs.add(name)
     switch (entry.kind) {
       case 'file':
         return this.#createFile(host, entry)

@@ -21,8 +21,12 @@ export interface TarEntry {
   /** Between 0 and the year 2514; what lies outside is moved to the nearer end. */
   readonly mtimeSeconds: number
   readonly sizeBytes: number
-  /** Names of the extended attributes. */
-  readonly xattrs: readonly string[]
+  /** Extended attributes by name; values that are no UTF-8 are damaged. */
+  readonly xattrs: Readonly<Record<string, string>>
+  /** Of device nodes. */
+  readonly device: { readonly major: number; readonly minor: number }
+  /** Where the data begins in the uncompressed tar, in bytes. */
+  readonly offset: number
   /** The data of a file; read it to its end before asking for the next entry. */
   readonly body: AsyncIterable<Uint8Array>
 }
@@ -30,6 +34,7 @@ export interface TarEntry {
 /** One character a byte: names need not be UTF-8. (tar-stream has this option, its types do not.) */
 const OPTIONS = { filenameEncoding: 'latin1' } as Parameters<typeof extract>[0]
 
+const XATTR = 'SCHILY.xattr.'
 const MAX_MTIME_SECONDS = 2 ** 34
 
 /**
@@ -88,7 +93,11 @@ function fromHeader(header: Header, body: AsyncIterable<Uint8Array>): TarEntry {
     gid: id(pax['gid'], header.gid, path),
     mtimeSeconds: seconds(pax['mtime'], header.mtime),
     sizeBytes: header.size,
-    xattrs: Object.keys(pax).flatMap((key) => (key.startsWith('SCHILY.xattr.') ? [key.slice(13)] : [])),
+    xattrs: Object.fromEntries(
+      Object.entries(pax).flatMap(([key, value]) => (key.startsWith(XATTR) ? [[key.slice(XATTR.length), value]] : [])),
+    ),
+    device: { major: header.devmajor, minor: header.devminor },
+    offset: (header as { readonly byteOffset?: number }).byteOffset ?? 0,
     body,
   }
 }

@@ -1,0 +1,282 @@
+import { createReadStream } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
+import { isUtf8 } from 'node:buffer'
+import type { ImageRuntimeConfig, Platform } from 'oci-spec-types'
+import type { Entry } from '../../layers/entry.ts'
+import type { Layer } from '../../layers/layer.ts'
+import { BuildError } from '../core/errors.ts'
+import type { BindMount, ContainerChanges } from './container.ts'
+import type { RunnableImage } from './image.ts'
+import { findInImage } from './layer-view.ts'
+import { startContainer, type RunContext } from './run-container.ts'
+import { cleanPath } from './unpack/root.ts'
+import { printable, readTar, type BytePath, type TarEntry } from './unpack/tar-entries.ts'
+
+/** A command to run on top of layers while building. */
+export interface StepRequest {
+  /** The root file system so far, lowest first. */
+  readonly layers: readonly Layer[]
+  readonly platform: Platform
+  /** Environment, user and working directory for the command. */
+  readonly config: ImageRuntimeConfig
+  /** A line for `/bin/sh -c`. */
+  readonly command: string
+  /** Secrets and caches, bound for the time of the command; they leave nothing in the result. */
+  readonly binds?: readonly BindMount[] | undefined
+  /** `host` unless given. */
+  readonly network?: 'host' | 'none' | undefined
+  /** The time that programs are told (`SOURCE_DATE_EPOCH`), in seconds. */
+  readonly epochSeconds: number
+  /** Takes what the command prints, as it comes. */
+  readonly output: (chunk: Uint8Array) => void
+  readonly signal?: AbortSignal | undefined
+}
+
+/**
+ * Runs a command in a sandbox on top of layers and hands over what it changed.
+ *
+ * The changes have no times, no logs of package managers and no traces of what was bound, so that a command that does the
+ * same again gives the same entries. Their bytes can be read only until `use` is done.
+ *
+ * @param use gets the entries that `layerOfEntries` makes a layer of, in any order
+ * @throws BuildError RUN_FAILED when the command fails or leaves a special file, HOST_UNSUPPORTED when nothing here can
+ *   run it
+ */
+export async function runStep<T>(
+  request: StepRequest,
+  context: RunContext,
+  use: (entries: readonly Entry[]) => Promise<T>,
+): Promise<T> {
+  assertRunnable(request.platform)
+  const runtime = request.config
+  const image = imageOf(request)
+  const result: { value?: T; isDone: boolean } = { isDone: false }
+  const capture = async (changes: ContainerChanges): Promise<void> => {
+    if (changes.status !== 0) return
+    for (const name of changes.sockets) {
+      context.report({ type: 'note', level: 'warning', text: `A socket is left out of the layer: ${name}` })
+    }
+    result.value = await use(await readChanges(changes, request, context))
+    result.isDone = true
+  }
+  const container = await startContainer(
+    {
+      image,
+      entrypoint: ['/bin/sh', '-c', request.command],
+      env: stepEnvironment(runtime, request.epochSeconds),
+      binds: request.binds,
+      network: request.network,
+      output: 'pipe',
+      tmp: 'disk',
+      capture,
+      signal: request.signal,
+    },
+    context,
+  )
+  const tail = { text: '' }
+  await Promise.all([pass(container.stdout), pass(container.stderr)])
+  const status = await container.exit
+  request.signal?.throwIfAborted()
+  if (status !== 0) {
+    throw new BuildError('RUN_FAILED', `The command ended with status ${status}: \`${request.command}\``, {
+      hint: 'Its output stands above.',
+      data: { status, output: tail.text },
+    })
+  }
+  if (!result.isDone) throw new TypeError('A command that went well was not captured')
+  return result.value as T
+
+  async function pass(stream: AsyncIterable<Uint8Array> | undefined): Promise<void> {
+    for await (const chunk of stream ?? []) {
+      request.output(chunk)
+      tail.text = (tail.text + Buffer.from(chunk).toString()).slice(-16_384)
+    }
+  }
+}
+
+const HOST_ARCHITECTURES: Readonly<Record<string, string>> = {
+  x64: 'amd64',
+  ia32: '386',
+  arm64: 'arm64',
+  arm: 'arm',
+  s390x: 's390x',
+  ppc64: 'ppc64le',
+  riscv64: 'riscv64',
+}
+const EMULATORS: Readonly<Record<string, string>> = { amd64: 'x86_64', arm64: 'aarch64' }
+
+/** @throws BuildError HOST_UNSUPPORTED unless this machine executes programs of the platform */
+export function assertRunnable(
+  platform: Platform,
+  arch: string = process.arch,
+  binfmt = '/proc/sys/fs/binfmt_misc',
+): void {
+  const here = HOST_ARCHITECTURES[arch] ?? arch
+  if (platform.os === 'linux' && platform.architecture === here) return
+  const file = `${binfmt}/qemu-${EMULATORS[platform.architecture] ?? platform.architecture}`
+  // The flag F: the emulator was opened when it was registered, so that it is found in any root file system.
+  if (existsSync(file)) {
+    const text = readFileSync(file, 'utf8')
+    if (text.startsWith('enabled') && /^flags:.*F/m.test(text)) return
+  }
+  const wanted = `${platform.os}/${platform.architecture}`
+  throw new BuildError('HOST_UNSUPPORTED', `Commands for ${wanted} cannot run on this linux/${here} machine`, {
+    hint: `Build on a ${wanted} machine, register an emulator in binfmt_misc with the flag F, or do without \`run\`.`,
+    data: { platform: wanted, host: `linux/${here}` },
+  })
+}
+
+function imageOf({ layers, platform, config }: StepRequest): RunnableImage {
+  const unused = { mediaType: '', digest: 'sha256:', size: 0 } as const
+  return {
+    config: {
+      os: platform.os,
+      architecture: platform.architecture,
+      config,
+      rootfs: { type: 'layers', diff_ids: layers.map((layer) => layer.diffId) },
+    },
+    layers,
+    // Engines alone read these, and no engine runs a step.
+    configBytes: Buffer.alloc(0),
+    manifestBytes: Buffer.alloc(0),
+    manifest: { schemaVersion: 2, config: unused, layers: [] },
+    descriptor: unused,
+  }
+}
+
+/** Variables that keep tools from writing times and caches; what the image or project sets goes first. */
+function stepEnvironment(config: ImageRuntimeConfig, epochSeconds: number): Record<string, string> {
+  const set = new Set((config.Env ?? []).map((line) => line.split('=', 1)[0]))
+  const wanted = {
+    SOURCE_DATE_EPOCH: String(epochSeconds),
+    DEBIAN_FRONTEND: 'noninteractive',
+    // Compiled files hold the time of their source, which a layer does not keep.
+    PYTHONDONTWRITEBYTECODE: '1',
+    PIP_NO_COMPILE: '1',
+    PIP_NO_CACHE_DIR: '1',
+  }
+  return Object.fromEntries(Object.entries(wanted).filter(([name]) => !set.has(name)))
+}
+
+/** Files that tell when something was done, and nothing that anybody needs. */
+const TRACES = /^(var\/log\/(apt\/.+|dpkg\.log|alternatives\.log|bootstrap\.log)|var\/cache\/ldconfig\/aux-cache)$/
+
+async function readChanges(changes: ContainerChanges, request: StepRequest, context: RunContext): Promise<Entry[]> {
+  const read: TarEntry[] = []
+  for await (const entry of readTar(createReadStream(changes.tarFile))) read.push(entry)
+  const found = inOrder(read)
+  const mounted = mountPoints(request, found, changes.folders)
+  const xattrs = new Set<string>()
+  const entries = found.flatMap((entry): Entry[] => {
+    const bytes = cleanPath(entry.path)
+    if (bytes === '' || mounted.has(bytes) || TRACES.test(bytes)) return []
+    for (const name of Object.keys(entry.xattrs)) if (!OVERLAY_XATTR.test(name)) xattrs.add(name)
+    return toEntries(entry, decode(bytes), found, changes.tarFile)
+  })
+  if (xattrs.size > 0) {
+    const text = `Extended attributes are not kept in the layer: ${[...xattrs].sort().join(', ')}`
+    context.report({ type: 'note', level: 'warning', text })
+  }
+  return entries
+}
+
+/** Which name of a file comes first depends on the file system; here it is the smallest. */
+function inOrder(entries: readonly TarEntry[]): TarEntry[] {
+  const names = new Map<BytePath, BytePath[]>()
+  for (const { kind, path, target } of entries) {
+    if (kind !== 'hardlink') continue
+    const first = cleanPath(target)
+    names.set(first, [...(names.get(first) ?? [first]), cleanPath(path)])
+  }
+  const smallest = new Map([...names].map(([first, all]) => [first, all.toSorted()[0] ?? first]))
+  return entries.map((entry) => {
+    const path = cleanPath(entry.path)
+    const chosen = smallest.get(entry.kind === 'hardlink' ? cleanPath(entry.target) : path)
+    if (chosen === undefined) return entry
+    if (entry.kind === 'hardlink' && chosen === path) {
+      const first = entries.find((other) => cleanPath(other.path) === cleanPath(entry.target)) ?? entry
+      return { ...first, path }
+    }
+    if (chosen === path) return entry
+    return { ...entry, kind: 'hardlink', path, target: chosen, sizeBytes: 0 }
+  })
+}
+
+const OVERLAY_XATTR = /^(trusted|user)\.overlay\./
+
+function toEntries(entry: TarEntry, path: string, all: readonly TarEntry[], tarFile: string): Entry[] {
+  const { mode, uid, gid } = entry
+  const base = { path, mode, uid, gid }
+  switch (entry.kind) {
+    case 'file': {
+      const { offset, sizeBytes } = entry
+      const open = async function* (options: { offset?: number | undefined } = {}): AsyncGenerator<Uint8Array> {
+        const start = offset + (options.offset ?? 0)
+        if (start < offset + sizeBytes) yield* createReadStream(tarFile, { start, end: offset + sizeBytes - 1 })
+      }
+      return [{ kind: 'file', ...base, sizeBytes, open }]
+    }
+    case 'directory': {
+      const isOpaque = ['trusted.overlay.opaque', 'user.overlay.opaque'].some((name) => entry.xattrs[name] === 'y')
+      return [{ kind: 'directory', ...base }, ...(isOpaque ? [{ kind: 'whiteout' as const, path, opaque: true }] : [])]
+    }
+    case 'symlink':
+      return [{ kind: 'symlink', ...base, target: decode(entry.target) }]
+    case 'hardlink': {
+      const target = cleanPath(entry.target)
+      const first = all.find((other) => cleanPath(other.path) === target)
+      // A second name of a link is a link of its own; a tar's readers do not agree on links to links.
+      if (first?.kind === 'symlink') return [{ kind: 'symlink', ...base, mode: 0o777, target: decode(first.target) }]
+      return [{ kind: 'hardlink', ...base, target: decode(target) }]
+    }
+    case 'device':
+      if (entry.device.major === 0 && entry.device.minor === 0) return [{ kind: 'whiteout', path, opaque: false }]
+      return refuse('a device node', path)
+    case 'fifo':
+      return refuse('a named pipe', path)
+  }
+}
+
+function refuse(what: string, path: string): never {
+  throw new BuildError('RUN_FAILED', `The command left ${what}, which a layer cannot hold: /${path}`, {
+    hint: 'Remove it at the end of the command.',
+  })
+}
+
+/** What runtimes put there to mount upon: empty files and folders that the image does not have. */
+function mountPoints(request: StepRequest, found: readonly TarEntry[], folders: readonly string[]): Set<BytePath> {
+  const targets = [
+    '/proc',
+    '/sys',
+    '/dev',
+    '/etc/resolv.conf',
+    '/etc/hosts',
+    ...(request.binds ?? []).map((bind) => bind.destination),
+  ]
+  const paths = new Map(found.map((entry) => [cleanPath(entry.path), entry]))
+  const dropped = new Set<BytePath>()
+  for (const target of targets) {
+    let path = cleanPath(Buffer.from(target).toString('latin1'))
+    const entry = paths.get(path)
+    const isMark =
+      entry !== undefined && (entry.kind === 'directory' || (entry.kind === 'file' && entry.sizeBytes === 0))
+    if (!isMark) continue
+    // Upwards as long as a folder holds nothing else and is not the image's.
+    while (path !== '' && findInImage(folders, `/${decode(path)}`)?.stats === undefined) {
+      if ([...paths.keys()].some((other) => other.startsWith(`${path}/`) && !dropped.has(other))) break
+      dropped.add(path)
+      path = path.slice(0, Math.max(path.lastIndexOf('/'), 0))
+    }
+  }
+  return dropped
+}
+
+function decode(path: BytePath): string {
+  const bytes = Buffer.from(path, 'latin1')
+  if (!isUtf8(bytes)) {
+    throw new BuildError('RUN_FAILED', `The command left a name that is no UTF-8: ${printable(path)}`, {
+      hint: 'Rename or remove it at the end of the command.',
+    })
+  }
+  return bytes.toString('utf8')
+}
