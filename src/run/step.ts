@@ -256,7 +256,7 @@ function mountPoints(request: StepRequest, found: readonly TarEntry[], folders: 
   const paths = new Map(found.map((entry) => [cleanPath(entry.path), entry]))
   const dropped = new Set<BytePath>()
   for (const target of targets) {
-    let path = cleanPath(Buffer.from(target).toString('latin1'))
+    let path: BytePath = cleanPath(Buffer.from(target).toString('latin1'))
     const entry = paths.get(path)
     const isMark =
       entry !== undefined && (entry.kind === 'directory' || (entry.kind === 'file' && entry.sizeBytes === 0))
@@ -267,6 +267,11 @@ function mountPoints(request: StepRequest, found: readonly TarEntry[], folders: 
       dropped.add(path)
       path = path.slice(0, Math.max(path.lastIndexOf('/'), 0))
     }
+    // A folder of the image that was touched for this alone.
+    const mode = findInImage(folders, `/${decode(path)}`)?.stats?.mode
+    const isSame = mode !== undefined && (mode & 0o7777) === paths.get(path)?.mode
+    if (isSame && ![...paths.keys()].some((other) => other.startsWith(`${path}/`) && !dropped.has(other)))
+      dropped.add(path)
   }
   return dropped
 }
