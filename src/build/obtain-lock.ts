@@ -7,7 +7,7 @@ import { canonicalJson } from '../core/json.ts'
 import { programVersion } from '../core/version.ts'
 import type { Lock } from '../lock/lock.ts'
 import type { ResolveContext } from '../resolve/context.ts'
-import { resolve, resolutionInputs } from '../resolve/resolve.ts'
+import { prepareQuestion, resolve } from '../resolve/resolve.ts'
 
 /** The lock file's name, beside cog.yaml. */
 export const LOCK_FILE = 'layerwright.lock'
@@ -33,7 +33,8 @@ export interface ObtainedLock {
  * @throws BuildError LOCK_STALE with `locked` when there is no lock file that fits
  */
 export async function obtainLock(config: Config, context: ResolveContext, options: LockOptions): Promise<ObtainedLock> {
-  const inputs = await resolutionInputs(config, context)
+  const question = await prepareQuestion(config, context)
+  const { inputs } = question
   const file = await readLockFile(context.projectFolder)
   if (file !== undefined && options.mode !== 'refresh') {
     if (file.inputs === inputs) return { lock: file, validUntil: Infinity }
@@ -52,7 +53,7 @@ export async function obtainLock(config: Config, context: ResolveContext, option
   if (known !== undefined && known.madeAt + ANSWERS_FRESH_MS > context.now()) {
     return { lock: known.lock, validUntil: known.madeAt + ANSWERS_FRESH_MS }
   }
-  const lock = await resolve(config, context)
+  const lock = await resolve(question, context)
   const madeAt = context.now()
   await cache.set(key, Buffer.from(JSON.stringify({ madeAt, lock })))
   return { lock, validUntil: madeAt + ANSWERS_FRESH_MS }

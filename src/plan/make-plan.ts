@@ -74,7 +74,9 @@ function interpreterLayers({ interpreter }: PlatformLock): PlannedLayer[] {
   if (interpreter.archive === undefined) return []
   const { prefix, ...archive } = interpreter.archive
   const title = `Python ${interpreter.version}`
-  return [{ role: 'interpreter', title, spec: { kind: 'archive', archive, target: prefix, strip: 1, label: title } }]
+  return [
+    { role: 'interpreter', title, spec: { kind: 'archive', archive, target: prefix.slice(1), strip: 1, label: title } },
+  ]
 }
 
 function wheelLayers(lock: PlatformLock, wheels: readonly LockedWheel[], prefix: string): PlannedLayer[] {

@@ -1,24 +1,89 @@
-import type { Config } from '../config/config.ts'
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { BuildError } from '../core/errors.ts'
+import { packageRoot } from '../core/package-root.ts'
+import { IndexClient, type IndexPlan } from '../python/index/client.ts'
 import type { LockedWheel } from '../python/lock.ts'
-import { parseRequirement } from '../python/requirement.ts'
-import { resolvePython } from '../python/resolve-python.ts'
 import type { Target } from '../python/target.ts'
 import type { ResolveContext } from './context.ts'
-import { indexPlan } from './python-packages.ts'
 
+/** A wheel of the launcher, as the shipped lock names it. */
+interface ShippedWheel {
+  readonly name: string
+  readonly version: string
+  readonly filename: string
+  readonly sha256: string
+  readonly sizeBytes: number
+}
+
+/** `python/launcher.lock.json`: for each target the launcher's packages, by hash. */
+interface ShippedLock {
+  readonly targets: readonly {
+    readonly python: string
+    readonly libc: string
+    readonly architecture: string
+    readonly wheels: readonly ShippedWheel[]
+  }[]
+}
+
+/**
+ * Finds the launcher's own packages on the user's index: which files is said by the lock that this program ships, where
+ * they lie by the index.
+ *
+ * @throws BuildError INTERPRETER_NOT_FOUND for a Python that the launcher does not run on; WHEEL_NOT_FOUND for an index
+ *   without a file
+ */
 export async function resolveLauncher(
-  config: Config,
   target: Target,
+  indexes: IndexPlan,
   context: ResolveContext,
 ): Promise<readonly LockedWheel[]> {
-  const names = ['pydantic', 'uvicorn', 'starlette', 'httptools']
-  const lock = await resolvePython(
-    {
-      target,
-      requirements: names.map((name) => ({ requirement: parseRequirement(name) })),
-      indexes: indexPlan(config, context),
-    },
-    { http: context.http, cache: context.cache('index'), signal: context.signal },
+  const lock = JSON.parse(await readFile(join(packageRoot(), 'python', 'launcher.lock.json'), 'utf8')) as ShippedLock
+  const wheels = wheelsFor(lock, target)
+  const { http, signal, now } = context
+  const client = new IndexClient(indexes, { http, cache: context.cache('index'), signal, now })
+  return Promise.all(wheels.map((wheel) => locate(wheel, client)))
+}
+
+function wheelsFor({ targets }: ShippedLock, { pythonVersion, libc, platform }: Target): readonly ShippedWheel[] {
+  const minor = pythonVersion.split('.').slice(0, 2).join('.')
+  const found = targets.find(
+    ({ python, libc: kind, architecture }) =>
+      python === minor && kind === libc.kind && architecture === platform.architecture,
   )
-  return lock.packages
+  if (found !== undefined) return found.wheels
+  const known = [...new Set(targets.map(({ python }) => python))]
+  throw new BuildError(
+    'INTERPRETER_NOT_FOUND',
+    `The prediction server does not run on Python ${minor} (${libc.kind})`,
+    {
+      hint: `It runs on ${known.join(', ')}.`,
+    },
+  )
+}
+
+async function locate(wheel: ShippedWheel, client: IndexClient): Promise<LockedWheel> {
+  const { name, version, filename, sha256, sizeBytes } = wheel
+  const { files, asked } = await client.project(name)
+  // A mirror without hashes is asked for the name alone; the download is checked in any case.
+  const file = files.find(
+    (candidate) => candidate.filename === filename && (candidate.hashes['sha256'] ?? sha256) === sha256,
+  )
+  if (file === undefined) {
+    throw new BuildError('WHEEL_NOT_FOUND', `The index lacks a file that the prediction server needs: ${filename}`, {
+      hint: `Asked were ${asked.map(({ url }) => url).join(', ')}. Mirror this file, or name another index.`,
+      data: { filename, sha256 },
+    })
+  }
+  return {
+    name,
+    version,
+    filename,
+    url: file.url,
+    sha256,
+    sizeBytes,
+    index: file.index,
+    requested: false,
+    dependencies: [],
+  }
 }

@@ -1,24 +1,21 @@
-import { readFile } from 'node:fs/promises'
-import { resolve as resolvePath } from 'node:path'
 import type { Config } from '../config/config.ts'
 import defaults from '../core/defaults.json' with { type: 'json' }
+import type { IndexPlan } from '../python/index/client.ts'
+import type { Requirements } from '../python/input/requirements-file.ts'
 import type { LockedWheel } from '../python/lock.ts'
 import { normalizeName } from '../python/package-name.ts'
 import { parseRequirement, type Requirement } from '../python/requirement.ts'
-import type { ResolutionInput, RootRequirement } from '../python/resolution-input.ts'
+import type { RootRequirement } from '../python/resolution-input.ts'
 import { resolvePython } from '../python/resolve-python.ts'
 import type { Target } from '../python/target.ts'
 import type { ResolveContext } from './context.ts'
 import type { EnvironmentAnswer } from './environment.ts'
 
-/** Packages that the image brings itself; a project's own lines for them are left out, as Cog does. */
-const BROUGHT_ALONG = new Set(['cog', 'coglet'])
-
 /** What the project's packages are resolved from. */
 export interface PackagesRequest {
   readonly config: Config
   readonly target: Target
-  readonly requirements: readonly RootRequirement[]
+  readonly requirements: Requirements
   readonly environment: EnvironmentAnswer
 }
 
@@ -30,8 +27,9 @@ export async function resolvePackages(
   request: PackagesRequest,
   context: ResolveContext,
 ): Promise<readonly LockedWheel[]> {
-  const { config, target, environment } = request
-  const stated = request.requirements.map((root) => withExtras(root, environment))
+  const { config, target, environment, requirements } = request
+  const { constraints, options } = requirements
+  const stated = requirements.requirements.map((root) => withExtras(root, environment))
   const names = new Set(stated.map(({ requirement }) => requirement.name))
   const brought = ['pip', ...(Number(target.pythonVersion.split('.')[1]) < 12 ? ['setuptools'] : [])]
   const added = brought.filter((name) => !names.has(name)).map((name) => ({ requirement: parseRequirement(name) }))
@@ -39,49 +37,43 @@ export async function resolvePackages(
   const lock = await resolvePython(
     {
       target,
-      requirements: [...stated, ...added],
-      indexes: indexPlan(config, context, frameworkPins(request)),
+      // With hashes required, pip itself would have to be hashed: it is left to the project then.
+      requirements: options.requiresHashes ? stated : [...stated, ...added],
+      constraints,
+      indexes: indexPlan(config, requirements, context, frameworkPins(request)),
       ...(excludeNewer === undefined ? {} : { excludeNewer }),
+      allowsPreReleases: options.allowsPreReleases,
+      requiresHashes: options.requiresHashes,
+      noBinary: options.noBinary,
     },
     { http: context.http, cache: context.cache('index'), signal: context.signal, now: context.now },
   )
   return lock.packages.map((wheel) => ({ ...wheel, requested: names.has(wheel.name) }))
 }
 
-/** What the project asks for, without what every image has anyway. */
-export async function readRequirements(config: Config, context: ResolveContext): Promise<readonly RootRequirement[]> {
-  const stated: RootRequirement[] = []
-  for (const [position, line] of config.build.pythonPackages.entries()) {
-    const requirement = parseRequirement(line)
-    if (BROUGHT_ALONG.has(requirement.name)) {
-      const text = `\`${line}\` is left out: the image brings its own \`cog\` module`
-      context.report({ type: 'note', level: 'warning', text, code: 'COG_REQUIREMENT' })
-      continue
-    }
-    stated.push({ requirement, origin: `build.python_packages[${position}]` })
-  }
-  return stated
-}
-
-/** The texts of the project's requirement files, which decide the answers as the configuration does. */
-export async function requirementFiles(config: Config, context: ResolveContext): Promise<readonly string[]> {
-  const path = config.build.pythonRequirements
-  return path === undefined ? [] : [await readFile(resolvePath(context.projectFolder, path), 'utf8')]
-}
-
 /** The indexes to ask: the project's own settings, then pip's and uv's variables, then the default. */
 export function indexPlan(
   config: Config,
+  { options }: Requirements,
   { env }: ResolveContext,
   framework: Readonly<Record<string, string>> = {},
-): ResolutionInput['indexes'] {
+): IndexPlan {
   const { url, extraUrls, packages, strategy } = config.build.pythonIndex
-  const main = url ?? env['PIP_INDEX_URL'] ?? env['UV_INDEX_URL'] ?? defaults.pythonIndex
+  const main = url ?? options.indexUrl ?? env['PIP_INDEX_URL'] ?? env['UV_INDEX_URL'] ?? defaults.pythonIndex
   const own = Object.entries(packages).map(([name, index]) => [normalizeName(name), withSlash(index)] as const)
   // What the project says of a package wins over what the tables say.
   const pins = { ...framework, ...Object.fromEntries(own) }
   const explicit = [...new Set(Object.values(pins))].map((index) => ({ url: index, isExplicit: true }))
-  return { indexes: [...[...extraUrls, main].map((index) => ({ url: withSlash(index) })), ...explicit], strategy, pins }
+  const simple = [...extraUrls, ...options.extraIndexUrls, ...(options.noIndex ? [] : [main])]
+  return {
+    indexes: [
+      ...options.findLinks.map((link) => ({ url: link, kind: 'flat' as const })),
+      ...simple.map((index) => ({ url: withSlash(index) })),
+      ...explicit,
+    ],
+    strategy,
+    pins,
+  }
 }
 
 /** Packages that the tables tie to an index, such as the builds of torch; none where the default index has the same. */

@@ -9,38 +9,50 @@ import { draftBase } from './base.ts'
 import type { ResolveContext } from './context.ts'
 import { answerEnvironment } from './environment.ts'
 import { resolveLauncher } from './launcher.ts'
-import { readRequirements, requirementFiles, resolvePackages } from './python-packages.ts'
+import { indexPlan, resolvePackages } from './python-packages.ts'
+import { readRequirements, requirementsKey } from './requirements.ts'
+import type { Requirements } from '../python/input/requirements-file.ts'
+
+/** A project whose requirements are read, and what its answers depend on. */
+export interface Question {
+  readonly config: Config
+  readonly requirements: Requirements
+  /** Digest of all that the answers depend on; what only concerns the plan (code, labels, `run`) is no part of it. */
+  readonly inputs: Digest
+}
+
+/** Reads what a resolution starts from. Asks nobody but for requirements files that are named by URL. */
+export async function prepareQuestion(config: Config, context: ResolveContext): Promise<Question> {
+  const requirements = await readRequirements(config, context)
+  const { run: _, ...build } = config.build
+  const settings = Object.entries(context.env).filter(([name, value]) => SETTINGS.test(name) && value !== undefined)
+  const inputs = digestOf(
+    canonicalJson({
+      build,
+      runtime: config.runtime,
+      settings: Object.fromEntries(settings),
+      requirements: requirementsKey(requirements),
+    }),
+  )
+  return { config, requirements, inputs }
+}
+
+/** Variables that change what is resolved. Their values may hold credentials, so only the digest is kept. */
+const SETTINGS = /^(?:PIP_|UV_|LAYERWRIGHT_(?:INTERPRETERS|CUDA_REPOSITORY)$)/
 
 /**
  * Asks the world everything that a build must know, for every platform of the project.
  *
  * @throws BuildError as base, interpreter, index and archive say
  */
-export async function resolve(config: Config, context: ResolveContext): Promise<Lock> {
+export async function resolve(question: Question, context: ResolveContext): Promise<Lock> {
   const platforms: PlatformLock[] = []
-  for (const text of config.build.platforms) {
+  for (const text of question.config.build.platforms) {
     const platform = parsePlatform(text)
-    platforms.push(await runTask(context.report, `resolve ${text}`, () => resolvePlatform(config, platform, context)))
+    platforms.push(await runTask(context.report, `resolve ${text}`, () => resolvePlatform(question, platform, context)))
   }
-  return { lockVersion: 1, inputs: await resolutionInputs(config, context), platforms }
+  return { lockVersion: 1, inputs: question.inputs, platforms }
 }
-
-/** Digest of all that the answers depend on. What only concerns the plan (code, labels, `run`) is no part of it. */
-export async function resolutionInputs(config: Config, context: ResolveContext): Promise<Digest> {
-  const { run: _, ...build } = config.build
-  const settings = Object.entries(context.env).filter(([name, value]) => SETTINGS.test(name) && value !== undefined)
-  return digestOf(
-    canonicalJson({
-      build,
-      runtime: config.runtime,
-      settings: Object.fromEntries(settings),
-      requirements: await requirementFiles(config, context),
-    }),
-  )
-}
-
-/** Variables that change what is resolved. Their values may hold credentials, so only the digest is kept. */
-const SETTINGS = /^(?:PIP_|UV_|LAYERWRIGHT_INTERPRETERS$)/
 
 /** A platform of a configuration, such as `linux/arm64`. @throws BuildError PLATFORM_NOT_FOUND */
 export function parsePlatform(text: string): LockedPlatform {
@@ -52,18 +64,17 @@ export function parsePlatform(text: string): LockedPlatform {
 }
 
 async function resolvePlatform(
-  config: Config,
+  { config, requirements }: Question,
   platform: LockedPlatform,
   context: ResolveContext,
 ): Promise<PlatformLock> {
-  const requirements = await readRequirements(config, context)
-  const environment = answerEnvironment(config, requirements)
+  const environment = answerEnvironment(config, requirements.requirements)
   const draft = await draftBase({ config, platform, environment }, context)
   const { interpreter, libc } = draft
   const target = { pythonVersion: interpreter.version, platform, libc }
   const [wheels, launcher] = await Promise.all([
     resolvePackages({ config, target, requirements, environment }, context),
-    resolveLauncher(config, target, context),
+    resolveLauncher(target, indexPlan(config, requirements, context), context),
   ])
   const { base, systemPackages, choices } = await draft.complete(wheels)
   for (const text of environment.choice.warnings) context.report({ type: 'note', level: 'warning', text })
