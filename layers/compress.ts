@@ -1,4 +1,3 @@
-import { once } from 'node:events'
 import { constants, crc32, createDeflateRaw } from 'node:zlib'
 import * as zlib from 'node:zlib'
 import type { Transform } from 'node:stream'
@@ -89,11 +88,22 @@ async function feed(stream: AsyncIterable<Uint8Array>, transform: Transform): Pr
   try {
     for await (const chunk of stream) {
       if (transform.destroyed) return
-      if (!transform.write(chunk)) await Promise.race([once(transform, 'drain'), once(transform, 'close')])
+      if (!transform.write(chunk)) await roomIn(transform)
     }
     transform.end()
   } catch (error) {
     transform.destroy(error instanceof Error ? error : new Error(String(error)))
     throw error
   }
+}
+
+/** Waits until a transform takes more, or is gone. */
+function roomIn(transform: Transform): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      transform.off('drain', done).off('close', done)
+      resolve()
+    }
+    transform.on('drain', done).on('close', done)
+  })
 }

@@ -1,13 +1,13 @@
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
-import { extract, type Entry, type Headers } from 'tar-stream'
+import { extract, type Header } from 'tar-stream'
 import { guardTar } from './tar-guard.ts'
 
 /** One member of a tar that is read. `data` must be read to its end, or let go by going on to the next. */
 export interface TarMember {
   /** As written in the archive: it may be unsafe. */
   readonly name: string
-  readonly type: NonNullable<Headers['type']>
+  readonly type: NonNullable<Header['type']>
   readonly mode: number
   readonly uid: number
   readonly gid: number
@@ -29,13 +29,13 @@ export interface TarMember {
  * @throws BuildError ARCHIVE_INVALID for an archive that is cut short or that readers would disagree about
  */
 export async function* readTar(stream: AsyncIterable<Uint8Array>, what: string): AsyncGenerator<TarMember> {
-  const parser = extract({ allowUnknownFormat: false, filenameEncoding: 'utf-8' })
+  const parser = extract()
   const feeding = pipeline(Readable.from(guardTar(stream, what), { objectMode: false }), parser)
   // Seen below: the parser is destroyed with the same error.
   feeding.catch(() => {})
   try {
     for await (const entry of parser) {
-      yield memberOf(entry)
+      yield memberOf(entry.header as Header & TarExtras, entry as unknown as AsyncIterable<Uint8Array>)
       // Whatever the caller left unread keeps the parser from going on.
       entry.resume()
     }
@@ -45,8 +45,12 @@ export async function* readTar(stream: AsyncIterable<Uint8Array>, what: string):
   }
 }
 
-function memberOf(entry: Entry): TarMember {
-  const { header } = entry
+/** What the parser gives and its types do not know. */
+interface TarExtras {
+  readonly pax?: Readonly<Record<string, string>> | null | undefined
+}
+
+function memberOf(header: Header & TarExtras, data: AsyncIterable<Uint8Array>): TarMember {
   return {
     name: header.name,
     type: header.type ?? 'file',
@@ -59,6 +63,6 @@ function memberOf(entry: Entry): TarMember {
     deviceMajor: header.devmajor ?? 0,
     deviceMinor: header.devminor ?? 0,
     pax: header.pax ?? {},
-    data: entry as AsyncIterable<Uint8Array>,
+    data,
   }
 }

@@ -1,5 +1,5 @@
 import { deflateRawSync } from 'node:zlib'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { isBuildError } from '../../src/core/errors.ts'
 import { streamEntries } from '../../src/python/zip-stream.ts'
