@@ -116,9 +116,10 @@ class Engine:
         message = f"Model process {how}" + (f"; its last lines were:\n{last}" if last else "")
         log.error("%s", message)
         running, self.running = list(self.running.values()), {}
-        for prediction in running:
-            self._end(prediction, "failed", error=message)
         self.state = "restarting"
+        for prediction in running:
+            prediction.is_crash = True
+            self._end(prediction, "failed", error=message)
         delay = 0.0 if self._failures == 0 else min(30.0, 0.5 * 2 ** (self._failures - 1))
         self._failures += 1
         self.restarts += 1

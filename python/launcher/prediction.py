@@ -39,6 +39,7 @@ class Prediction:
         "folder",
         "id",
         "input",
+        "is_crash",
         "listeners",
         "logs",
         "metrics",
@@ -72,6 +73,8 @@ class Prediction:
         self.started_at: float | None = None
         self.completed_at: float | None = None
         self.canceled_at: float | None = None
+        #: the model process died under it
+        self.is_crash = False
         #: temporary folder of the input files
         self.folder: str | None = None
         self.listeners: list[Listener] = []

@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 import socket
+import time
 from typing import Any
 
 from .engine import Engine
@@ -68,11 +69,11 @@ class Service:
         await self._stopping.wait()
         log.info("Shutting down")
         grace = self.settings.grace
-        giving_back = [asyncio.ensure_future(worker.stop(grace)) for worker in self.queues]
+        started = time.monotonic()
+        await asyncio.gather(*(worker.stop(grace) for worker in self.queues))
+        grace = max(0.0, grace - (time.monotonic() - started))
         engines = [self.engine, *([self.trainer] if self.trainer is not None else [])]
         clean = await asyncio.gather(*(engine.stop(grace) for engine in engines))
-        if giving_back:
-            await asyncio.wait(giving_back, timeout=5)
         await self.webhooks.drain(5)
         if server is not None and serving is not None:
             server.should_exit = True

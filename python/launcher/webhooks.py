@@ -38,15 +38,34 @@ class Webhooks:
         self.settings = settings
         self._threads = concurrent.futures.ThreadPoolExecutor(8, thread_name_prefix="webhooks")
         self._tasks: set[asyncio.Task[None]] = set()
+        self._followers: dict[Prediction, _Follower] = {}
 
-    def follow(self, prediction: Prediction) -> None:
-        """Send the events of a prediction to its webhook."""
-        follower = _Follower(self, prediction)
+    def follow(self, prediction: Prediction, *, is_final: bool = True) -> None:
+        """Send the events of a prediction to its webhook.
+
+        :param is_final: send ``completed`` too; a queue worker does that by ``complete`` once its result is accepted
+        """
+        follower = _Follower(self, prediction, is_final)
         prediction.listeners.append(follower.listen)
+        self._followers[prediction] = follower
         task = asyncio.get_running_loop().create_task(follower.run())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        follower.task = task
+        task.add_done_callback(lambda _: self._followers.pop(prediction, None))
+
+    def complete(self, prediction: Prediction) -> None:
+        """Send ``completed`` after what ``follow`` has under way; without a webhook nothing happens."""
+        if prediction.webhook is None:
+            return
+        if prediction not in self._followers:
+            self.follow(prediction, is_final=False)
+        self._followers[prediction].complete()
+
+    def forget(self, prediction: Prediction) -> None:
+        """Send nothing more about a prediction that starts again elsewhere."""
+        follower = self._followers.get(prediction)
+        if follower is not None:
+            follower.queue.put_nowait(("end", None))
 
     async def drain(self, timeout: float) -> None:
         """Wait for webhooks that are on their way."""
@@ -104,32 +123,42 @@ def sign(secrets: str, identity: str, timestamp: str, body: bytes) -> str:
 
 
 class _Follower:
-    def __init__(self, webhooks: Webhooks, prediction: Prediction) -> None:
-        self.webhooks, self.prediction = webhooks, prediction
+    def __init__(self, webhooks: Webhooks, prediction: Prediction, is_final: bool) -> None:
+        self.webhooks, self.prediction, self.is_final = webhooks, prediction, is_final
         wanted = prediction.webhook_events_filter
         self.events = frozenset(wanted) if wanted is not None else frozenset(("start", "output", "logs", "completed"))
         self.queue: asyncio.Queue[tuple[str, bytes | None]] = asyncio.Queue()
         self.has_logs = False
-        self.task: Any = None
 
     def listen(self, event: str, data: Any) -> None:
-        if event == "log":
+        """Queue what an event leads to."""
+        if event == "completed":
+            if self.is_final:
+                self.complete()
+        elif event == "log":
             if "logs" in self.events and not self.has_logs:
                 self.has_logs = True
                 self.queue.put_nowait(("logs", None))
         elif event in self.events:
             self.queue.put_nowait((event, self._body()))
-        elif event == "completed":
-            self.queue.put_nowait(("", None))
+
+    def complete(self) -> None:
+        """Queue the last event."""
+        if "completed" in self.events:
+            self.queue.put_nowait(("completed", self._body()))
+        self.queue.put_nowait(("end", None))
 
     def _body(self) -> bytes:
         return to_json(self.prediction.snapshot(with_input=True), inf_nan_mode="null")
 
     async def run(self) -> None:
+        """Post what is queued, in order, until the end."""
         last_logs = 0.0
         url, trace = str(self.prediction.webhook), self.prediction.trace
         while True:
             event, body = await self.queue.get()
+            if event == "end":
+                return
             if event == "logs":
                 delay = last_logs + self.webhooks.settings.throttle - time.monotonic()
                 if delay > 0 and not self.prediction.is_terminal:
@@ -140,5 +169,3 @@ class _Follower:
                 last_logs, body = time.monotonic(), self._body()
             if body is not None:
                 await self.webhooks.post(url, event, body, trace)
-            if self.prediction.is_terminal and self.queue.empty():
-                return

@@ -1,0 +1,114 @@
+"""One delivery of a job: its message, the prediction it becomes, and what must be written about it."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from pydantic_core import from_json, to_json
+
+from ..prediction import Prediction, timestamp
+from ..schema import InvalidRequest, Schema
+
+
+class Keys:
+    """The keys of a job."""
+
+    def __init__(self, stream: str, id: str) -> None:
+        self.stream, self.hash = stream, f"{stream}:p:{id}"
+        self.events, self.dead = f"{self.hash}:events", f"{stream}:dead"
+
+    @property
+    def all(self) -> list[str]:
+        """In the order the scripts take them."""
+        return [self.stream, self.hash, self.events, self.dead]
+
+
+class Job:
+    """A message that was delivered to this worker."""
+
+    def __init__(self, stream: str, entry: str, fields: dict[str, str], consumer: str) -> None:
+        self.entry = entry
+        self.payload: str = fields.get("value", "")
+        self.problem: str | None = None
+        message: Any = None
+        try:
+            message = from_json(self.payload)
+        except ValueError as error:
+            self.problem = f"The message is not JSON: {error}"
+        if self.problem is None and not isinstance(message, dict):
+            self.problem = "The message is not a JSON object"
+        self.message: dict[str, Any] = message if isinstance(message, dict) else {}
+        id = self.message.get("id")
+        self.id: str = id if isinstance(id, str) and id else entry
+        self.keys = Keys(stream, self.id)
+        #: whoever holds it may write about the job
+        self.token = f"{consumer}/{entry}/{time.time_ns()}"
+        self.deliveries = 1
+        self.prediction: Prediction | None = None
+        self.events: list[tuple[str, bytes]] = []
+        self.sequence = 0
+        self.is_lost = False
+        self.is_abandoned = False
+        self.last_beat = time.monotonic()
+
+    @property
+    def cancel_key(self) -> str | None:
+        """Cog's key whose existence cancels the job."""
+        key = self.message.get("cancel_key")
+        return key if isinstance(key, str) and key else None
+
+    @property
+    def response_queue(self) -> str | None:
+        """Cog's key that is set to every snapshot."""
+        key = self.message.get("response_queue")
+        return key if isinstance(key, str) and key else None
+
+    def make_prediction(self, schema: Schema) -> Prediction:
+        """Check the message and make the prediction of it.
+
+        :raises InvalidRequest: with all errors
+        """
+        self.prediction = Prediction(schema.check({**self.message, "id": self.id}), self.id)
+        trace = {name: self.message[name] for name in ("traceparent", "tracestate") if self.message.get(name)}
+        self.prediction.trace = {name: str(value) for name, value in trace.items()}
+        self.prediction.listeners.append(self.listen)
+        return self.prediction
+
+    def fail(self, error: str) -> Prediction:
+        """A prediction that failed before it could run."""
+        prediction = Prediction({"input": self.message.get("input") if isinstance(self.message.get("input"), dict) else {}}, self.id)
+        webhook = self.message.get("webhook")
+        prediction.webhook = webhook if isinstance(webhook, str) and webhook.startswith("http") else None
+        wanted = self.message.get("webhook_events_filter")
+        prediction.webhook_events_filter = wanted if isinstance(wanted, list) else None
+        prediction.finish("failed", error=error)
+        self.prediction = prediction
+        return prediction
+
+    def listen(self, event: str, data: Any) -> None:
+        """Remember an event until it is written."""
+        if event == "completed":
+            return
+        if event == "start":
+            data = {"id": self.id, "status": "processing", "delivery": self.deliveries}
+        self.events.append((event, to_json({**data, "sequence": self.sequence}, inf_nan_mode="null")))
+        self.sequence += 1
+
+    def state(self) -> bytes:
+        """The prediction object as others read it: Replicate's, with what the message said."""
+        if self.prediction is None:
+            return to_json({"id": self.id, "status": "starting", "input": self.message.get("input") or {}})
+        kept = {key: value for key, value in self.message.items() if key in ("version", "created_at", "model")}
+        body = {**self.prediction.snapshot(with_input=True), **kept, "deliveries": self.deliveries}
+        return to_json(body, inf_nan_mode="null")
+
+
+def describe(error: InvalidRequest) -> str:
+    """All errors of an input in one line."""
+    return f"Input validation error: {error}"
+
+
+def now() -> str:
+    """The present, for a record."""
+    return timestamp()

@@ -1,0 +1,394 @@
+"""The worker: takes jobs while the engine has free slots, keeps their claims, writes their results."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import os
+import socket
+import time
+from typing import TYPE_CHECKING, Any
+
+from redis.exceptions import ResponseError
+
+from ..engine import Duplicate, NotReady, QueueFull
+from ..schema import InvalidRequest
+from . import scripts
+from .connect import LOST, connect
+from .job import Job, Keys, describe, now
+
+if TYPE_CHECKING:
+    from ..service import Service
+
+log = logging.getLogger("layerwright.queue")
+
+SCAN_SECONDS = 0.5
+CANCEL_SECONDS = 0.4
+FLUSH_SECONDS = 0.05
+
+
+async def start_workers(service: "Service") -> list["Worker"]:
+    """One worker over all URLs and queues; their streams take turns."""
+    worker = Worker(service)
+    worker.start()
+    return [worker]
+
+
+class Source:
+    """A stream on a server, with the scripts registered there."""
+
+    def __init__(self, client: Any, stream: str) -> None:
+        self.client, self.stream = client, stream
+        self.begin = client.register_script(scripts.BEGIN)
+        self.beat = client.register_script(scripts.BEAT)
+        self.progress = client.register_script(scripts.PROGRESS)
+        self.finish = client.register_script(scripts.FINISH)
+        self.give_back = client.register_script(scripts.GIVE_BACK)
+        self.cancel_waiting = client.register_script(scripts.CANCEL_WAITING)
+        self.has_group = False
+        self.next_scan = 0.0
+        #: entries that wait, with the key that cancels each, and the last entry looked at
+        self.waiting: dict[str, tuple[str, str | None]] = {}
+        self.seen = "0-0"
+
+    async def ensure_group(self) -> None:
+        """Make the stream and its group; both may exist."""
+        if self.has_group:
+            return
+        try:
+            await self.client.xgroup_create(self.stream, self.stream, id="0", mkstream=True)
+        except ResponseError as error:
+            if "BUSYGROUP" not in str(error):
+                raise
+        self.has_group = True
+
+
+class Worker:
+    """Runs the jobs of several sources in one engine."""
+
+    def __init__(self, service: "Service") -> None:
+        settings = service.settings
+        self.service, self.engine, self.settings = service, service.engine, settings
+        self.consumer = settings.consumer or f"{socket.gethostname()}-{os.getpid()}-{os.urandom(3).hex()}"
+        clients = [connect(url) for url in settings.redis_urls]
+        self.sources = [Source(client, stream) for client in clients for stream in settings.queues]
+        self.turn = itertools.cycle(range(len(self.sources)))
+        self.jobs: dict[Job, Source] = {}
+        self.counts = {"delivered": 0, "redelivered": 0, "dead": 0, "lost": 0}
+        self.is_connected = False
+        self._free = asyncio.Event()
+        self._stopping = False
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._loops: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Begin to take work as soon as the model is ready."""
+        self.engine.changed.add(self._free.set)
+        loop = asyncio.get_running_loop()
+        self._loops = [loop.create_task(self._forever(step)) for step in (self._take, self._keep, self._watch_waiting)]
+
+    async def stop(self, grace: float) -> None:
+        """Take nothing new; finish what runs within the grace, give the rest back at once."""
+        self._stopping = True
+        self._free.set()
+        self._loops[0].cancel()
+        deadline = time.monotonic() + grace
+        while self.jobs and time.monotonic() < deadline:
+            await asyncio.sleep(0.02)
+        for job, source in list(self.jobs.items()):
+            job.is_abandoned = True
+            await self._return(job, source, counts=False)
+        for task in self._loops:
+            task.cancel()
+        for client in {id(source.client): source.client for source in self.sources}.values():
+            await client.aclose()
+
+    async def _forever(self, step: Any) -> None:
+        """Repeat a step; a server that is away is waited for."""
+        pause = 0.1
+        while True:
+            try:
+                await step()
+                pause = 0.1
+                if not self.is_connected:
+                    self.is_connected = True
+                    log.info("Connected to the queue")
+            except LOST as error:
+                if self.is_connected:
+                    log.warning("The queue is not reachable: %s", error)
+                self.is_connected = False
+                await asyncio.sleep(pause)
+                pause = min(1.0, pause * 2)
+            except ResponseError as error:
+                if "NOGROUP" not in str(error):
+                    log.error("The queue refused a command: %s", error)
+                for source in self.sources:
+                    source.has_group = False
+                await asyncio.sleep(pause)
+                pause = min(5.0, pause * 2)
+
+    # --- taking
+
+    @property
+    def room(self) -> int:
+        """How many jobs can begin now."""
+        if self._stopping or self.engine.state != "ready" or self.engine.queue or self.engine.preparing:
+            return 0
+        return self.engine.slots - max(len(self.engine.running), len(self.jobs))
+
+    async def _take(self) -> None:
+        if self.room <= 0:
+            self._free.clear()
+            try:
+                await asyncio.wait_for(self._free.wait(), 0.2)
+            except asyncio.TimeoutError:
+                pass
+            return
+        for _ in self.sources:
+            source = self.sources[next(self.turn)]
+            await source.ensure_group()
+            if await self._claim(source) or await self._read(source, None):
+                return
+        if len(self.sources) == 1:
+            # Short enough that claims of the dead are looked for twice a second on an idle queue too.
+            await self._read(self.sources[0], int(SCAN_SECONDS * 1000))
+        else:
+            await asyncio.sleep(0.1)
+
+    async def _claim(self, source: Source) -> bool:
+        """Take over a job whose worker has not renewed its claim."""
+        if time.monotonic() < source.next_scan:
+            return False
+        idle = int(self.settings.idle_limit * 1000)
+        answer = await source.client.xautoclaim(
+            source.stream, source.stream, self.consumer, idle, start_id="0-0", count=1
+        )
+        for entry, fields in answer[1]:
+            if fields:
+                self.counts["redelivered"] += 1
+                await self._begin(source, entry, fields)
+                return True
+        source.next_scan = time.monotonic() + SCAN_SECONDS
+        return False
+
+    async def _read(self, source: Source, block: int | None) -> bool:
+        answer = await source.client.xreadgroup(
+            source.stream, self.consumer, {source.stream: ">"}, count=1, block=block
+        )
+        streams = answer.items() if isinstance(answer, dict) else answer or []
+        for _, entries in streams:
+            for entry, fields in entries:
+                await self._begin(source, entry, fields)
+                return True
+        return False
+
+    async def _begin(self, source: Source, entry: str, fields: dict[str, str]) -> None:
+        if self._stopping:
+            return  # its claim ends by itself; but this cannot happen while loops are cancelled first
+        self.counts["delivered"] += 1
+        job = Job(source.stream, entry, fields, self.consumer)
+        arguments = [entry, job.token, self.settings.max_deliveries, int(self.settings.state_seconds)]
+        verdict, job.deliveries = await source.begin(keys=job.keys.all, args=arguments)
+        if verdict == "ended":
+            return
+        self.jobs[job] = source
+        if verdict == "exhausted":
+            reason = f"{int(job.deliveries) - 1} deliveries ended without a result"
+            job.fail(reason)
+            self._spawn(self._finish(job, source, reason))
+        elif job.problem is not None:
+            job.fail(job.problem)
+            self._spawn(self._finish(job, source, job.problem))
+        else:
+            self._spawn(self._run(job, source, is_canceled=verdict == "canceled"))
+
+    def _spawn(self, coroutine: Any) -> None:
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.error("Unexpected error", exc_info=task.exception())
+
+    # --- running
+
+    async def _run(self, job: Job, source: Source, *, is_canceled: bool) -> None:
+        try:
+            prediction = job.make_prediction(self.engine.schema)
+        except InvalidRequest as error:
+            job.fail(describe(error))
+            await self._finish(job, source, "")
+            return
+        if is_canceled:
+            prediction.finish("canceled")
+            await self._finish(job, source, "")
+            return
+        if prediction.webhook is not None:
+            self.service.webhooks.follow(prediction, is_final=False)
+        try:
+            self.engine.submit(prediction)
+        except (NotReady, QueueFull, Duplicate):
+            self.service.webhooks.forget(prediction)
+            await self._return(job, source, counts=False)
+            return
+        while not prediction.is_terminal and not job.is_lost and not job.is_abandoned:
+            await asyncio.wait([prediction.done], timeout=FLUSH_SECONDS)
+            if not prediction.is_terminal:
+                await self._write_progress(job, source)
+        if job.is_abandoned:
+            return
+        if job.is_lost:
+            self.counts["lost"] += 1
+            log.warning("Another worker has taken over: %s", job.id)
+            self.engine.cancel(job.id)
+            self.jobs.pop(job, None)
+            return
+        if prediction.is_crash:
+            if int(job.deliveries) < self.settings.max_deliveries:
+                await self._return(job, source, counts=True)
+                return
+            await self._finish(job, source, prediction.error or "The model process died")
+            return
+        await self._finish(job, source, "")
+
+    async def _write_progress(self, job: Job, source: Source) -> None:
+        if not job.events:
+            return
+        events, job.events = job.events, []
+        flat = [part for event in events for part in event]
+        try:
+            kept = await source.progress(
+                keys=job.keys.all, args=[job.token, int(self.settings.state_seconds), job.state(), *flat]
+            )
+            if job.response_queue is not None:
+                await source.client.set(job.response_queue, job.state())
+        except LOST:
+            job.events[:0] = events
+            return
+        if not kept:
+            job.is_lost = True
+
+    async def _finish(self, job: Job, source: Source, reason: str) -> None:
+        """Write the result, however long the server is away."""
+        prediction = job.prediction
+        assert prediction is not None
+        pause = 0.1
+        while not job.is_abandoned:
+            try:
+                flat = [part for event in job.events for part in event]
+                if flat:
+                    await source.progress(
+                        keys=job.keys.all, args=[job.token, int(self.settings.state_seconds), "", *flat]
+                    )
+                    job.events = []
+                arguments = [job.token, int(self.settings.state_seconds), job.state(), job.entry, prediction.status]
+                arguments += [reason, job.payload, now(), job.id, job.deliveries]
+                is_ours = await source.finish(keys=job.keys.all, args=arguments)
+                break
+            except LOST:
+                await asyncio.sleep(pause)
+                pause = min(1.0, pause * 2)
+        else:
+            return
+        self.jobs.pop(job, None)
+        self._free.set()
+        if not is_ours:
+            self.counts["lost"] += 1
+            log.warning("A late result was refused, another worker has the job: %s", job.id)
+            return
+        if reason:
+            self.counts["dead"] += 1
+            log.error("Job %s is a dead letter: %s", job.id, reason.split("\n")[0])
+        if job.response_queue is not None:
+            try:
+                await source.client.set(job.response_queue, job.state())
+            except LOST as error:
+                log.warning("The response key of %s was not written: %s", job.id, error)
+        self.service.webhooks.complete(prediction)
+
+    async def _return(self, job: Job, source: Source, *, counts: bool) -> None:
+        """Make a job claimable at once.
+
+        :param counts: this delivery is one of those after which a job is given up
+        """
+        self.jobs.pop(job, None)
+        if job.prediction is not None:
+            self.service.webhooks.forget(job.prediction)
+        waiting = {"id": job.id, "status": "starting", "input": job.message.get("input") or {}}
+        from pydantic_core import to_json
+
+        deliveries = int(job.deliveries) - (0 if counts else 1)
+        try:
+            await source.give_back(keys=job.keys.all, args=[job.token, job.entry, deliveries, to_json(waiting)])
+        except LOST as error:
+            log.warning("Job %s could not be given back and will be claimed later: %s", job.id, error)
+
+    # --- keeping claims, hearing cancellations
+
+    async def _keep(self) -> None:
+        await asyncio.sleep(CANCEL_SECONDS if self.jobs else 0.1)
+        for job, source in list(self.jobs.items()):
+            due = time.monotonic() - job.last_beat >= self.settings.heartbeat - CANCEL_SECONDS / 2
+            answer = await source.beat(
+                keys=job.keys.all, args=[job.entry, job.token, self.consumer, "1" if due else "0"]
+            )
+            if due:
+                job.last_beat = time.monotonic()
+            if answer == 0 and job in self.jobs:
+                job.is_lost = True
+            elif answer == 2 or (job.cancel_key is not None and await source.client.exists(job.cancel_key)):
+                self.engine.cancel(job.id)
+
+    async def _watch_waiting(self) -> None:
+        """Cancel jobs that have not begun: they would otherwise wait behind the running ones to hear of it."""
+        await asyncio.sleep(SCAN_SECONDS)
+        for source in self.sources:
+            if source.has_group:
+                await self._watch_source(source)
+
+    async def _watch_source(self, source: Source) -> None:
+        groups = await source.client.xinfo_groups(source.stream)
+        delivered = next((group["last-delivered-id"] for group in groups if group["name"] == source.stream), "0-0")
+        for entry in [one for one in source.waiting if _order(one) <= _order(delivered)]:
+            del source.waiting[entry]
+        start = max(source.seen, delivered, key=_order)
+        if len(source.waiting) < 10_000:
+            for entry, fields in await source.client.xrange(source.stream, min=f"({start}", count=1000):
+                job = Job(source.stream, entry, fields, self.consumer)
+                source.waiting[entry] = (job.id, job.cancel_key)
+                source.seen = entry
+        if not source.waiting:
+            return
+        pipeline = source.client.pipeline(transaction=False)
+        for id, key in source.waiting.values():
+            pipeline.exists(Keys(source.stream, id).hash + ":cancel")
+            pipeline.exists(key or Keys(source.stream, id).hash + ":cancel")
+        answers = await pipeline.execute()
+        for index, entry in enumerate(list(source.waiting)):
+            if answers[2 * index] or answers[2 * index + 1]:
+                await self._cancel_waiting(source, entry)
+
+    async def _cancel_waiting(self, source: Source, entry: str) -> None:
+        id, _ = source.waiting.pop(entry)
+        found = await source.client.xrange(source.stream, min=entry, max=entry)
+        if not found:
+            return
+        job = Job(source.stream, entry, found[0][1], self.consumer)
+        try:
+            prediction = job.make_prediction(self.engine.schema)
+        except InvalidRequest as error:
+            prediction = job.fail(describe(error))
+        prediction.finish("canceled")
+        if await source.cancel_waiting(keys=job.keys.all, args=[job.state(), int(self.settings.state_seconds)]):
+            log.info("Canceled before it began: %s", id)
+            if job.response_queue is not None:
+                await source.client.set(job.response_queue, job.state())
+            self.service.webhooks.complete(prediction)
+
+
+def _order(entry: str) -> tuple[int, int]:
+    milliseconds, _, sequence = entry.partition("-")
+    return int(milliseconds), int(sequence or 0)
