@@ -312,7 +312,14 @@ export class RegistryClient {
     const { origin } = this.#options
     // The slash of `from` stays a slash: a registry is known that takes %2F literally.
     const query = `mount=${encodeURIComponent(digest)}&from=${from}`
-    const response = await this.#send(origin, { method: 'POST', path: `/blobs/uploads/?${query}`, retry: false })
+    let response: HttpResponse
+    try {
+      // Sent once: what a mount cannot do, an upload can, and its start is tried as often as it takes.
+      response = await this.#send(origin, { method: 'POST', path: `/blobs/uploads/?${query}`, retry: false })
+    } catch (error) {
+      if (isBuildError(error, 'NETWORK_FAILED')) return 'failed'
+      throw error
+    }
     if (response.status === 202 && response.header('location') !== undefined) return response
     await response.discard()
     if (response.status === 201) {

@@ -48,7 +48,7 @@ interface Session {
 const WORTH_A_HEAD_BYTES = 8 << 20
 /** GHCR refuses PATCHes above this (416). */
 const FIRST_CHUNK_BYTES = 4 << 20
-const LEAST_CHUNK_BYTES = 256 << 10
+const LEAST_CHUNK_BYTES = 64 << 10
 
 /**
  * Uploads a blob: `POST`, then the whole in one `PUT`. What breaks is continued where the registry says it stands, else
@@ -81,8 +81,9 @@ export async function uploadBlob(target: UploadTarget, blob: PushedBlob, started
     // Done after all: the answer was lost, or somebody else pushed the same blob (Nexus and Artifactory then fail).
     if ((await target.headBlob(blob.descriptor.digest, target.signal)) !== undefined) return 'exists'
     if (tries >= target.patience.policy.tries) throw error
-    if (status === 413 || (status === 416 && (session?.offset ?? 0) === 0)) {
-      chunkBytes = chunkBytes === undefined ? FIRST_CHUNK_BYTES : chunkBytes / 2
+    if (status === 413 || (status === 416 && chunkBytes !== undefined)) {
+      const half = Math.ceil(blob.descriptor.size / 2)
+      chunkBytes = chunkBytes === undefined ? Math.min(FIRST_CHUNK_BYTES, half) : Math.ceil(chunkBytes / 2)
       if (chunkBytes < LEAST_CHUNK_BYTES) throw error
       session = undefined
       continue

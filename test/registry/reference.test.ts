@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { apiHost, formatFamiliar, formatReference, parseReference, referenceTag } from '../../registry/reference.ts'
 

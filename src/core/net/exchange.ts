@@ -96,7 +96,7 @@ export function exchangeRaw(exchange: Exchange): Promise<Answer> {
       patience.end()
       close()
       request.destroy()
-      reject(isStale(error, request) ? new StaleConnectionError(error) : error)
+      reject(typeof body !== 'function' && isStale(error, request) ? new StaleConnectionError(error) : error)
     }
     signal?.addEventListener('abort', onAbort, { once: true })
     patience.over.catch(fail)
@@ -116,7 +116,10 @@ export function exchangeRaw(exchange: Exchange): Promise<Answer> {
   })
 }
 
-/** A kept connection that the server closed just before it was used: nothing was answered, so any request may go again. */
+/**
+ * A kept connection that the server closed just before it was used: nothing was answered, so the request may go again.
+ * Not said of streamed bodies, of which the server may have kept a part.
+ */
 export class StaleConnectionError extends Error {
   constructor(cause: unknown) {
     super('The server had closed the connection', { cause })
