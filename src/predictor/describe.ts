@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { join, posix } from 'node:path'
 import type { Diagnostic } from '../core/diagnostic.ts'
 import { BuildError, systemErrorCode } from '../core/errors.ts'
+import { withAdditions } from './additions.ts'
 import type { InputDescription } from './input.ts'
 import { Modules, type Module, type ReadFile } from './modules.ts'
 import { makeOpenApi, type OpenApiDocument } from './openapi.ts'
@@ -95,7 +96,7 @@ export async function describeModel({ projectFolder, run, train, readFile }: Mod
   const signatures = { predict: signature(run, ['run', 'predict']), train: signature(train, ['train']) }
   if (problems.hasErrors) throw new PredictorError(problems.list())
   return {
-    openapi: makeOpenApi(signatures),
+    openapi: withAdditions(makeOpenApi(signatures)),
     ...(signatures.predict === undefined ? {} : { predict: describeOperation(signatures.predict) }),
     ...(signatures.train === undefined ? {} : { train: describeOperation(signatures.train) }),
     warnings: problems.list(),
