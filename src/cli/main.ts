@@ -75,6 +75,7 @@ function makeProgram(io: Omit<Io, 'report'>): Program {
       getErrHasColors: () => useColor(io),
     })
     .exitOverride()
+    .enablePositionalOptions()
     .showSuggestionAfterError()
     .showHelpAfterError('(add --help for the options)')
     .helpCommand(true)

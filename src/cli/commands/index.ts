@@ -9,6 +9,16 @@ export const commands: readonly CommandEntry[] = [
     summary: 'build an image and push it to its registry',
     load: () => import('./push.ts'),
   },
+  {
+    name: 'predict',
+    aliases: ['run'],
+    group: 'Run',
+    summary: 'run one prediction',
+    load: () => import('./predict.ts'),
+  },
+  { name: 'serve', group: 'Run', summary: "start the model's HTTP server", load: () => import('./serve.ts') },
+  { name: 'exec', group: 'Run', summary: 'run any command in the image', load: () => import('./exec.ts') },
+  { name: 'train', group: 'Run', summary: 'run one training', load: () => import('./train.ts') },
   { name: 'plan', group: 'Look', summary: 'show what would be built, and why', load: () => import('./plan.ts') },
   { name: 'inspect', group: 'Look', summary: 'show what an image is made of', load: () => import('./inspect.ts') },
   {

@@ -10,6 +10,8 @@ export interface PredictRequest extends Omit<ServerRequest, 'port' | 'listenOn'>
   readonly inputs: readonly string[]
   /** Where relative files of the inputs lie. */
   readonly folder: string
+  /** `prediction` unless given. */
+  readonly kind?: 'prediction' | 'training' | undefined
 }
 
 /** What came out. */
@@ -20,6 +22,8 @@ export interface Prediction {
   readonly metrics: Readonly<Record<string, unknown>>
 }
 
+const ROUTES = { prediction: '/predictions', training: '/trainings' } as const
+const COMPONENTS = { prediction: 'Input', training: 'TrainingInput' } as const
 const SCHEMA_LABELS = ['run.cog.openapi_schema', 'org.cogmodel.openapi_schema']
 
 /**
@@ -33,10 +37,16 @@ const SCHEMA_LABELS = ['run.cog.openapi_schema', 'org.cogmodel.openapi_schema']
 export async function predict(request: PredictRequest, context: RunContext): Promise<Prediction> {
   const labelled = schemaOfLabel(request)
   const checked = labelled === undefined ? undefined : parseInputs(request.inputs, labelled, request.folder)
-  const server = await startModelServer({ ...request, env: { ...bodyLimit(checked), ...request.env } }, context)
+  // Told so, the launcher sets up the training function alone.
+  const command = request.kind === 'training' ? ['--x-mode', 'train'] : request.command
+  const env = { ...bodyLimit(checked), ...request.env }
+  const server = await startModelServer({ ...request, command, env }, context)
   try {
-    const input = checked ?? parseInputs(request.inputs, await schemaOfServer(server.port), request.folder)
-    const answer = await askLocal(server.port, 'POST', '/predictions', { body: { input }, signal: request.signal })
+    const input = checked ?? parseInputs(request.inputs, await schemaOfServer(server.port, request), request.folder)
+    const answer = await askLocal(server.port, 'POST', ROUTES[request.kind ?? 'prediction'], {
+      body: { input },
+      signal: request.signal,
+    })
     if (answer === undefined) throw new BuildError('RUN_FAILED', 'The model server ended before it answered')
     return readAnswer(answer.status, answer.body)
   } finally {
@@ -55,7 +65,7 @@ function schemaOfLabel(request: PredictRequest): InputSchema | undefined {
   const text = SCHEMA_LABELS.map((name) => labels[name]).find((label) => label !== undefined)
   if (text === undefined) return undefined
   try {
-    return parseInputSchema(JSON.parse(text))
+    return parseInputSchema(JSON.parse(text), COMPONENTS[request.kind ?? 'prediction'])
   } catch (error) {
     if (!(error instanceof SyntaxError)) throw error
     // A label of somebody else's making; the server is asked instead.
@@ -63,9 +73,9 @@ function schemaOfLabel(request: PredictRequest): InputSchema | undefined {
   }
 }
 
-async function schemaOfServer(port: number): Promise<InputSchema | undefined> {
+async function schemaOfServer(port: number, request: PredictRequest): Promise<InputSchema | undefined> {
   const answer = await askLocal(port, 'GET', '/openapi.json')
-  return answer?.status === 200 ? parseInputSchema(answer.body) : undefined
+  return answer?.status === 200 ? parseInputSchema(answer.body, COMPONENTS[request.kind ?? 'prediction']) : undefined
 }
 
 function readAnswer(status: number, body: unknown): Prediction {

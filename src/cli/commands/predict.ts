@@ -1,0 +1,63 @@
+import type { Command as Program } from 'commander'
+import { BuildError } from '../../core/errors.ts'
+import { append, defineRunOptions, openRunnable, type RunOptions } from '../run-options.ts'
+import type { Command, Io } from '../command.ts'
+
+interface PredictOptions extends RunOptions {
+  readonly input: readonly string[]
+  readonly output?: string
+  readonly json?: boolean
+  readonly setupTimeout: string
+}
+
+/** `layerwright predict`: one prediction, from the start of the container to its end. */
+export const command: Command = {
+  define: (program) => definePredict(program, 'where the output goes: a file, or a folder'),
+  run: ([image], options, io) => runPrediction('prediction', image, options as unknown as PredictOptions, io),
+}
+
+/** What `predict` and `train` have in common. */
+export function definePredict(program: Program, output: string): void {
+  program
+    .argument('[image]', 'image by location or local name; the project in this folder unless given')
+    .option('-i, --input <name=value>', 'an input; `name=@file` for the contents of a file; repeatable', append, [])
+    .option('-o, --output <path>', output)
+    .option('--setup-timeout <seconds>', 'how long the setup of the model may take', '300')
+    .option('--json', 'print output, metrics and written files as JSON')
+  defineRunOptions(program)
+}
+
+/** Runs the model once and prints what came out. */
+export async function runPrediction(
+  kind: 'prediction' | 'training',
+  name: string | undefined,
+  options: PredictOptions,
+  io: Io,
+): Promise<void> {
+  const seconds = Number(options.setupTimeout)
+  if (!(seconds > 0)) throw new BuildError('USAGE', `Not a number of seconds: \`${options.setupTimeout}\``)
+  const { context, ...runnable } = await openRunnable(name, options, io)
+  const [{ predict }, { writeOutput }] = await Promise.all([
+    import('../../run/predict/predict.ts'),
+    import('../../run/predict/outputs.ts'),
+  ])
+  const prediction = await predict(
+    {
+      ...runnable,
+      kind,
+      inputs: options.input,
+      folder: io.cwd,
+      setupTimeoutMs: seconds * 1000,
+      log: (chunk) => io.stderr.write(Buffer.from(chunk).toString()),
+      signal: io.signal,
+    },
+    context,
+  )
+  const target = options.output ?? (kind === 'training' ? 'weights' : undefined)
+  const { value, files } = writeOutput(prediction.output, io.cwd, target)
+  if (options.json === true) {
+    io.stdout.write(`${JSON.stringify({ output: value, metrics: prediction.metrics, files })}\n`)
+  } else {
+    io.stdout.write(`${typeof value === 'string' ? value : JSON.stringify(value, undefined, 2)}\n`)
+  }
+}
