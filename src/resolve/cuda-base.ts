@@ -39,7 +39,8 @@ export async function cudaBase(request: BaseRequest, context: ResolveContext): P
     libc,
     async complete(wheels): Promise<CompletedBase> {
       const settled = settleEnvironment(choice, environment.request, wheels)
-      const images = findImages(settled.cuda ?? '', settled.cudnn)
+      // The wheels may bring another cuDNN than the images have, so the version alone names them.
+      const images = findImages(settled.cuda ?? '')
       if (images === undefined || !images.ubuntu.includes(ubuntu)) {
         throw new BuildError('BASE_NOT_FOUND', `No CUDA ${settled.cuda} image is known on Ubuntu ${ubuntu}`, {
           hint: 'Name one with build.base_image.',
