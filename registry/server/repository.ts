@@ -1,11 +1,5 @@
-import {
-  indexSchema,
-  isIndexMediaType,
-  manifestSchema,
-  type Annotations,
-  type Descriptor,
-  type Digest,
-} from 'oci-spec-types'
+import { isIndexMediaType, type Annotations, type Descriptor, type Digest } from 'oci-spec-types'
+import { indexSchema, manifestSchema } from 'oci-spec-types/schemas'
 import { collect } from '../../src/core/bytes.ts'
 import { contentsOf, indexOf, NOTHING, sortedTags, withManifest, withoutManifest, withoutTag } from './contents.ts'
 import type { Contents } from './contents.ts'
