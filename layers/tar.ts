@@ -55,8 +55,9 @@ function memberOf(header: Header & TarExtras, data: AsyncIterable<Uint8Array>): 
     name: header.name,
     type: header.type ?? 'file',
     mode: header.mode ?? 0o644,
-    uid: header.uid ?? 0,
-    gid: header.gid ?? 0,
+    // The parser leaves these PAX records to its caller.
+    uid: id(header.pax?.['uid'], header.uid),
+    gid: id(header.pax?.['gid'], header.gid),
     sizeBytes: header.size ?? 0,
     mtimeSeconds: Math.floor((header.mtime?.getTime() ?? 0) / 1000),
     target: header.linkname ?? undefined,
@@ -65,4 +66,8 @@ function memberOf(header: Header & TarExtras, data: AsyncIterable<Uint8Array>): 
     pax: header.pax ?? {},
     data,
   }
+}
+
+function id(pax: string | undefined, ustar: number | null | undefined): number {
+  return pax !== undefined && /^[0-9]{1,10}$/.test(pax) ? Number(pax) : (ustar ?? 0)
 }
