@@ -22,6 +22,12 @@ export const commands: readonly CommandEntry[] = [
   { name: 'plan', group: 'Look', summary: 'show what would be built, and why', load: () => import('./plan.ts') },
   { name: 'inspect', group: 'Look', summary: 'show what an image is made of', load: () => import('./inspect.ts') },
   {
+    name: 'resolve',
+    group: 'Look',
+    summary: 'find the wheels that Python requirements need on a target',
+    load: () => import('./resolve.ts'),
+  },
+  {
     name: 'copy',
     aliases: ['cp'],
     group: 'Move',

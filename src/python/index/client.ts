@@ -2,6 +2,7 @@ import { memoryCache, type Cache } from '../../core/cache.ts'
 import { BuildError } from '../../core/errors.ts'
 import { maskUrl, type Http, type HttpResponse } from '../../core/http.ts'
 import { indexError } from './index-error.ts'
+import { listLocalLinks } from './local-links.ts'
 import { limitHttp } from './limited-http.ts'
 import { parsePage, PAGE_TYPES, type IndexFile, type IndexPage } from './page.ts'
 import type { RemoteAccess } from './remote-wheel.ts'
@@ -11,7 +12,7 @@ import { fetchMetadata } from './wheel-metadata.ts'
 export interface PackageIndex {
   /** For credentials in the environment and for pins; optional. */
   readonly name?: string
-  /** Without credentials; with `/` at the end. */
+  /** Without credentials; with `/` at the end. A flat one may be a `file:` URL. */
   readonly url: string
   /** `flat`: one page of links to files of any project (pip's `--find-links`). `simple` unless given. */
   readonly kind?: 'simple' | 'flat'
@@ -137,6 +138,7 @@ export class IndexClient {
 
   async #flatFiles(index: PackageIndex, name: string): Promise<readonly ListedFile[]> {
     const page = await remember(this.#flat, index.url, async () => {
+      if (index.url.startsWith('file:')) return listLocalLinks(index.url)
       const answer = await this.#page(index.url)
       return answer.kind === 'found' ? answer.page : undefined
     })

@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto'
+import { fileURLToPath } from 'node:url'
 import type { RandomAccess } from '../../core/bytes.ts'
 import { BuildError } from '../../core/errors.ts'
+import { openFile } from '../../core/file-access.ts'
 import { maskUrl } from '../../core/http.ts'
 import { normalizeName } from '../package-name.ts'
 import { parseWheelName } from '../wheel-name.ts'
@@ -28,7 +30,9 @@ export async function fetchMetadata(
     const offered = await fetchOffered(file.url, file.metadataSha256, access)
     if (offered !== undefined) return offered
   }
-  const wheel = await openRemoteWheel(file.url, access)
+  const wheel = file.url.startsWith('file:')
+    ? await openFile(fileURLToPath(file.url))
+    : await openRemoteWheel(file.url, access)
   try {
     return await readMetadata(wheel, file.filename)
   } finally {

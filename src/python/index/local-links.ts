@@ -1,0 +1,30 @@
+import { readdir, readFile, stat } from 'node:fs/promises'
+import { fileURLToPath, pathToFileURL } from 'node:url'
+import { join } from 'node:path'
+import { systemErrorCode } from '../../core/errors.ts'
+import { parseHtmlPage } from './html-page.ts'
+import type { IndexPage } from './page.ts'
+
+/**
+ * Lists a local place of wheels: a folder, a page of links, or one file (pip's `--find-links`).
+ *
+ * @returns no files for a place that does not exist, as pip has it
+ */
+export async function listLocalLinks(url: string): Promise<IndexPage> {
+  const path = fileURLToPath(url)
+  try {
+    if ((await stat(path)).isDirectory()) {
+      const names = (await readdir(path)).sort()
+      return { url, files: names.map((name) => toFile(join(path, name), name)) }
+    }
+    if (/\.html?$/i.test(path)) return parseHtmlPage(await readFile(path, 'utf8'), url)
+    return { url, files: [toFile(path, path.slice(path.lastIndexOf('/') + 1))] }
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENOENT') return { url, files: [] }
+    throw error
+  }
+}
+
+function toFile(path: string, filename: string): IndexPage['files'][number] {
+  return { filename, url: pathToFileURL(path).href, hashes: {} }
+}
