@@ -1,4 +1,5 @@
-import { isDigest, indexSchema, digestAlgorithm, digestHex, OCI, type Descriptor, type Digest } from 'oci-spec-types'
+import { isDigest, digestAlgorithm, digestHex, OCI, type Descriptor, type Digest } from 'oci-spec-types'
+import { indexSchema } from 'oci-spec-types/schemas'
 import { BuildError, isBuildError } from '../src/core/errors.ts'
 import type { Open } from '../src/core/bytes.ts'
 import { maskUrl, type HttpResponse } from '../src/core/http.ts'

@@ -1,4 +1,5 @@
-import { wireErrorsSchema, type WireError } from 'oci-spec-types'
+import type { WireError } from 'oci-spec-types'
+import { wireErrorsSchema } from 'oci-spec-types/schemas'
 import { BuildError, type ErrorCode } from '../src/core/errors.ts'
 import { maskUrl, type HttpResponse } from '../src/core/http.ts'
 

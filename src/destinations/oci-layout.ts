@@ -1,6 +1,7 @@
 import { mkdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { ANNOTATION, digestAlgorithm, digestHex, indexSchema, type Descriptor, type Digest } from 'oci-spec-types'
+import { ANNOTATION, digestAlgorithm, digestHex, type Descriptor, type Digest } from 'oci-spec-types'
+import { indexSchema } from 'oci-spec-types/schemas'
 import { explainWriteError, writeAll, writeAtomically, writeFileAtomically } from '../core/atomic-file.ts'
 import { verify } from '../core/digest.ts'
 import { BuildError, systemErrorCode } from '../core/errors.ts'

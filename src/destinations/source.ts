@@ -1,13 +1,5 @@
-import {
-  imageConfigSchema,
-  indexSchema,
-  isForeignLayer,
-  isIndexMediaType,
-  manifestSchema,
-  type Descriptor,
-  type Index,
-  type Manifest,
-} from 'oci-spec-types'
+import { isForeignLayer, isIndexMediaType, type Descriptor, type Index, type Manifest } from 'oci-spec-types'
+import { imageConfigSchema, indexSchema, manifestSchema } from 'oci-spec-types/schemas'
 import type { RawManifest } from '../../registry/manifest.ts'
 import { collect, type Open } from '../core/bytes.ts'
 import { verify } from '../core/digest.ts'

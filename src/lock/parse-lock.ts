@@ -1,4 +1,4 @@
-import { descriptorSchema, digestSchema, imageConfigSchema } from 'oci-spec-types'
+import { descriptorSchema, digestSchema, imageConfigSchema } from 'oci-spec-types/schemas'
 import { z } from 'zod'
 import { BuildError } from '../core/errors.ts'
 import type { Lock } from './lock.ts'

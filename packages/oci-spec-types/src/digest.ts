@@ -1,5 +1,3 @@
-import { z } from 'zod'
-
 /**
  * Names content by its hash: `algorithm:hex`.
  *
@@ -40,8 +38,3 @@ export function digestAlgorithm(digest: Digest): DigestAlgorithm {
 export function digestHex(digest: Digest): string {
   return digest.slice(digest.indexOf(':') + 1)
 }
-
-/** Schema of a digest in a document that arrives from outside. */
-export const digestSchema = z.custom<Digest>((value) => typeof value === 'string' && isDigest(value), {
-  message: 'Expected a digest such as sha256:<64 hex digits>',
-})

@@ -1,6 +1,11 @@
 import { z } from 'zod'
-import { digestSchema } from './digest.ts'
+import { isDigest, type Digest } from './digest.ts'
 import { DOCKER, OCI } from './media-types.ts'
+
+/** Schema of a digest in a document that arrives from outside. */
+export const digestSchema = z.custom<Digest>((value) => typeof value === 'string' && isDigest(value), {
+  message: 'Expected a digest such as sha256:<64 hex digits>',
+})
 
 /** Free-form string pairs (image-spec annotations.md). */
 export const annotationsSchema = z.record(z.string(), z.string())
@@ -92,12 +97,15 @@ export const imageConfigSchema = z.looseObject({
 /** The `oci-layout` file of a layout directory (image-spec image-layout.md). */
 export const layoutSchema = z.looseObject({ imageLayoutVersion: z.string() })
 
-export type Annotations = z.infer<typeof annotationsSchema>
-export type Platform = z.infer<typeof platformSchema>
-export type Descriptor = z.infer<typeof descriptorSchema>
-export type Manifest = z.infer<typeof manifestSchema>
-export type Index = z.infer<typeof indexSchema>
-export type ImageRuntimeConfig = z.infer<typeof imageRuntimeConfigSchema>
-export type History = z.infer<typeof historySchema>
-export type ImageConfig = z.infer<typeof imageConfigSchema>
-export type Layout = z.infer<typeof layoutSchema>
+/** One entry of a registry's error body. */
+export const wireErrorSchema = z.looseObject({
+  code: z.string(),
+  message: z.string().optional(),
+  detail: z.unknown().optional(),
+})
+
+/** A registry's error body (distribution-spec, "Error Codes"). */
+export const wireErrorsSchema = z.looseObject({ errors: z.array(wireErrorSchema) })
+
+/** The answer of `GET /v2/<name>/tags/list`. */
+export const tagListSchema = z.looseObject({ name: z.string(), tags: z.array(z.string()).nullish() })
