@@ -132,14 +132,19 @@ function compileSet(pattern: string, start: number, refuse: () => BuildError): {
       high = take()
     }
     // A range that runs backwards matches nothing, in Go; in a regular expression it is an error.
-    if (low <= high) ranges += `${escape(low)}-${escape(high)}`
+    if (low <= high) ranges += `${codeUnit(low)}-${codeUnit(high)}`
     if (at >= pattern.length) throw refuse()
   } while (pattern.charAt(at) !== ']')
   return { expression: isNegated ? `[^${ranges}]` : `[${ranges}]`, next: at + 1 }
 }
 
 function escape(char: string): string {
-  return /[\^$\\.*+?()[\]{}|/-]/.test(char) ? `\\${char}` : char
+  return /[\^$\\.*+?()[\]{}|/]/.test(char) ? `\\${char}` : char
+}
+
+/** A character as a set takes it, whatever it means there. */
+function codeUnit(char: string): string {
+  return `\\u{${(char.codePointAt(0) ?? 0).toString(16)}}`
 }
 
 function malformed(where: string, line: string): BuildError {

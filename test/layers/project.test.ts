@@ -1,0 +1,209 @@
+import { mkdir, mkdtemp, realpath, rm, symlink, utimes, writeFile, chmod } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { once } from 'node:events'
+import { tmpdir } from 'node:os'
+import { execFileSync } from 'node:child_process'
+import { dirname, join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { makeLayerStream } from '../../layers/kinds/index.ts'
+import { readProject } from '../../layers/project.ts'
+import { memoryCache } from '../../src/core/cache.ts'
+import { silent } from '../../src/core/progress.ts'
+import { filesOf, readLayer } from '../support/layer-bytes.ts'
+
+let folder = ''
+beforeEach(async () => {
+  folder = await realpath(await mkdtemp(join(tmpdir(), 'lw-project-')))
+})
+afterEach(() => rm(folder, { recursive: true, force: true }))
+
+async function write(files: Readonly<Record<string, string | Buffer>>): Promise<void> {
+  for (const [path, content] of Object.entries(files)) {
+    await mkdir(dirname(join(folder, path)), { recursive: true })
+    await writeFile(join(folder, path), content)
+  }
+}
+
+describe('readProject()', () => {
+  test('lists files by content, sorted, with plain modes', async () => {
+    await write({ 'predict.py': 'x', 'lib/a.py': 'a', 'lib-b/b.py': 'b', 'run.sh': '#!/bin/sh' })
+    await chmod(join(folder, 'run.sh'), 0o711)
+    await chmod(join(folder, 'predict.py'), 0o600)
+    const { code, weights } = await readProject(folder)
+    expect(code.map(({ path }) => path)).toEqual(['lib/a.py', 'lib-b/b.py', 'predict.py', 'run.sh'])
+    expect(code).toContainEqual({
+      path: 'predict.py',
+      sizeBytes: 1,
+      mode: 0o644,
+      sha256: '2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881',
+    })
+    expect(code).toContainEqual(expect.objectContaining({ path: 'run.sh', mode: 0o755 }))
+    expect(weights).toEqual([])
+  })
+
+  test('honours .dockerignore, exceptions inside ignored folders included', async () => {
+    await write({
+      '.dockerignore': '*.log\nsecret\ndata\n!data/keep.txt\n',
+      'a.log': '',
+      'secret/key': '',
+      'data/big.bin': '',
+      'data/keep.txt': '',
+      '.cog/tmp/x': '',
+      'a.py': '',
+    })
+    const { code } = await readProject(folder)
+    expect(code.map(({ path }) => path)).toEqual(['.dockerignore', 'a.py', 'data/keep.txt'])
+  })
+
+  test('leaves out what the caller excludes, unless .dockerignore brings it back', async () => {
+    await write({ 'out/image': '', 'out2/x': '', '.dockerignore': '!out2' })
+    const { code } = await readProject(folder, { exclude: ['out', 'out2'] })
+    expect(code.map(({ path }) => path)).toEqual(['.dockerignore', 'out2/x'])
+  })
+
+  test('keeps empty folders and links that stay inside', async () => {
+    await mkdir(join(folder, 'empty/deep'), { recursive: true })
+    await write({ 'a.py': '', 'lib/b.py': '' })
+    await symlink('../a.py', join(folder, 'lib/link'))
+    await symlink('gone', join(folder, 'dangling'))
+    expect((await readProject(folder)).code).toEqual([
+      expect.objectContaining({ path: 'a.py' }),
+      { path: 'dangling', link: 'gone' },
+      { path: 'empty/deep', directory: true },
+      expect.objectContaining({ path: 'lib/b.py' }),
+      { path: 'lib/link', link: '../a.py' },
+    ])
+  })
+
+  test('gives large files apart', async () => {
+    await write({ 'model.bin': Buffer.alloc(2000), 'a.py': '' })
+    const { code, weights } = await readProject(folder, { weightBytes: 2000 })
+    expect(code.map(({ path }) => path)).toEqual(['a.py'])
+    expect(weights).toEqual([expect.objectContaining({ path: 'model.bin', sizeBytes: 2000 })])
+  })
+
+  test('refuses all that cannot be packed, at once and by name', async () => {
+    await write({ 'a.py': '', '.wh.gone': '' })
+    await mkdir(join(folder, 'sub'))
+    await symlink('/etc/passwd', join(folder, 'absolute'))
+    await symlink('../../x', join(folder, 'sub/climbing'))
+    await symlink('.', join(folder, 'sub/here'))
+    await symlink('here/../../..', join(folder, 'sub/around'))
+    execFileSync('mkfifo', [join(folder, 'pipe')])
+    const server = createServer().listen(join(folder, 'sock'))
+    await once(server, 'listening')
+    const error = await readProject(folder).then(
+      () => expect.unreachable(),
+      (error: unknown) => error,
+    )
+    server.close()
+    expect(error).toMatchObject({ code: 'PROJECT_INVALID', hint: expect.stringContaining('.dockerignore') })
+    const message = String(error)
+    expect(message).toContain('`absolute` is a link that leaves the project: /etc/passwd')
+    expect(message).toContain('`sub/climbing` is a link that leaves the project: ../../x')
+    expect(message).toContain('`sub/around` is a link that leaves')
+    expect(message).toContain('`pipe` is a named pipe')
+    expect(message).toContain('`sock` is a socket')
+    expect(message).toContain('`.wh.gone` has a name that means "deleted"')
+    expect(message).not.toContain('sub/here')
+  })
+
+  test('does not mind them where .dockerignore leaves them out', async () => {
+    await write({ '.dockerignore': 'absolute\n' })
+    await symlink('/etc/passwd', join(folder, 'absolute'))
+    await expect(readProject(folder)).resolves.toMatchObject({ suspects: [] })
+  })
+
+  test('names files that look like secrets', async () => {
+    await write({ '.env': '', 'config/.aws/credentials': '', 'deploy/id_rsa': '', 'environment.py': '', 'x.pem': '' })
+    const { suspects } = await readProject(folder)
+    expect(suspects).toEqual(['.env', 'config/.aws/credentials', 'deploy/id_rsa', 'x.pem'])
+  })
+
+  test('refuses the root of the machine and a folder that is not there', async () => {
+    await expect(readProject('/')).rejects.toMatchObject({ code: 'PROJECT_INVALID' })
+    await expect(readProject(join(folder, 'gone'))).rejects.toMatchObject({ code: 'FILE_UNREADABLE' })
+  })
+
+  test('remembers the hash of a large file until it changes', async () => {
+    await write({ 'model.bin': Buffer.alloc(100) })
+    const old = new Date(Date.now() - 60_000)
+    await utimes(join(folder, 'model.bin'), old, old)
+    const cache = memoryCache()
+    const kept: string[] = []
+    const hashes = {
+      get: cache.get,
+      set: async (key: string, bytes: Uint8Array) => void (kept.push(key), await cache.set(key, bytes)),
+    }
+    const options = { weightBytes: 100, hashes }
+    const first = await readProject(folder, options)
+    expect(kept).toHaveLength(1)
+    expect(await readProject(folder, options)).toEqual(first)
+    expect(kept).toHaveLength(1)
+    await write({ 'model.bin': Buffer.alloc(100, 1) })
+    expect((await readProject(folder, options)).weights).not.toEqual(first.weights)
+  })
+
+  test('copes with very many files in very deep folders', async () => {
+    const deep = Array.from({ length: 400 }, (_, n) => `d${n}`).join('/')
+    await write({ [`${deep}/a.py`]: '' })
+    await write(Object.fromEntries(Array.from({ length: 300 }, (_, n) => [`f${n}`, ''])))
+    expect((await readProject(folder)).code).toHaveLength(301)
+  })
+})
+
+describe('a layer of project files', () => {
+  const context = () => ({
+    projectFolder: folder,
+    report: silent,
+    openRemote: () => Promise.reject(new Error('no network')),
+  })
+
+  test('holds them at the target, the same from any folder', async () => {
+    await write({ 'predict.py': 'x', 'lib/é.py': 'a' })
+    await symlink('predict.py', join(folder, 'link'))
+    const { code } = await readProject(folder)
+    const layer = await readLayer(
+      await makeLayerStream({ kind: 'files', root: '.', target: '/src', files: code }, context()),
+    )
+    expect(filesOf(layer)).toEqual({ 'src/predict.py': 'x', 'src/lib/é.py': 'a' })
+    expect(layer.members.find(({ name }) => name === 'src/link')).toMatchObject({
+      type: 'symlink',
+      target: 'predict.py',
+    })
+    const later = await readLayer(
+      await makeLayerStream(
+        { kind: 'files', root: '.', target: '/src', files: code },
+        { ...context(), mtimeSeconds: 7 },
+      ),
+    )
+    expect(new Set(later.members.map(({ mtimeSeconds }) => mtimeSeconds))).toEqual(new Set([7]))
+  })
+
+  test.each(['changed', 'x and more'])('is refused when a file changes under it: %s', async (content) => {
+    await write({ 'predict.py': 'x'.repeat(7) })
+    const { code } = await readProject(folder)
+    await write({ 'predict.py': content })
+    const stream = await makeLayerStream({ kind: 'files', root: '.', target: '/src', files: code }, context())
+    await expect(readLayer(stream)).rejects.toMatchObject({
+      code: 'PROJECT_INVALID',
+      message: expect.stringContaining('changed while'),
+    })
+  })
+
+  test('frames weights as they are when compressing would be in vain', async () => {
+    const random = Buffer.concat(Array.from({ length: 100 }, () => crypto.getRandomValues(Buffer.alloc(1000))))
+    await write({ 'random.bin': random, 'zeros.bin': Buffer.alloc(100_000) })
+    const { weights } = await readProject(folder, { weightBytes: 1000 })
+    const make = async (name: string) =>
+      readLayer(
+        await makeLayerStream(
+          { kind: 'weights', root: '.', target: '/src', files: weights.filter(({ path }) => path === name) },
+          context(),
+        ),
+      )
+    const stored = await make('random.bin')
+    expect(stored.blob.includes(random.subarray(0, 60_000))).toBe(true)
+    expect((await make('zeros.bin')).blob.length).toBeLessThan(2000)
+  })
+})
