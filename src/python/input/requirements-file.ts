@@ -17,6 +17,8 @@ export interface Requirements {
   /** Folders, source archives and repositories: nothing of them can be resolved from wheels. */
   readonly sources: readonly SourceRequirement[]
   readonly options: RequirementsOptions
+  /** Absolute paths and URLs of everything that was read. */
+  readonly files: readonly string[]
 }
 
 /** A requirement that would have to be built first. */
@@ -89,6 +91,7 @@ class Loader {
   readonly #extraIndexUrls: string[] = []
   readonly #findLinks: string[] = []
   readonly #trustedHosts: string[] = []
+  readonly #files: string[] = []
   #noBinary: readonly string[] = []
   #onlyBinary: readonly string[] = []
   #indexUrl: string | undefined
@@ -116,6 +119,7 @@ class Loader {
         onlyBinary: this.#onlyBinary,
         trustedHosts: this.#trustedHosts,
       },
+      files: this.#files,
     }
   }
 
@@ -128,6 +132,7 @@ class Loader {
       )
     }
     const text = decodeText(await this.#bytes(location, parents), maskUrl(name))
+    this.#files.push(location)
     await this.read(text, maskUrl(name), location, role, parents)
   }
 
