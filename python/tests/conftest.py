@@ -1,0 +1,108 @@
+"""Fixtures: projects, servers, a Redis server."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import textwrap
+import time
+from typing import Any, Callable, Iterator
+
+import pytest
+
+sys.path.insert(0, os.path.dirname(__file__))
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+from support import Server, free_port  # noqa: E402
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Say what the markers are."""
+    config.addinivalue_line("markers", "interop: needs other people's tools or packages")
+
+
+Make = Callable[..., pathlib.Path]
+Start = Callable[..., Server]
+
+
+@pytest.fixture
+def make_project(tmp_path: pathlib.Path) -> Make:
+    """Write a project: a source text and its OpenAPI document."""
+
+    def make(source: str, document: dict[str, Any] | None, name: str = "project", **files: str) -> pathlib.Path:
+        folder = tmp_path / name
+        (folder / ".cog").mkdir(parents=True)
+        (folder / "predict.py").write_text(textwrap.dedent(source))
+        for file, text in files.items():
+            (folder / file.replace("__", ".")).write_text(textwrap.dedent(text))
+        if document is not None:
+            (folder / ".cog" / "openapi_schema.json").write_text(json.dumps(document))
+        return folder
+
+    return make
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Start servers that end with the test."""
+    servers: list[Server] = []
+
+    def run(*arguments: Any, **env: Any) -> Server:
+        servers.append(Server(*arguments, **env))
+        return servers[-1]
+
+    yield run
+    for server in servers:
+        server.kill()
+
+
+class RedisServer:
+    """A redis-server of its own, with an append-only file."""
+
+    def __init__(self, folder: pathlib.Path) -> None:
+        self.folder, self.port = folder, free_port()
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self.process: subprocess.Popen[bytes] | None = None
+        self.start()
+
+    def start(self) -> None:
+        """Start it, on the data it had."""
+        import redis
+
+        options = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder), "--save", ""]
+        options += ["--appendonly", "yes", "--appendfsync", "always"]
+        with open(self.folder / "redis.log", "ab") as log:
+            self.process = subprocess.Popen(["redis-server", *options], stdout=log, stderr=log)
+        self.client = redis.Redis.from_url(self.url, decode_responses=True)
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            try:
+                self.client.ping()
+                return
+            except redis.exceptions.ConnectionError:
+                time.sleep(0.02)
+        raise AssertionError((self.folder / "redis.log").read_text())
+
+    def kill(self) -> None:
+        """kill -9."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+
+
+@pytest.fixture
+def redis_server(tmp_path: pathlib.Path) -> Iterator[RedisServer]:
+    """A Redis server for one test."""
+    if shutil.which("redis-server") is None:
+        if os.environ.get("LAYERWRIGHT_INTEROP") == "required":
+            pytest.fail("redis-server is not installed")
+        pytest.skip("redis-server is not installed")
+    folder = tmp_path / "redis"
+    folder.mkdir()
+    server = RedisServer(folder)
+    yield server
+    server.kill()

@@ -1,0 +1,315 @@
+"""The promises of the queue, each against a real redis-server."""
+
+from __future__ import annotations
+
+import collections
+import json
+import os
+import random
+import signal
+import threading
+import time
+import uuid
+from typing import Any
+
+import pytest
+from support import INTEGER, NUMBER, TEXT, Server, document, until
+
+pytestmark = pytest.mark.interop
+
+SOURCE = """
+    import os, time, ctypes, signal, pathlib
+    from cog import BasePredictor, Input
+
+    class Predictor(BasePredictor):
+        def predict(self, text: str = "x", seconds: float = 0.0, mode: str = "") -> str:
+            with open("starts.log", "a") as log:
+                log.write(text + "\\n")
+            print("working on", text)
+            if mode == "crash":
+                os.kill(os.getpid(), signal.SIGSEGV)
+            if mode == "crash-once" and not pathlib.Path(text + ".crashed").exists():
+                pathlib.Path(text + ".crashed").touch()
+                os._exit(7)
+            if mode == "gil":
+                ctypes.PyDLL(None).sleep(int(seconds))
+            elif mode == "fail":
+                raise ValueError("boom")
+            else:
+                deadline = time.time() + seconds
+                while time.time() < deadline:
+                    time.sleep(0.01)
+            return "done " + text
+"""
+DOCUMENT = document({"text": {**TEXT, "default": "x"}, "seconds": {**NUMBER, "default": 0}, "mode": {**TEXT, "default": ""}})
+STREAM = "jobs"
+
+
+@pytest.fixture
+def project(make_project: Any) -> Any:
+    return make_project(SOURCE, DOCUMENT)
+
+
+@pytest.fixture
+def worker(project: Any, start: Any, redis_server: Any) -> Any:
+    def run(**env: str) -> Server:
+        settings = {"LAYERWRIGHT_QUEUE": redis_server.url, "LAYERWRIGHT_QUEUE_NAME": STREAM, "LOG_FORMAT": "console"}
+        return start(project, **{**settings, **env})
+
+    return run
+
+
+def submit(redis: Any, id: str | None = None, stream: str = STREAM, **fields: Any) -> str:
+    """XADD as any client does; fields that are no input go beside it."""
+    id = id or uuid.uuid4().hex
+    beside = {key: fields.pop(key) for key in ("webhook", "cancel_key", "response_queue") if key in fields}
+    redis.xadd(stream, {"value": json.dumps({"id": id, "input": fields, **beside})})
+    return id
+
+
+def state(redis: Any, id: str, stream: str = STREAM) -> dict[str, Any]:
+    text = redis.hget(f"{stream}:p:{id}", "state")
+    return json.loads(text) if text else {}
+
+
+def finished(redis: Any, id: str, timeout: float = 20.0) -> dict[str, Any]:
+    def probe() -> dict[str, Any] | None:
+        found = state(redis, id)
+        return found if found.get("completed_at") else None
+
+    return until(probe, timeout)
+
+
+def starts(project: Any) -> collections.Counter[str]:
+    path = project / "starts.log"
+    return collections.Counter(path.read_text().split()) if path.exists() else collections.Counter()
+
+
+def test_a_job_runs_and_leaves_the_stream(worker: Any, redis_server: Any) -> None:
+    redis = redis_server.client
+    id = submit(redis, text="a", response_queue="answers")
+    worker()
+    result = finished(redis, id)
+    assert (result["status"], result["output"], result["deliveries"]) == ("succeeded", "done a", 1)
+    assert result["logs"] == "working on a\n" and result["input"] == {"text": "a"}
+    until(lambda: redis.xlen(STREAM) == 0)
+    assert redis.xpending(STREAM, STREAM)["pending"] == 0
+    assert until(lambda: json.loads(redis.get("answers") or "{}").get("status") == "succeeded")
+    events = [(fields["event"], json.loads(fields["data"])) for _, fields in redis.xrange(f"{STREAM}:p:{id}:events")]
+    assert [name for name, _ in events] == ["start", "log", "completed"]
+    assert [data["sequence"] for _, data in events[:-1]] == [0, 1]
+    assert 0 < redis.ttl(f"{STREAM}:p:{id}") <= 86400
+
+
+def test_a_failing_job_fails_once(worker: Any, redis_server: Any, project: Any) -> None:
+    redis = redis_server.client
+    worker()
+    failed, invalid = submit(redis, text="f", mode="fail"), submit(redis, text=5)
+    assert finished(redis, failed)["error"] == "ValueError: boom"
+    assert "Input validation error" in finished(redis, invalid)["error"]
+    assert starts(project)["f"] == 1 and redis.xlen(f"{STREAM}:dead") == 0
+
+
+def test_a_message_that_is_not_json_is_a_dead_letter(worker: Any, redis_server: Any) -> None:
+    redis = redis_server.client
+    redis.xadd(STREAM, {"value": "{not json"})
+    worker()
+    entry = until(lambda: redis.xrange(f"{STREAM}:dead"))[0][1]
+    assert "not JSON" in entry["reason"] and entry["value"] == "{not json"
+    assert until(lambda: redis.xlen(STREAM) == 0)
+
+
+def test_a_killed_worker_s_job_starts_again_within_5_seconds_on_an_idle_queue(worker: Any, redis_server: Any, project: Any) -> None:
+    redis = redis_server.client
+    first = worker().wait()
+    id = submit(redis, text="k", seconds=1.5)
+    until(lambda: starts(project)["k"] == 1)
+    second = worker()
+    second.wait()
+    time.sleep(0.3)
+    os.kill(first.process.pid, signal.SIGKILL)
+    killed = time.monotonic()
+    until(lambda: starts(project)["k"] == 2, 10)
+    assert time.monotonic() - killed < 5
+    result = finished(redis, id)
+    assert result["status"] == "succeeded" and result["deliveries"] == 2
+    assert starts(project)["k"] == 2
+
+
+def test_a_long_job_runs_once_even_when_it_holds_the_gil(worker: Any, redis_server: Any, project: Any) -> None:
+    redis = redis_server.client
+    for _ in range(3):
+        worker(LAYERWRIGHT_IDLE_SECONDS="1", LAYERWRIGHT_HEARTBEAT_SECONDS="0.5").wait()
+    plain = submit(redis, text="long", seconds=6)
+    gil = submit(redis, text="gil", seconds=6, mode="gil")
+    assert finished(redis, plain)["deliveries"] == 1 and finished(redis, gil)["deliveries"] == 1
+    assert starts(project) == {"long": 1, "gil": 1}
+
+
+def test_a_late_worker_s_result_is_refused(worker: Any, redis_server: Any, project: Any) -> None:
+    redis = redis_server.client
+    first = worker().wait()
+    id = submit(redis, text="late", seconds=2)
+    until(lambda: starts(project)["late"] == 1)
+    children = open(f"/proc/{first.process.pid}/task/{first.process.pid}/children").read().split()
+    stopped = [first.process.pid, *map(int, children)]
+    for pid in stopped:
+        os.kill(pid, signal.SIGSTOP)
+    worker().wait()
+    result = finished(redis, id)
+    assert result["deliveries"] == 2
+    for pid in stopped:
+        os.kill(pid, signal.SIGCONT)
+    until(lambda: "Another worker has taken over" in first.log or "late result was refused" in first.log)
+    assert state(redis, id) == result
+    assert redis.xpending(STREAM, STREAM)["pending"] == 0
+
+
+def test_a_poison_job_is_a_dead_letter_and_the_queue_goes_on(worker: Any, redis_server: Any, project: Any) -> None:
+    redis = redis_server.client
+    worker().wait()
+    poison, good = submit(redis, text="poison", mode="crash"), submit(redis, text="good")
+    result = finished(redis, poison, 40)
+    assert result["status"] == "failed" and "SIGSEGV" in result["error"]
+    assert starts(project)["poison"] == 3
+    dead = redis.xrange(f"{STREAM}:dead")
+    assert len(dead) == 1 and dead[0][1]["id"] == poison and dead[0][1]["deliveries"] == "3"
+    assert "SIGSEGV" in dead[0][1]["reason"]
+    assert finished(redis, good)["status"] == "succeeded"
+
+
+def test_a_job_whose_model_crashed_once_succeeds(worker: Any, redis_server: Any) -> None:
+    redis = redis_server.client
+    worker().wait()
+    id = submit(redis, text="once", mode="crash-once")
+    result = finished(redis, id)
+    assert result["status"] == "succeeded" and result["deliveries"] == 2
+
+
+@pytest.mark.parametrize("how", ["cancel_key", "own_key"])
+def test_running_and_waiting_jobs_are_canceled_within_a_second(worker: Any, redis_server: Any, project: Any, how: str) -> None:
+    redis = redis_server.client
+    worker().wait()
+    keys = {"cancel_key": how == "cancel_key"}
+    running = submit(redis, text="r", seconds=30, **({"cancel_key": "stop:r"} if keys["cancel_key"] else {}))
+    until(lambda: starts(project)["r"] == 1)
+    waiting = submit(redis, text="w", seconds=30, **({"cancel_key": "stop:w"} if keys["cancel_key"] else {}))
+    time.sleep(0.7)
+    for id, key in ((waiting, "stop:w"), (running, "stop:r")):
+        redis.set(key if how == "cancel_key" else f"{STREAM}:p:{id}:cancel", "1")
+        asked = time.monotonic()
+        assert finished(redis, id, 5)["status"] == "canceled"
+        assert time.monotonic() - asked < 1.5
+    assert until(lambda: redis.xlen(STREAM) == 0)
+    assert starts(project)["w"] == 0
+
+
+def test_sigterm_finishes_the_running_job_and_takes_no_other(worker: Any, redis_server: Any, project: Any) -> None:
+    redis = redis_server.client
+    server = worker().wait()
+    first = submit(redis, text="first", seconds=1.5)
+    until(lambda: starts(project)["first"] == 1)
+    second = submit(redis, text="second")
+    server.process.send_signal(signal.SIGTERM)
+    assert server.process.wait(20) == 0
+    assert state(redis, first)["status"] == "succeeded"
+    assert starts(project)["second"] == 0 and not state(redis, second)
+
+
+def test_sigterm_beyond_the_grace_gives_the_job_back_at_once(worker: Any, redis_server: Any, project: Any) -> None:
+    redis = redis_server.client
+    server = worker(LAYERWRIGHT_GRACE_SECONDS="0.3").wait()
+    id = submit(redis, text="back", seconds=2.5)
+    until(lambda: starts(project)["back"] == 1)
+    worker().wait()
+    server.process.send_signal(signal.SIGTERM)
+    asked = time.monotonic()
+    until(lambda: starts(project)["back"] == 2, 10)
+    assert time.monotonic() - asked < 2.5
+    result = finished(redis, id)
+    assert result["status"] == "succeeded" and result["deliveries"] == 1
+    assert redis.xlen(f"{STREAM}:dead") == 0
+
+
+def test_a_redis_that_is_killed_and_restarted_loses_nothing(worker: Any, redis_server: Any, project: Any) -> None:
+    redis = redis_server.client
+    worker().wait()
+    ids = [submit(redis, text=f"n{number}", seconds=0.2) for number in range(10)]
+    until(lambda: len(starts(project)) >= 3)
+    redis_server.kill()
+    time.sleep(1.0)
+    redis_server.start()
+    redis = redis_server.client
+    for id in ids:
+        assert finished(redis, id, 40)["status"] == "succeeded"
+    assert until(lambda: redis.xlen(STREAM) == 0)
+
+
+def test_200_jobs_survive_workers_that_are_killed_every_half_second(worker: Any, redis_server: Any, project: Any) -> None:
+    redis = redis_server.client
+    workers = [worker(LAYERWRIGHT_MAX_DELIVERIES="5") for _ in range(3)]
+    ids = [submit(redis, text=f"j{number}", seconds=0.05) for number in range(200)]
+    stop = threading.Event()
+    kills = 0
+    deadline = time.monotonic() + 25
+    for server in workers:
+        server.wait()
+    while time.monotonic() < deadline and kills < 20:
+        victim = random.randrange(3)
+        os.kill(workers[victim].process.pid, signal.SIGKILL)
+        workers[victim].process.wait()
+        kills += 1
+        workers[victim] = worker(LAYERWRIGHT_MAX_DELIVERIES="5")
+        time.sleep(0.5)
+    stop.set()
+    results = [finished(redis, id, 90) for id in ids]
+    statuses = collections.Counter(result["status"] for result in results)
+    assert kills >= 20
+    assert statuses["succeeded"] >= 190, statuses
+    assert statuses["succeeded"] + statuses["failed"] == 200
+    assert redis.xlen(f"{STREAM}:dead") == statuses["failed"]
+    assert until(lambda: redis.xlen(STREAM) == 0 and redis.xpending(STREAM, STREAM)["pending"] == 0)
+    for id in ids:
+        ends = [f for _, f in redis.xrange(f"{STREAM}:p:{id}:events") if f["event"] == "completed"]
+        assert len(ends) == 1
+
+
+def test_several_queues_take_turns(worker: Any, redis_server: Any) -> None:
+    redis = redis_server.client
+    for number in range(6):
+        submit(redis, id=f"a{number}", stream="a", text=f"a{number}", seconds=0.1)
+    submit(redis, id="b0", stream="b", text="b0")
+    worker(LAYERWRIGHT_QUEUE_NAME="a,b")
+    until(lambda: state(redis, "b0", "b").get("status") == "succeeded")
+    assert state(redis, "a5", "a").get("status") != "succeeded"
+    until(lambda: state(redis, "a5", "a").get("status") == "succeeded")
+
+
+def test_the_lag_of_the_group_counts_what_waits(worker: Any, redis_server: Any, project: Any) -> None:
+    redis = redis_server.client
+    worker().wait()
+    submit(redis, text="busy", seconds=3)
+    until(lambda: starts(project)["busy"] == 1)
+    for number in range(4):
+        submit(redis, text=f"later{number}")
+    assert redis.xinfo_groups(STREAM)[0]["lag"] == 4
+    until(lambda: redis.xinfo_groups(STREAM)[0]["lag"] == 0)
+
+
+def test_a_queue_with_a_password_and_a_user(worker: Any, redis_server: Any) -> None:
+    redis = redis_server.client
+    redis.execute_command("ACL", "SETUSER", "jane", "on", ">secret", "~*", "+@all")
+    url = redis_server.url.replace("redis://", "redis://jane:secret@")
+    server = worker(LAYERWRIGHT_QUEUE=url)
+    assert finished(redis, submit(redis, text="a"))["status"] == "succeeded"
+    assert "secret" not in server.log
+
+
+def test_a_worker_without_http_opens_no_port(worker: Any, redis_server: Any) -> None:
+    import socket
+
+    redis = redis_server.client
+    server = worker(LAYERWRIGHT_HTTP="0")
+    assert finished(redis, submit(redis, text="a"))["status"] == "succeeded"
+    with pytest.raises(OSError):
+        socket.create_connection(("127.0.0.1", server.port), 1)
