@@ -34,4 +34,10 @@ export const commands: readonly CommandEntry[] = [
     summary: 'copy an image between registries, layouts and archives',
     load: () => import('./copy.ts'),
   },
+  {
+    name: 'registry',
+    group: 'Move',
+    summary: 'serve an OCI registry from this machine',
+    load: () => import('./registry.ts'),
+  },
 ]

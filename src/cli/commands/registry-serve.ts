@@ -1,0 +1,94 @@
+import { readFile } from 'node:fs/promises'
+import { once } from 'node:events'
+import { resolve } from 'node:path'
+import { BuildError } from '../../core/errors.ts'
+import type { RequestEvent, ServeOptions } from '../../../registry/server/serve.ts'
+import type { Command, Io } from '../command.ts'
+
+/** `layerwright registry serve`: an OCI registry in this process, until it is interrupted. */
+export const command: Command = {
+  define(program) {
+    program
+      .option('--port <port>', 'port to listen on; 0 for a free one', '5000')
+      .option('--host <address>', 'address to listen on; only this machine gets in unless given', '127.0.0.1')
+      .option('--storage <where>', 'a folder (made when absent), or `memory`', 'memory')
+      .option('--htpasswd <file>', 'let only these users in (`htpasswd -B` entries)')
+      .option('--tls-cert <file>', 'serve HTTPS with this certificate (PEM)')
+      .option('--tls-key <file>', 'the key of the certificate (PEM)')
+      .option('--tls-client-ca <file>', 'let only clients in whose certificate this authority signed (PEM)')
+      .option('--allow-missing', 'accept manifests whose blobs are not all there (sparse images)')
+      .option('--verbose', 'print each request')
+  },
+  async run(_args, options, io) {
+    const flags = options as unknown as Flags
+    const { serveRegistry } = await import('../../../registry/server/serve.ts')
+    const served = await serveRegistry({
+      ...(await serveOptions(flags, io)),
+      ...(flags.verbose === true ? { onRequest: (event) => io.stderr.write(`${formatRequest(event)}\n`) } : {}),
+      onError: (error) =>
+        io.stderr.write(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`),
+    })
+    try {
+      io.stdout.write(`${served.url}\n`)
+      if (!isLoopback(flags.host) && flags.htpasswd === undefined && flags.tlsClientCa === undefined)
+        io.stderr.write('warning: everybody who reaches this address may read and write (see --htpasswd)\n')
+      if (!io.signal.aborted) await once(io.signal, 'abort')
+    } finally {
+      await served.close()
+    }
+  },
+}
+
+interface Flags {
+  readonly port: string
+  readonly host: string
+  readonly storage: string
+  readonly htpasswd?: string
+  readonly tlsCert?: string
+  readonly tlsKey?: string
+  readonly tlsClientCa?: string
+  readonly allowMissing?: boolean
+  readonly verbose?: boolean
+}
+
+async function serveOptions(flags: Flags, io: Io): Promise<ServeOptions> {
+  const port = Number(flags.port)
+  if (!/^\d+$/.test(flags.port) || port > 65_535) throw new BuildError('USAGE', `Not a port: \`${flags.port}\``)
+  const { tlsCert, tlsKey, tlsClientCa } = flags
+  if ((tlsCert === undefined) !== (tlsKey === undefined) || (tlsClientCa !== undefined && tlsCert === undefined))
+    throw new BuildError('USAGE', 'HTTPS needs both --tls-cert and --tls-key')
+  const read = (path: string): Promise<Buffer> => readInput(resolve(io.cwd, path))
+  return {
+    port,
+    host: flags.host,
+    storage:
+      flags.storage === 'memory' ? { kind: 'memory' } : { kind: 'directory', path: resolve(io.cwd, flags.storage) },
+    ...(flags.htpasswd === undefined ? {} : { htpasswd: resolve(io.cwd, flags.htpasswd) }),
+    ...(tlsCert === undefined || tlsKey === undefined
+      ? {}
+      : {
+          tls: {
+            cert: await read(tlsCert),
+            key: await read(tlsKey),
+            ...(tlsClientCa === undefined ? {} : { clientCa: await read(tlsClientCa) }),
+          },
+        }),
+    allowMissing: flags.allowMissing === true,
+  }
+}
+
+async function readInput(path: string): Promise<Buffer> {
+  try {
+    return await readFile(path)
+  } catch (error) {
+    throw new BuildError('FILE_UNREADABLE', `Cannot read \`${path}\``, { cause: error })
+  }
+}
+
+function formatRequest({ method, url, status, durationMs }: RequestEvent): string {
+  return `${method} ${url} ${status ?? 'cut'} ${Math.round(durationMs)} ms`
+}
+
+function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || host.startsWith('127.')
+}
