@@ -144,7 +144,7 @@ class Chooser {
       (ubuntu === undefined ? undefined : ubuntuPython(ubuntu)) ?? this.#request.basePython ?? CPU_PYTHON
     const python = this.#choosePython(
       basePython,
-      ubuntu === undefined ? 'what the base brings' : `what Ubuntu ${ubuntu} brings`,
+      ubuntu === undefined ? 'what the base brings' : `what Ubuntu ${ubuntu} has`,
       torch,
       tensorflow,
     )

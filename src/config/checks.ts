@@ -305,8 +305,17 @@ const RESERVED = [
 function checkEnvironment(yaml: CogYaml, report: ReportIssue): void {
   const seen = new Set<string>()
   for (const [index, text] of (yaml.environment ?? []).entries()) {
-    const { name } = parseEnvironment(text)
     const path = ['environment', index]
+    if (!/^[A-Za-z_][A-Za-z0-9_]*=[^\0]*$/.test(text)) {
+      report(
+        'error',
+        'invalid-value',
+        path,
+        `An environment variable is written \`NAME=value\`, with a name of letters, digits and \`_\`: \`${text.split('=', 1)[0]}\``,
+      )
+      continue
+    }
+    const { name } = parseEnvironment(text)
     if (seen.has(name))
       report('error', 'duplicate-variable', path, `The environment variable \`${name}\` is given twice`)
     seen.add(name)

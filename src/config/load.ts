@@ -138,7 +138,8 @@ function isObject(value: unknown): value is Record<string, unknown> {
 const YAML_HINTS: Readonly<Record<string, string>> = {
   TAB_AS_INDENT: 'YAML is indented with spaces, never with tabs.',
   BAD_INDENT: 'Keys of one mapping start in the same column.',
-  BLOCK_AS_IMPLICIT_KEY: 'A value that holds `: ` must stand in quotes.',
+  BLOCK_AS_IMPLICIT_KEY:
+    'If the next line is a key of its own, start it in the same column as the others; a value that holds `: ` must stand in quotes.',
   MISSING_CHAR: 'A quote or bracket that was opened is not closed, or a `:` or `,` is missing.',
   MULTIPLE_DOCS: 'A cog.yaml is one document; remove the `---` and what follows it.',
   MULTILINE_IMPLICIT_KEY: 'A key ends on the line that it starts on, with `:` after it.',

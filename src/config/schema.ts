@@ -291,14 +291,8 @@ export const cogYamlSchema = z
         replacement: 'Put `@cog.concurrent(max=N)` on the function.',
       }),
     environment: z
-      .array(
-        z
-          .string()
-          .regex(
-            /^[A-Za-z_][A-Za-z0-9_]*=[^\0]*$/,
-            'An environment variable is written `NAME=value`, with a name of letters, digits and `_`',
-          ),
-      )
+      // The form is checked with the other rules of variables, so that one bad entry hides no other problem.
+      .array(z.string().meta({ pattern: '^[A-Za-z_][A-Za-z0-9_]*=' }))
       .optional()
       .meta({ description: 'Environment variables as `NAME=value`; the value is taken byte for byte.' }),
     batch: z
