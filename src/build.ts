@@ -1,4 +1,4 @@
-import type { Digest } from 'oci-spec-types'
+import type { Descriptor, Digest } from 'oci-spec-types'
 import { makeOpenRemote } from '../layers/remote.ts'
 import { readProject } from '../layers/project.ts'
 import { obtainLock, type LockOptions } from './build/obtain-lock.ts'
@@ -52,7 +52,10 @@ export interface PlannedBuild {
   readonly imageName: string
   /** One for each platform. */
   readonly plans: readonly Plan[]
+  /** Until when the answers can be relied on, in milliseconds since the epoch. */
   readonly validUntil: number
+  /** Absolute paths of the files that decided the plans beside the project's own; the configuration first. */
+  readonly files: readonly string[]
 }
 
 /** Loads a project and plans its images. */
@@ -64,7 +67,7 @@ export async function planBuild(request: BuildRequest, context: BuildContext): P
       : { ...loaded.config, build: { ...loaded.config.build, platforms: request.platforms } }
   const { projectFolder } = loaded
   const resolveContext: ResolveContext = { ...context, cache: (space) => context.store.cache(space), projectFolder }
-  const [{ lock, validUntil }, model, project, tree, revision] = await Promise.all([
+  const [{ lock, validUntil, files }, model, project, tree, revision] = await Promise.all([
     obtainLock(config, resolveContext, request),
     describeModel({ projectFolder, run: config.run, train: config.train }),
     readProject(projectFolder, { hashes: context.store.cache('hashes'), signal: context.signal }),
@@ -89,7 +92,14 @@ export async function planBuild(request: BuildRequest, context: BuildContext): P
       createdSeconds: sourceDate(context.env) ?? 0,
     }),
   )
-  return { config, projectFolder, imageName: config.image ?? defaultImageName(projectFolder), plans, validUntil }
+  return {
+    config,
+    projectFolder,
+    imageName: config.image ?? defaultImageName(projectFolder),
+    plans,
+    validUntil,
+    files: [loaded.file, ...files],
+  }
 }
 
 /** Makes the images of a planned build: one image, or an index of one for each platform. */
@@ -121,6 +131,7 @@ export async function makeImages(
 export interface BuildResult {
   /** Of the manifest or index. */
   readonly digest: Digest
+  readonly planned: PlannedBuild
   readonly image: Image | ImageIndex
   /** In the order of the index. */
   readonly platforms: readonly { readonly platform: string; readonly digest: Digest }[]
@@ -144,7 +155,17 @@ export async function build(
     platform: `${config.os}/${config.architecture}`,
     digest: descriptor.digest,
   }))
-  return { digest: image.descriptor.digest, image, platforms, copies }
+  return { digest: image.descriptor.digest, planned, image, platforms, copies }
+}
+
+/** Everything that a root names, manifests and configurations included; each digest once. */
+export function everythingBelow(root: Image | ImageIndex): readonly Pick<Descriptor, 'digest' | 'size'>[] {
+  const descriptors = imagesOf(root).flatMap(({ descriptor, manifest }) => [
+    ...(isImageIndex(root) ? [descriptor] : []),
+    manifest.config,
+    ...manifest.layers,
+  ])
+  return [...new Map(descriptors.map(({ digest, size }) => [digest, { digest, size }])).values()]
 }
 
 function imagesOf(image: Image | ImageIndex): readonly Image[] {

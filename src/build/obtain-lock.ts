@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { isAbsolute, join } from 'node:path'
 import type { Config } from '../config/config.ts'
 import { BuildError, systemErrorCode } from '../core/errors.ts'
 import { digestOf } from '../core/digest.ts'
@@ -25,6 +25,8 @@ export interface LockOptions {
 export interface ObtainedLock {
   readonly lock: Lock
   readonly validUntil: number
+  /** Absolute paths of the files that decided it. */
+  readonly files: readonly string[]
 }
 
 /**
@@ -35,9 +37,11 @@ export interface ObtainedLock {
 export async function obtainLock(config: Config, context: ResolveContext, options: LockOptions): Promise<ObtainedLock> {
   const question = await prepareQuestion(config, context)
   const { inputs } = question
+  const local = question.requirements.files.filter((path) => isAbsolute(path))
+  const files = [join(context.projectFolder, LOCK_FILE), ...local]
   const file = await readLockFile(context.projectFolder)
   if (file !== undefined && options.mode !== 'refresh') {
-    if (file.inputs === inputs) return { lock: file, validUntil: Infinity }
+    if (file.inputs === inputs) return { lock: file, validUntil: Infinity, files }
     const text = `${LOCK_FILE} was made for another configuration`
     if (options.mode === 'locked') throw new BuildError('LOCK_STALE', text, { hint: 'Run `layerwright lock`.' })
     context.report({ type: 'note', level: 'warning', text: `${text}; it is not used`, code: 'LOCK_STALE' })
@@ -51,12 +55,12 @@ export async function obtainLock(config: Config, context: ResolveContext, option
   const key = digestOf(canonicalJson({ inputs, version: programVersion() }))
   const known = options.mode === 'refresh' ? undefined : parseEntry(await cache.get(key))
   if (known !== undefined && known.madeAt + ANSWERS_FRESH_MS > context.now()) {
-    return { lock: known.lock, validUntil: known.madeAt + ANSWERS_FRESH_MS }
+    return { lock: known.lock, validUntil: known.madeAt + ANSWERS_FRESH_MS, files }
   }
   const lock = await resolve(question, context)
   const madeAt = context.now()
   await cache.set(key, Buffer.from(JSON.stringify({ madeAt, lock })))
-  return { lock, validUntil: madeAt + ANSWERS_FRESH_MS }
+  return { lock, validUntil: madeAt + ANSWERS_FRESH_MS, files }
 }
 
 async function readLockFile(folder: string): Promise<Lock | undefined> {

@@ -11,7 +11,8 @@ import {
 } from '../destinations/index.ts'
 import type { ImageFormat } from '../image/make-image.ts'
 import type { Io } from './command.ts'
-import { findLocation, openWorld, resolvePath } from './world.ts'
+import { resolvePath } from './locations.ts'
+import { findLocation, openWorld } from './world.ts'
 
 /** Which part of a source is copied, and how it is written. */
 export interface CopyRequest {

@@ -1,4 +1,3 @@
-import { resolve } from 'node:path'
 import { Registries } from '../../registry/registries.ts'
 import type { BuildContext } from '../build.ts'
 import {
@@ -16,6 +15,7 @@ import { Store } from '../store/store.ts'
 import { storeLocation } from '../store/location.ts'
 import { makeHttp } from '../core/http.ts'
 import type { Io } from './command.ts'
+import { localImage, resolvePath } from './locations.ts'
 
 /** What commands work with: the local store, the network, and the images that both hold. */
 export interface World {
@@ -29,12 +29,15 @@ export interface World {
 export interface WorldOptions {
   /** Plain HTTP and untrusted certificates are fine. */
   readonly insecure?: boolean | undefined
+  /** The local store, when it is open already. */
+  readonly store?: Store | undefined
 }
 
 /** Opens the world for one command. */
-export async function openWorld(io: Io, { insecure }: WorldOptions = {}): Promise<World> {
+export async function openWorld(io: Io, options: WorldOptions = {}): Promise<World> {
   const { env, report, signal } = io
-  const store = await Store.open(storeLocation({ env }))
+  const { insecure } = options
+  const store = options.store ?? (await Store.open(storeLocation({ env })))
   const http = makeHttp({ env })
   const registries = new Registries({ env, report, signal, insecure })
   return {
@@ -54,11 +57,6 @@ export async function openWorld(io: Io, { insecure }: WorldOptions = {}): Promis
     },
     open: (location) => openDestination(location, { registries, report, signal }),
   }
-}
-
-/** A local image as a location: the store's folder is an OCI layout, and names of images are its tags. */
-export function localImage(store: Store, name: string): Location {
-  return { kind: 'oci', path: store.folder, tag: name }
 }
 
 /**
@@ -82,12 +80,6 @@ export async function findLocation(name: string | undefined, world: World, io: I
   }
   if (/^(oci|oci-archive|docker-archive|docker):/.test(name)) return resolvePath(name, io.cwd)
   return (await hasLocalImage(world.store, name)) ? localImage(world.store, name) : name
-}
-
-/** Paths of locations are relative to where the command was called. */
-export function resolvePath(location: string, cwd: string): string {
-  const match = /^(oci|oci-archive|docker-archive):(.*)$/s.exec(location)
-  return match === null ? location : `${match[1]}:${resolve(cwd, match[2] ?? '')}`
 }
 
 /** What locations are opened with. */

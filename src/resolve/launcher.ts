@@ -64,11 +64,13 @@ function wheelsFor({ targets }: ShippedLock, { pythonVersion, libc, platform }: 
 
 async function locate(wheel: ShippedWheel, client: IndexClient): Promise<LockedWheel> {
   const { name, version, filename, sha256, sizeBytes } = wheel
-  const { files, asked } = await client.project(name)
-  // A mirror without hashes is asked for the name alone; the download is checked in any case.
-  const file = files.find(
-    (candidate) => candidate.filename === filename && (candidate.hashes['sha256'] ?? sha256) === sha256,
-  )
+  const { pages, asked } = await client.project(name)
+  const found = pages.flatMap(({ page, index }) => {
+    const file = page.fileAt(page.filenames.indexOf(filename))
+    // A mirror without hashes is asked for the name alone; the download is checked in any case.
+    return file === undefined || (file.hashes['sha256'] ?? sha256) !== sha256 ? [] : [{ file, index }]
+  })
+  const [{ file, index } = {}] = found
   if (file === undefined) {
     throw new BuildError('WHEEL_NOT_FOUND', `The index lacks a file that the prediction server needs: ${filename}`, {
       hint: `Asked were ${asked.map(({ url }) => url).join(', ')}. Mirror this file, or name another index.`,
@@ -82,7 +84,7 @@ async function locate(wheel: ShippedWheel, client: IndexClient): Promise<LockedW
     url: file.url,
     sha256,
     sizeBytes,
-    index: file.index,
+    index: index ?? '',
     requested: false,
     dependencies: [],
   }

@@ -1,27 +1,6 @@
-import { resolve } from 'node:path'
 import { Option, type Command as Program } from 'commander'
-import type { PlannedBuild } from '../../build.ts'
-import type { Destination } from '../../destinations/destination.ts'
-import { parsePlatform } from '../../resolve/resolve.ts'
-import type { Command, Io } from '../command.ts'
-import type { World } from '../world.ts'
-
-/** What the options of `build` and of `push` say. */
-export interface BuildOptions {
-  readonly tag: readonly string[]
-  readonly output: readonly string[]
-  readonly push?: boolean
-  readonly load?: boolean
-  readonly platform: readonly string[]
-  readonly format: 'oci' | 'docker'
-  readonly refresh?: boolean
-  readonly locked?: boolean
-  readonly file?: string
-  readonly iidfile?: string
-  readonly metadataFile?: string
-  readonly insecure?: boolean
-  readonly json?: boolean
-}
+import type { Command } from '../command.ts'
+import { runBuild, type BuildOptions } from '../run-build.ts'
 
 /** `layerwright build` */
 export const command: Command = {
@@ -61,58 +40,4 @@ export function defineBuildOptions(program: Program, { isProjectOption = false }
 
 function append(value: string, list: readonly string[]): string[] {
   return [...list, value]
-}
-
-/** Builds, writes to every destination and prints the result. */
-export async function runBuild(project: string, options: BuildOptions, io: Io): Promise<void> {
-  const platforms = options.platform
-    .flatMap((text) => text.split(','))
-    .map((text) => {
-      const { os, architecture } = parsePlatform(text)
-      return `${os}/${architecture}` as const
-    })
-  const [{ openWorld }, { build }] = await Promise.all([import('../world.ts'), import('../../build.ts')])
-  const world = await openWorld(io, { insecure: options.insecure })
-  let places: readonly string[] = []
-  const result = await build(
-    {
-      project: resolve(io.cwd, project, options.file ?? ''),
-      mode: options.locked === true ? 'locked' : options.refresh === true ? 'refresh' : 'auto',
-      format: options.format,
-      ...(platforms.length === 0 ? {} : { platforms }),
-    },
-    async (planned) => {
-      const opened = await openPlaces(planned, options, world, io)
-      places = opened.map(({ name }) => name)
-      return opened
-    },
-    world.context,
-  )
-  const { writeFileAtomically } = await import('../../core/atomic-file.ts')
-  const summary = { digest: result.digest, destinations: places, platforms: result.platforms }
-  if (options.iidfile !== undefined) await writeFileAtomically(resolve(io.cwd, options.iidfile), `${result.digest}\n`)
-  if (options.metadataFile !== undefined) {
-    // The names that CI actions read from `docker buildx build --metadata-file`.
-    const metadata = { 'containerimage.digest': result.digest, 'image.name': places.join(','), ...summary }
-    await writeFileAtomically(resolve(io.cwd, options.metadataFile), `${JSON.stringify(metadata, undefined, 2)}\n`)
-  }
-  io.stdout.write(options.json === true ? `${JSON.stringify(summary)}\n` : `${result.digest}\n`)
-}
-
-/** Where the image goes: `-o` places, registries with `--push`, else the local store under its names. */
-async function openPlaces(
-  planned: PlannedBuild,
-  options: BuildOptions,
-  world: World,
-  io: Io,
-): Promise<readonly Destination[]> {
-  const { localImage, resolvePath } = await import('../world.ts')
-  const names = options.tag.length > 0 ? options.tag : [planned.imageName]
-  const isPushed = options.push === true
-  const opened: Destination[] = []
-  for (const location of options.output) opened.push(await world.open(resolvePath(location, io.cwd)))
-  if (isPushed) for (const name of names) opened.push(await world.open(`docker://${name}`))
-  const staysHere = !isPushed && (options.tag.length > 0 || options.output.length === 0)
-  if (staysHere) for (const name of names) opened.push(await world.open(localImage(world.store, name)))
-  return opened
 }

@@ -1,7 +1,8 @@
 import { resolve } from 'node:path'
 import { BuildError } from '../../core/errors.ts'
 import type { Command } from '../command.ts'
-import { defineBuildOptions, runBuild, type BuildOptions } from './build.ts'
+import { runBuild, type BuildOptions } from '../run-build.ts'
+import { defineBuildOptions } from './build.ts'
 
 /** `layerwright push`: builds and pushes, as Cog's does. Only what the registry lacks is sent. */
 export const command: Command = {

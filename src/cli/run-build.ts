@@ -1,0 +1,165 @@
+import { resolve } from 'node:path'
+import type { Digest } from 'oci-spec-types'
+import {
+  digestFiles,
+  projectDigest,
+  recallBuild,
+  rememberBuild,
+  type BuildIdentity,
+  type BuildMemory,
+  type HeadTag,
+  type RememberedPlace,
+} from '../build/memory.ts'
+import { startTask } from '../core/progress.ts'
+import { formatLocation, parseLocation, type Location } from '../destinations/location.ts'
+import { storeLocation } from '../store/location.ts'
+import { Store } from '../store/store.ts'
+import type { Io } from './command.ts'
+import { localImage, resolvePath } from './locations.ts'
+
+/** What the options of `build` and of `push` say. */
+export interface BuildOptions {
+  readonly tag: readonly string[]
+  readonly output: readonly string[]
+  readonly push?: boolean
+  readonly load?: boolean
+  readonly platform: readonly string[]
+  readonly format: 'oci' | 'docker'
+  readonly refresh?: boolean
+  readonly locked?: boolean
+  readonly file?: string
+  readonly iidfile?: string
+  readonly metadataFile?: string
+  readonly insecure?: boolean
+  readonly json?: boolean
+}
+
+/** What is printed of a build. */
+interface BuildSummary {
+  readonly digest: Digest
+  readonly destinations: readonly string[]
+  readonly platforms: BuildMemory['platforms']
+}
+
+/**
+ * Builds, writes to every destination and prints the result.
+ *
+ * A build that has been done already, with nothing changed since, loads none of the machinery: most of the time of such
+ * a run is the start of the process.
+ */
+export async function runBuild(project: string, options: BuildOptions, io: Io): Promise<void> {
+  const store = await Store.open(storeLocation({ env: io.env }))
+  const path = resolve(io.cwd, project, options.file ?? '')
+  const identity: BuildIdentity = {
+    project: path,
+    options: { ...options, cwd: io.cwd, store: store.folder },
+    env: io.env,
+  }
+  const mayRecall = options.refresh !== true && options.load !== true
+  const memory = mayRecall
+    ? await recallBuild(identity, store, Date.now(), (reference) => headTag(reference, options, io))
+    : undefined
+  if (memory !== undefined) {
+    startTask(io.report, 'image').end('cached')
+    const destinations = memory.places.map(({ name }) => name)
+    return printSummary({ digest: memory.root.digest, destinations, platforms: memory.platforms }, options, io)
+  }
+  await printSummary(await buildAnew(path, identity, options, store, io), options, io)
+}
+
+async function buildAnew(
+  project: string,
+  identity: BuildIdentity,
+  options: BuildOptions,
+  store: Store,
+  io: Io,
+): Promise<BuildSummary> {
+  const [{ openWorld }, { build, everythingBelow }, { parsePlatform }] = await Promise.all([
+    import('./world.ts'),
+    import('../build.ts'),
+    import('../resolve/resolve.ts'),
+  ])
+  const platforms = options.platform
+    .flatMap((list) => list.split(','))
+    .map((text) => {
+      const { os, architecture } = parsePlatform(text)
+      return `${os}/${architecture}` as const
+    })
+  const world = await openWorld(io, { insecure: options.insecure, store })
+  let locations: readonly Location[] = []
+  const result = await build(
+    {
+      project,
+      mode: options.locked === true ? 'locked' : options.refresh === true ? 'refresh' : 'auto',
+      format: options.format,
+      ...(platforms.length === 0 ? {} : { platforms }),
+    },
+    async ({ imageName }) => {
+      locations = locationsOf(imageName, options, store, io.cwd)
+      return Promise.all(locations.map((location) => world.open(location)))
+    },
+    world.context,
+  )
+  const places = locations.flatMap(rememberedPlace)
+  if (places.length === locations.length) {
+    const { files, validUntil, projectFolder } = result.planned
+    const { mediaType, digest, size } = result.image.descriptor
+    await rememberBuild(identity, store, {
+      validUntil: Number.isFinite(validUntil) ? validUntil : null,
+      files: await digestFiles(files),
+      project: await projectDigest(projectFolder, store, io.env),
+      root: { mediaType, digest, size },
+      blobs: everythingBelow(result.image),
+      places,
+      platforms: result.platforms,
+    })
+  }
+  return { digest: result.digest, destinations: locations.map(formatLocation), platforms: result.platforms }
+}
+
+/** Where the image goes: `-o` places, registries with `--push`, else the local store under its names. */
+function locationsOf(imageName: string, options: BuildOptions, store: Store, cwd: string): readonly Location[] {
+  const names = options.tag.length > 0 ? options.tag : [imageName]
+  const isPushed = options.push === true
+  const staysHere = !isPushed && (options.tag.length > 0 || options.output.length === 0)
+  return [
+    ...options.output.map((location) => parseLocation(resolvePath(location, cwd))),
+    ...(isPushed ? names.map((name) => parseLocation(`docker://${name}`)) : []),
+    ...(staysHere ? names.map((name) => localImage(store, name)) : []),
+  ]
+}
+
+function rememberedPlace(location: Location): RememberedPlace[] {
+  const name = formatLocation(location)
+  if (location.kind === 'oci') return [{ kind: 'oci', name, path: location.path, tag: location.tag ?? null }]
+  if (location.kind === 'registry') return [{ kind: 'registry', name, reference: name.slice('docker://'.length) }]
+  return []
+}
+
+async function headTag(text: string, options: BuildOptions, io: Io): ReturnType<HeadTag> {
+  const [{ Registries }, { parseReference }] = await Promise.all([
+    import('../../registry/registries.ts'),
+    import('../../registry/reference.ts'),
+  ])
+  const reference = parseReference(text)
+  const { env, report, signal } = io
+  const registries = new Registries({ env, report, signal, insecure: options.insecure })
+  const found = await registries
+    .client(reference, { actions: 'pull' })
+    .headManifest(reference.digest ?? reference.tag ?? 'latest')
+  return found?.digest
+}
+
+async function printSummary(summary: BuildSummary, options: BuildOptions, io: Io): Promise<void> {
+  const { digest, destinations } = summary
+  if (options.iidfile !== undefined || options.metadataFile !== undefined) {
+    const { writeFileAtomically } = await import('../core/atomic-file.ts')
+    if (options.iidfile !== undefined) await writeFileAtomically(resolve(io.cwd, options.iidfile), `${digest}\n`)
+    if (options.metadataFile !== undefined) {
+      // The names that CI actions read from `docker buildx build --metadata-file`.
+      const metadata = { 'containerimage.digest': digest, 'image.name': destinations.join(','), ...summary }
+      await writeFileAtomically(resolve(io.cwd, options.metadataFile), `${JSON.stringify(metadata, undefined, 2)}\n`)
+    }
+  }
+  io.stdout.write(options.json === true ? `${JSON.stringify(summary)}\n` : `${digest}\n`)
+}
