@@ -54,6 +54,7 @@ export interface PushBlobOptions {
 const TAG_PAGES_LIMIT = 10_000
 /** Amazon ECR refuses more. */
 const TAGS_PER_PAGE = 1000
+const OCI_REFUSED_HINT = 'Old registries know no OCI images: try `--format docker`.'
 const TAG_LIST_LIMIT = 32 << 20
 
 /**
@@ -121,7 +122,9 @@ export class RegistryClient {
       body: bytes,
     })
     if (response.status !== 201 && response.status !== 202) {
-      const error = await registryError(response, { method: 'PUT', what: `push ${this.#at(reference)}` })
+      const isOci = descriptor.mediaType.startsWith('application/vnd.oci.')
+      const hint = isOci && (response.status === 400 || response.status === 415) ? OCI_REFUSED_HINT : undefined
+      const error = await registryError(response, { method: 'PUT', what: `push ${this.#at(reference)}` }, { hint })
       // An immutable tag that already means this very image is what was wanted.
       const isSame = error.status < 500 && !isDigest(reference) && (await this.#means(reference, descriptor.digest))
       if (isSame) return

@@ -60,14 +60,14 @@ const LEAST_CHUNK_BYTES = 64 << 10
  */
 export async function uploadBlob(target: UploadTarget, blob: PushedBlob, started?: HttpResponse): Promise<PushOutcome> {
   let session = started === undefined ? undefined : await readSession(target, started, 0)
-  let chunkBytes: number | undefined
+  let shape: Shape = { chunkBytes: undefined, closesEmpty: false }
   for (let tries = 1; ; tries++) {
     target.signal?.throwIfAborted()
     const before = session?.offset ?? 0
     let problem: { readonly error: unknown; readonly status: number; readonly retryAfter: string | undefined }
     try {
       session ??= await startUpload(target)
-      const response = await sendRest(target, blob, session, chunkBytes)
+      const response = await sendRest(target, blob, session, shape)
       if (isStored(response.status)) return await finish(response, blob)
       const retryAfter = response.header('retry-after')
       problem = { error: await failure(response, 'PUT'), status: response.status, retryAfter }
@@ -81,10 +81,14 @@ export async function uploadBlob(target: UploadTarget, blob: PushedBlob, started
     // Done after all: the answer was lost, or somebody else pushed the same blob (Nexus and Artifactory then fail).
     if ((await target.headBlob(blob.descriptor.digest, target.signal)) !== undefined) return 'exists'
     if (tries >= target.patience.policy.tries) throw error
-    if (status === 413 || (status === 416 && chunkBytes !== undefined)) {
-      const half = Math.ceil(blob.descriptor.size / 2)
-      chunkBytes = chunkBytes === undefined ? Math.min(FIRST_CHUNK_BYTES, half) : Math.ceil(chunkBytes / 2)
-      if (chunkBytes < LEAST_CHUNK_BYTES) throw error
+    if (status === 413 || (status === 416 && shape.chunkBytes !== undefined)) {
+      shape = { ...shape, chunkBytes: smallerChunk(shape.chunkBytes, blob.descriptor.size) }
+      if ((shape.chunkBytes ?? 0) < LEAST_CHUNK_BYTES) throw error
+      session = undefined
+      continue
+    }
+    if (status === 400 && shape.chunkBytes !== undefined && !shape.closesEmpty) {
+      shape = { ...shape, closesEmpty: true }
       session = undefined
       continue
     }
@@ -92,6 +96,11 @@ export async function uploadBlob(target: UploadTarget, blob: PushedBlob, started
     session = session === undefined || isSessionLost(error, status) ? undefined : await resume(target, session, before)
     await pause(target.patience, tries, problem.retryAfter, target.signal)
   }
+}
+
+function smallerChunk(chunkBytes: number | undefined, size: number): number {
+  const half = Math.ceil((chunkBytes ?? size) / 2)
+  return chunkBytes === undefined ? Math.min(FIRST_CHUNK_BYTES, half) : half
 }
 
 /** Asks for an upload location: `POST /v2/<name>/blobs/uploads/`. */
@@ -117,14 +126,9 @@ async function readSession(target: UploadTarget, response: HttpResponse, offset:
 }
 
 /** What is missing: in one PUT when nothing is there yet and nothing asks for chunks, else PATCHes and a closing PUT. */
-async function sendRest(
-  target: UploadTarget,
-  blob: PushedBlob,
-  session: Session,
-  chunkBytes: number | undefined,
-): Promise<HttpResponse> {
+async function sendRest(target: UploadTarget, blob: PushedBlob, session: Session, shape: Shape): Promise<HttpResponse> {
   const { size, digest } = blob.descriptor
-  const limit = chunkBytes ?? session.maxChunk
+  const limit = shape.chunkBytes ?? session.maxChunk
   if (session.offset === 0 && (limit === undefined || limit >= size)) {
     return send(target, {
       method: 'PUT',
@@ -135,24 +139,41 @@ async function sendRest(
   }
   let at = session
   const step = Math.max(limit ?? size, at.minChunk)
-  while (at.offset < size) {
+  // The last chunk goes with the closing PUT, which saves a request; some registries want that PUT empty, some do not.
+  while (at.offset < size && (shape.closesEmpty || size - at.offset > step)) {
     const end = Math.min(size, at.offset + step)
     const response = await send(target, {
       method: 'PATCH',
       path: at.location,
-      headers: {
-        'content-type': 'application/octet-stream',
-        'content-length': String(end - at.offset),
-        'content-range': `${at.offset}-${end - 1}`,
-      },
+      headers: chunkHeaders(at.offset, end),
       body: counting(partBody(blob, at.offset, end), target, at.offset),
     })
     // Amazon ECR answers with the range of the first chunk for ever: what was accepted is what was sent.
-    if (response.status !== 202 && response.status !== 201 && response.status !== 204) return response
+    if (!isStored(response.status)) return response
     at = { ...(await readSession(target, response, end)), minChunk: session.minChunk }
   }
-  const path = withDigest(at.location, digest)
-  return send(target, { method: 'PUT', path, headers: { 'content-length': '0' }, body: new Uint8Array(0) })
+  return send(target, {
+    method: 'PUT',
+    path: withDigest(at.location, digest),
+    headers: at.offset === size ? { 'content-length': '0' } : chunkHeaders(at.offset, size),
+    body: at.offset === size ? new Uint8Array(0) : counting(partBody(blob, at.offset, size), target, at.offset),
+  })
+}
+
+function chunkHeaders(start: number, end: number): Record<string, string> {
+  return {
+    'content-type': 'application/octet-stream',
+    'content-length': String(end - start),
+    'content-range': `${start}-${end - 1}`,
+  }
+}
+
+/** How a blob is cut into requests. */
+interface Shape {
+  /** Undefined: in one piece. */
+  readonly chunkBytes: number | undefined
+  /** Whether the closing PUT has no body. */
+  readonly closesEmpty: boolean
 }
 
 /** Asks how far an upload came; undefined when it is not known any more. */

@@ -22,18 +22,23 @@ import { quickRegistries } from '../support/registries.ts'
 
 const KIB = 1024
 let registry: FaultRegistry
+/** Short only where silence is the fault: a busy machine is slow to answer, too. */
+let patienceMs: number | undefined
 const image = sampleImage({ layers: [sampleLayer('small', 200), sampleLayer('large', 300 * KIB)] })
 
-beforeEach(async () => void (registry = await startFaultRegistry()))
+beforeEach(async () => {
+  registry = await startFaultRegistry()
+  patienceMs = undefined
+})
 afterEach(() => registry.close())
 
 async function push(repository = 'app', what: Image = image): Promise<void> {
-  const { registries } = quickRegistries()
+  const { registries } = quickRegistries({ network: { patienceMs } })
   await copyImage(what, await openDestination(`${registry.host}/${repository}:v1`, { registries }))
 }
 
 async function pull(repository = 'app'): Promise<void> {
-  const { registries } = quickRegistries()
+  const { registries } = quickRegistries({ network: { patienceMs } })
   const found = await openImage(`${registry.host}/${repository}:v1`, { registries })
   expect(found.descriptor.digest).toBe(image.descriptor.digest)
   for (const layer of found.layers) {
@@ -42,7 +47,7 @@ async function pull(repository = 'app'): Promise<void> {
 }
 
 async function copy(): Promise<void> {
-  const { registries } = quickRegistries()
+  const { registries } = quickRegistries({ network: { patienceMs } })
   const source = await openSource(`${registry.host}/app:v1`, { registries })
   await copyContent(await readContent(source), await openDestination(`${registry.host}/other:v1`, { registries }))
 }
@@ -75,6 +80,8 @@ const PULL_KINDS: readonly RequestKind[] = ['get-manifest', 'get-blob']
 const COPY_KINDS: readonly RequestKind[] = ['get-manifest', 'head-manifest', 'mount', 'put-manifest']
 
 describe.each(Object.entries(ANYWHERE))('%s', (_, behaviour) => {
+  beforeEach(() => void (patienceMs = behaviour.kind === 'stall' ? 60 : undefined))
+
   describe.each([1, 3])('%i times', (times) => {
     test.each(PUSH_KINDS)('a push survives it on %s', async (on) => {
       registry.fail({ on, times, do: behaviour })
@@ -109,8 +116,8 @@ describe('an upload', () => {
     registry.fail(onUpload(CUT))
     await push()
     expectWhole('app')
-    const patch = registry.requests.find(({ kind }) => kind === 'patch-upload')
-    expect(patch?.headers['content-range']).toMatch(/^102400-/)
+    const rest = registry.requests.find(({ headers }) => headers['content-range'] !== undefined)
+    expect(rest?.headers['content-range']).toMatch(/^102400-/)
   })
 
   test('cut again and again survives', async () => {
@@ -170,8 +177,9 @@ describe('a download', () => {
     ['whose range is ignored', [onLarge(CUT), onLarge({ kind: 'ignore-range' })]],
     ['whose range is another one', [onLarge(CUT), onLarge({ kind: 'lie-range' })]],
     ['whose range is refused', [onLarge(CUT), onLarge({ kind: 'status', status: 416 })]],
-  ] as const)('%s gives the right bytes', async (_, faults) => {
+  ] as const)('%s gives the right bytes', async (what, faults) => {
     await push()
+    if (what.startsWith('stalled')) patienceMs = 60
     registry.fail(...faults)
     await pull()
   })
@@ -198,7 +206,7 @@ describe('a download', () => {
     await push()
     const elsewhere = await startFaultRegistry()
     const carry = async (): Promise<unknown> => {
-      const { registries } = quickRegistries()
+      const { registries } = quickRegistries({ network: { patienceMs } })
       const source = await openSource(`${registry.host}/app:v1`, { registries })
       return copyContent(await readContent(source), await openDestination(`${elsewhere.host}/app:v1`, { registries }))
     }

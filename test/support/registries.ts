@@ -45,7 +45,7 @@ export function quickRegistries(options: QuickOptions = {}): {
     hosts,
     credentials: async () => (login === undefined ? undefined : { credential: login, origin: 'test' }),
     ...rest,
-    http: makeHttp({ env: {}, waiting, patienceMs: 60, ...network }),
+    http: makeHttp({ env: {}, waiting, ...network }),
   })
   return { registries, waits }
 }
