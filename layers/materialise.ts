@@ -64,9 +64,15 @@ export async function materialiseAll(
     const key = layerKey(spec, context.compression, context.mtimeSeconds)
     const known = running.get(key)
     if (known !== undefined) return known
-    const promise = limit(() => {
+    const promise = limit(async () => {
       signal.throwIfAborted()
-      return materialise(spec, { ...context, signal }, store)
+      try {
+        return await materialise(spec, { ...context, signal }, store)
+      } catch (error) {
+        // The others stop at their next chunk, and those that wait do not start.
+        aborter.abort(error)
+        throw error
+      }
     })
     running.set(key, promise)
     return promise
@@ -75,8 +81,7 @@ export async function materialiseAll(
   try {
     return await Promise.all(promises)
   } catch (error) {
-    // The others stop at their next chunk and are waited for, so that nothing writes after the error is out.
-    aborter.abort(error)
+    // They are waited for, so that nothing writes after the error is out.
     await Promise.allSettled(promises)
     throw error
   }

@@ -23,23 +23,26 @@ export async function* guardTar(stream: AsyncIterable<Uint8Array>, what: string)
   try {
     while (!(await reader.isAtEnd())) {
       const block = await takeBlock(reader, what)
-      yield block
       if (isZero(block)) {
-        // Two zero blocks end an archive; what follows is padding for tape drives, and not read.
+        yield block
+        // Two zero blocks end an archive. What follows means nothing, but a compressed file is proven by its last bytes.
+        while (!(await reader.isAtEnd())) await reader.skipChunk()
         return
       }
       const header = readHeader(block, offset, what)
       const sizeBytes = paxSize ?? header.sizeBytes
+      if (EXTENDED.has(header.type) && sizeBytes > MAX_EXTENDED_BYTES)
+        throw invalid(what, `an extended header of ${sizeBytes} bytes`, offset)
+      if (header.type === 'S') throw invalid(what, 'a sparse file', offset)
+      yield block
       paxSize = undefined
       offset += TAR_BLOCK_BYTES
       if (EXTENDED.has(header.type)) {
-        if (sizeBytes > MAX_EXTENDED_BYTES) throw invalid(what, `an extended header of ${sizeBytes} bytes`, offset)
         const body = await takeExactly(reader, sizeBytes + tarPadding(sizeBytes), what)
         yield body
         if (header.type === 'x' || header.type === 'g')
           paxSize = readPax(body.subarray(0, sizeBytes), header.type === 'g', offset, what)
       } else {
-        if (header.type === 'S') throw invalid(what, 'a sparse file', offset)
         yield* passExactly(reader, HAS_CONTENT.has(header.type) ? sizeBytes + tarPadding(sizeBytes) : 0, what)
       }
       offset += sizeBytes + tarPadding(sizeBytes)

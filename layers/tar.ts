@@ -1,6 +1,7 @@
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { extract, type Header } from 'tar-stream'
+import { BuildError } from '../src/core/errors.ts'
 import { guardTar } from './tar-guard.ts'
 
 /** One member of a tar that is read. `data` must be read to its end, or let go by going on to the next. */
@@ -30,7 +31,16 @@ export interface TarMember {
  */
 export async function* readTar(stream: AsyncIterable<Uint8Array>, what: string): AsyncGenerator<TarMember> {
   const parser = extract()
-  const feeding = pipeline(Readable.from(guardTar(stream, what), { objectMode: false }), parser)
+  let failure: unknown
+  const guarded = async function* (): AsyncGenerator<Uint8Array> {
+    try {
+      yield* guardTar(stream, what)
+    } catch (error) {
+      failure = error
+      throw error
+    }
+  }
+  const feeding = pipeline(Readable.from(guarded(), { objectMode: false }), parser)
   // Seen below: the parser is destroyed with the same error.
   feeding.catch(() => {})
   try {
@@ -40,6 +50,12 @@ export async function* readTar(stream: AsyncIterable<Uint8Array>, what: string):
       entry.resume()
     }
     await feeding
+  } catch (error) {
+    // The parser's own errors say nothing of what was read; those of the caller and the source pass as they are.
+    if (failure !== undefined) throw failure
+    if (parser.destroyed && isParserError(error))
+      throw new BuildError('ARCHIVE_INVALID', `${what} is not a sound tar archive: ${error.message}`, { cause: error })
+    throw error
   } finally {
     parser.destroy()
   }
@@ -66,6 +82,11 @@ function memberOf(header: Header & TarExtras, data: AsyncIterable<Uint8Array>): 
     pax: header.pax ?? {},
     data,
   }
+}
+
+/** tar-stream throws plain errors without a code. */
+function isParserError(error: unknown): error is Error {
+  return error instanceof Error && error.constructor === Error && !('code' in error)
 }
 
 function id(pax: string | undefined, ustar: number | null | undefined): number {

@@ -45,6 +45,11 @@ export class ByteReader {
     }
   }
 
+  /** Lets the bytes go that are at hand, whatever their number. */
+  async skipChunk(): Promise<void> {
+    if (!(await this.isAtEnd())) this.#chunk = EMPTY
+  }
+
   /** Lets go of the source; call it when the stream is not read to its end. */
   async close(): Promise<void> {
     this.#chunk = EMPTY

@@ -1,0 +1,159 @@
+import { createHash } from 'node:crypto'
+import { MessageChannel } from 'node:worker_threads'
+import { deflateRawSync } from 'node:zlib'
+import { describe, expect, test } from 'vitest'
+import { checkLayer, type ExpectedFile, type LayerCheck } from '../../layers/layer-check.ts'
+import { spliceLayer, type SplicedFile } from '../../layers/splice.ts'
+import { makeCheckPool, type CheckPool, type CheckThread } from '../../layers/workers/pool.ts'
+import { serveChecks } from '../../layers/workers/serve.ts'
+import { collect, openBytes } from '../../src/core/bytes.ts'
+
+/** A thread that is none: the other end of a channel in the same process. */
+function channelThread(ends: ((error: unknown) => void)[] = []): CheckThread {
+  const { port1, port2 } = new MessageChannel()
+  serveChecks(port2)
+  return {
+    send: (request, transfer) => port1.postMessage(request, transfer ?? []),
+    onAnswer: (listener) => void port1.on('message', listener),
+    onEnd: (listener) => void ends.push(listener),
+    hold: () => {},
+    close: async () => {
+      port1.close()
+      port2.close()
+      for (const end of ends) end(undefined)
+    },
+  }
+}
+
+const content = Buffer.from('x = 1\n'.repeat(50_000))
+const expected: readonly ExpectedFile[] = [
+  {
+    path: 'a.py',
+    sizeBytes: content.length,
+    hash: { algorithm: 'sha256', value: createHash('sha256').update(content).digest('base64url') },
+  },
+  { path: 'b.py', sizeBytes: 3 },
+]
+
+async function* files(data = deflateRawSync(content)): AsyncGenerator<SplicedFile> {
+  const { crc32 } = await import('node:zlib')
+  yield {
+    path: 'a.py',
+    mode: 0o644,
+    sizeBytes: content.length,
+    content: { kind: 'deflate', data: openBytes(data)(), crc32: crc32(content) },
+  }
+  yield { path: 'b.py', mode: 0o644, sizeBytes: 3, content: { kind: 'bytes', bytes: Buffer.from('abc') } }
+}
+
+async function run(check: LayerCheck, blob: Uint8Array, step: number): Promise<ReturnType<LayerCheck['end']>> {
+  try {
+    for (let at = 0; at < blob.length; at += step) await check.write(blob.subarray(at, at + step))
+    return await check.end()
+  } finally {
+    check.close()
+  }
+}
+
+const blob = () => collect(spliceLayer([], files(), 1), 2 ** 24)
+const damaged = async () =>
+  collect(spliceLayer([], files(Buffer.from(deflateRawSync(content)).fill(0, 40, 60)), 1), 2 ** 24)
+
+// One contract for both: on the own thread, and on another.
+const ways: Record<string, () => { check: CheckPool['check']; close: () => Promise<void> }> = {
+  'on the own thread': () => ({ check: checkLayer, close: async () => {} }),
+  'on another thread': () => {
+    const pool = makeCheckPool({ threads: 2, start: () => channelThread() })
+    return pool ?? expect.unreachable()
+  },
+}
+for (const [name, open] of Object.entries(ways)) {
+  describe(`a check ${name}`, () => {
+    test.each([1 << 16, 100, 13])('finds the diffId from pieces of %i bytes', async (step) => {
+      const { check, close } = open()
+      const bytes = await blob()
+      const findings = await run(check(expected, 'x.whl'), bytes, step)
+      const { gunzipSync } = await import('node:zlib')
+      const tar = gunzipSync(bytes)
+      expect(findings).toEqual({
+        diffId: `sha256:${createHash('sha256').update(tar).digest('hex')}`,
+        tarBytes: tar.length,
+        libraries: [],
+      })
+      await close()
+    })
+
+    test('names the file that is damaged', async () => {
+      const { check, close } = open()
+      await expect(run(check(expected, 'x.whl'), await damaged(), 1000)).rejects.toMatchObject({
+        code: 'WHEEL_INVALID',
+        message: expect.stringMatching(/x\.whl: `a\.py` is damaged/),
+        hint: expect.any(String),
+      })
+      await close()
+    })
+
+    test.each<[string, readonly ExpectedFile[], RegExp]>([
+      ['another size', [{ path: 'a.py', sizeBytes: 5 }, ...expected.slice(1)], /`a\.py` does not have the size/],
+      [
+        'another hash',
+        [{ path: 'a.py', sizeBytes: content.length, hash: { algorithm: 'sha256', value: 'x' } }, ...expected.slice(1)],
+        /`a\.py` does not have the hash/,
+      ],
+      ['a file more', expected.slice(0, 1), /not announced/],
+      ['a file less', [...expected, { path: 'c.py', sizeBytes: 1 }], /ends before `c\.py`/],
+    ])('refuses %s', async (_, files, reason) => {
+      const { check, close } = open()
+      await expect(run(check(files, 'x.whl'), await blob(), 5000)).rejects.toThrow(reason)
+      await close()
+    })
+
+    test.each([10, 300, -5])('refuses a layer that is cut at %i', async (length) => {
+      const { check, close } = open()
+      await expect(run(check(expected, 'x.whl'), (await blob()).subarray(0, length), 5000)).rejects.toMatchObject({
+        code: 'WHEEL_INVALID',
+      })
+      await close()
+    })
+
+    test('can be given up at any time', async () => {
+      const { check, close } = open()
+      const given = check(expected, 'x.whl')
+      await given.write((await blob()).subarray(0, 200))
+      given.close()
+      given.close()
+      await expect(run(check(expected, 'x.whl'), await blob(), 9999)).resolves.toBeDefined()
+      await close()
+    })
+
+    test('runs beside others', async () => {
+      const { check, close } = open()
+      const bytes = await blob()
+      const results = await Promise.all(Array.from({ length: 5 }, () => run(check(expected, 'x.whl'), bytes, 777)))
+      expect(new Set(results.map(({ diffId }) => diffId)).size).toBe(1)
+      await close()
+    })
+  })
+}
+
+describe('makeCheckPool()', () => {
+  test('starts threads when they are needed, and no more than it may', async () => {
+    let started = 0
+    const pool = makeCheckPool({ threads: 2, start: () => (started++, channelThread()) }) ?? expect.unreachable()
+    expect(started).toBe(0)
+    const checks = Array.from({ length: 4 }, () => pool.check(expected, 'x'))
+    expect(started).toBe(2)
+    for (const check of checks) check.close()
+    await pool.close()
+  })
+
+  test('fails a check whose thread ends', async () => {
+    const ends: ((error: unknown) => void)[] = []
+    const pool = makeCheckPool({ threads: 1, start: () => channelThread(ends) }) ?? expect.unreachable()
+    const check = pool.check(expected, 'x')
+    const ending = check.end()
+    for (const end of ends) end(new Error('out of memory'))
+    await expect(ending).rejects.toMatchObject({ code: 'INTERNAL' })
+    await pool.close()
+  })
+})

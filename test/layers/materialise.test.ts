@@ -1,0 +1,114 @@
+import { mkdtemp, readdir, rm, truncate } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import type { LayerSpec } from '../../layers/kinds/index.ts'
+import { layerStore } from '../../layers/layer-store.ts'
+import { materialise, materialiseAll } from '../../layers/materialise.ts'
+import { collect } from '../../src/core/bytes.ts'
+import { silent, type ProgressEvent } from '../../src/core/progress.ts'
+import { Store } from '../../src/store/store.ts'
+import { makeWheel } from '../support/wheel.ts'
+import { bytesAccess } from '../support/zip.ts'
+
+let folder = ''
+let store: Store
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'lw-store-'))
+  store = await Store.open(folder)
+})
+afterEach(() => rm(folder, { recursive: true, force: true }))
+
+const inline = (text: string): LayerSpec => ({ kind: 'inline', label: text, files: [{ path: 'a', text }] })
+const context = { openRemote: () => Promise.reject(new Error('no network')), projectFolder: '/', report: silent }
+
+describe('materialise()', () => {
+  test('makes a layer once and finds it from then on', async () => {
+    const events: ProgressEvent[] = []
+    const report = (event: ProgressEvent) => void events.push(event)
+    const first = await materialise(inline('x'), { ...context, report }, layerStore(store))
+    expect(first.createdBy).toBe('x')
+    expect((await collect(first.open(), 2 ** 20)).length).toBe(first.descriptor.size)
+    const second = await materialise(inline('x'), { ...context, report }, layerStore(await Store.open(folder)))
+    expect(second.descriptor).toEqual(first.descriptor)
+    expect(second.diffId).toBe(first.diffId)
+    expect(events.filter(({ type }) => type === 'end')).toMatchObject([{ outcome: 'done' }, { outcome: 'cached' }])
+  })
+
+  test('reads no wheel whose layer is known', async () => {
+    const wheel = makeWheel({ files: [{ name: 'a.py', content: 'a' }] })
+    const spec: LayerSpec = {
+      kind: 'wheels',
+      prefix: 'opt/venv',
+      python: '3.11',
+      wheels: [{ ...wheel, sizeBytes: wheel.bytes.length, url: 'https://a.example/x' }].map(
+        ({ bytes: _, ...file }) => file,
+      ),
+    }
+    let opened = 0
+    const counting = { ...context, openRemote: async () => (opened++, bytesAccess(wheel.bytes)) }
+    await materialise(spec, counting, layerStore(store))
+    expect(opened).toBeGreaterThan(0)
+    opened = 0
+    await materialise(spec, counting, layerStore(store))
+    expect(opened).toBe(0)
+  })
+
+  test('makes a layer again whose bytes were lost or cut', async () => {
+    const first = await materialise(inline('x'), context, layerStore(store))
+    await truncate(store.path(first.descriptor.digest), 5)
+    const second = await materialise(inline('x'), context, layerStore(store))
+    expect((await collect(second.open(), 2 ** 20)).length).toBe(first.descriptor.size)
+  })
+
+  test('keeps nothing of a layer that fails', async () => {
+    const wheel = makeWheel({ files: [{ name: 'a.py', content: 'a', central: { crc32: 1 }, local: { crc32: 1 } }] })
+    const spec: LayerSpec = {
+      kind: 'wheels',
+      prefix: 'opt/venv',
+      python: '3.11',
+      wheels: [{ filename: wheel.filename, sha256: wheel.sha256, sizeBytes: wheel.bytes.length, url: 'file:///x' }],
+    }
+    const events: ProgressEvent[] = []
+    const failing = {
+      ...context,
+      report: (event: ProgressEvent) => void events.push(event),
+      openRemote: async () => bytesAccess(wheel.bytes),
+    }
+    await expect(materialise(spec, failing, layerStore(store))).rejects.toMatchObject({ code: 'WHEEL_INVALID' })
+    expect(events.at(-1)).toMatchObject({ type: 'end', outcome: 'failed' })
+    const left = (await readdir(folder, { recursive: true, withFileTypes: true })).filter((entry) => entry.isFile())
+    expect(left).toEqual([])
+  })
+})
+
+describe('materialiseAll()', () => {
+  test('answers in order and makes equal specs once', async () => {
+    const events: ProgressEvent[] = []
+    const specs = ['a', 'b', 'a', 'c'].map(inline)
+    const layers = await materialiseAll(
+      specs,
+      { ...context, report: (event) => void events.push(event) },
+      layerStore(store),
+      2,
+    )
+    expect(layers.map(({ createdBy }) => createdBy)).toEqual(['a', 'b', 'a', 'c'])
+    expect(events.filter(({ type }) => type === 'start')).toHaveLength(3)
+  })
+
+  test('fails with the first failure and starts nothing after it', async () => {
+    const broken: LayerSpec = {
+      kind: 'files',
+      root: '.',
+      target: '/src',
+      files: [{ path: 'gone', sizeBytes: 1, sha256: '0', mode: 0o644 }],
+    }
+    const started: string[] = []
+    const report = (event: ProgressEvent) => void (event.type === 'start' && started.push(event.name))
+    const specs = [broken, ...['a', 'b', 'c', 'd', 'e'].map(inline)]
+    await expect(
+      materialiseAll(specs, { ...context, projectFolder: folder, report }, layerStore(store), 1),
+    ).rejects.toThrow(/ENOENT/)
+    expect(started).toHaveLength(1)
+  })
+})
