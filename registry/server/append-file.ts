@@ -23,7 +23,7 @@ export async function appendToFile(
   try {
     for await (const chunk of stream) {
       seen(chunk)
-      await writer.add(chunk)
+      if (writer.add(chunk)) await writer.room()
     }
   } finally {
     try {
@@ -46,13 +46,17 @@ class BatchWriter {
     this.#offset = offset
   }
 
-  async add(chunk: Uint8Array): Promise<void> {
+  /** @returns whether a batch is full; then `room` must be awaited before the next chunk */
+  add(chunk: Uint8Array): boolean {
     this.#batch.push(chunk)
     this.#batchBytes += chunk.length
-    if (this.#batchBytes < BATCH_BYTES) return
+    return this.#batchBytes >= BATCH_BYTES
+  }
+
+  async room(): Promise<void> {
     await this.#writing
     this.#writing = this.#write()
-    // Looked at by the next `add` or `flush`; until then it must not count as unhandled.
+    // Looked at by the next `room` or `flush`; until then it must not count as unhandled.
     this.#writing.catch(() => {})
   }
 
@@ -62,15 +66,26 @@ class BatchWriter {
   }
 
   async #write(): Promise<void> {
-    const batch = Buffer.concat(this.#batch, this.#batchBytes)
+    let batch = this.#batch
+    const start = this.#offset
+    const length = this.#batchBytes
     this.#batch = []
     this.#batchBytes = 0
-    const start = this.#offset
-    this.#offset += batch.length
+    this.#offset += length
     // A single write may take less, silently, when the disk fills.
-    for (let done = 0; done < batch.length;) {
-      const { bytesWritten } = await this.#file.write(batch, done, batch.length - done, start + done)
+    for (let done = 0; done < length;) {
+      const { bytesWritten } = await this.#file.writev(batch, start + done)
       done += bytesWritten
+      if (done < length) batch = dropBytes(batch, bytesWritten)
     }
   }
+}
+
+function dropBytes(pieces: readonly Uint8Array[], count: number): Uint8Array[] {
+  let rest = count
+  return pieces.flatMap((piece) => {
+    const kept = piece.subarray(Math.min(rest, piece.length))
+    rest -= piece.length - kept.length
+    return kept.length === 0 ? [] : [kept]
+  })
 }

@@ -1,4 +1,14 @@
-import { digestAlgorithm, DOCKER, isForeignLayer, isIndexMediaType, isManifestMediaType, type Descriptor, type Digest, type Index, type Manifest } from 'oci-spec-types'
+import {
+  digestAlgorithm,
+  DOCKER,
+  isForeignLayer,
+  isIndexMediaType,
+  isManifestMediaType,
+  type Descriptor,
+  type Digest,
+  type Index,
+  type Manifest,
+} from 'oci-spec-types'
 import { indexSchema, manifestSchema } from 'oci-spec-types/schemas'
 import { collect } from '../../../src/core/bytes.ts'
 import { digestOf } from '../../../src/core/digest.ts'
