@@ -63,7 +63,8 @@ export async function obtainLock(config: Config, context: ResolveContext, option
   return { lock, validUntil: madeAt + ANSWERS_FRESH_MS, files }
 }
 
-async function readLockFile(folder: string): Promise<Lock | undefined> {
+/** The lock file of a project; undefined when there is none. @throws BuildError LOCK_STALE, FILE_UNREADABLE */
+export async function readLockFile(folder: string): Promise<Lock | undefined> {
   const path = join(folder, LOCK_FILE)
   let text: string
   try {

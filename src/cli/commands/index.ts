@@ -19,6 +19,12 @@ export const commands: readonly CommandEntry[] = [
   { name: 'serve', group: 'Run', summary: "start the model's HTTP server", load: () => import('./serve.ts') },
   { name: 'exec', group: 'Run', summary: 'run any command in the image', load: () => import('./exec.ts') },
   { name: 'train', group: 'Run', summary: 'run one training', load: () => import('./train.ts') },
+  {
+    name: 'lock',
+    group: 'Build',
+    summary: 'write what indexes and registries answer now to a lock file',
+    load: () => import('./lock.ts'),
+  },
   { name: 'plan', group: 'Look', summary: 'show what would be built, and why', load: () => import('./plan.ts') },
   { name: 'inspect', group: 'Look', summary: 'show what an image is made of', load: () => import('./inspect.ts') },
   {
@@ -39,5 +45,17 @@ export const commands: readonly CommandEntry[] = [
     group: 'Move',
     summary: 'serve an OCI registry from this machine',
     load: () => import('./registry.ts'),
+  },
+  {
+    name: 'init',
+    group: 'Set up',
+    summary: 'write the files of a new project',
+    load: () => import('./init.ts'),
+  },
+  {
+    name: 'schema',
+    group: 'Set up',
+    summary: 'print the JSON Schema of cog.yaml, or the OpenAPI document of a model',
+    load: () => import('./schema.ts'),
   },
 ]

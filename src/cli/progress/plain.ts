@@ -1,9 +1,12 @@
 import type { ProgressEvent, Report } from '../../core/progress.ts'
 import type { Output } from '../command.ts'
-import { formatBytes, formatDuration } from './format.ts'
+import { formatBytes, formatDuration, truncate } from './format.ts'
 import { TaskModel, type TaskState } from './model.ts'
 
 const HEARTBEAT_MS = 15_000
+
+/** A layer of a hundred packages names them all; a line does not. */
+const NAME_WIDTH = 72
 
 /**
  * Progress as short lines: one when a top task ends, and one every 15 s while something runs.
@@ -36,17 +39,18 @@ export function describeEnded(task: TaskState): string {
   const time = formatDuration((task.endedAt ?? task.startedAt) - task.startedAt)
   const size = task.bytes > 0 ? ` ${formatBytes(task.bytes)}` : ''
   const detail = task.detail === undefined || task.detail === '' ? '' : ` ${task.detail}`
-  return `${MARK[task.outcome ?? 'done']} ${task.name}${detail}${size} (${time})`
+  return `${MARK[task.outcome ?? 'done']} ${truncate(task.name, NAME_WIDTH)}${detail}${size} (${time})`
 }
 
 /** One line for a task that runs: done of all, rate, time left. */
 export function describeRunning(task: TaskState, now: number): string {
   const elapsed = now - task.startedAt
-  if (task.bytes === 0) return `${task.name} (${formatDuration(elapsed)})`
+  const name = truncate(task.name, NAME_WIDTH)
+  if (task.bytes === 0) return `${name} (${formatDuration(elapsed)})`
   const rate = task.bytes / Math.max(elapsed, 1)
   const total = task.totalBytes === undefined ? '' : ` of ${formatBytes(task.totalBytes)}`
   const left = task.totalBytes === undefined ? '' : `, ${formatDuration((task.totalBytes - task.bytes) / rate)} left`
-  return `${task.name} ${formatBytes(task.bytes)}${total}, ${formatBytes(rate * 1000)}/s${left}`
+  return `${name} ${formatBytes(task.bytes)}${total}, ${formatBytes(rate * 1000)}/s${left}`
 }
 
 const MARK = { done: 'done   ', cached: 'cached ', failed: 'failed ', skipped: 'skipped' } as const
