@@ -48,7 +48,7 @@ export async function openDeb(file: RandomAccess, what: string): Promise<Deb> {
       control: parseStanza(controlText),
       controlText,
       controlFiles: files,
-      data: () => describedStream(what, readTar(stream(file, data, dataCompression, MAX_DATA_BYTES))),
+      data: () => describedMembers(what, readTar(stream(file, data, dataCompression, MAX_DATA_BYTES))),
     }
   })
 }
@@ -82,6 +82,12 @@ async function readControl(
     files.set(path, await collect(entry.body, MAX_CONTROL_BYTES))
   }
   return files
+}
+
+async function* describedMembers(what: string, members: AsyncIterable<TarMember>): AsyncGenerator<TarMember> {
+  for await (const member of describedStream(what, members)) {
+    yield { ...member, body: describedStream(what, member.body) }
+  }
 }
 
 async function* describedStream<T>(what: string, source: AsyncIterable<T>): AsyncGenerator<T> {

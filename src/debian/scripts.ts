@@ -1,5 +1,7 @@
 import { ACCOUNT_PACKAGES } from './effects/accounts.ts'
-import { hasUnreadAlternatives } from './effects/alternatives.ts'
+import { COMPUTED, hasUnreadAlternatives } from './effects/alternatives.ts'
+
+import { KNOWN } from './effects/known-packages.ts'
 
 /** A maintainer script that was neither run nor stood in for. */
 export interface UnhonouredScript {
@@ -12,6 +14,8 @@ export interface UnhonouredScript {
 /** Packages whose scripts are stood in for by an effect, or do nothing in an image; each was read. */
 const HONOURED: ReadonlySet<string> = new Set([
   ...ACCOUNT_PACKAGES,
+  ...Object.keys(COMPUTED),
+  ...Object.keys(KNOWN),
   // Effects.
   'base-files',
   'base-passwd',
@@ -59,13 +63,20 @@ const HONOURED: ReadonlySet<string> = new Set([
   'libgssapi-krb5-2',
   // Containers get their own /etc/hosts.
   'netbase',
+  // Alternatives of other builds than the one that is installed, locales that nobody chose, modes that the files have.
+  'libhdf5-dev',
+  'locales',
+  'procps',
+  'sudo',
+  'java-common',
+  'libsensors5',
   // The cache is made on first use.
   'fontconfig',
 ])
 
 /** Commands that change nothing in an image, or whose effect is computed elsewhere. */
 const WITHOUT_EFFECT =
-  /^(?:set|exit|rm|rmdir|return|shift|true|:|echo|printf|export|local|unset|umask|dpkg-maintscript-helper|deb-systemd-helper|deb-systemd-invoke|systemctl|systemd-tmpfiles|systemd-sysusers|update-rc\.d|invoke-rc\.d|service|py3compile|py3clean|pycompile|update-alternatives|ldconfig|dpkg-trigger|db_\w+|update-menus|update-icon-caches|update-desktop-database|update-mime-database|update-mime|udevadm|update-initramfs|install-info|\.\s+\/usr\/share\/debconf\/confmodule|_dh_action=.*|command -v|which)\b/
+  /^(?:set|exit|rm|rmdir|return|shift|true|:|echo|printf|export|local|unset|umask|dpkg-maintscript-helper|deb-systemd-helper|deb-systemd-invoke|systemctl|systemd-tmpfiles|systemd-sysusers|update-rc\.d|invoke-rc\.d|service|py3compile|py3clean|pycompile|pypy3compile|chmod \+x "?\/etc\/init\.d\/|update-alternatives|ldconfig|dpkg-trigger|db_\w+|update-menus|update-icon-caches|update-desktop-database|update-mime-database|update-mime|udevadm|update-initramfs|continue|break|install-info|\.\s+\/usr\/share\/debconf\/confmodule|_dh_action=.*|command -v|which)\b/
 const SYNTAX = /^(?:if|then|else|elif|fi|case|esac|for|while|do|done|\{|\}|;;|\w+\s*\(\)\s*\{?|\(?[\w"$*|. -]+\)|#.*|)$/
 
 /** What a script would do that nobody has done; undefined when nothing is left. */
@@ -78,7 +89,7 @@ export function unhonouredReason(packageName: string, script: string, architectu
 function leftOver(script: string): string | undefined {
   const text = script.replaceAll(/\\\n/g, ' ').replaceAll(/<<-?\s*['"]?(\w+)['"]?[\s\S]*?\n\s*\1\n/g, '\n')
   const withoutFunctions = text.replaceAll(/^\w+\s*\(\)\s*\{[\s\S]*?^\}/gm, '')
-  for (const raw of withoutFunctions.split('\n')) {
+  for (const raw of withoutUpgradeBlocks(withoutFunctions.split('\n'))) {
     // The words that only steer are taken off, so that what they steer is looked at.
     const line = raw
       .replace(/(^|\s)#.*$/, '')
@@ -94,6 +105,25 @@ function leftOver(script: string): string | undefined {
     return line.length > 80 ? `${line.slice(0, 77)}...` : line
   }
   return undefined
+}
+
+/** Conditions that do not hold when a package is installed for the first time and no system runs. */
+const NEVER =
+  /\$1"? *=* *"?upgrade|compare-versions\b.*\$(?:2|\{2)|-n "\$2"|\/run\/systemd\/system|test "\$1" = upgrade/
+
+function* withoutUpgradeBlocks(lines: readonly string[]): Generator<string> {
+  let depth = 0
+  for (const line of lines) {
+    const opens = /^\s*if\b/.test(line) && !/;\s*fi\b/.test(line)
+    if (depth > 0) {
+      if (opens) depth++
+      else if (/^\s*fi\b/.test(line)) depth--
+      continue
+    }
+    const isCalled = /^\s*(?:if\s+)?(?:test|\[|dpkg)/.test(line) || opens
+    if (opens && NEVER.test(line)) depth = 1
+    else if (!(isCalled && NEVER.test(line))) yield line
+  }
 }
 
 /** The scripts of a package that were not honoured. */

@@ -13,7 +13,9 @@ export interface DebianVersion {
  */
 export function parseDebianVersion(text: string): DebianVersion {
   const match = /^(?:(\d{1,10}):)?([A-Za-z0-9.+:~-]*?)(?:-([A-Za-z0-9.+~]+))?$/.exec(text)
-  if (match === null || match[2] === undefined || match[2] === '') throw new RangeError(`Not a Debian version: ${text}`)
+  // A colon may stand in the upstream part only after an epoch.
+  const isEmpty = match?.[2] === undefined || match[2] === '' || (match[1] === undefined && match[2].includes(':'))
+  if (match?.[2] === undefined || isEmpty) throw new RangeError(`Not a Debian version: ${text}`)
   return { epoch: Number(match[1] ?? 0), upstream: match[2], revision: match[3] ?? '' }
 }
 

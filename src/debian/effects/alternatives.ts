@@ -26,6 +26,27 @@ export interface AlternativeGroup {
 
 const FOLDER = 'var/lib/dpkg/alternatives'
 
+/** Calls whose words a script computes, read once by a person. */
+export const COMPUTED: Readonly<Record<string, readonly Alternative[]>> = {
+  'xz-utils': [
+    {
+      link: '/usr/bin/lzma',
+      name: 'lzma',
+      path: '/usr/bin/xz',
+      priority: 20,
+      slaves: [
+        ['unlzma', 'unxz'],
+        ...['cat', 'more', 'less', 'diff', 'cmp', 'grep', 'egrep', 'fgrep'].map(
+          (tool) => [`lz${tool}`, `xz${tool}`] as const,
+        ),
+      ].flatMap(([name = '', target = '']) => [
+        { link: `/usr/bin/${name}`, name, path: `/usr/bin/${target}` },
+        { link: `/usr/share/man/man1/${name}.1.gz`, name: `${name}.1.gz`, path: `/usr/share/man/man1/${target}.1.gz` },
+      ]),
+    },
+  ],
+}
+
 /** Makes the links that packages' alternatives need, and their records. */
 export function alternatives(system: System): void {
   const groups = new Map<string, AlternativeGroup>()
@@ -35,11 +56,10 @@ export function alternatives(system: System): void {
     groups.set(name, parseAlternativeGroup(name, system.base.get(path)?.toString('utf8') ?? ''))
   }
   const changed = new Set<string>()
-  for (const { controlFiles } of system.packages) {
-    for (const alternative of parseAlternativeCalls(
-      controlFiles.get('postinst')?.toString('utf8') ?? '',
-      system.architecture,
-    )) {
+  for (const { package: name, controlFiles } of system.packages) {
+    const script = controlFiles.get('postinst')?.toString('utf8') ?? ''
+    const computed = script === '' ? [] : (COMPUTED[name] ?? [])
+    for (const alternative of [...parseAlternativeCalls(script, system.architecture), ...computed]) {
       if (!system.has(alternative.path)) continue
       groups.set(alternative.name, withChoice(groups.get(alternative.name), alternative))
       changed.add(alternative.name)

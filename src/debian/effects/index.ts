@@ -3,6 +3,7 @@ import { alternatives } from './alternatives.ts'
 import { baseFiles } from './base-files.ts'
 import { certificates } from './certificates.ts'
 import { dpkgDatabase } from './dpkg-database.ts'
+import { knownPackages } from './known-packages.ts'
 import { loaderCache } from './loader-cache.ts'
 import { pam } from './pam.ts'
 import { python } from './python.ts'
@@ -16,6 +17,7 @@ export const EFFECTS: readonly Effect[] = [
   python,
   alternatives,
   certificates,
+  knownPackages,
   loaderCache,
   dpkgDatabase,
 ]

@@ -137,11 +137,10 @@ function describe(folder: string, name: string, system: System): Found | undefin
   const { library, path } = real
   const flags = FLAGS[`${library.elfClass}/${library.machine}`]
   if (flags === undefined) return undefined
-  const realName = path.slice(path.lastIndexOf('/') + 1)
   const soname = library.soname ?? name
-  const isLinkEntry = path !== `${folder}/${name}`
-  // A link counts as one only when it stands beside the name that the library has itself, or is for the linker alone.
-  const isLink = isLinkEntry && (realName === soname || (realName.endsWith('.so') && soname.startsWith(realName)))
+  // A link counts as one when it is the library's own name, or the name that the linker asks for.
+  const isForLinker = name.endsWith('.so') && soname.startsWith(name)
+  const isLink = path !== `${folder}/${name}` && (name === soname || isForLinker)
   return { name, soname: isLink ? name : soname, isLink, flags }
 }
 

@@ -1,4 +1,5 @@
 import type { DebFacts, PathFacts } from '../facts.ts'
+import { isLeftOut, type LeaveOut } from '../leave-out.ts'
 import { followLinks, linkDestination } from '../paths.ts'
 
 /** A file, link or folder that the registration layer brings. */
@@ -40,8 +41,11 @@ export class System {
     architecture: string,
     base: ReadonlyMap<string, Buffer>,
     links: ReadonlyMap<string, string>,
+    leaveOut: LeaveOut = 'nothing',
   ) {
-    this.packages = [...packages].sort((a, b) => (a.package < b.package ? -1 : 1))
+    this.packages = packages
+      .map((facts) => ({ ...facts, paths: facts.paths.filter(({ path }) => !isLeftOut(path, leaveOut)) }))
+      .sort((a, b) => (a.package < b.package ? -1 : 1))
     this.architecture = architecture
     this.base = base
     this.#links = new Map(links)

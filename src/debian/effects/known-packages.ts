@@ -1,0 +1,67 @@
+import { readFileSync } from 'node:fs'
+import { javaKeyStore } from './java-key-store.ts'
+import type { System } from './system.ts'
+
+/** What scripts of single well-known packages write. */
+export function knownPackages(system: System): void {
+  for (const [name, effect] of Object.entries(KNOWN)) if (system.package(name) !== undefined) effect(system)
+}
+
+/** Packages that {@link knownPackages} stands in for. */
+export const KNOWN: Readonly<Record<string, (system: System) => void>> = {
+  'git-lfs': (system) => {
+    const before = system.readText('etc/gitconfig') ?? ''
+    if (!before.includes('[filter "lfs"]')) system.write('etc/gitconfig', before + GIT_LFS)
+  },
+  'fontconfig-config': (system) => {
+    // The answers that debconf has when nobody is asked: slight hinting, no bitmap fonts.
+    for (const name of ['10-hinting-slight.conf', '70-no-bitmaps.conf']) {
+      const target = `usr/share/fontconfig/conf.avail/${name}`
+      if (system.has(target)) system.link(`etc/fonts/conf.d/${name}`, `/${target}`)
+    }
+  },
+  libgvc6: (system) => {
+    const plugin = [...system.paths()].find(({ path }) => path.endsWith('/graphviz/libgvplugin_core.so.6'))
+    if (plugin === undefined) return
+    const folder = plugin.path.slice(0, plugin.path.lastIndexOf('/'))
+    system.write(
+      `${folder}/config6a`,
+      graphvizPlugins((library) => system.has(`${folder}/${library}`)),
+    )
+  },
+  'ca-certificates-java': (system) => {
+    const paths = [...system.find(/^usr\/share\/ca-certificates\/.*\.crt$/)].sort()
+    const certificates = paths.flatMap((path) => {
+      const pem = system.read(path)
+      const alias = `debian:${path.slice(path.lastIndexOf('/') + 1).replace(/\.crt$/, '.pem')}`.toLowerCase()
+      return pem === undefined ? [] : [{ alias, pem }]
+    })
+    if (certificates.length === 0) return
+    system.write('etc/ssl/certs/java/cacerts', javaKeyStore(certificates))
+    if (!system.has('var/lib/ca-certificates-java')) system.folder('var/lib/ca-certificates-java')
+  },
+  'java-common': makeJavaPreferences,
+}
+
+const GIT_LFS = `[filter "lfs"]
+\tclean = git-lfs clean -- %f
+\tsmudge = git-lfs smudge -- %f
+\tprocess = git-lfs filter-process
+\trequired = true
+`
+
+function makeJavaPreferences(system: System): void {
+  for (const folder of ['etc/.java', 'etc/.java/.systemPrefs']) if (!system.has(folder)) system.folder(folder)
+  for (const file of ['.system.lock', '.systemRootModFile']) {
+    const path = `etc/.java/.systemPrefs/${file}`
+    if (!system.has(path)) system.write(path, '')
+  }
+}
+
+// One block a library, which starts at the margin and ends with a brace there.
+function graphvizPlugins(isThere: (library: string) => boolean): string {
+  const text = readFileSync(new URL('tables/graphviz-plugins.txt', import.meta.url), 'utf8')
+  return text.replaceAll(/^(\S+\.so\.\d+) \w+ \{\n[\s\S]*?^\}\n/gm, (block, library: string) =>
+    isThere(library) ? block : '',
+  )
+}

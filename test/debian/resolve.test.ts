@@ -1,0 +1,182 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { memoryCache, type Cache } from '../../src/core/cache.ts'
+import { makeHttp } from '../../src/core/http.ts'
+import { silent } from '../../src/core/progress.ts'
+import type { DebianLock } from '../../src/debian/lock.ts'
+import { parseWanted, resolveDebian, type DebianRequest } from '../../src/debian/resolve.ts'
+import { debianKeys, debianSources } from '../../src/debian/source.ts'
+import { makeArchiveKey, startArchive, type ArchiveKey, type TestArchive } from '../support/debian-archive.ts'
+
+const DAY_MS = 24 * 3600_000
+
+let key: ArchiveKey
+let archive: TestArchive
+
+beforeAll(async () => {
+  key = await makeArchiveKey()
+  archive = await startArchive(key)
+})
+afterAll(() => archive.close())
+
+interface Options {
+  readonly cache?: Cache
+  readonly now?: Date
+  readonly trusted?: ArchiveKey
+  readonly request?: Partial<DebianRequest>
+  readonly checkValidUntil?: boolean
+}
+
+function resolve(packages: readonly string[], options: Options = {}): Promise<DebianLock> {
+  const { cache = memoryCache(), now = new Date(), trusted = key, checkValidUntil = true } = options
+  const source = { url: archive.url, suite: 'stable', components: ['main'], keys: [trusted.publicKey], checkValidUntil }
+  return resolveDebian(
+    { suite: 'stable', architecture: 'amd64', packages, sources: [source], ...options.request },
+    { http: makeHttp(), cache, now: () => now, report: silent },
+  )
+}
+
+const names = (lock: DebianLock): string[] => lock.packages.map((deb) => deb.package)
+
+describe('resolveDebian()', () => {
+  it('names each file by address, size and hash, and the releases it rests on', async () => {
+    await archive.publish([
+      { package: 'a', fields: { Depends: 'b (>= 1)' } },
+      { package: 'b', version: '1.5' },
+    ])
+    const lock = await resolve(['a'])
+    expect(names(lock)).toEqual(['a', 'b'])
+    expect(lock.packages[1]).toMatchObject({ version: '1.5', root: 'a', url: `${archive.url}/pool/b_1.5.deb` })
+    expect(lock.packages[1]?.sha256).toMatch(/^[0-9a-f]{64}$/)
+    expect(lock.releases).toMatchObject([{ archive: archive.url, suite: 'stable', codename: 'stable' }])
+  })
+
+  it('reads the index by its hash, and not again while the Release file is the same', async () => {
+    await archive.publish([{ package: 'a' }])
+    archive.requests.length = 0
+    const cache = memoryCache()
+    const first = await resolve(['a'], { cache })
+    const second = await resolve(['a'], { cache })
+    expect(second).toEqual(first)
+    expect(archive.requests.filter((path) => path.includes('/by-hash/SHA256/'))).toHaveLength(1)
+    expect(archive.requests.filter((path) => path.endsWith('InRelease'))).toHaveLength(2)
+  })
+
+  it('reads the index by its name where the archive has no hashes', async () => {
+    await archive.publish([{ package: 'a' }], { hasByHash: false })
+    archive.requests.length = 0
+    await resolve(['a'])
+    expect(archive.requests).toContain('/dists/stable/main/binary-amd64/Packages.gz')
+  })
+
+  it('takes priority required, Essential, apt and certificates for a new system', async () => {
+    await archive.publish([
+      { package: 'libfoo' },
+      { package: 'base-files', fields: { Essential: 'yes' } },
+      { package: 'tzdata', fields: { Priority: 'required', Depends: 'libfoo' } },
+      { package: 'apt' },
+      { package: 'ca-certificates' },
+      { package: 'extra' },
+    ])
+    const lock = await resolve(['extra'], { request: { isBootstrap: true } })
+    expect(names(lock).sort()).toEqual(['apt', 'base-files', 'ca-certificates', 'extra', 'libfoo', 'tzdata'])
+    expect(lock.packages.filter((deb) => deb.root === 'base')).toHaveLength(5)
+  })
+
+  it('suggests the nearest name for one that is not there', async () => {
+    await archive.publish([{ package: 'ffmpeg' }])
+    await expect(resolve(['ffmpg'])).rejects.toMatchObject({
+      code: 'PACKAGE_NOT_FOUND',
+      hint: 'Did you mean `ffmpeg`?',
+    })
+    await expect(resolve(['ffmpeg=9'])).rejects.toMatchObject({
+      code: 'PACKAGE_NOT_FOUND',
+      hint: expect.stringContaining('It has 1'),
+    })
+  })
+
+  it('takes the version that is asked for', async () => {
+    await archive.publish([
+      { package: 'a', version: '2' },
+      { package: 'a', version: '1' },
+    ])
+    expect((await resolve(['a'])).packages[0]?.version).toBe('2')
+    expect((await resolve(['a=1'])).packages[0]?.version).toBe('1')
+  })
+})
+
+describe('fetchRelease(), through resolveDebian()', () => {
+  it('refuses another key, an altered file and a missing one', async () => {
+    await archive.publish([{ package: 'a' }])
+    await expect(resolve(['a'], { trusted: await makeArchiveKey() })).rejects.toMatchObject({
+      code: 'SIGNATURE_INVALID',
+    })
+    await archive.publish([{ package: 'a' }], { tamperRelease: true })
+    await expect(resolve(['a'])).rejects.toMatchObject({ code: 'SIGNATURE_INVALID' })
+    await archive.publish([{ package: 'a' }], { suite: 'other' })
+    await expect(resolve(['a'])).rejects.toMatchObject({ code: 'ARCHIVE_UNAVAILABLE', data: { status: 404 } })
+  })
+
+  it('refuses an index that is not the one the Release file lists', async () => {
+    await archive.publish([{ package: 'a' }], { tamperIndex: true })
+    await expect(resolve(['a'])).rejects.toMatchObject({ code: expect.stringMatching(/^(DIGEST|SIZE)_MISMATCH$/) })
+  })
+
+  it('refuses an expired file unless it is of the past by choice', async () => {
+    await archive.publish([{ package: 'a' }], { validUntil: new Date(Date.now() - 1000) })
+    await expect(resolve(['a'])).rejects.toMatchObject({
+      code: 'ARCHIVE_INVALID',
+      message: expect.stringContaining('expired'),
+    })
+    expect(names(await resolve(['a'], { checkValidUntil: false }))).toEqual(['a'])
+  })
+
+  it('refuses a file from the future', async () => {
+    await archive.publish([{ package: 'a' }])
+    const now = new Date(Date.now() - 3 * DAY_MS)
+    await expect(resolve(['a'], { now })).rejects.toMatchObject({
+      code: expect.stringMatching(/ARCHIVE_INVALID|SIGNATURE_INVALID/),
+    })
+  })
+
+  it('refuses a state older than one that was seen', async () => {
+    const cache = memoryCache()
+    await archive.publish([{ package: 'a', version: '2' }])
+    await resolve(['a'], { cache })
+    await archive.publish([{ package: 'a', version: '1' }], { date: new Date(Date.now() - DAY_MS) })
+    await expect(resolve(['a'], { cache })).rejects.toMatchObject({
+      code: 'ARCHIVE_INVALID',
+      message: expect.stringContaining('was seen'),
+    })
+  })
+})
+
+describe('parseWanted()', () => {
+  it('reads names as apt takes them', () => {
+    expect(parseWanted('git', 'amd64')).toEqual({ name: 'git', version: undefined })
+    expect(parseWanted('git:amd64=1:2-3', 'amd64')).toEqual({ name: 'git', version: '1:2-3' })
+  })
+
+  it('refuses other architectures and what is no name', () => {
+    expect(() => parseWanted('git:i386', 'amd64')).toThrow("another architecture than the image's amd64")
+    for (const text of ['', 'a b', '-y', '$(id)', 'Git'])
+      expect(() => parseWanted(text, 'amd64'), text).toThrow('Not the name')
+  })
+})
+
+describe('debianSources()', () => {
+  it('has main, updates and security, and takes mirrors and snapshots', () => {
+    expect(debianSources('bookworm').map(({ suite }) => suite)).toEqual([
+      'bookworm',
+      'bookworm-updates',
+      'bookworm-security',
+    ])
+    const mirrored = debianSources('trixie', { archive: 'http://a/debian/', securityArchive: 'http://b/sec' })
+    expect(mirrored.map(({ url }) => url)).toEqual(['http://a/debian', 'http://a/debian', 'http://b/sec'])
+    const past = debianSources('trixie', { snapshot: '20260101T000000Z', snapshotArchive: 'http://s' })
+    expect(past[2]).toMatchObject({ url: 'http://s/debian-security/20260101T000000Z', checkValidUntil: false })
+  })
+
+  it("ships Debian's own keys", async () => {
+    expect((await debianKeys()).length).toBeGreaterThanOrEqual(9)
+  })
+})
