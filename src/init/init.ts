@@ -1,0 +1,54 @@
+import { mkdir, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { cogYamlJsonSchema } from '../config/schema.ts'
+import { BuildError, systemErrorCode } from '../core/errors.ts'
+import { DOCKER_IGNORE, SCHEMA_PATH, TEMPLATES, WORKFLOW, type Template } from './templates.ts'
+
+/** What a new project is to be. */
+export interface InitOptions {
+  readonly template?: keyof typeof TEMPLATES | undefined
+  /** Whether a workflow that builds and pushes is written; yes unless told. */
+  readonly workflow?: boolean | undefined
+}
+
+/** What was done, by path within the project. */
+export interface InitResult {
+  readonly created: readonly string[]
+  /** Files that were there already and were left as they are. */
+  readonly kept: readonly string[]
+}
+
+/**
+ * Writes the files of a new project. A file that is there is never touched.
+ *
+ * @throws BuildError FILE_UNWRITABLE
+ */
+export async function initProject(folder: string, options: InitOptions = {}): Promise<InitResult> {
+  const files: Template = {
+    ...TEMPLATES[options.template ?? 'hello'],
+    '.dockerignore': DOCKER_IGNORE,
+    [SCHEMA_PATH]: `${JSON.stringify(cogYamlJsonSchema(), undefined, 2)}\n`,
+    ...(options.workflow === false ? {} : { '.github/workflows/push.yaml': WORKFLOW }),
+  }
+  const created: string[] = []
+  const kept: string[] = []
+  for (const [path, text] of Object.entries(files)) {
+    const list = (await writeNew(join(folder, path), text)) ? created : kept
+    list.push(path)
+  }
+  return { created, kept }
+}
+
+/** Writes a file unless there is one. */
+async function writeNew(file: string, text: string): Promise<boolean> {
+  try {
+    await mkdir(dirname(file), { recursive: true })
+    await writeFile(file, text, { flag: 'wx' })
+    return true
+  } catch (error) {
+    if (systemErrorCode(error) === 'EEXIST') return false
+    throw new BuildError('FILE_UNWRITABLE', `Cannot write ${file}: ${systemErrorCode(error) ?? String(error)}`, {
+      cause: error,
+    })
+  }
+}
