@@ -42,6 +42,10 @@ export interface BuildRequest extends LockOptions {
   /** Platforms in place of the configuration's. */
   readonly platforms?: readonly ('linux/amd64' | 'linux/arm64')[] | undefined
   readonly format: ImageFormat
+  /** Files of build secrets by id. */
+  readonly secrets?: ReadonlyMap<string, string> | undefined
+  /** What `run` steps may reach; `host` unless given. */
+  readonly network?: 'host' | 'none' | undefined
 }
 
 /** A project, loaded, with its answers and plans: everything that is known before bytes move. */
@@ -105,10 +109,11 @@ export async function planBuild(request: BuildRequest, context: BuildContext): P
 /** Makes the images of a planned build: one image, or an index of one for each platform. */
 export async function makeImages(
   planned: PlannedBuild,
-  format: ImageFormat,
+  { format, secrets = new Map(), network = 'host' }: BuildRequest,
   context: BuildContext,
 ): Promise<Image | ImageIndex> {
-  const { store, http, report, signal } = context
+  const { store, http, report, signal, env } = context
+  const steps = { store, env, report, secrets, network, epochSeconds: sourceDate(env) ?? 0, signal }
   const layers = {
     openRemote: makeOpenRemote({ http, store, report, signal }),
     projectFolder: planned.projectFolder,
@@ -119,7 +124,10 @@ export async function makeImages(
   const images: { readonly platform: LockedPlatform; readonly image: Image }[] = []
   for (const plan of planned.plans) {
     const openBase = (): Promise<OpenedBase> => context.openBase(plan.base?.location ?? '', plan.platform)
-    images.push({ platform: plan.platform, image: await makePlannedImage(plan, { store, layers, openBase, format }) })
+    images.push({
+      platform: plan.platform,
+      image: await makePlannedImage(plan, { store, layers, steps, openBase, format }),
+    })
   }
   const [only] = images
   return images.length === 1 && only !== undefined
@@ -147,7 +155,7 @@ export async function build(
 ): Promise<BuildResult> {
   const planned = await planBuild(request, context)
   const sinks = await destinations(planned)
-  const image = await makeImages(planned, request.format, context)
+  const image = await makeImages(planned, request, context)
   const copies: CopyResult[] = []
   for (const sink of sinks)
     copies.push(await copyImage(image, sink, { report: context.report, signal: context.signal }))

@@ -1,18 +1,19 @@
-import { layerStore } from '../../layers/layer-store.ts'
-import { materialiseAll } from '../../layers/materialise.ts'
 import type { LayerContext } from '../../layers/context.ts'
+import { layerStore } from '../../layers/layer-store.ts'
 import type { Layer } from '../../layers/layer.ts'
+import { materialiseAll } from '../../layers/materialise.ts'
 import type { Image } from '../image/image.ts'
 import { makeImage, type ImageFormat } from '../image/make-image.ts'
 import { isPlannedStep, type PlannedLayer, type Plan } from '../plan/plan.ts'
 import type { OpenedBase } from '../resolve/context.ts'
 import type { Store } from '../store/store.ts'
-import { BuildError } from '../core/errors.ts'
+import { stepLayer, type StepContext } from './run-step.ts'
 
 /** What making an image needs of the world. */
 export interface ImageContext {
   readonly store: Store
   readonly layers: LayerContext
+  readonly steps: StepContext
   /** Opens the plan's base by its locked digest. */
   readonly openBase: (plan: Plan) => Promise<OpenedBase>
   readonly format: ImageFormat
@@ -21,24 +22,31 @@ export interface ImageContext {
 /** Makes the image of a plan: its layers from the store or anew, then manifest and configuration. */
 export async function makePlannedImage(plan: Plan, context: ImageContext): Promise<Image> {
   const base: OpenedBase | undefined = plan.base === undefined ? undefined : await context.openBase(plan)
-  const planned = plan.layers.filter((layer): layer is PlannedLayer => !isPlannedStep(layer))
-  if (planned.length !== plan.layers.length) {
-    throw new BuildError('NOT_SUPPORTED', '`build.run` is not supported yet')
-  }
-  const made = await materialiseAll(
-    planned.map(({ spec }) => spec),
-    context.layers,
-    layerStore(context.store),
-  )
-  const layers: readonly Layer[] = [...(base?.layers ?? []), ...made]
+  const below = base?.layers ?? []
   return makeImage({
     platform: plan.platform,
-    layers,
+    layers: [...below, ...(await makeLayers(plan, below, context))],
     runtime: plan.runtime,
     baseHistory: base?.config.history ?? undefined,
-    baseLayerCount: base?.layers.length ?? 0,
+    baseLayerCount: below.length,
     annotations: plan.annotations,
     created: plan.created,
     format: context.format,
   })
+}
+
+/** Computed layers need nothing of each other and are made together; a command needs everything below it. */
+async function makeLayers(plan: Plan, below: readonly Layer[], context: ImageContext): Promise<readonly Layer[]> {
+  const computed = plan.layers.filter((layer): layer is PlannedLayer => !isPlannedStep(layer))
+  const specs = computed.map(({ spec }) => spec)
+  const made = [...(await materialiseAll(specs, context.layers, layerStore(context.store)))]
+  const layers: Layer[] = []
+  for (const planned of plan.layers) {
+    const next = isPlannedStep(planned)
+      ? await stepLayer(planned, [...below, ...layers], plan, context.steps)
+      : made.shift()
+    if (next === undefined) throw new RangeError('A planned layer was not made')
+    layers.push(next)
+  }
+  return layers
 }

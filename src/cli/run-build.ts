@@ -10,6 +10,7 @@ import {
   type HeadTag,
   type RememberedPlace,
 } from '../build/memory.ts'
+import { BuildError } from '../core/errors.ts'
 import { startTask } from '../core/progress.ts'
 import { formatLocation, parseLocation, type Location } from '../destinations/location.ts'
 import { storeLocation } from '../store/location.ts'
@@ -30,6 +31,8 @@ export interface BuildOptions {
   readonly file?: string
   readonly iidfile?: string
   readonly metadataFile?: string
+  readonly secret: readonly string[]
+  readonly network: 'host' | 'none'
   readonly insecure?: boolean
   readonly json?: boolean
 }
@@ -92,6 +95,8 @@ async function buildAnew(
       project,
       mode: options.locked === true ? 'locked' : options.refresh === true ? 'refresh' : 'auto',
       format: options.format,
+      secrets: parseSecrets(options.secret, io.cwd),
+      network: options.network,
       ...(platforms.length === 0 ? {} : { platforms }),
     },
     async ({ imageName }) => {
@@ -115,6 +120,18 @@ async function buildAnew(
     })
   }
   return { digest: result.digest, destinations: locations.map(formatLocation), platforms: result.platforms }
+}
+
+/** @throws BuildError USAGE for a word that is not `id=NAME,src=FILE` */
+function parseSecrets(words: readonly string[], cwd: string): ReadonlyMap<string, string> {
+  return new Map(
+    words.map((word) => {
+      const parts = new Map(word.split(',').map((part) => [part.split('=')[0], part.slice(part.indexOf('=') + 1)]))
+      const [id, source] = [parts.get('id'), parts.get('src') ?? parts.get('source')]
+      if (id && source) return [id, resolve(cwd, source)] as const
+      throw new BuildError('USAGE', 'A secret is given as `--secret id=NAME,src=FILE`')
+    }),
+  )
 }
 
 /** Where the image goes: `-o` places, registries with `--push`, else the local store under its names. */

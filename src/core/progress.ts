@@ -2,7 +2,7 @@
  * What happens during an operation, as one stream of plain objects.
  *
  * Every progress view (bars, lines, JSON) is drawn from these alone; `--progress json` prints them one a line.
- * A task starts once and ends once; `parent` makes a tree.
+ * A task starts once and ends once; `parent` makes a tree. `output` is what a command of the user's prints, as it comes.
  */
 export type ProgressEvent =
   | {
@@ -19,6 +19,7 @@ export type ProgressEvent =
       readonly outcome: 'done' | 'cached' | 'failed' | 'skipped'
       readonly detail?: string
     }
+  | { readonly type: 'output'; readonly id: string; readonly text: string }
   | { readonly type: 'note'; readonly level: 'info' | 'warning'; readonly text: string; readonly code?: string }
 
 /** Takes events; never throws and never waits. */

@@ -34,6 +34,8 @@ export function defineBuildOptions(program: Program, { isProjectOption = false }
     .option('--locked', 'use the lock file and ask nobody')
     .option('--iidfile <file>', "write the image's digest to a file")
     .option('--metadata-file <file>', 'write digest, names and platforms to a JSON file')
+    .option('--secret <id=name,src=file>', 'file that `run` steps with a secret mount see; repeatable', append, [])
+    .addOption(new Option('--network <mode>', 'what `run` steps can reach').choices(['host', 'none']).default('host'))
     .option('--insecure', 'allow plain HTTP and untrusted certificates')
     .option('--json', 'print the result as JSON')
 }

@@ -51,6 +51,7 @@ export class TaskModel {
         this.#tasks.delete(event.id)
         return task
       }
+      case 'output':
       case 'note':
         return undefined
     }

@@ -29,9 +29,19 @@ export function plainProgress(output: Output, now: () => number = Date.now): Rep
   const report = (event: ProgressEvent): void => {
     const task = model.apply(event, now())
     if (event.type === 'note') write(`${event.level === 'warning' ? 'warning: ' : ''}${event.text}`)
+    if (event.type === 'output') write(indent(event.text))
     if (event.type === 'end' && task !== undefined && task.parent === undefined) write(describeEnded(task))
   }
   return Object.assign(report, { close: () => clearInterval(beat) })
+}
+
+/** What a command prints, set off from this program's own lines. */
+export function indent(text: string): string {
+  return text
+    .replace(/\n$/, '')
+    .split('\n')
+    .map((line) => `  | ${line}`)
+    .join('\n')
 }
 
 /** One line for a task that has ended. */

@@ -2,7 +2,7 @@ import type { ProgressEvent, Report } from '../../core/progress.ts'
 import type { Output } from '../command.ts'
 import { truncate } from './format.ts'
 import { TaskModel } from './model.ts'
-import { describeEnded, describeRunning } from './plain.ts'
+import { describeEnded, describeRunning, indent } from './plain.ts'
 
 const REFRESH_MS = 100
 const MAX_LINES = 8
@@ -31,6 +31,7 @@ export function terminalProgress(output: Output, now: () => number = Date.now): 
   const report = (event: ProgressEvent): void => {
     const task = model.apply(event, now())
     if (event.type === 'note') draw(`${event.level === 'warning' ? 'warning: ' : ''}${event.text}\n`)
+    if (event.type === 'output') draw(`${indent(event.text)}\n`)
     if (event.type === 'end' && task !== undefined && task.parent === undefined) draw(`${describeEnded(task)}\n`)
   }
   const close = (): void => {

@@ -1,0 +1,101 @@
+import { stat } from 'node:fs/promises'
+import { layerOfEntries } from '../../layers/files.ts'
+import { layerStore } from '../../layers/layer-store.ts'
+import type { Layer } from '../../layers/layer.ts'
+import type { StoredLayer } from '../../layers/materialise.ts'
+import { digestOf } from '../core/digest.ts'
+import { BuildError } from '../core/errors.ts'
+import { canonicalJson } from '../core/json.ts'
+import { startTask, type Report } from '../core/progress.ts'
+import type { Plan, PlannedStep } from '../plan/plan.ts'
+import type { BindMount } from '../run/container.ts'
+import { runStep } from '../run/step.ts'
+import type { Store } from '../store/store.ts'
+
+/** What running a step needs of the world. */
+export interface StepContext {
+  readonly store: Store
+  readonly env: Readonly<Record<string, string | undefined>>
+  readonly report: Report
+  /** Files of secrets by id. */
+  readonly secrets: ReadonlyMap<string, string>
+  readonly network: 'host' | 'none'
+  readonly epochSeconds: number
+  readonly signal?: AbortSignal | undefined
+}
+
+/** Part of a step's key: a change of how changes are captured makes all steps new. */
+const STEP_VERSION = 1
+
+/**
+ * The layer of a command: what it changed, kept by command, settings and the layers below it.
+ *
+ * A secret's value is no part of the key, as everywhere: it should not decide what is built.
+ *
+ * @throws BuildError RUN_FAILED when the command fails; HOST_UNSUPPORTED where nothing can run it
+ */
+export async function stepLayer(
+  step: PlannedStep,
+  lower: readonly Layer[],
+  plan: Plan,
+  context: StepContext,
+): Promise<Layer> {
+  const store = layerStore(context.store)
+  const key = digestOf(
+    canonicalJson({
+      version: STEP_VERSION,
+      command: step.command,
+      mounts: step.mounts,
+      env: plan.runtime.Env ?? [],
+      network: context.network,
+      epochSeconds: context.epochSeconds,
+      lower: lower.map(({ diffId }) => diffId),
+    }),
+  )
+  const createdBy = `run: ${step.command}`
+  const found = await store.find(key)
+  if (found !== undefined) {
+    startTask(context.report, createdBy).end('cached')
+    return { ...found, createdBy }
+  }
+  const task = startTask(context.report, createdBy)
+  try {
+    const stored = await runStep<StoredLayer>(
+      {
+        layers: lower,
+        platform: plan.platform,
+        config: { ...plan.runtime, WorkingDir: '/' },
+        command: step.command,
+        binds: await secretBinds(step, context.secrets),
+        network: context.network,
+        epochSeconds: context.epochSeconds,
+        output: (chunk) => context.report({ type: 'output', id: task.id, text: Buffer.from(chunk).toString('utf8') }),
+        signal: context.signal,
+      },
+      { storeFolder: context.store.folder, env: context.env, report: context.report },
+      (entries) => store.save(key, layerOfEntries(entries, {})),
+    )
+    task.end()
+    return { ...stored, createdBy }
+  } catch (error) {
+    task.end('failed', error instanceof Error ? error.message : String(error))
+    throw error
+  }
+}
+
+async function secretBinds(step: PlannedStep, secrets: ReadonlyMap<string, string>): Promise<BindMount[]> {
+  const binds: BindMount[] = []
+  for (const { id, target } of step.mounts) {
+    const source = secrets.get(id)
+    if (source === undefined) {
+      throw new BuildError('USAGE', `The step needs the secret \`${id}\`, which was not given: ${step.command}`, {
+        hint: `Add --secret id=${id},src=FILE.`,
+      })
+    }
+    await stat(source).catch((cause: unknown) => {
+      throw new BuildError('USAGE', `The file of the secret \`${id}\` cannot be read`, { cause })
+    })
+    binds.push({ source, destination: target, options: ['ro', 'nosuid', 'nodev'] })
+  }
+  return binds
+}
