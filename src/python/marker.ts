@@ -2,7 +2,7 @@ import { BuildError } from '../core/errors.ts'
 import { normalizeName } from './package-name.ts'
 import { Scanner } from './scanner.ts'
 import { matchesSpecifier, parseSpecifier, type Specifier } from './specifier.ts'
-import { tryParseVersion } from './version.ts'
+import { tryParseVersion, type Version } from './version.ts'
 
 /** A PEP 508 marker. `isGrouped` remembers parentheses, so that a marker prints as it was written. */
 export type Marker =
@@ -127,7 +127,7 @@ function compareValues(
   const { operator } = marker
   if (key !== undefined && VERSION_VARIABLES.has(key)) {
     const specifier = tryParseSpecifier(operator, right)
-    if (specifier !== undefined) return matchesSpecifier(specifier, tryParseVersion(left), left)
+    if (specifier !== undefined) return matchesSpecifier(specifier, parseOnce(left), left)
   }
   switch (operator) {
     case 'in':
@@ -190,6 +190,16 @@ function tryParseSpecifier(operator: MarkerOperator, version: string): Specifier
     specifiers.set(key, specifier)
   }
   return specifier
+}
+
+const versions = new Map<string, Version | undefined>()
+
+function parseOnce(text: string): Version | undefined {
+  if (!versions.has(text)) {
+    if (versions.size > 1000) versions.clear()
+    versions.set(text, tryParseVersion(text))
+  }
+  return versions.get(text)
 }
 
 /** A closure of a hundred packages asks `python_version < "3.9"` a thousand times. */

@@ -44,6 +44,17 @@ export function parseMetadata(text: string, what: string): Metadata {
   }
 }
 
+const environments = new WeakMap<MarkerEnvironment, Map<string, MarkerEnvironment>>()
+
+/** One object for each extra, and not one for each of a thousand markers. */
+function withExtra(environment: MarkerEnvironment, extra: string): MarkerEnvironment {
+  const known = environments.get(environment) ?? new Map<string, MarkerEnvironment>()
+  environments.set(environment, known)
+  const made = known.get(extra) ?? { ...environment, extra }
+  known.set(extra, made)
+  return made
+}
+
 /** The requirements that hold in an environment, without those that only an extra asks for. */
 export function baseRequirements(metadata: Metadata, environment: MarkerEnvironment): readonly Requirement[] {
   return metadata.requiresDist.filter((requirement) => holds(requirement, environment, ''))
@@ -64,7 +75,7 @@ export function extraRequirements(
 export function holds({ marker }: Requirement, environment: MarkerEnvironment, extra: string): boolean {
   if (marker === undefined) return true
   try {
-    return evaluateMarker(marker, { ...environment, extra })
+    return evaluateMarker(marker, withExtra(environment, extra))
   } catch (error) {
     // A marker of somebody else's package that has no meaning holds nowhere, as in uv; it must not stop everybody.
     if (error instanceof BuildError) return false

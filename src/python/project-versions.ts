@@ -1,5 +1,5 @@
 import type { IndexFile } from './index/page.ts'
-import type { ListedFile } from './index/client.ts'
+import type { ListedFile, ListedPage } from './index/client.ts'
 import { parseLenientSpecifiers } from './metadata.ts'
 import { normalizeName } from './package-name.ts'
 import { allowsPython } from './requires-python.ts'
@@ -61,34 +61,73 @@ export interface FilePolicy {
 }
 
 /** Sorts the files of a project by version, oldest first; what is neither wheel nor source distribution is left out. */
-export function groupVersions(name: string, files: readonly ListedFile[]): readonly ProjectVersion[] {
-  // Pages list thousands of files: names are only split here and parsed in full when a version is looked at.
-  const byText = new Map<string, ListedFile[]>()
-  const isOfProject = projectTest(name)
-  for (const file of files) {
-    const [project, text] = splitFilename(file.filename) ?? []
-    if (project === undefined || text === undefined || !isOfProject(project)) continue
-    const group = byText.get(text)
-    if (group === undefined) byText.set(text, [file])
-    else group.push(file)
-  }
-  const groups = new Map<string, { version: Version; files: ListedFile[] }>()
-  for (const [text, ofText] of byText) {
+export function groupVersions(name: string, pages: readonly ListedPage[]): readonly ProjectVersion[] {
+  const groups = new Map<string, { readonly version: Version; readonly runs: Run[] }>()
+  for (const [text, runs] of runsByVersion(name, pages)) {
     const version = tryParseVersion(text)
     if (version === undefined) continue
     const key = canonicalVersion(version)
     const group = groups.get(key)
-    if (group === undefined) groups.set(key, { version, files: ofText })
-    else group.files.push(...ofText)
+    if (group === undefined) groups.set(key, { version, runs })
+    else group.runs.push(...runs)
   }
   return [...groups.values()]
     .sort((a, b) => compareVersions(a.version, b.version))
-    .map((group) => ({
-      version: group.version,
-      text: formatVersion(group.version),
-      isPreRelease: isPreRelease(group.version),
-      files: group.files,
-    }))
+    .map(({ version, runs }) => lazyVersion(version, runs))
+}
+
+/** Neighbouring entries of a page that are of one version. */
+interface Run {
+  readonly listed: ListedPage
+  readonly from: number
+  to: number
+}
+
+// Pages list thousands of files, those of one version side by side: most names are only compared with the one before.
+function runsByVersion(name: string, pages: readonly ListedPage[]): ReadonlyMap<string, Run[]> {
+  const byText = new Map<string, Run[]>()
+  const isOfProject = projectTest(name)
+  for (const listed of pages) {
+    let prefix: string | undefined
+    let run: Run | undefined
+    for (const [place, filename] of listed.page.filenames.entries()) {
+      if (prefix !== undefined && run !== undefined && filename.startsWith(prefix) && filename.endsWith('.whl')) {
+        run.to = place
+        continue
+      }
+      const [project, text] = splitFilename(filename) ?? []
+      run = undefined
+      if (project === undefined || text === undefined || !isOfProject(project)) continue
+      prefix = filename.endsWith('.whl') ? `${project}-${text}-` : undefined
+      run = { listed, from: place, to: place }
+      const runs = byText.get(text)
+      if (runs === undefined) byText.set(text, [run])
+      else runs.push(run)
+    }
+  }
+  return byText
+}
+
+function lazyVersion(version: Version, runs: readonly Run[]): ProjectVersion {
+  let files: readonly ListedFile[] | undefined
+  return {
+    version,
+    text: formatVersion(version),
+    isPreRelease: isPreRelease(version),
+    get files() {
+      files ??= runs.flatMap(filesOf)
+      return files
+    },
+  }
+}
+
+function filesOf({ listed, from, to }: Run): readonly ListedFile[] {
+  const files: ListedFile[] = []
+  for (let place = from; place <= to; place++) {
+    const file = listed.page.fileAt(place)
+    if (file !== undefined) files.push({ ...file, index: listed.index })
+  }
+  return files
 }
 
 /** Chooses the wheel of a version: the best tag, then the highest build number. */

@@ -1,5 +1,6 @@
 import { BuildError } from '../core/errors.ts'
 import type { IndexClient, ListedFile, Project } from './index/client.ts'
+import { pageOf } from './index/page.ts'
 import type { MarkerEnvironment } from './marker.ts'
 import { baseRequirements, extraRequirements, holds, parseMetadata, type Metadata } from './metadata.ts'
 import { normalizeName } from './package-name.ts'
@@ -46,6 +47,7 @@ export class ResolutionSource implements SolverSource {
   readonly #choices = new Map<ProjectVersion, WheelChoice>()
   readonly #policies = new Map<string, FilePolicy>()
   readonly #metadata = new Map<string, Promise<Metadata>>()
+  readonly #requirements = new WeakMap<Metadata, Map<PackageKey, readonly Requirement[]>>()
   readonly #sets = new Map<string, VersionSet>()
   readonly #labels = new Map<string, string>()
   readonly #roots: readonly RootRequirement[]
@@ -188,10 +190,16 @@ export class ResolutionSource implements SolverSource {
   }
 
   #requirementsOf(key: PackageKey, metadata: Metadata): readonly Requirement[] {
+    const known = this.#requirements.get(metadata) ?? new Map<PackageKey, readonly Requirement[]>()
+    this.#requirements.set(metadata, known)
     const extra = extraOf(key)
-    return extra === undefined
-      ? baseRequirements(metadata, this.#environment)
-      : extraRequirements(metadata, this.#environment, extra)
+    const found =
+      known.get(key) ??
+      (extra === undefined
+        ? baseRequirements(metadata, this.#environment)
+        : extraRequirements(metadata, this.#environment, extra))
+    known.set(key, found)
+    return found
   }
 
   async #fetchMetadata(name: string, version: Version, file: ListedFile): Promise<Metadata> {
@@ -216,8 +224,10 @@ export class ResolutionSource implements SolverSource {
   async #loadNow(name: string): Promise<LoadedProject> {
     const direct = this.#direct.get(name)
     const project: Project =
-      direct === undefined ? await this.#client.project(name) : { name, files: [direct.file], asked: [], unasked: [] }
-    const loaded = { name, project, versions: groupVersions(name, project.files) }
+      direct === undefined
+        ? await this.#client.project(name)
+        : { name, pages: [{ page: pageOf(direct.file.url, [direct.file]), index: '' }], asked: [], unasked: [] }
+    const loaded = { name, project, versions: groupVersions(name, project.pages) }
     this.#loaded.set(name, loaded)
     return loaded
   }

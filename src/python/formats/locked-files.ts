@@ -33,7 +33,7 @@ export function pickLockedWheel(
   })
   if (choice.kind === 'wheel') return choice.file
   const source = { target, excludeNewer: undefined, wheelOf: () => choice }
-  const loaded = { name, versions: [locked], project: { name, files, asked: [], unasked: [] } }
+  const loaded = { name, versions: [locked], project: { name, pages: [], asked: [], unasked: [] } }
   const set = VersionSet.of(1, 0)
   const refused = refusedVersions(source, loaded, set)
   const sentence = refused.length === 0 ? 'names no file' : 'names no wheel that fits'

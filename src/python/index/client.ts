@@ -4,7 +4,7 @@ import { maskUrl, type Http, type HttpResponse } from '../../core/http.ts'
 import { indexError } from './index-error.ts'
 import { listLocalLinks } from './local-links.ts'
 import { limitHttp } from './limited-http.ts'
-import { parsePage, PAGE_TYPES, type IndexFile, type IndexPage } from './page.ts'
+import { pageOf, parsePage, PAGE_TYPES, type IndexFile, type IndexPage } from './page.ts'
 import type { RemoteAccess } from './remote-wheel.ts'
 import { fetchMetadata } from './wheel-metadata.ts'
 
@@ -55,10 +55,17 @@ export interface ListedFile extends IndexFile {
   readonly index: string
 }
 
+/** A page and the index that gave it. */
+export interface ListedPage {
+  readonly page: IndexPage
+  /** Without credentials; empty for a wheel that was named by its own address. */
+  readonly index: string
+}
+
 /** All files of a project, and what every index said. */
 export interface Project {
   readonly name: string
-  readonly files: readonly ListedFile[]
+  readonly pages: readonly ListedPage[]
   readonly asked: readonly AskedIndex[]
   /** Indexes that were not asked, since an earlier one has the project. */
   readonly unasked: readonly string[]
@@ -78,7 +85,7 @@ export class IndexClient {
   readonly #http: Http
   readonly #projects = new Map<string, Promise<Project>>()
   readonly #metadata = new Map<string, Promise<string>>()
-  readonly #flat = new Map<string, Promise<IndexPage | undefined>>()
+  readonly #flat = new Map<string, Promise<IndexPage>>()
   #requests = 0
 
   constructor(plan: IndexPlan, options: IndexClientOptions) {
@@ -119,35 +126,30 @@ export class IndexClient {
     )
     const flat = usable.filter((index) => index.kind === 'flat')
     const simple = usable.filter((index) => index.kind !== 'flat')
-    const files: ListedFile[] = []
+    const pages: ListedPage[] = []
     const asked: AskedIndex[] = []
-    for (const index of flat) files.push(...(await this.#flatFiles(index, name)))
+    for (const index of flat) pages.push({ page: await this.#flatPage(index), index: index.url })
     let unasked: readonly string[] = []
     for (const [position, index] of simple.entries()) {
       const answer = await this.#askPage(index, name)
       asked.push({ url: index.url, answer: answer.kind })
       if (answer.kind !== 'found') continue
-      for (const file of answer.page.files) files.push({ ...file, index: index.url })
+      pages.push({ page: answer.page, index: index.url })
       if (this.#plan.strategy === 'first-index') {
         unasked = simple.slice(position + 1).map(({ url }) => url)
         break
       }
     }
-    return { name, files, asked, unasked }
+    return { name, pages, asked, unasked }
   }
 
-  async #flatFiles(index: PackageIndex, name: string): Promise<readonly ListedFile[]> {
-    const page = await remember(this.#flat, index.url, async () => {
+  /** Files of all projects; whoever looks for one project's finds them by name. */
+  #flatPage(index: PackageIndex): Promise<IndexPage> {
+    return remember(this.#flat, index.url, async () => {
       if (index.url.startsWith('file:')) return listLocalLinks(index.url)
       const answer = await this.#page(index.url)
-      return answer.kind === 'found' ? answer.page : undefined
+      return answer.kind === 'found' ? answer.page : pageOf(index.url, [])
     })
-    const isOfProject = (file: IndexFile): boolean =>
-      file.filename
-        .replace(/[-_.]+/g, '-')
-        .toLowerCase()
-        .startsWith(`${name}-`)
-    return (page?.files ?? []).filter(isOfProject).map((file) => ({ ...file, index: index.url }))
   }
 
   #askPage(index: PackageIndex, name: string): Promise<PageAnswer> {

@@ -1,4 +1,4 @@
-import type { IndexFile, IndexPage } from './page.ts'
+import { pageOf, type IndexFile, type IndexPage } from './page.ts'
 
 const TAG = /<!--[^]*?-->|<(base|a)\b((?:[^>"']|"[^"]*"|'[^']*')*)>/gi
 const ATTRIBUTE = /([a-zA-Z][\w-]*)(?:\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+)))?/g
@@ -25,7 +25,7 @@ export function parseHtmlPage(html: string, url: string): IndexPage {
       hasBase = true
     }
   }
-  return { url, files }
+  return pageOf(url, files)
 }
 
 function toIndexFile(href: string, attributes: ReadonlyMap<string, string>, base: string): readonly IndexFile[] {

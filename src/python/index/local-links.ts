@@ -3,7 +3,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url'
 import { join } from 'node:path'
 import { systemErrorCode } from '../../core/errors.ts'
 import { parseHtmlPage } from './html-page.ts'
-import type { IndexPage } from './page.ts'
+import { pageOf, type IndexFile, type IndexPage } from './page.ts'
 
 /**
  * Lists a local place of wheels: a folder, a page of links, or one file (pip's `--find-links`).
@@ -15,16 +15,19 @@ export async function listLocalLinks(url: string): Promise<IndexPage> {
   try {
     if ((await stat(path)).isDirectory()) {
       const names = (await readdir(path)).sort()
-      return { url, files: names.map((name) => toFile(join(path, name), name)) }
+      return pageOf(
+        url,
+        names.map((name) => toFile(join(path, name), name)),
+      )
     }
     if (/\.html?$/i.test(path)) return parseHtmlPage(await readFile(path, 'utf8'), url)
-    return { url, files: [toFile(path, path.slice(path.lastIndexOf('/') + 1))] }
+    return pageOf(url, [toFile(path, path.slice(path.lastIndexOf('/') + 1))])
   } catch (error) {
-    if (systemErrorCode(error) === 'ENOENT') return { url, files: [] }
+    if (systemErrorCode(error) === 'ENOENT') return pageOf(url, [])
     throw error
   }
 }
 
-function toFile(path: string, filename: string): IndexPage['files'][number] {
+function toFile(path: string, filename: string): IndexFile {
   return { filename, url: pathToFileURL(path).href, hashes: {} }
 }

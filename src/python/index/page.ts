@@ -19,11 +19,23 @@ export interface IndexFile {
   readonly metadataSha256?: string
 }
 
-/** A project's page of a simple index. */
+/**
+ * A project's page of a simple index.
+ *
+ * Files are read when they are looked at: of the thousands that a page lists a resolution looks at a handful.
+ */
 export interface IndexPage {
   /** Where the page was found, after redirects; without credentials. */
   readonly url: string
-  readonly files: readonly IndexFile[]
+  /** One for each entry, in the page's order; empty for an entry that cannot be read. */
+  readonly filenames: readonly string[]
+  /** The file at a place of `filenames`; undefined for an entry that cannot be read. */
+  fileAt(place: number): IndexFile | undefined
+}
+
+/** A page of files that are all read already. */
+export function pageOf(url: string, files: readonly IndexFile[]): IndexPage {
+  return { url, filenames: files.map(({ filename }) => filename), fileAt: (place) => files[place] }
 }
 
 /** What to send as `Accept`: JSON first, then HTML, as PEP 691 advises. */
@@ -72,7 +84,12 @@ function parseJsonPage(body: Buffer, url: string): IndexPage {
     })
   }
   if (!Array.isArray(page.files)) throw new BuildError('INDEX_FAILED', `The page lists no files: ${maskUrl(url)}`)
-  return { url, files: (page.files as readonly JsonFile[]).flatMap((file) => toIndexFile(file, url)) }
+  const files: readonly (JsonFile | null)[] = page.files
+  return {
+    url,
+    filenames: files.map((file) => (typeof file?.filename === 'string' ? file.filename : '')),
+    fileAt: (place) => toIndexFile(files[place] ?? {}, url),
+  }
 }
 
 function parseJson(body: Buffer, url: string): unknown {
@@ -84,28 +101,26 @@ function parseJson(body: Buffer, url: string): unknown {
 }
 
 // One broken entry must not hide the rest of a project, so it is left out, as every installer does.
-function toIndexFile(file: JsonFile, base: string): readonly IndexFile[] {
+function toIndexFile(file: JsonFile, base: string): IndexFile | undefined {
   const { filename, url, size, yanked } = file
-  if (typeof filename !== 'string' || typeof url !== 'string') return []
+  if (typeof filename !== 'string' || typeof url !== 'string') return undefined
   const absolute = absoluteUrl(url, base)
-  if (absolute === undefined) return []
+  if (absolute === undefined) return undefined
   const metadata = file['core-metadata'] ?? file['dist-info-metadata']
   const requiresPython = file['requires-python']
   const uploadTime = file['upload-time']
-  return [
-    {
-      filename,
-      url: absolute,
-      hashes: toHashes(file.hashes),
-      ...(typeof size === 'number' && Number.isSafeInteger(size) ? { sizeBytes: size } : {}),
-      ...(typeof requiresPython === 'string' && requiresPython !== '' ? { requiresPython } : {}),
-      ...(typeof uploadTime === 'string' ? { uploadTime } : {}),
-      ...(yanked === true ? { yanked: '' } : typeof yanked === 'string' ? { yanked } : {}),
-      ...(metadata === undefined || metadata === false || metadata === null
-        ? {}
-        : { metadataSha256: toHashes(metadata)['sha256'] ?? '' }),
-    },
-  ]
+  return {
+    filename,
+    url: absolute,
+    hashes: toHashes(file.hashes),
+    ...(typeof size === 'number' && Number.isSafeInteger(size) ? { sizeBytes: size } : {}),
+    ...(typeof requiresPython === 'string' && requiresPython !== '' ? { requiresPython } : {}),
+    ...(typeof uploadTime === 'string' ? { uploadTime } : {}),
+    ...(yanked === true ? { yanked: '' } : typeof yanked === 'string' ? { yanked } : {}),
+    ...(metadata === undefined || metadata === false || metadata === null
+      ? {}
+      : { metadataSha256: toHashes(metadata)['sha256'] ?? '' }),
+  }
 }
 
 function toHashes(value: unknown): Readonly<Record<string, string>> {

@@ -8,6 +8,7 @@ import { BuildError } from '../../core/errors.ts'
 import { openFile } from '../../core/file-access.ts'
 import { maskUrl, type Http, type HttpResponse } from '../../core/http.ts'
 import { indexError } from './index-error.ts'
+import { FIRST_TAIL_BYTES } from './wheel-tail.ts'
 
 /** What is needed to read parts of a file over HTTP. */
 export interface RemoteAccess {
@@ -17,9 +18,6 @@ export interface RemoteAccess {
   readonly signal?: AbortSignal | undefined
 }
 
-/** The longest tail that a zip reader asks for first: end record, comment, zip64 records. */
-export const TAIL_BYTES = 22 + 0xffff + 20 + 56
-
 /**
  * Opens a remote file for reading at any place, by one range request for its end and one for each read before that.
  *
@@ -28,9 +26,9 @@ export const TAIL_BYTES = 22 + 0xffff + 20 + 56
  * @throws BuildError INDEX_FAILED, INDEX_DENIED, INDEX_UNAVAILABLE
  */
 export async function openRemoteWheel(url: string, access: RemoteAccess): Promise<RandomAccess> {
-  const response = await get(url, `bytes=-${TAIL_BYTES}`, access)
+  const response = await get(url, `bytes=-${FIRST_TAIL_BYTES}`, access)
   if (response.status === 200) return spool(response, url)
-  const { sizeBytes, offset, bytes: tail } = await readRange(response, TAIL_BYTES, url)
+  const { sizeBytes, offset, bytes: tail } = await readRange(response, FIRST_TAIL_BYTES, url)
   if (offset + tail.length !== sizeBytes) throw wrongRange(url)
   const read = async (start: number, length: number): Promise<Uint8Array> => {
     if (start < 0 || length < 0 || start + length > sizeBytes)

@@ -1,15 +1,13 @@
 import { createHash } from 'node:crypto'
 import { fileURLToPath } from 'node:url'
-import type { RandomAccess } from '../../core/bytes.ts'
 import { BuildError } from '../../core/errors.ts'
 import { openFile } from '../../core/file-access.ts'
 import { maskUrl } from '../../core/http.ts'
-import { normalizeName } from '../package-name.ts'
 import { parseWheelName } from '../wheel-name.ts'
-import { readEntry, readZip } from '../zip.ts'
 import { indexError } from './index-error.ts'
 import type { IndexFile } from './page.ts'
 import { openRemoteWheel, type RemoteAccess } from './remote-wheel.ts'
+import { readMetadata } from './wheel-tail.ts'
 
 /** METADATA is text by people; the largest known has 1 MB. */
 const METADATA_LIMIT_BYTES = 16 << 20
@@ -34,28 +32,10 @@ export async function fetchMetadata(
     ? await openFile(fileURLToPath(file.url))
     : await openRemoteWheel(file.url, access)
   try {
-    return await readMetadata(wheel, file.filename)
+    return await readMetadata(wheel, parseWheelName(file.filename).name, file.filename)
   } finally {
     await wheel.close()
   }
-}
-
-/** Reads METADATA out of an opened wheel. @throws BuildError WHEEL_INVALID, ARCHIVE_INVALID */
-export async function readMetadata(wheel: RandomAccess, filename: string): Promise<string> {
-  const archive = await readZip(wheel, filename)
-  const name = parseWheelName(filename).name
-  const found = archive.entries.filter((entry) => {
-    const project = /^([^/]+?)-[^/]+\.dist-info\/METADATA$/.exec(entry.name)?.[1]
-    return project !== undefined && normalizeName(project) === name
-  })
-  const [entry] = found
-  if (entry === undefined || found.length > 1) {
-    throw new BuildError(
-      'WHEEL_INVALID',
-      `The wheel has ${found.length} METADATA files of its own, not one: ${filename}`,
-    )
-  }
-  return (await readEntry(wheel, archive, entry, METADATA_LIMIT_BYTES)).toString('utf8')
 }
 
 // Some indexes promise the file for every wheel and have it for few; a missing one is no error.
