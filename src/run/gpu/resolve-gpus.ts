@@ -51,7 +51,8 @@ export function resolveGpus(words: string, config: ImageRuntimeConfig, context: 
     context.driver === false ? undefined : (context.driver ?? findNvidiaDriver())
   const kind = KINDS.find((candidate) => cdi.names.some((name) => name.startsWith(`${candidate}=`)))
   const env = environmentOf(config)
-  const isNvidia = kind === 'nvidia.com/gpu' || named.some((name) => name.startsWith('nvidia.com/'))
+  const isNvidia =
+    (plain.length > 0 && kind === 'nvidia.com/gpu') || named.some((name) => name.startsWith('nvidia.com/'))
   if (plain.length === 0 || kind !== undefined) {
     if (isNvidia) checkDriver(env, driver()?.version, context)
     const names = [...named, ...(kind === undefined ? [] : expand(plain, kind, cdi))]

@@ -22,8 +22,7 @@ export interface WrittenOutput {
  */
 export function writeOutput(output: unknown, folder: string, target: string | undefined): WrittenOutput {
   const path = resolve(folder, target ?? 'output')
-  const isFolder =
-    target !== undefined && (target.endsWith('/') || statSync(path, { throwIfNoEntry: false })?.isDirectory() === true)
+  const isFolder = target !== undefined && (target.endsWith('/') || isDirectory(path))
   const base = isFolder ? join(path, 'output') : path
   const files: string[] = []
   const value = replaceFiles(output, [], (data, names) => {
@@ -79,6 +78,16 @@ function fileName(base: string, names: readonly string[], mediaType: string, isE
   const given = isExact ? extname(base) : ''
   const stem = given === '' ? base : base.slice(0, -given.length)
   return `${stem}${middle}${given === '' ? `.${extensionOf(mediaType)}` : given}`
+}
+
+function isDirectory(path: string): boolean {
+  try {
+    return statSync(path).isDirectory()
+  } catch (error) {
+    // Nothing there, or below a file: writing tells.
+    if (systemErrorCode(error) === undefined) throw error
+    return false
+  }
 }
 
 function write(file: string, bytes: Uint8Array): void {

@@ -1,0 +1,145 @@
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { basename, join } from 'node:path'
+import { afterAll, describe, expect, test } from 'vitest'
+import { parseInputs, parseInputSchema } from '../../src/run/predict/inputs.ts'
+import { extensionOf, mediaTypeOf } from '../../src/run/predict/media-type.ts'
+import { parseDataUri, writeOutput } from '../../src/run/predict/outputs.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'lw-predict-'))
+afterAll(() => rmSync(folder, { recursive: true }))
+writeFileSync(join(folder, 'cat.png'), 'PNG')
+
+const schema = parseInputSchema({
+  components: {
+    schemas: {
+      Input: {
+        required: ['text'],
+        properties: {
+          text: { type: 'string' },
+          steps: { type: 'integer' },
+          scale: { type: 'number' },
+          fast: { type: 'boolean' },
+          image: { type: 'string', format: 'uri' },
+          tags: { type: 'array', items: { type: 'string' } },
+          sizes: { type: 'array', items: { type: 'integer' } },
+          options: { type: 'object' },
+          color: { allOf: [{ $ref: '#/components/schemas/color' }] },
+          seed: { anyOf: [{ type: 'integer' }, { type: 'null' }] },
+          self: { $ref: '#/components/schemas/loop' },
+        },
+      },
+      color: { enum: ['red', 'blue'], type: 'string' },
+      loop: { $ref: '#/components/schemas/loop' },
+    },
+  },
+})
+const parse = (...words: string[]): Record<string, unknown> => parseInputs(words, schema, folder)
+
+describe('parseInputs()', () => {
+  test.each([
+    [['text=5'], { text: '5' }],
+    [['text='], { text: '' }],
+    [['text=a=b'], { text: 'a=b' }],
+    [['steps=5'], { steps: 5 }],
+    [['scale=1e-3'], { scale: 0.001 }],
+    [['fast=TRUE'], { fast: true }],
+    [['fast=0'], { fast: false }],
+    [['image=https://example.com/a.png'], { image: 'https://example.com/a.png' }],
+    [['image=@cat.png'], { image: 'data:image/png;base64,UE5H' }],
+    [['tags=a', 'tags=b'], { tags: ['a', 'b'] }],
+    [['tags=["a","b"]', 'tags=c'], { tags: ['a', 'b', 'c'] }],
+    [['sizes=1', 'sizes=2'], { sizes: [1, 2] }],
+    [['options={"a":1}'], { options: { a: 1 } }],
+    [['color=red'], { color: 'red' }],
+    [['seed=7'], { seed: 7 }],
+    [['seed=null'], { seed: null }],
+    [['self={"x":1}'], { self: { x: 1 } }],
+  ])('%j', (words, expected) => {
+    expect(parse(...['text=t'].filter(() => !words[0]?.startsWith('text')), ...words)).toMatchObject(expected)
+  })
+
+  test('names every problem at once, with the nearest input', () => {
+    expect(() => parse('stepz=1', 'steps=x', 'fast=perhaps', 'scale=1', 'scale=2')).toThrowError(
+      expect.objectContaining({
+        code: 'INPUT_INVALID',
+        message: expect.stringMatching(/`stepz`.*`steps`.*takes integer.*takes boolean.*2 times.*`text` is missing/),
+      }),
+    )
+  })
+
+  test('without a schema takes JSON as JSON and the rest as text', () => {
+    expect(parseInputs(['a=1', 'b=x', 'c=[1]'], undefined, folder)).toEqual({ a: 1, b: 'x', c: [1] })
+  })
+
+  test('refuses a word without a name and a file that is not there', () => {
+    expect(() => parse('text')).toThrowError(expect.objectContaining({ code: 'USAGE' }))
+    expect(() => parse('=x')).toThrowError(expect.objectContaining({ code: 'USAGE' }))
+    expect(() => parse('text=@missing')).toThrowError(expect.objectContaining({ code: 'FILE_UNREADABLE' }))
+  })
+
+  test('parseInputSchema() finds nothing in a document without inputs', () => {
+    expect(parseInputSchema({ openapi: '3.0.2' })).toBeUndefined()
+    expect(parseInputSchema(undefined)).toBeUndefined()
+  })
+})
+
+describe('writeOutput()', () => {
+  const png = 'data:image/png;base64,UE5H'
+  const cases: readonly (readonly [string, unknown, string | undefined, readonly string[]])[] = [
+    ['one file', png, undefined, ['output.png']],
+    ['one file by name', png, 'cat.png', ['cat.png']],
+    ['one file without an extension', png, 'cat', ['cat.png']],
+    ['several files', [png, png], undefined, ['output.0.png', 'output.1.png']],
+    ['several files by name', [png, png], 'x.png', ['x.0.png', 'x.1.png']],
+    ['files of an object', { a: png, n: 1 }, undefined, ['output.a.png']],
+    ['a member whose name leads elsewhere', { '../../evil': png }, undefined, ['output.______evil.png']],
+    ['a folder', png, 'out/', ['output.png']],
+    ['text into a file', 'words', 'words.txt', ['words.txt']],
+    ['text into a folder', 'words', 'out/', ['output.txt']],
+    ['JSON into a file', { a: 1 }, 'a.json', ['a.json']],
+    ['nothing', 'words', undefined, []],
+  ]
+  test.each(cases)('%s', (_name, output, target, names) => {
+    const place = mkdtempSync(join(folder, 'out-'))
+    mkdirSync(join(place, 'out'))
+    const { files } = writeOutput(output, place, target)
+    expect(files.map((file) => basename(file))).toEqual(names)
+    for (const file of files) expect(readFileSync(file, 'utf8')).toMatch(/^(PNG|words|\{\n {2}"a": 1\n\}\n)$/)
+  })
+
+  test('puts the path where the file was', () => {
+    const { value, files } = writeOutput({ a: [png], b: 'text' }, folder, undefined)
+    expect(value).toEqual({ a: [files[0]], b: 'text' })
+  })
+
+  test('says where it could not write', () => {
+    writeFileSync(join(folder, 'plain'), '')
+    expect(() => writeOutput(png, folder, 'plain/x.png')).toThrowError(
+      expect.objectContaining({ code: 'FILE_UNWRITABLE' }),
+    )
+  })
+})
+
+test.each([
+  ['data:text/plain;charset=utf-8;base64,aGk=', 'text/plain;charset=utf-8', 'hi'],
+  ['data:,a%20b', 'text/plain', 'a b'],
+  ['data:image/svg+xml,<svg/>', 'image/svg+xml', '<svg/>'],
+])('parseDataUri(%s)', (text, mediaType, contents) => {
+  expect(parseDataUri(text)).toEqual({ mediaType, bytes: Buffer.from(contents) })
+})
+
+test('parseDataUri() takes nothing else', () => {
+  for (const text of ['https://x', 'data:text/plain', 'database,x']) expect(parseDataUri(text)).toBeUndefined()
+})
+
+test.each([
+  ['a.PNG', 'image/png', 'png'],
+  ['b.jpeg', 'image/jpeg', 'jpg'],
+  ['song.mp3', 'audio/mpeg', 'mp3'],
+  ['archive.tar', 'application/x-tar', 'tar'],
+  ['noextension', 'application/octet-stream', 'bin'],
+])('media type of %s', (name, mediaType, extension) => {
+  expect(mediaTypeOf(name)).toBe(mediaType)
+  expect(extensionOf(`${mediaType}; charset=x`)).toBe(extension)
+})
