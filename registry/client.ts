@@ -216,6 +216,19 @@ export class RegistryClient {
     return uploadBlob(this.#target(options), blob)
   }
 
+  /**
+   * Asks the registry whether it accepts the credentials, without naming a repository.
+   *
+   * @throws RegistryError REGISTRY_DENIED
+   */
+  async checkLogin(): Promise<void> {
+    const { connection } = this.#options.origin
+    const response = await connection.send({ method: 'GET', path: '/', scopes: [] })
+    if (response.status !== 200)
+      throw await registryError(response, { method: 'GET', what: `log in to ${this.registry}` })
+    await response.discard()
+  }
+
   /** Mounts a blob from another repository of the same registry; false when the registry does not. */
   async mountBlob(digest: Digest, from: string): Promise<boolean> {
     const started = await this.#mount(digest, from)

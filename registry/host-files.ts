@@ -1,17 +1,191 @@
-import type { HostConfiguration, HostOptions } from './hosts.ts'
+import { readdirSync, readFileSync } from 'node:fs'
+import { homedir } from 'node:os'
+import { isAbsolute, join } from 'node:path'
+import { BuildError, systemErrorCode } from '../src/core/errors.ts'
+import type { TlsSettings } from '../src/core/http.ts'
+import { readHostsToml } from './hosts-toml.ts'
+import type { ConfigFile, HostConfiguration, HostOptions, HostSettings } from './hosts.ts'
+import { applyRegistriesConf, readRegistriesConf, type RegistriesConf } from './registries-conf.ts'
 
-/** Reads how registries are reached. */
+/**
+ * Reads how registries are reached, from the files that other programs on this machine already use.
+ *
+ * Order, the first that says something about a registry decides: `--insecure`; `registries.conf` (version 2:
+ * `CONTAINERS_REGISTRIES_CONF`, else `~/.config/containers/registries.conf`, else `/etc/containers/registries.conf`, and the
+ * `registries.conf.d` beside it); containerd's `hosts.toml` (`/etc/containerd/certs.d/HOST`, `/etc/docker/certs.d/HOST`). Certificates of a host are joined from all `certs.d`
+ * folders: `~/.config/containers`, `/etc/containers`, `~/.docker`, `/etc/docker`, and what its `hosts.toml` names.
+ *
+ * Files are read when a registry is first asked for.
+ */
 export function loadHosts(options: HostOptions): HostConfiguration {
-  const isInsecure = (host: string): boolean =>
-    options.insecure === true || (Array.isArray(options.insecure) && options.insecure.includes(host))
+  const files = new HostFiles(options)
+  const settings = new Map<string, HostSettings>()
+  const tls = new Map<string, TlsSettings | undefined>()
   return {
-    settings: (registry) => ({
-      scheme: 'https',
-      insecure: isInsecure(registry),
-      blocked: false,
-      mirrors: [],
-      origins: [],
-    }),
-    tls: (host) => (isInsecure(host) ? { insecure: true } : undefined),
+    settings: (registry, repository) =>
+      remember(settings, `${registry}/${repository}`, () => files.settings(registry, repository)),
+    tls: (host) => remember(tls, host, () => files.tls(host)),
   }
+}
+
+class HostFiles {
+  readonly #options: HostOptions
+  readonly #home: string | undefined
+  readonly #etc: string
+  #conf: RegistriesConf | undefined
+  /** Hosts for which a file, not the user at the command line, allows untrusted certificates. */
+  readonly #skipVerify = new Set<string>()
+  readonly #certificates = new Map<string, TlsSettings>()
+
+  constructor(options: HostOptions) {
+    this.#options = options
+    this.#home = options.home ?? options.env['HOME'] ?? readHome()
+    this.#etc = options.systemFolder ?? '/etc'
+  }
+
+  settings(registry: string, repository: string): HostSettings {
+    const base = this.#base(registry)
+    const ruled = applyRegistriesConf(this.#registriesConf(), registry, repository, base)
+    if (ruled !== undefined) {
+      for (const place of [ruled.location, ...ruled.mirrors])
+        if (place?.insecure === true) this.#skipVerify.add(place.host)
+      if (ruled.insecure) this.#skipVerify.add(registry)
+      return ruled
+    }
+    return this.#fromHostsToml(registry, base) ?? base
+  }
+
+  tls(host: string): TlsSettings | undefined {
+    const parts = [
+      ...this.#certificateFolders().map((folder) => readCertificates(join(folder, host))),
+      this.#certificates.get(host) ?? {},
+    ]
+    const ca = parts.flatMap((part) => part.ca ?? [])
+    const client = parts.find((part) => part.cert !== undefined && part.key !== undefined)
+    const insecure = this.#isInsecure(host) || this.#skipVerify.has(host)
+    if (ca.length === 0 && client === undefined && !insecure) return undefined
+    return { ca, insecure, ...(client === undefined ? {} : { cert: client.cert, key: client.key }) }
+  }
+
+  #base(registry: string): HostSettings {
+    const insecure = this.#isInsecure(registry)
+    return { scheme: 'https', insecure, blocked: false, mirrors: [], origins: insecure ? ['--insecure'] : [] }
+  }
+
+  #isInsecure(host: string): boolean {
+    const { insecure } = this.#options
+    return insecure === true || (Array.isArray(insecure) && insecure.includes(host))
+  }
+
+  #registriesConf(): RegistriesConf {
+    this.#conf ??= this.#readRegistriesConf()
+    return this.#conf
+  }
+
+  #readRegistriesConf(): RegistriesConf {
+    const named = this.#options.env['CONTAINERS_REGISTRIES_CONF']
+    const system = join(this.#etc, 'containers')
+    const own = this.#home === undefined ? undefined : join(this.#home, '.config', 'containers')
+    const main = named
+      ? readConfig(named, true)
+      : ((own === undefined ? undefined : readConfig(join(own, 'registries.conf'))) ??
+        readConfig(join(system, 'registries.conf')))
+    const folders = [join(system, 'registries.conf.d'), ...(own === undefined ? [] : [join(own, 'registries.conf.d')])]
+    const dropIns = folders.flatMap((folder) =>
+      list(folder)
+        .filter((name) => name.endsWith('.conf'))
+        .sort()
+        .flatMap((name) => readConfig(join(folder, name)) ?? []),
+    )
+    return {
+      rules: [...(main === undefined ? [] : [main]), ...dropIns].flatMap((file) => readRegistriesConf(file).rules),
+    }
+  }
+
+  #fromHostsToml(registry: string, base: HostSettings): HostSettings | undefined {
+    for (const folder of [join(this.#etc, 'containerd', 'certs.d'), join(this.#etc, 'docker', 'certs.d')]) {
+      for (const name of [registry, registry.replace(/:(\d+)$/, '_$1_'), '_default']) {
+        const file = readConfig(join(folder, name, 'hosts.toml'))
+        if (file === undefined) continue
+        const read = readHostsToml(file, registry, base)
+        for (const { host, ca, client, skipVerify } of read.trust) {
+          if (skipVerify) this.#skipVerify.add(host)
+          const [cert, key] = client
+          this.#certificates.set(host, {
+            ca: ca.map((path) => readNamed(path, join(folder, name))),
+            ...(cert === undefined ? {} : { cert: readNamed(cert, join(folder, name)) }),
+            ...(cert === undefined ? {} : { key: readNamed(key ?? cert, join(folder, name)) }),
+          })
+        }
+        return read.settings
+      }
+    }
+    return undefined
+  }
+
+  #certificateFolders(): string[] {
+    const home = this.#home
+    return [
+      ...(home === undefined ? [] : [join(home, '.config', 'containers', 'certs.d')]),
+      join(this.#etc, 'containers', 'certs.d'),
+      ...(home === undefined ? [] : [join(home, '.docker', 'certs.d')]),
+      join(this.#etc, 'docker', 'certs.d'),
+    ]
+  }
+}
+
+/** `*.crt` are authorities; `NAME.cert` with `NAME.key` prove this program (containers-certs.d(5)). */
+function readCertificates(folder: string): TlsSettings {
+  const names = list(folder).sort()
+  const read = (name: string): string => readNamed(name, folder)
+  const cert = names.find((name) => name.endsWith('.cert') && names.includes(name.replace(/\.cert$/, '.key')))
+  return {
+    ca: names.filter((name) => name.endsWith('.crt')).map(read),
+    ...(cert === undefined ? {} : { cert: read(cert), key: read(cert.replace(/\.cert$/, '.key')) }),
+  }
+}
+
+function readConfig(path: string, isNeeded = false): ConfigFile | undefined {
+  try {
+    return { path, text: readFileSync(path, 'utf8') }
+  } catch (error) {
+    const code = systemErrorCode(error)
+    if (!isNeeded && (code === 'ENOENT' || code === 'ENOTDIR' || code === 'EACCES')) return undefined
+    throw new BuildError('FILE_UNREADABLE', `Cannot read the configuration file \`${path}\``, { cause: error })
+  }
+}
+
+function readNamed(path: string, folder: string): string {
+  const whole = isAbsolute(path) ? path : join(folder, path)
+  try {
+    return readFileSync(whole, 'utf8')
+  } catch (error) {
+    throw new BuildError('FILE_UNREADABLE', `Cannot read the certificate or key \`${whole}\``, { cause: error })
+  }
+}
+
+function list(folder: string): string[] {
+  try {
+    return readdirSync(folder)
+  } catch (error) {
+    const code = systemErrorCode(error)
+    if (code === 'ENOENT' || code === 'ENOTDIR' || code === 'EACCES') return []
+    throw error
+  }
+}
+
+function readHome(): string | undefined {
+  try {
+    return homedir()
+  } catch {
+    // A user id without a passwd entry has no home.
+    return undefined
+  }
+}
+
+function remember<K, V>(known: Map<K, V>, key: K, make: () => V): V {
+  if (known.has(key)) return known.get(key) as V
+  const value = make()
+  known.set(key, value)
+  return value
 }

@@ -44,3 +44,9 @@ export interface HostOptions {
   /** Folders in place of the system's `/etc`; for tests. */
   readonly systemFolder?: string | undefined
 }
+
+/** A file of configuration: its text and where it lies. */
+export interface ConfigFile {
+  readonly path: string
+  readonly text: string
+}

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
+import { TLSSocket } from 'node:tls'
 
 /** What a request to the registry is about. */
 export type RequestKind =
@@ -77,6 +78,8 @@ export interface Seen {
   readonly method: string
   readonly url: string
   readonly headers: IncomingMessage['headers']
+  /** What TLS agreed on; undefined without TLS. */
+  readonly protocol?: string | false | null | undefined
 }
 
 /** How the registry wants to be proven to. */
@@ -145,7 +148,13 @@ export async function startFaultRegistry(options: FaultRegistryOptions = {}): Pr
   const handle = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const url = new URL(request.url ?? '/', `${origin()}`)
     const kind = kindOf(request.method ?? 'GET', url)
-    const entry: Seen = { kind, method: request.method ?? 'GET', url: request.url ?? '/', headers: request.headers }
+    const entry: Seen = {
+      kind,
+      method: request.method ?? 'GET',
+      url: request.url ?? '/',
+      headers: request.headers,
+      protocol: protocolOf(request),
+    }
     seen.push(entry)
     const fault = take(active, entry)
     if (fault?.kind === 'reset') {
@@ -178,7 +187,11 @@ export async function startFaultRegistry(options: FaultRegistryOptions = {}): Pr
     tls === undefined
       ? createServer(listener)
       : createTlsServer(
-          { ...tls, ...(tls.ca === undefined ? {} : { requestCert: true, rejectUnauthorized: true }) },
+          {
+            ALPNProtocols: ['h2', 'http/1.1'],
+            ...tls,
+            ...(tls.ca === undefined ? {} : { requestCert: true, rejectUnauthorized: true }),
+          },
           listener,
         )
   await new Promise<void>((resolve) => server.listen(0, host, resolve))
@@ -205,6 +218,10 @@ export async function startFaultRegistry(options: FaultRegistryOptions = {}): Pr
       await new Promise((resolve) => server.close(resolve))
     },
   }
+}
+
+function protocolOf(request: IncomingMessage): string | false | null | undefined {
+  return request.socket instanceof TLSSocket ? request.socket.alpnProtocol : undefined
 }
 
 /** The digest of bytes. */

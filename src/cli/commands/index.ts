@@ -40,6 +40,14 @@ export const commands: readonly CommandEntry[] = [
     summary: 'copy an image between registries, layouts and archives',
     load: () => import('./copy.ts'),
   },
+  { name: 'tags', group: 'Look', summary: 'list the tags of a repository', load: () => import('./tags.ts') },
+  {
+    name: 'login',
+    group: 'Move',
+    summary: 'log in to a registry, for this program, Docker and podman',
+    load: () => import('./login.ts'),
+  },
+  { name: 'logout', group: 'Move', summary: 'forget the login of a registry', load: () => import('./logout.ts') },
   {
     name: 'registry',
     group: 'Move',
@@ -51,6 +59,12 @@ export const commands: readonly CommandEntry[] = [
     group: 'Set up',
     summary: 'write the files of a new project',
     load: () => import('./init.ts'),
+  },
+  {
+    name: 'doctor',
+    group: 'Set up',
+    summary: 'look for what is wrong with the machine, the network or the project',
+    load: () => import('./doctor.ts'),
   },
   {
     name: 'schema',

@@ -1,0 +1,26 @@
+import type { Command } from '../command.ts'
+
+/** `layerwright tags`: the tags of a repository, one a line. */
+export const command: Command = {
+  define(program) {
+    program
+      .argument('<repository>', 'such as ghcr.io/owner/model')
+      .option('--insecure', 'allow plain HTTP and untrusted certificates')
+      .option('--json', 'print a JSON array')
+  },
+  async run([name = ''], options, io) {
+    const [{ Registries }, { parseReference }] = await Promise.all([
+      import('../../../registry/registries.ts'),
+      import('../../../registry/reference.ts'),
+    ])
+    const { env, report, signal } = io
+    const registries = new Registries({ env, report, signal, insecure: options['insecure'] === true })
+    const client = registries.client(parseReference(name.replace(/^docker:\/\//, '')), { actions: 'pull' })
+    const tags: string[] = []
+    for await (const tag of client.tags()) {
+      if (options['json'] === true) tags.push(tag)
+      else io.stdout.write(`${tag}\n`)
+    }
+    if (options['json'] === true) io.stdout.write(`${JSON.stringify(tags)}\n`)
+  },
+}
