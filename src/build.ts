@@ -15,7 +15,7 @@ import { copyImage, type CopyResult } from './destinations/copy.ts'
 import type { Destination } from './destinations/destination.ts'
 import { isImageIndex, type Image, type ImageIndex } from './image/image.ts'
 import { makeIndex, type ImageFormat } from './image/make-image.ts'
-import { debianBaseLayers } from './plan/debian-layers.ts'
+import { debianBaseLayers, systemPackageLayers } from './plan/debian-layers.ts'
 import { makePlan } from './plan/make-plan.ts'
 import type { Plan } from './plan/plan.ts'
 import { describeModel } from './predictor/describe.ts'
@@ -87,7 +87,7 @@ export async function planBuild(request: BuildRequest, context: BuildContext): P
         platformLock.base.kind === 'debian'
           ? debianBaseLayers(platformLock.base.packages, config.build.systemPackages)
           : [],
-      systemLayers: [],
+      systemLayers: platformLock.systemPackages === undefined ? [] : systemPackageLayers(platformLock.systemPackages),
       runtimeTree: tree,
       openapi: JSON.stringify(model.openapi),
       gpu: undefined,

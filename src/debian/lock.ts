@@ -1,3 +1,4 @@
+import type { BaseSystem } from './base-system.ts'
 import type { RemoteFile } from '../core/remote-file.ts'
 
 /** The root of packages that belong to a base composed from nothing. */
@@ -38,6 +39,8 @@ export interface DebianLock {
   readonly packages: readonly LockedDeb[]
   /** Packages of the base that one of these replaces by another version. */
   readonly upgraded: readonly { readonly package: string; readonly from: string }[]
+  /** What the base told; absent for a file system that is composed from nothing. */
+  readonly base?: BaseSystem | undefined
 }
 
 /** Debian's names of the architectures that images are built for. */

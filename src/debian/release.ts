@@ -4,7 +4,7 @@ import { BuildError } from '../core/errors.ts'
 import { digestOf } from '../core/digest.ts'
 import { maskUrl, type Http } from '../core/http.ts'
 import { parseStanza, type Stanza } from './deb822.ts'
-import { debianKeys, type ArchiveSource } from './source.ts'
+import { shippedKeys, type ArchiveSource } from './source.ts'
 
 /** A signed Release file: what the archive vouches for. */
 export interface Release {
@@ -74,7 +74,7 @@ async function verifiedText(
   context: ArchiveContext,
 ): Promise<string> {
   const { readCleartextMessage, verify } = await import('openpgp')
-  const keys = await readTrustedKeys(source.keys ?? (await debianKeys()))
+  const keys = await readTrustedKeys(source.keys ?? (await shippedKeys(source.distribution ?? 'debian')))
   const unsigned = (cause: unknown): BuildError =>
     new BuildError('SIGNATURE_INVALID', `The Release file is not signed by a trusted key: ${maskUrl(url)}`, {
       hint: 'The mirror may be altered, or its signing key is not known to this version. Name the key, or use another mirror.',

@@ -1,6 +1,7 @@
 import { readdir, readFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import type { DebianArchitecture } from './lock.ts'
 import defaults from '../core/defaults.json' with { type: 'json' }
 
 /** A suite of an archive that packages may come from. */
@@ -10,7 +11,9 @@ export interface ArchiveSource {
   /** `bookworm`, `bookworm-updates`, `bookworm-security`, ... */
   readonly suite: string
   readonly components: readonly string[]
-  /** OpenPGP public keys, ASCII-armoured or binary; Debian's own when absent. */
+  /** Whose shipped keys sign it, when `keys` is absent; Debian's unless given. */
+  readonly distribution?: Distribution | undefined
+  /** OpenPGP public keys, ASCII-armoured or binary. */
   readonly keys?: readonly Uint8Array[] | undefined
   /** False for an archive of the past, whose Release files have expired. */
   readonly checkValidUntil?: boolean | undefined
@@ -54,9 +57,29 @@ function trim(url: string): string {
   return url.replace(/\/+$/, '')
 }
 
-/** The public keys of Debian's archive that this program ships. */
-export async function debianKeys(): Promise<Uint8Array[]> {
+/** Distributions whose archive keys come with this program. */
+export type Distribution = 'debian' | 'ubuntu'
+
+/**
+ * The suites of one release of Ubuntu. Other architectures than amd64 lie in an archive of their own.
+ *
+ * @param mirror  address in place of all of them
+ */
+export function ubuntuSources(codename: string, architecture: DebianArchitecture, mirror?: string): ArchiveSource[] {
+  const isPort = architecture !== 'amd64'
+  const archive = trim(mirror ?? (isPort ? defaults.ubuntuPorts : defaults.ubuntuArchive))
+  const security = trim(mirror ?? (isPort ? defaults.ubuntuPorts : defaults.ubuntuSecurityArchive))
+  const common = { components: ['main', 'restricted', 'universe', 'multiverse'], distribution: 'ubuntu' as const }
+  return [
+    { url: archive, suite: codename, ...common },
+    { url: archive, suite: `${codename}-updates`, ...common },
+    { url: security, suite: `${codename}-security`, ...common },
+  ]
+}
+
+/** The public keys of a distribution's archive that this program ships. */
+export async function shippedKeys(distribution: Distribution): Promise<Uint8Array[]> {
   const folder = join(dirname(fileURLToPath(import.meta.url)), 'keys')
-  const names = (await readdir(folder)).filter((name) => name.endsWith('.asc')).sort()
+  const names = (await readdir(folder)).filter((name) => name.startsWith(`${distribution}-`)).sort()
   return Promise.all(names.map((name) => readFile(join(folder, name))))
 }

@@ -41,6 +41,58 @@ export function debianBaseLayers(lock: DebianLock, added: readonly string[]): Pl
   ]
 }
 
+/**
+ * The layers of packages on top of an existing base: one for each package that was asked for with what it brought first, so
+ * that a package added at the end changes none of those before it; then what registers all.
+ */
+export function systemPackageLayers(lock: DebianLock): PlannedLayer[] {
+  if (lock.packages.length === 0) return []
+  const links = Object.keys(lock.base?.links ?? {}).length === 0 ? {} : { baseLinks: lock.base?.links }
+  const kept = (lock.base?.keptFolders ?? []).length === 0 ? {} : { keptFolders: lock.base?.keptFolders }
+  return [
+    ...rootGroups(lock.packages).map((debs): PlannedLayer => ({
+      role: 'system',
+      title:
+        debs.length === 1
+          ? `${debs[0]?.package} ${debs[0]?.version}`
+          : `${debs[0]?.root} and ${debs.length - 1} packages it needs`,
+      spec: { kind: 'debs', debs: sources(debs), leaveOut: 'nothing', ...links, ...kept },
+    })),
+    {
+      role: 'system',
+      title: `registration of ${lock.packages.length} packages`,
+      spec: {
+        kind: 'debian-registration',
+        architecture: lock.architecture,
+        debs: sources(lock.packages),
+        ...(lock.base === undefined ? {} : { base: lock.base.files }),
+        ...links,
+      },
+    },
+  ]
+}
+
+// Files of a package that another one replaces must not come back in a layer above: it joins that one's layer.
+function rootGroups(packages: readonly LockedDeb[]): LockedDeb[][] {
+  const byRoot = new Map<string, LockedDeb[]>()
+  for (const deb of packages) {
+    const last = [...byRoot.keys()].at(-1)
+    const key = byRoot.has(deb.root) || byRoot.size < BASE_LAYERS ? deb.root : (last ?? deb.root)
+    byRoot.set(key, [...(byRoot.get(key) ?? []), deb])
+  }
+  const all = [...byRoot.values()]
+  for (const [index, group] of all.entries()) {
+    const replaced = new Set(group.flatMap(({ replaces }) => replaces ?? []))
+    for (const later of all.slice(index + 1)) {
+      for (const deb of later.filter((candidate) => replaced.has(candidate.package))) {
+        later.splice(later.indexOf(deb), 1)
+        group.push(deb)
+      }
+    }
+  }
+  return all.filter((group) => group.length > 0)
+}
+
 function groups(debs: readonly LockedDeb[]): (readonly ReturnType<typeof sources>[number][])[] {
   return groupFiles(
     sources(debs).map((deb) => ({ ...deb, name: deb.package })),

@@ -1,6 +1,7 @@
 import { layerCompression } from 'oci-spec-types'
 import { collect } from '../core/bytes.ts'
 import { BuildError } from '../core/errors.ts'
+import { BaseSystemScan } from '../debian/base-system.ts'
 import { decompress, type Compression } from '../debian/compression.ts'
 import { parseStatus, type InstalledPackage } from '../debian/status.ts'
 import { readTar } from '../debian/tar-reader.ts'
@@ -18,6 +19,8 @@ export interface BaseFacts {
   readonly libc: LockedLibc | undefined
   /** Interpreters, newest version first. */
   readonly pythons: readonly FoundPython[]
+  /** What laying packages on the base needs to know of it. */
+  readonly system: BaseSystemScan
   /** dpkg's database, when the base has one. */
   readonly packages: readonly InstalledPackage[] | undefined
 }
@@ -53,7 +56,8 @@ export async function readBaseFacts(
 ): Promise<BaseFacts> {
   const files = new Map<string, Buffer>()
   const paths = new Set<string>()
-  for (const layer of layers.toReversed()) await readLayer(layer, files, paths, signal)
+  const system = new BaseSystemScan()
+  for (const layer of layers.toReversed()) await readLayer(layer, files, paths, system, signal)
   const release = parseOsRelease(text(files.get(OS_RELEASE[0]) ?? files.get(OS_RELEASE[1])))
   const packages = readPackages(files)
   return {
@@ -62,6 +66,7 @@ export async function readBaseFacts(
     osCodename: release.get('VERSION_CODENAME') ?? '',
     libc: findLibc(packages, paths, release),
     pythons: findPythons(files, paths, packages, environment),
+    system,
     packages,
   }
 }
@@ -71,6 +76,7 @@ async function readLayer(
   layer: Layer,
   files: Map<string, Buffer>,
   paths: Set<string>,
+  system: BaseSystemScan,
   signal: AbortSignal | undefined,
 ): Promise<void> {
   const compression = COMPRESSIONS[layerCompression(layer.descriptor.mediaType) ?? 'gzip']
@@ -81,9 +87,11 @@ async function readLayer(
       const whiteout = /^(.*\/)?\.wh\.([^/]+)$/.exec(path)
       if (whiteout !== null) removed.push(`${whiteout[1] ?? ''}${whiteout[2]}`)
       if (EXECUTABLE.test(path) || MUSL.test(path)) paths.add(path)
+      await system.visit(member)
       if (!isWanted(path) || member.type !== 'file' || files.has(path)) continue
-      files.set(path, await collect(member.body, FILE_LIMIT_BYTES))
+      files.set(path, system.read(path) ?? (await collect(member.body, FILE_LIMIT_BYTES)))
     }
+    system.endLayer()
   } catch (error) {
     if (!(error instanceof RangeError)) throw error
     throw new BuildError('IMAGE_INVALID', `A layer of the base cannot be read: ${layer.descriptor.digest}`, {

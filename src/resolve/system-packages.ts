@@ -1,6 +1,7 @@
 import { BuildError } from '../core/errors.ts'
 import type { DebianLock } from '../debian/lock.ts'
 import { resolveDebian } from '../debian/resolve.ts'
+import { ubuntuSources } from '../debian/source.ts'
 import type { BaseRequest } from './base-draft.ts'
 import type { BaseFacts } from './base-facts.ts'
 import type { ResolveContext } from './context.ts'
@@ -26,14 +27,17 @@ export async function systemPackagesFor(
     })
   }
   const { mirror, snapshot } = config.build.debian
-  return resolveDebian(
+  const lock = await resolveDebian(
     {
       suite: facts.osCodename,
       architecture: platform.architecture,
       packages: [...wanted],
       installed: facts.packages.map(({ record }) => record),
       mirrors: { archive: mirror, snapshot },
+      ...(facts.osId === 'ubuntu' ? { sources: ubuntuSources(facts.osCodename, platform.architecture, mirror) } : {}),
     },
     { ...context, cache: context.cache('debian'), now: () => new Date(context.now()) },
   )
+  const replaced = new Set(lock.upgraded.map(({ package: name }) => name))
+  return { ...lock, base: facts.system.system(replaced) }
 }

@@ -4,7 +4,7 @@ import { makeHttp } from '../../src/core/http.ts'
 import { silent } from '../../src/core/progress.ts'
 import type { DebianLock } from '../../src/debian/lock.ts'
 import { parseWanted, resolveDebian, type DebianRequest } from '../../src/debian/resolve.ts'
-import { debianKeys, debianSources } from '../../src/debian/source.ts'
+import { debianSources, shippedKeys, ubuntuSources } from '../../src/debian/source.ts'
 import { makeArchiveKey, startArchive, type ArchiveKey, type TestArchive } from '../support/debian-archive.ts'
 
 const DAY_MS = 24 * 3600_000
@@ -176,7 +176,17 @@ describe('debianSources()', () => {
     expect(past[2]).toMatchObject({ url: 'http://s/debian-security/20260101T000000Z', checkValidUntil: false })
   })
 
-  it("ships Debian's own keys", async () => {
-    expect((await debianKeys()).length).toBeGreaterThanOrEqual(9)
+  it('ships the keys of both distributions', async () => {
+    expect((await shippedKeys('debian')).length).toBeGreaterThanOrEqual(9)
+    expect(await shippedKeys('ubuntu')).toHaveLength(1)
+  })
+
+  it("finds Ubuntu's ports where they are", () => {
+    const [amd64] = ubuntuSources('jammy', 'amd64')
+    const [arm64] = ubuntuSources('jammy', 'arm64')
+    expect(amd64?.url).not.toBe(arm64?.url)
+    expect(ubuntuSources('jammy', 'arm64', 'http://m/ubuntu/').map(({ url }) => url)).toEqual(
+      Array(3).fill('http://m/ubuntu'),
+    )
   })
 })

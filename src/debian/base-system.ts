@@ -1,0 +1,107 @@
+import { collect } from '../core/bytes.ts'
+import { BASE_FILES, BASE_LISTS, packBaseFiles } from './base-files.ts'
+import { linkDestination, SYSTEM_LINKS } from './paths.ts'
+import type { TarMember } from './tar-reader.ts'
+
+/** What an existing base tells to packages that are laid on top of it. Plain JSON. */
+export interface BaseSystem {
+  /** Its files that registration builds on; see `packBaseFiles`. */
+  readonly files: string
+  /** Links to folders beside the usual ones, path -> destination. */
+  readonly links: Readonly<Record<string, string>>
+  /** Folders whose mode or owner is not the usual one (0755, root). */
+  readonly keptFolders: readonly string[]
+}
+
+const MAX_FILE_BYTES = 64 << 20
+
+/**
+ * Learns from a base's layers what laying packages on it needs. Layers are shown from the top down: what an upper one has
+ * or removes counts for those below.
+ *
+ * @example for (const layer of topDown) { for await (const m of readTar(layer)) await scan.visit(m); scan.endLayer() }
+ */
+export class BaseSystemScan {
+  readonly #files = new Map<string, Buffer>()
+  readonly #seen = new Set<string>()
+  readonly #links = new Map<string, string>()
+  readonly #folders = new Set<string>()
+  readonly #keptFolders = new Set<string>()
+  readonly #removed = new Set<string>()
+  #removedHere: string[] = []
+
+  /** Looks at one member; reads its body when it is one of the files that matter. */
+  async visit(member: TarMember): Promise<void> {
+    const path = member.name.replace(/^(?:\.?\/)+/, '').replace(/\/+$/, '')
+    const slash = path.lastIndexOf('/')
+    const name = path.slice(slash + 1)
+    if (name === '.wh..wh..opq') this.#removedHere.push(path.slice(0, Math.max(slash, 0)))
+    else if (name.startsWith('.wh.')) this.#removedHere.push(path.slice(0, slash + 1) + name.slice('.wh.'.length))
+    if (name.startsWith('.wh.') || path === '' || this.#seen.has(path) || this.#isRemoved(path)) return
+    this.#seen.add(path)
+    if (member.type === 'directory') {
+      this.#folders.add(path)
+      if (member.mode !== 0o755 || member.uid !== 0 || member.gid !== 0) this.#keptFolders.add(path)
+    } else if (member.type === 'symlink') {
+      this.#links.set(path, linkDestination(path, member.linkName))
+    } else if (member.type === 'file' && isWanted(path)) {
+      this.#files.set(path, await collect(member.body, MAX_FILE_BYTES))
+    }
+  }
+
+  /** Tells that the next members belong to the layer below. */
+  endLayer(): void {
+    for (const path of this.#removedHere) this.#removed.add(path)
+    this.#removedHere = []
+  }
+
+  /** Content of one of the files that matter. */
+  read(path: string): Buffer | undefined {
+    return this.#files.get(path)
+  }
+
+  /**
+   * What was learned.
+   *
+   * @param upgraded  packages whose files will be replaced; the lists of the others are left out
+   */
+  system(upgraded: ReadonlySet<string>): BaseSystem {
+    const files = new Map(
+      [...this.#files].filter(([path]) => {
+        const name = /([^/]+)\.list$/.exec(path)?.[1]?.replace(/:.*/, '')
+        return !BASE_LISTS.test(path) || (name !== undefined && upgraded.has(name))
+      }),
+    )
+    const links = [...this.#links].filter(([path, to]) => {
+      return this.#leadsToFolder(to) && !path.startsWith('usr/share/doc/') && SYSTEM_LINKS[path] !== to
+    })
+    return {
+      files: packBaseFiles(files),
+      links: Object.fromEntries(links.sort(([a], [b]) => (a < b ? -1 : 1))),
+      keptFolders: [...this.#keptFolders].sort(),
+    }
+  }
+
+  #leadsToFolder(path: string): boolean {
+    let current = path
+    for (let hops = 0; hops < 40; hops++) {
+      if (this.#folders.has(current)) return true
+      const next = this.#links.get(current)
+      if (next === undefined) return false
+      current = next
+    }
+    return false
+  }
+
+  #isRemoved(path: string): boolean {
+    if (this.#removed.size === 0) return false
+    for (let end = path.length; end > 0; end = path.lastIndexOf('/', end - 1)) {
+      if (this.#removed.has(path.slice(0, end))) return true
+    }
+    return false
+  }
+}
+
+function isWanted(path: string): boolean {
+  return BASE_LISTS.test(path) || BASE_FILES.some((pattern) => pattern.test(path))
+}
