@@ -12,7 +12,7 @@ from typing import Any, Callable
 
 from pydantic_core import to_json
 
-from .files import FileError, Files
+from .files import FileError
 from .prediction import Prediction, timestamp
 from .process import ModelProcess, Reaper
 from .schema import Schema
@@ -40,12 +40,16 @@ class Engine:
     refusing, so a client that waits for each answer is never turned away.
     """
 
-    def __init__(self, settings: Settings, reference: str, schema: Schema, files: Files, reaper: Reaper) -> None:
+    def __init__(
+        self, settings: Settings, reference: str, schema: Schema, files: Any, reaper: Reaper, *, is_lazy: bool = False
+    ) -> None:
         self.settings, self.reference, self.schema, self.files = settings, reference, schema, files
         self.reaper = reaper
         self.process: ModelProcess | None = None
-        #: starting, ready, failed (setup), restarting, stopped
-        self.state = "starting"
+        #: starting, ready, failed (setup), restarting, stopped; lazy: started by the first submission
+        self.state = "lazy" if is_lazy else "starting"
+        self.is_lazy = is_lazy
+        self.was_ready = False
         self.setup: dict[str, Any] = {"started_at": timestamp(), "status": "starting"}
         self.setup_logs: list[str] = []
         self.facts: dict[str, Any] = {}
@@ -112,6 +116,10 @@ class Engine:
             self._setup_failed(f"Model process {how} during setup\n")
             return
         if self.state == "failed":
+            if self.is_lazy:
+                self.state = "lazy"
+            elif self.was_ready:
+                self._restart_later()  # it worked before, so the cause may pass
             return
         message = f"Model process {how}" + (f"; its last lines were:\n{last}" if last else "")
         log.error("%s", message)
@@ -120,6 +128,10 @@ class Engine:
         for prediction in running:
             prediction.is_crash = True
             self._end(prediction, "failed", error=message)
+        self._restart_later()
+
+    def _restart_later(self) -> None:
+        self.state = "restarting"
         delay = 0.0 if self._failures == 0 else min(30.0, 0.5 * 2 ** (self._failures - 1))
         self._failures += 1
         self.restarts += 1
@@ -147,6 +159,9 @@ class Engine:
         :raises NotReady: when setup has not succeeded, or the server is shutting down
         :raises Duplicate: when one with this id is running
         """
+        if self.state == "lazy":
+            self.state = "restarting"
+            self._restart()
         if self.state not in ("ready", "restarting"):
             raise NotReady(_WHY.get(self.state, self.state))
         if prediction.id in self.running or self._waiting(prediction.id):
@@ -156,6 +171,7 @@ class Engine:
             if self.is_full:
                 raise QueueFull
         self.finished.pop(prediction.id, None)
+        prediction.hidden = self.schema.secret_fields
         if self._is_batch:
             self._note_arrival()
         if has_files:
@@ -409,7 +425,7 @@ class Engine:
         wanted = self.settings.concurrency or facts["concurrency"]
         self.slots = self.settings.batch_size if self._is_batch else wanted if facts["is_async"] else 1
         self.setup.update(status="succeeded", completed_at=timestamp())
-        self.state = "ready"
+        self.state, self.was_ready = "ready", True
         log.info("Model is ready")
         self._notify()
         self._pump()

@@ -37,6 +37,7 @@ class Prediction:
         "done",
         "error",
         "folder",
+        "hidden",
         "id",
         "input",
         "is_crash",
@@ -73,6 +74,8 @@ class Prediction:
         self.started_at: float | None = None
         self.completed_at: float | None = None
         self.canceled_at: float | None = None
+        #: inputs that are not shown again
+        self.hidden: frozenset[str] = frozenset()
         #: the model process died under it
         self.is_crash = False
         #: temporary folder of the input files
@@ -146,11 +149,17 @@ class Prediction:
         if not self.done.done():
             self.done.set_result(None)
 
+    def shown_input(self) -> dict[str, Any]:
+        """The input, with secrets masked."""
+        if not self.hidden:
+            return self.input
+        return {name: "**********" if name in self.hidden else value for name, value in self.input.items()}
+
     def snapshot(self, with_input: bool = False) -> dict[str, Any]:
         """The prediction object of the HTTP interface."""
         result: dict[str, Any] = {"id": self.id, "status": self.status}
         if with_input:
-            result["input"] = self.input
+            result["input"] = self.shown_input()
         if self.output is not None or self.status == "succeeded":
             result["output"] = self.output
         result["logs"] = "".join(self.logs)

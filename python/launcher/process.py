@@ -67,12 +67,14 @@ class ModelProcess:
         self.last_lines: collections.deque[str] = collections.deque(maxlen=20)
         self.is_alive = True
         self._transport: asyncio.Transport | None = None
+        self._frames: _Frames | None = None
 
     async def attach(self) -> None:
         """Start to listen; the child may have been running for a while."""
         loop = asyncio.get_running_loop()
         self._channel.setblocking(False)
-        self._transport, _ = await loop.create_connection(lambda: _Frames(self), sock=self._channel)
+        self._frames = _Frames(self)
+        self._transport, _ = await loop.create_connection(lambda: self._frames, sock=self._channel)
         for fd, name in self._pipes.items():
             loop.add_reader(fd, self._read_pipe, fd, name)
 
@@ -112,6 +114,7 @@ class ModelProcess:
         if not self.is_alive:
             return
         self.drain_pipes()
+        self._drain_channel()
         self.is_alive = False
         code = os.waitstatus_to_exitcode(status)
         self._popen.returncode = code
@@ -128,6 +131,18 @@ class ModelProcess:
         except (ProcessLookupError, PermissionError):
             pass
         self.on_exit(_describe(code))
+
+    def _drain_channel(self) -> None:
+        """Take the frames it sent before it ended; they may say why."""
+        while self._frames is not None:
+            try:
+                data = self._channel.recv(65536, socket.MSG_DONTWAIT)
+            except OSError:
+                return
+            if not data:
+                return
+            self._frames.room[: len(data)] = data
+            self._frames.buffer_updated(len(data))
 
     def note_error(self, text: str) -> None:
         """Remember lines of standard error."""

@@ -46,6 +46,10 @@ class Schema:
         self.file_defaults = {
             name: node["default"] for name, node in self.file_fields.items() if _is_remote(node.get("default"))
         }
+        resolved = {name: self.resolve(node) for name, node in self.properties.items()}
+        self.secret_fields = frozenset(
+            name for name, node in resolved.items() if node.get("x-cog-secret") or node.get("format") == "password"
+        )
         path = "/trainings" if kind == "TrainingInput" else "/predictions"
         operation = (document or {}).get("paths", {}).get(path, {}).get("post", {})
         self.is_streaming = bool(operation.get("x-cog-streaming"))

@@ -42,8 +42,8 @@ class Service:
                 Schema(document, "TrainingInput"),
                 engine.files,
                 engine.reaper,
+                is_lazy=True,
             )
-            self.trainer.is_lazy = True
 
     def shut_down(self) -> None:
         """Stop taking work, finish what is there, leave."""

@@ -70,6 +70,7 @@ class Job:
         :raises InvalidRequest: with all errors
         """
         self.prediction = Prediction(schema.check({**self.message, "id": self.id}), self.id)
+        self.prediction.hidden = schema.secret_fields
         trace = {name: self.message[name] for name in ("traceparent", "tracestate") if self.message.get(name)}
         self.prediction.trace = {name: str(value) for name, value in trace.items()}
         self.prediction.listeners.append(self.listen)
@@ -77,7 +78,7 @@ class Job:
 
     def fail(self, error: str) -> Prediction:
         """A prediction that failed before it could run."""
-        prediction = Prediction({"input": self.message.get("input") if isinstance(self.message.get("input"), dict) else {}}, self.id)
+        prediction = Prediction({}, self.id)  # without the input: what is wrong with it may be a secret
         webhook = self.message.get("webhook")
         prediction.webhook = webhook if isinstance(webhook, str) and webhook.startswith("http") else None
         wanted = self.message.get("webhook_events_filter")
@@ -98,7 +99,7 @@ class Job:
     def state(self) -> bytes:
         """The prediction object as others read it: Replicate's, with what the message said."""
         if self.prediction is None:
-            return to_json({"id": self.id, "status": "starting", "input": self.message.get("input") or {}})
+            return to_json({"id": self.id, "status": "starting"})
         kept = {key: value for key, value in self.message.items() if key in ("version", "created_at", "model")}
         body = {**self.prediction.snapshot(with_input=True), **kept, "deliveries": self.deliveries}
         return to_json(body, inf_nan_mode="null")

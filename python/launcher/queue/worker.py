@@ -10,6 +10,7 @@ import socket
 import time
 from typing import TYPE_CHECKING, Any
 
+from pydantic_core import to_json
 from redis.exceptions import ResponseError
 
 from ..engine import Duplicate, NotReady, QueueFull
@@ -317,9 +318,8 @@ class Worker:
         self.jobs.pop(job, None)
         if job.prediction is not None:
             self.service.webhooks.forget(job.prediction)
-        waiting = {"id": job.id, "status": "starting", "input": job.message.get("input") or {}}
-        from pydantic_core import to_json
-
+        shown = job.prediction.shown_input() if job.prediction is not None else {}
+        waiting = {"id": job.id, "status": "starting", "input": shown}
         deliveries = int(job.deliveries) - (0 if counts else 1)
         try:
             await source.give_back(keys=job.keys.all, args=[job.token, job.entry, deliveries, to_json(waiting)])

@@ -1,5 +1,70 @@
-"""Placeholder."""
+"""``/metrics`` in Prometheus' text format."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from .asgi import Exchange, Router
+
+if TYPE_CHECKING:
+    from ..engine import Engine
+    from ..service import Service
+
+_KIND = b"text/plain; version=0.0.4; charset=utf-8"
+_PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
-def routes(router, service):
-    """None yet."""
+def routes(router: Router, service: "Service") -> None:
+    """``/metrics``."""
+
+    async def metrics(exchange: Exchange) -> None:
+        await exchange.bytes(200, render(service).encode(), _KIND)
+
+    router.add("GET", "/metrics", metrics)
+
+
+def render(service: "Service") -> str:
+    """All metrics."""
+    engine = service.engine
+    lines: list[str] = []
+
+    def metric(name: str, kind: str, text: str, samples: list[tuple[str, float]]) -> None:
+        lines.append(f"# HELP {name} {text}")
+        lines.append(f"# TYPE {name} {kind}")
+        lines.extend(f"{name}{labels} {value:.10g}" for labels, value in samples)
+
+    ends = [(f'{{status="{status}"}}', engine.counts[status]) for status in ("succeeded", "failed", "canceled")]
+    metric("layerwright_predictions_total", "counter", "Predictions that ended.", ends)
+    metric("layerwright_predictions_running", "gauge", "Predictions that run.", [("", len(engine.running))])
+    metric("layerwright_predictions_waiting", "gauge", "Predictions that wait.", [("", len(engine.queue))])
+    metric("layerwright_slots", "gauge", "Predictions that can run at a time.", [("", engine.slots)])
+    metric("layerwright_ready", "gauge", "1 when the model takes work.", [("", engine.state == "ready")])
+    metric("layerwright_model_restarts_total", "counter", "Model processes that died.", [("", engine.restarts)])
+    lines += _histogram("layerwright_prediction_seconds", "Time in the model.", engine)
+    memory = [('{process="launcher"}', _rss(os.getpid()))]
+    if engine.process is not None:
+        memory.append(('{process="model"}', _rss(engine.process.pid)))
+    metric("layerwright_resident_memory_bytes", "gauge", "Resident memory.", [(k, v) for k, v in memory if v])
+    for worker in service.queues:
+        samples = [(f'{{event="{name}"}}', count) for name, count in worker.counts.items()]
+        metric("layerwright_queue_jobs_total", "counter", "Deliveries of the queue.", samples)
+        metric("layerwright_queue_connected", "gauge", "1 when Redis answers.", [("", worker.is_connected)])
+    return "\n".join(lines) + "\n"
+
+
+def _histogram(name: str, text: str, engine: "Engine") -> list[str]:
+    lines, total = [f"# HELP {name} {text}", f"# TYPE {name} histogram"], 0
+    for bound, count in zip((*engine.seconds.bounds, float("inf")), engine.seconds.counts):
+        total += count
+        label = "+Inf" if bound == float("inf") else f"{bound:g}"
+        lines.append(f'{name}_bucket{{le="{label}"}} {total}')
+    return [*lines, f"{name}_sum {engine.seconds.sum:.10g}", f"{name}_count {total}"]
+
+
+def _rss(pid: int) -> int:
+    try:
+        with open(f"/proc/{pid}/statm") as source:
+            return int(source.read().split()[1]) * _PAGE
+    except (OSError, ValueError):
+        return 0

@@ -1,0 +1,500 @@
+"""One suite for Cog's own server and this one: what a client of Cog relies on.
+
+It runs against the launcher always, and against cog and coglet when ``LAYERWRIGHT_TEST_COG_PYTHON`` names an
+interpreter that has them. Where the two differ on purpose the test says so by ``kind``.
+"""
+
+from __future__ import annotations
+
+import base64
+import http.server
+import json
+import os
+import threading
+import time
+from typing import Any
+
+import pytest
+from support import COG_PYTHON, FILE, INTEGER, NUMBER, TEXT, Server, document, until
+
+
+@pytest.fixture(params=["launcher", pytest.param("cog", marks=pytest.mark.interop)])
+def kind(request: Any) -> str:
+    if request.param == "cog" and COG_PYTHON is None:
+        if os.environ.get("LAYERWRIGHT_INTEROP") == "required":
+            pytest.fail("LAYERWRIGHT_TEST_COG_PYTHON is not set")
+        pytest.skip("LAYERWRIGHT_TEST_COG_PYTHON is not set")
+    return str(request.param)
+
+
+def settle(server: Server) -> None:
+    """Cog frees a slot after its answer, so a client must wait; here nobody has to."""
+    if server.kind == "cog":
+        time.sleep(0.05)
+
+
+class Case:
+    def __init__(self, server: Server) -> None:
+        self.server = server
+
+    def post(self, body: Any, headers: dict[str, str] | None = None) -> Any:
+        settle(self.server)
+        return self.server.request("POST", "/predictions", body, headers)
+
+
+@pytest.fixture
+def serve(make_project: Any, start: Any, kind: str) -> Any:
+    def run(source: str, inputs: dict[str, Any], output: Any = None, **options: Any) -> Case:
+        env = options.pop("env", {})
+        project = make_project(source, document(inputs, output, **options))
+        return Case(start(project, kind, **env).wait())
+
+    return run
+
+
+HELLO = """
+    from cog import BasePredictor, Input
+
+    class Predictor(BasePredictor):
+        def setup(self):
+            print("setting up")
+            self.greeting = "hello "
+
+        def predict(self, name: str, times: int = Input(default=1, ge=1, le=3)) -> str:
+            print("greeting", name)
+            return self.greeting + name * times
+"""
+HELLO_INPUTS = {"name": TEXT, "times": {**INTEGER, "default": 1, "minimum": 1, "maximum": 3}}
+
+
+def test_a_prediction_succeeds(serve: Any) -> None:
+    answer = serve(HELLO, HELLO_INPUTS).post({"input": {"name": "bo"}})
+    body = answer.json()
+    assert answer.status == 200 and answer.headers["content-type"] == "application/json"
+    assert (body["status"], body["output"], body["logs"]) == ("succeeded", "hello bo", "greeting bo\n")
+    assert body["metrics"]["predict_time"] >= 0 and body["id"]
+
+
+def test_discovery_health_and_the_document(serve: Any) -> None:
+    server = serve(HELLO, HELLO_INPUTS).server
+    root = server.get("/").json()
+    assert root["predictions_url"] == "/predictions" and root["openapi_url"] == "/openapi.json"
+    health = server.get("/health-check").json()
+    assert health["status"] == "READY" and health["setup"]["status"] == "succeeded"
+    assert health["setup"]["started_at"] <= health["setup"]["completed_at"]
+    assert server.get("/openapi.json").json() == json.loads(
+        (server.project / ".cog" / "openapi_schema.json").read_text()
+    )
+
+
+def test_all_errors_of_an_input_are_told(serve: Any) -> None:
+    case = serve(HELLO, HELLO_INPUTS)
+    answer = case.post({"input": {"times": 9}})
+    problems = {tuple(one["loc"]): one for one in answer.json()["detail"]}
+    assert answer.status == 422
+    assert set(problems) == {("body", "input", "name"), ("body", "input", "times")}
+    missing = problems["body", "input", "name"]
+    assert (missing["msg"], missing["type"]) == ("Field required", "value_error.missing")
+    assert case.post({"input": {"name": 5}}).status == 422
+    assert case.post({"input": []}).status == 422
+
+
+def test_unknown_inputs_are_dropped(serve: Any) -> None:
+    assert serve(HELLO, HELLO_INPUTS).post({"input": {"name": "a", "other": 1}}).json()["output"] == "hello a"
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "status"),
+    [
+        ("{bad", {}, 400),
+        ("{}", {"Content-Type": "text/plain"}, 415),
+        ("[]", {}, 422),
+        ('{"input": {"name": "a"}, "webhook_events_filter": ["nope"]}', {}, 422),
+    ],
+)
+def test_bad_bodies(serve: Any, body: str, headers: dict[str, str], status: int) -> None:
+    assert serve(HELLO, HELLO_INPUTS).post(body, headers).status == status
+
+
+def test_unknown_routes_and_methods(serve: Any) -> None:
+    server = serve(HELLO, HELLO_INPUTS).server
+    assert server.get("/nowhere").status == 404
+    answer = server.request("DELETE", "/predictions")
+    assert answer.status == 405 and "POST" in answer.headers["allow"]
+
+
+FAILING = """
+    from cog import BasePredictor
+
+    class Predictor(BasePredictor):
+        def predict(self, name: str) -> str:
+            print("before")
+            raise ValueError("boom " + name)
+"""
+
+
+def test_a_failed_run_is_200_and_says_why(serve: Any, kind: str) -> None:
+    answer = serve(FAILING, {"name": TEXT}).post({"input": {"name": "x"}})
+    body = answer.json()
+    assert answer.status == 200 and body["status"] == "failed" and "boom x" in body["error"]
+    if kind == "launcher":  # Cog loses the logs of a failed run
+        assert body["logs"].startswith("before\n") and "Traceback" in body["logs"]
+
+
+SLOW = """
+    import time
+    from cog import BasePredictor, CancelationException
+
+    class Predictor(BasePredictor):
+        def predict(self, seconds: float = 1.0) -> str:
+            try:
+                end = time.time() + seconds
+                while time.time() < end:
+                    time.sleep(0.01)
+            except CancelationException:
+                print("cleaning up")
+                raise
+            return "slept"
+"""
+SLOW_INPUTS = {"seconds": {**NUMBER, "default": 1.0}}
+
+
+class Receiver:
+    """A webhook receiver; the first ``fail`` requests of an event are answered with 500."""
+
+    def __init__(self, fail: int = 0) -> None:
+        self.bodies: list[Any] = []
+        self.headers: list[dict[str, str]] = []
+        self.raw: list[bytes] = []
+        self.fail = fail
+        outer = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                raw = self.rfile.read(int(self.headers["content-length"]))
+                outer.raw.append(raw)
+                outer.headers.append({key.lower(): value for key, value in self.headers.items()})
+                outer.bodies.append(json.loads(raw))
+                is_final = outer.bodies[-1]["status"] in ("succeeded", "failed", "canceled")
+                status = 500 if is_final and outer.fail > 0 else 200
+                outer.fail -= is_final
+                self.send_response(status)
+                self.send_header("content-length", "0")
+                self.end_headers()
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.url = f"http://127.0.0.1:{self.server.server_port}/hook"
+
+
+@pytest.fixture
+def receiver() -> Any:
+    made: list[Receiver] = []
+
+    def make(fail: int = 0) -> Receiver:
+        made.append(Receiver(fail))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.server.shutdown()
+
+
+def test_respond_async_and_cancel(serve: Any, receiver: Any) -> None:
+    hook, case = receiver(), serve(SLOW, SLOW_INPUTS)
+    body = {"id": "one", "input": {"seconds": 20}, "webhook": hook.url, "webhook_events_filter": ["completed"]}
+    answer = case.post(body, {"Prefer": "respond-async"})
+    assert answer.status == 202 and answer.json() == {"id": "one", "status": "starting"}
+    time.sleep(0.3)
+    for _ in range(2):
+        cancel = case.server.request("POST", "/predictions/one/cancel")
+        assert cancel.status == 200 and cancel.json() == {}
+    final = until(lambda: hook.bodies and hook.bodies[-1])
+    assert final["id"] == "one" and final["status"] == "canceled"
+    assert case.server.request("POST", "/predictions/unknown/cancel").status == 404
+
+
+def test_webhooks_tell_of_start_output_logs_and_end(serve: Any, receiver: Any) -> None:
+    source = """
+        import time
+        from cog import BasePredictor, ConcatenateIterator
+
+        class Predictor(BasePredictor):
+            def predict(self, n: int = 3) -> ConcatenateIterator[str]:
+                for i in range(n):
+                    print("line", i)
+                    time.sleep(0.1)
+                    yield str(i)
+    """
+    output = {"type": "array", "items": TEXT, "x-cog-array-type": "iterator", "x-cog-array-display": "concatenate"}
+    hook, case = receiver(), serve(source, {"n": {**INTEGER, "default": 3}}, output)
+    case.post({"id": "hooked", "input": {}, "webhook": hook.url}, {"Prefer": "respond-async"})
+    until(lambda: hook.bodies and hook.bodies[-1]["status"] == "succeeded")
+    assert hook.bodies[0]["status"] in ("starting", "processing")
+    assert hook.bodies[-1]["output"] == ["0", "1", "2"] and hook.bodies[-1]["logs"].count("line") == 3
+    lengths = [len(body.get("output") or []) for body in hook.bodies]
+    assert lengths == sorted(lengths) and len(set(lengths)) >= 3
+
+
+def test_a_final_webhook_is_tried_again(serve: Any, receiver: Any) -> None:
+    hook = receiver(fail=3)
+    case = serve(HELLO, HELLO_INPUTS)
+    body = {"input": {"name": "a"}, "webhook": hook.url, "webhook_events_filter": ["completed"]}
+    case.post(body, {"Prefer": "respond-async"})
+    until(lambda: len(hook.bodies) == 4)
+    assert [one["status"] for one in hook.bodies] == ["succeeded"] * 4
+
+
+def test_put_is_idempotent_while_it_runs(serve: Any) -> None:
+    case = serve(SLOW, SLOW_INPUTS)
+    first = case.server.request("PUT", "/predictions/p1", {"input": {"seconds": 1}}, {"Prefer": "respond-async"})
+    again = case.server.request("PUT", "/predictions/p1", {"input": {"seconds": 1}}, {"Prefer": "respond-async"})
+    assert (first.status, again.status) == (202, 202) and again.json()["id"] == "p1"
+    assert case.server.request("PUT", "/predictions/p2", {"id": "p3", "input": {}}).status == 422
+
+
+STREAMING = """
+    import time
+    from cog import BasePredictor, ConcatenateIterator, streaming
+
+    class Predictor(BasePredictor):
+        @streaming
+        def predict(self, text: str = "a b c", delay: float = 0.0) -> ConcatenateIterator[str]:
+            for word in text.split(" "):
+                print("saw", word)
+                yield word + " "
+                time.sleep(delay)
+"""
+STREAMING_INPUTS = {"text": {**TEXT, "default": "a b c"}, "delay": {**NUMBER, "default": 0.0}}
+STREAMING_OUTPUT = {"type": "array", "items": TEXT, "x-cog-array-type": "iterator", "x-cog-array-display": "concatenate"}
+
+
+def parse_events(body: bytes) -> list[tuple[str, Any]]:
+    events = []
+    for block in body.decode().split("\n\n"):
+        lines = dict(line.split(": ", 1) for line in block.splitlines() if ": " in line and not line.startswith(":"))
+        if "event" in lines:
+            events.append((lines["event"], json.loads(lines["data"])))
+    return events
+
+
+def test_server_sent_events(serve: Any) -> None:
+    case = serve(STREAMING, STREAMING_INPUTS, STREAMING_OUTPUT, streaming=True)
+    answer = case.post({"input": {"text": "x y"}}, {"Accept": "text/event-stream"})
+    assert answer.status == 200 and answer.headers["content-type"].startswith("text/event-stream")
+    events = parse_events(answer.body)
+    assert [name for name, _ in events] == ["start", "log", "output", "log", "output", "completed"]
+    assert events[0][1]["status"] == "processing"
+    assert events[1][1] == {"data": "saw x\n", "source": "stdout"}
+    assert events[2][1] == {"chunk": "x ", "index": 0}
+    assert events[-1][1]["output"] == ["x ", "y "] and events[-1][1]["status"] == "succeeded"
+
+
+def test_a_model_without_streaming_refuses_events(serve: Any) -> None:
+    assert serve(HELLO, HELLO_INPUTS).post({"input": {"name": "a"}}, {"Accept": "text/event-stream"}).status == 406
+
+
+FILES = """
+    import pathlib, tempfile
+    from typing import Optional
+    from cog import BasePredictor, Input, Path, Secret
+
+    class Predictor(BasePredictor):
+        def predict(self, image: Path, more: list[Path] = Input(default=[]), mask: Optional[Path] = None,
+                    token: Secret = Input(default=None)) -> list[Path]:
+            results = []
+            for number, path in enumerate([image, *more] + ([mask] if mask else [])):
+                assert isinstance(path, pathlib.Path), type(path)
+                target = Path(tempfile.mkdtemp()) / f"out{number}.txt"
+                target.write_text(f"{path.suffix} {path.read_bytes().decode()}")
+                results.append(target)
+            print(token, token.get_secret_value() if token else None)
+            return results
+"""
+FILES_INPUTS = {
+    "image": FILE,
+    "more": {"type": "array", "items": FILE, "default": []},
+    "mask": {**FILE, "nullable": True, "default": None},
+    "token": {"type": "string", "format": "password", "writeOnly": True, "x-cog-secret": True, "nullable": True, "default": None},
+}
+
+
+def data_url(text: str, kind: str = "text/plain") -> str:
+    return f"data:{kind};base64,{base64.b64encode(text.encode()).decode()}"
+
+
+def test_files_in_and_out_by_data_url(serve: Any) -> None:
+    case = serve(FILES, FILES_INPUTS, {"type": "array", "items": FILE})
+    body = {"input": {"image": data_url("one"), "more": [data_url("two"), data_url("three")], "token": "s3cret"}}
+    answer = case.post(body).json()
+    assert answer["status"] == "succeeded", answer
+    texts = [base64.b64decode(one.split(",", 1)[1]).decode() for one in answer["output"]]
+    assert [text.split()[-1] for text in texts] == ["one", "two", "three"]
+    assert all(one.startswith("data:text/plain;base64,") for one in answer["output"])
+    assert answer["logs"] == "********** s3cret\n"
+
+
+def test_a_file_input_by_url(serve: Any, tmp_path: Any) -> None:
+    (tmp_path / "web").mkdir()
+    (tmp_path / "web" / "hello.txt").write_text("from afar")
+    handler = lambda *a: http.server.SimpleHTTPRequestHandler(*a, directory=str(tmp_path / "web"))  # noqa: E731
+    web = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=web.serve_forever, daemon=True).start()
+    case = serve(FILES, FILES_INPUTS, {"type": "array", "items": FILE})
+    base = f"http://127.0.0.1:{web.server_port}"
+    answer = case.post({"input": {"image": f"{base}/hello.txt"}}).json()
+    assert base64.b64decode(answer["output"][0].split(",")[1]).endswith(b"from afar")
+    missing = case.post({"input": {"image": f"{base}/none.txt"}})
+    assert missing.status == 200 and missing.json()["status"] == "failed"
+    web.shutdown()
+
+
+TYPES = """
+    from typing import Any, Optional, Union
+    from cog import BaseModel, BasePredictor, Input
+
+    class Inner(BaseModel):
+        score: float
+        tags: list[str]
+
+    class Output(BaseModel):
+        text: str
+        number: int
+        inner: dict
+
+    class Predictor(BasePredictor):
+        def predict(self, n: int, x: float = 1.5, flag: bool = False, choice: str = Input(choices=["a", "b"], default="a"),
+                    items: list[int] = Input(default=[1, 2]), options: dict = Input(default={})) -> Output:
+            return Output(text=choice, number=n, inner={"x": x, "flag": flag, "items": items, "options": options})
+"""
+TYPES_INPUTS = {
+    "n": INTEGER,
+    "x": {**NUMBER, "default": 1.5},
+    "flag": {"type": "boolean", "default": False},
+    "choice": {"allOf": [{"$ref": "#/components/schemas/choice"}], "default": "a"},
+    "items": {"type": "array", "items": INTEGER, "default": [1, 2]},
+    "options": {"type": "object", "default": {}},
+}
+
+
+def test_types_of_inputs_and_object_outputs(make_project: Any, start: Any, kind: str) -> None:
+    text = document(TYPES_INPUTS, {"type": "object"})
+    text["components"]["schemas"]["choice"] = {"title": "choice", "type": "string", "enum": ["a", "b"], "description": "An enumeration."}
+    case = Case(start(make_project(TYPES, text), kind).wait())
+    answer = case.post({"input": {"n": 3, "x": 2, "flag": True, "choice": "b", "items": [5], "options": {"k": [1, None]}}})
+    expected = {"x": 2.0, "flag": True, "items": [5], "options": {"k": [1, None]}}
+    assert answer.json()["output"] == {"text": "b", "number": 3, "inner": expected}
+    assert case.post({"input": {"n": 3}}).json()["output"]["inner"]["items"] == [1, 2]
+    for wrong in ({"n": "3"}, {"n": 1.5}, {"n": True}, {"n": 1, "flag": 1}, {"n": 1, "choice": "c"}, {"n": 1, "items": ["x"]}):
+        assert case.post({"input": wrong}).status == 422, wrong
+
+
+METRICS = """
+    from cog import BasePredictor, current_scope
+
+    class Predictor(BasePredictor):
+        def predict(self, n: int = 2) -> str:
+            self.record_metric("temperature", 0.7)
+            for _ in range(n):
+                current_scope().record_metric("tokens", 1, mode="incr")
+                self.scope.metrics.record("steps", "s", mode="append")
+            self.scope.metrics["timing.load"] = 1.5
+            return "ok"
+"""
+
+
+def test_metrics(serve: Any) -> None:
+    metrics = serve(METRICS, {"n": {**INTEGER, "default": 2}}).post({"input": {}}).json()["metrics"]
+    assert metrics.pop("predict_time") >= 0
+    assert metrics == {"temperature": 0.7, "tokens": 2, "steps": ["s", "s"], "timing": {"load": 1.5}}
+
+
+ASYNC = """
+    import asyncio
+    from cog import BasePredictor, AsyncConcatenateIterator
+
+    class Predictor(BasePredictor):
+        async def setup(self):
+            await asyncio.sleep(0)
+
+        async def predict(self, name: str = "x", seconds: float = 0.0) -> str:
+            print("hello", name)
+            await asyncio.sleep(seconds)
+            print("bye", name)
+            return name
+"""
+
+
+def test_asynchronous_predictors_run_side_by_side(serve: Any) -> None:
+    inputs = {"name": {**TEXT, "default": "x"}, "seconds": {**NUMBER, "default": 0.0}}
+    case = serve(ASYNC, inputs, env={"COG_MAX_CONCURRENCY": "4"})
+    answers: dict[str, Any] = {}
+
+    def one(name: str) -> None:
+        answers[name] = case.server.predict(name=name, seconds=0.6).json()
+
+    threads = [threading.Thread(target=one, args=(f"n{number}",)) for number in range(4)]
+    began = time.monotonic()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert time.monotonic() - began < 2.0
+    for name, answer in answers.items():
+        assert answer["output"] == name and answer["logs"] == f"hello {name}\nbye {name}\n"
+
+
+def test_setup_that_fails(make_project: Any, start: Any, kind: str) -> None:
+    source = """
+        from cog import BasePredictor
+
+        class Predictor(BasePredictor):
+            def setup(self):
+                print("loading")
+                raise RuntimeError("no weights")
+
+            def predict(self, name: str) -> str:
+                return name
+    """
+    server = start(make_project(source, document({"name": TEXT})), kind).wait("SETUP_FAILED")
+    setup = server.get("/health-check").json()["setup"]
+    assert setup["status"] == "failed" and "no weights" in setup["logs"]
+    if kind == "launcher":  # Cog loses what setup printed
+        assert "loading" in setup["logs"] and "Traceback" in setup["logs"]
+    assert server.predict(name="a").status == 503
+
+
+def test_user_healthcheck(make_project: Any, start: Any, kind: str) -> None:
+    source = """
+        from cog import BasePredictor
+
+        class Predictor(BasePredictor):
+            def healthcheck(self) -> bool:
+                return False
+
+            def predict(self, name: str) -> str:
+                return name
+    """
+    server = start(make_project(source, document({"name": TEXT})), kind).wait("UNHEALTHY")
+    assert "returned False" in server.get("/health-check").json()["user_healthcheck_error"]
+
+
+def test_sigterm_lets_the_running_prediction_end(serve: Any) -> None:
+    case = serve(SLOW, SLOW_INPUTS)
+    answers: list[Any] = []
+    thread = threading.Thread(target=lambda: answers.append(case.server.predict(seconds=1.5)))
+    thread.start()
+    time.sleep(0.4)
+    case.server.process.terminate()
+    thread.join()
+    assert answers[0].status == 200 and answers[0].json()["output"] == "slept"
+    assert case.server.process.wait(10) == 0
+
+
+def test_shutdown_by_request(serve: Any) -> None:
+    server = serve(HELLO, HELLO_INPUTS).server
+    assert server.request("POST", "/shutdown").json() == {}
+    assert server.process.wait(10) == 0

@@ -1,0 +1,531 @@
+"""What the launcher does beyond Cog."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import threading
+import time
+from typing import Any
+
+import pytest
+from support import FILE, INTEGER, LAUNCHER_PYTHON, MODEL_PYTHON, NUMBER, ROOT, SITE, TEXT, Server, document, free_port, until
+from test_conformance import HELLO, HELLO_INPUTS, SLOW, SLOW_INPUTS, STREAMING, STREAMING_INPUTS, STREAMING_OUTPUT, data_url
+
+
+@pytest.fixture
+def hello(make_project: Any, start: Any) -> Any:
+    def run(*arguments: str, **env: str) -> Server:
+        return start(make_project(HELLO, document(HELLO_INPUTS)), "launcher", arguments, **env).wait()
+
+    return run
+
+
+@pytest.fixture
+def slow(make_project: Any, start: Any) -> Any:
+    def run(**env: str) -> Server:
+        return start(make_project(SLOW, document(SLOW_INPUTS)), **env).wait()
+
+    return run
+
+
+def in_threads(count: int, work: Any) -> list[Any]:
+    results: list[Any] = [None] * count
+
+    def one(index: int) -> None:
+        results[index] = work(index)
+
+    threads = [threading.Thread(target=one, args=(index,)) for index in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return results
+
+
+def test_a_sequential_client_is_never_refused(hello: Any) -> None:
+    server = hello()
+    connection = http.client.HTTPConnection("127.0.0.1", server.port)
+    statuses = []
+    for _ in range(1000):
+        connection.request("POST", "/predictions", '{"input": {"name": "a"}}', {"Content-Type": "application/json"})
+        response = connection.getresponse()
+        response.read()
+        statuses.append(response.status)
+    assert statuses == [200] * 1000
+
+
+def test_the_queue_at_the_door_is_in_order_and_bounded(slow: Any) -> None:
+    server = slow(LAYERWRIGHT_MAX_QUEUE="3")
+    accepted = [server.request("POST", "/predictions", {"id": f"n{n}", "input": {"seconds": 0.3}}, {"Prefer": "respond-async"}).status for n in range(4)]
+    refused = server.predict(seconds=0.1)
+    assert accepted == [202] * 4
+    assert refused.status == 429 and int(refused.headers["retry-after"]) >= 1
+    times = [server.wait_for(f"n{n}")["completed_at"] for n in range(4)]
+    assert times == sorted(times)
+    assert server.predict(seconds=0.0).status == 200
+
+
+def test_many_clients_at_once_all_get_answers(hello: Any) -> None:
+    server = hello()
+    answers = in_threads(24, lambda n: server.predict(name=str(n)).json()["output"])
+    assert answers == [f"hello {n}" for n in range(24)]
+
+
+@pytest.mark.parametrize(("prefer", "seconds", "status"), [("wait=5", 0.2, 200), ("wait=0.2", 2, 202), ("respond-async, wait=5", 0.2, 200)])
+def test_prefer_wait(slow: Any, prefer: str, seconds: float, status: int) -> None:
+    answer = slow().predict({"Prefer": prefer}, seconds=seconds)
+    assert answer.status == status and answer.json()["status"] == ("succeeded" if status == 200 else "processing")
+
+
+def test_predictions_can_be_read_back(slow: Any) -> None:
+    server = slow()
+    server.request("POST", "/predictions", {"id": "a", "input": {"seconds": 0.3}}, {"Prefer": "respond-async"})
+    early = server.get("/predictions/a").json()
+    assert early["status"] == "processing" and early["input"] == {"seconds": 0.3}
+    final = server.wait_for("a")
+    assert final["created_at"] <= final["started_at"] <= final["completed_at"]
+    assert [one["id"] for one in server.get("/predictions").json()["results"]] == ["a"]
+    assert server.request("PUT", "/predictions/a", {"input": {"seconds": 5}}).json()["completed_at"] == final["completed_at"]
+    assert server.get("/predictions/nobody").status == 404
+
+
+CRASHING = """
+    import os, signal, sys, time
+    from cog import BasePredictor
+
+    class Predictor(BasePredictor):
+        def predict(self, how: str = "") -> str:
+            print("about to", how, file=sys.stderr)
+            if how == "segfault":
+                os.kill(os.getpid(), signal.SIGSEGV)
+            if how == "exit":
+                os.write(2, b"last words\\n")
+                os._exit(3)
+            if how == "fork":
+                if os.fork() == 0:
+                    return "child"
+            if how == "c":
+                os.write(1, b"from c\\n")
+                os.system("echo from a shell")
+            return "fine " + str(os.getpid())
+"""
+CRASHING_INPUTS = {"how": {**TEXT, "default": ""}}
+
+
+def test_a_model_that_dies_is_restarted_and_its_prediction_says_how(make_project: Any, start: Any) -> None:
+    server = start(make_project(CRASHING, document(CRASHING_INPUTS))).wait()
+    before = server.predict().json()["output"]
+    for how, words in (("segfault", "SIGSEGV"), ("exit", "status 3")):
+        answer = server.predict(how=how).json()
+        assert answer["status"] == "failed" and words in answer["error"] and f"about to {how}" in answer["error"]
+    assert "last words" in answer["error"] and "last words" in answer["logs"]
+    after = server.predict().json()
+    assert after["status"] == "succeeded" and after["output"] != before
+    assert server.get("/health-check").json()["queue"]["restarts"] == 2
+
+
+def test_a_forking_predictor_answers_once(make_project: Any, start: Any) -> None:
+    server = start(make_project(CRASHING, document(CRASHING_INPUTS))).wait()
+    assert server.predict(how="fork").json()["output"].startswith("fine")
+    assert server.predict().json()["status"] == "succeeded"
+
+
+def test_what_c_code_and_children_write_is_in_the_logs(make_project: Any, start: Any) -> None:
+    server = start(make_project(CRASHING, document(CRASHING_INPUTS))).wait()
+    logs = server.predict(how="c").json()["logs"]
+    assert "from c\n" in logs and "from a shell\n" in logs
+
+
+GIL = """
+    import ctypes
+    from cog import BasePredictor
+
+    class Predictor(BasePredictor):
+        def predict(self, seconds: int = 3) -> str:
+            ctypes.PyDLL(None).sleep(seconds)
+            return "awake"
+"""
+
+
+def test_a_model_that_holds_the_gil_stops_nobody(make_project: Any, start: Any) -> None:
+    server = start(make_project(GIL, document({"seconds": {**INTEGER, "default": 3}}))).wait()
+    server.request("POST", "/predictions", {"id": "g", "input": {"seconds": 3}}, {"Prefer": "respond-async"})
+    began = time.monotonic()
+    for path in ("/ping", "/health-check", "/livez", "/readyz", "/metrics", "/predictions/g"):
+        assert server.get(path).status == 200
+    assert server.request("POST", "/predictions/g/cancel").status == 200
+    assert server.wait_for("g", timeout=2)["status"] == "canceled"
+    assert time.monotonic() - began < 2
+    assert server.predict(seconds=0).json()["output"] == "awake"
+
+
+def test_a_model_that_ignores_a_cancel_is_replaced(make_project: Any, start: Any) -> None:
+    server = start(make_project(GIL, document({"seconds": {**INTEGER, "default": 3}})), LAYERWRIGHT_CANCEL_GRACE_SECONDS="1").wait()
+    server.request("POST", "/predictions", {"id": "g", "input": {"seconds": 60}}, {"Prefer": "respond-async"})
+    time.sleep(0.2)
+    server.request("POST", "/predictions/g/cancel")
+    assert server.wait_for("g", timeout=2)["status"] == "canceled"
+    assert server.predict(seconds=0).json()["output"] == "awake"
+
+
+def test_a_client_that_hangs_up_cancels(slow: Any) -> None:
+    server = slow()
+    connection = http.client.HTTPConnection("127.0.0.1", server.port)
+    connection.request("POST", "/predictions", '{"id": "gone", "input": {"seconds": 30}}', {"Content-Type": "application/json"})
+    until(lambda: server.get("/predictions/gone").status == 200)
+    time.sleep(0.2)
+    connection.close()
+    assert server.wait_for("gone", timeout=3)["status"] == "canceled"
+
+
+@pytest.mark.parametrize("value", ["/etc/passwd", "file:///etc/passwd", "ftp://example.com/a", "predict.py", ""])
+def test_a_file_is_never_a_path_of_the_server(make_project: Any, start: Any, value: str) -> None:
+    source = """
+        from cog import BasePredictor, Path
+
+        class Predictor(BasePredictor):
+            def predict(self, image: Path) -> str:
+                return image.read_text()
+    """
+    server = start(make_project(source, document({"image": FILE}))).wait()
+    answer = server.predict(image=value)
+    assert answer.status == 422 and answer.json()["detail"][0]["loc"] == ["body", "input", "image"]
+    assert server.predict(image=data_url("ok")).json()["output"] == "ok"
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:{port}/health-check", "http://localhost:{port}/", "http://[::1]:{port}/", "http://169.254.169.254/latest", "http://0.0.0.0:{port}/", "http://[::ffff:127.0.0.1]:{port}/"])
+def test_urls_of_private_networks_are_not_fetched(make_project: Any, start: Any, url: str) -> None:
+    source = """
+        from cog import BasePredictor, Path
+
+        class Predictor(BasePredictor):
+            def predict(self, image: Path) -> str:
+                return image.read_text()
+    """
+    server = start(make_project(source, document({"image": FILE})), LAYERWRIGHT_ALLOW_PRIVATE_URLS="0").wait()
+    answer = server.predict(image=url.format(port=server.port)).json()
+    assert answer["status"] == "failed" and "not public" in answer["error"], answer
+
+
+def test_inputs_are_limited_in_size(make_project: Any, start: Any) -> None:
+    source = """
+        from cog import BasePredictor, Path
+
+        class Predictor(BasePredictor):
+            def predict(self, image: Path) -> str:
+                return image.read_text()
+    """
+    server = start(make_project(source, document({"image": FILE})), LAYERWRIGHT_INPUT_MAX_BYTES="10", LAYERWRIGHT_BODY_MAX_BYTES="1000").wait()
+    assert "larger than 10" in server.predict(image=data_url("x" * 11)).json()["error"]
+    assert server.predict(image=data_url("x" * 2000)).status == 413
+
+
+OPTIONAL = """
+    from typing import Any, Optional, Union
+    from cog import BasePredictor, Input
+
+    class Predictor(BasePredictor):
+        def predict(self, a: Optional[int] = Input(default=None), b: Any = None, c: Union[int, str] = 1) -> dict:
+            return {"a": [a, type(a).__name__], "b": [b, type(b).__name__], "c": [c, type(c).__name__]}
+"""
+
+
+def test_null_any_and_unions(make_project: Any, start: Any) -> None:
+    inputs = {
+        "a": {**INTEGER, "nullable": True, "default": None},
+        "b": {"nullable": True},
+        "c": {"anyOf": [INTEGER, TEXT], "default": 1},
+    }
+    server = start(make_project(OPTIONAL, document(inputs, {"type": "object"}))).wait()
+    out = server.predict(a=None, b=3, c="x").json()["output"]
+    assert out == {"a": [None, "NoneType"], "b": [3, "int"], "c": ["x", "str"]}
+    assert server.predict(a=2.0).json()["output"]["a"] == [2, "int"]
+    wrong = server.predict(c=[1])
+    assert wrong.status == 422 and wrong.json()["detail"][0]["loc"] == ["body", "input", "c"]
+
+
+def test_secrets_are_not_shown_again(make_project: Any, start: Any) -> None:
+    source = """
+        from cog import BasePredictor, Secret
+
+        class Predictor(BasePredictor):
+            def predict(self, token: Secret) -> str:
+                return str(len(token.get_secret_value()))
+    """
+    inputs = {"token": {**TEXT, "format": "password", "writeOnly": True, "x-cog-secret": True}}
+    server = start(make_project(source, document(inputs))).wait()
+    answer = server.request("PUT", "/predictions/s", {"input": {"token": "hunter2"}})
+    assert answer.json()["output"] == "7"
+    assert b"hunter2" not in server.get("/predictions/s").body and "hunter2" not in server.log
+
+
+BATCH = """
+    import time
+    from cog import BasePredictor
+
+    class Predictor(BasePredictor):
+        def predict(self, texts: list[str]) -> list[str]:
+            time.sleep(0.05)
+            return [f"{text} of {len(texts)}" for text in texts]
+"""
+
+
+def test_batching_gathers_what_comes_together(make_project: Any, start: Any) -> None:
+    inputs = {"texts": {"type": "array", "items": TEXT}}
+    project = make_project(BATCH, document(inputs, {"type": "array", "items": TEXT}))
+    server = start(project, LAYERWRIGHT_BATCH_SIZE="8", LAYERWRIGHT_BATCH_WAIT_MS="50").wait()
+    assert server.predict(texts="alone").json()["output"] == "alone of 1"
+    answers = in_threads(16, lambda n: server.predict(texts=f"t{n}").json()["output"])
+    assert [answer.split()[0] for answer in answers] == [f"t{n}" for n in range(16)]
+    assert max(int(answer.split()[-1]) for answer in answers) > 2
+
+
+def test_training_has_a_process_of_its_own(make_project: Any, start: Any) -> None:
+    train = """
+        import os
+        from cog import BaseModel, Input, Path
+
+        class TrainingOutput(BaseModel):
+            weights: Path
+
+        def train(data: Path, epochs: int = Input(default=3)) -> TrainingOutput:
+            target = Path(data).parent / "weights.bin"
+            target.write_bytes(data.read_bytes() * epochs)
+            return TrainingOutput(weights=target)
+    """
+    text = document(HELLO_INPUTS, training={"data": FILE, "epochs": {**INTEGER, "default": 3, "maximum": 10}})
+    project = make_project(HELLO, text, train__py=train)
+    server = start(project, COG_TRAIN_TYPE_STUB="train.py:train").wait()
+    answer = server.request("POST", "/trainings", {"input": {"data": data_url("w"), "epochs": 2}}).json()
+    assert answer["status"] == "succeeded" and answer["output"]["weights"].endswith("d3c="), answer
+    assert server.request("POST", "/trainings", {"input": {"epochs": 11}}).status == 422
+    assert server.predict(name="still").json()["output"] == "hello still"
+
+
+def test_sagemaker_s_train_word(make_project: Any, tmp_path: pathlib.Path) -> None:
+    train = """
+        from cog import BaseModel, Path
+
+        class TrainingOutput(BaseModel):
+            weights: Path
+
+        def train(data: Path, epochs: int) -> TrainingOutput:
+            if epochs > 5:
+                raise ValueError("too many epochs")
+            target = Path("weights.bin")
+            target.write_bytes(data.read_bytes() * epochs)
+            return TrainingOutput(weights=target)
+    """
+    project = make_project(HELLO, document(HELLO_INPUTS, training={"data": FILE, "epochs": INTEGER}), train__py=train)
+    ml = tmp_path / "ml"
+    (ml / "input/config").mkdir(parents=True)
+    (ml / "input/data/data").mkdir(parents=True)
+    (ml / "input/data/data/one.bin").write_text("w")
+    environment = {
+        **os.environ, "LAYERWRIGHT_ML_ROOT": str(ml), "COG_TRAIN_TYPE_STUB": "train.py:train", "LAYERWRIGHT_SITE": SITE,
+        "LAYERWRIGHT_PYTHON": MODEL_PYTHON,
+    }  # fmt: skip
+    command = [LAUNCHER_PYTHON, "-I", "-S", str(ROOT / "launch.py"), "train"]
+    for epochs, status in (("3", 0), ("9", 1)):
+        (ml / "input/config/hyperparameters.json").write_text(json.dumps({"epochs": epochs}))
+        done = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, timeout=60)
+        assert done.returncode == status, done.stderr
+    assert (ml / "model/weights.bin").read_text() == "www"
+    assert "too many epochs" in (ml / "output/failure").read_text()
+
+
+def test_any_other_word_is_a_command() -> None:
+    command = [LAUNCHER_PYTHON, "-I", "-S", str(ROOT / "launch.py")]
+    environment = {**os.environ, "LAYERWRIGHT_SITE": SITE}
+    done = subprocess.run([*command, "sh", "-c", "echo hi; exit 5"], env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (5, "hi\n")
+    assert subprocess.run([*command, "no-such-command"], env=environment, capture_output=True).returncode == 127
+
+
+def test_a_wrong_setting_is_named(make_project: Any) -> None:
+    project = make_project(HELLO, document(HELLO_INPUTS))
+    command = [LAUNCHER_PYTHON, "-I", "-S", str(ROOT / "launch.py")]
+    for extra, word in (({"PORT": "x"}, "PORT"), ({"COG_PREDICT_TYPE_STUB": ""}, "COG_PREDICT_TYPE_STUB"), ({"LAYERWRIGHT_MAX_QUEUE": "many"}, "LAYERWRIGHT_MAX_QUEUE")):
+        environment = {**os.environ, "LAYERWRIGHT_SITE": SITE, "COG_PREDICT_TYPE_STUB": "predict.py:Predictor", **extra}
+        done = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, timeout=30)
+        assert done.returncode == 2 and word in done.stderr
+
+
+def test_setup_that_cannot_start_says_so_within_a_second(make_project: Any, start: Any) -> None:
+    for number, (source, words) in enumerate(
+        [("import nothing_like_this", "nothing_like_this"), ("import os\nos._exit(9)", "status 9"), ("class Other: pass", "has no Predictor")]
+    ):
+        began = time.monotonic()
+        server = start(make_project(source, document(HELLO_INPUTS), f"p{number}")).wait("SETUP_FAILED")
+        assert time.monotonic() - began < 5  # a second from the failure on; the rest is starting on a busy machine
+        assert words in server.get("/health-check").json()["setup"]["logs"]
+        assert server.get("/ping").status == 503 and server.get("/readyz").status == 503
+
+
+def test_setup_timeout(make_project: Any, start: Any) -> None:
+    source = """
+        import time
+        from cog import BasePredictor
+
+        class Predictor(BasePredictor):
+            def setup(self):
+                time.sleep(60)
+
+            def predict(self) -> str:
+                return ""
+    """
+    server = start(make_project(source, document({})), COG_SETUP_TIMEOUT="1").wait("SETUP_FAILED")
+    assert "timed out after 1" in server.get("/health-check").json()["setup"]["logs"]
+
+
+def test_sagemaker_routes(hello: Any) -> None:
+    server = hello()
+    assert server.get("/ping").status == 200
+    attributes = {"X-Amzn-SageMaker-Custom-Attributes": "trace=1"}
+    for body in ({"name": "a"}, {"input": {"name": "a"}}):
+        answer = server.request("POST", "/invocations", body, attributes)
+        assert answer.json()["output"] == "hello a"
+        assert answer.headers["x-amzn-sagemaker-custom-attributes"] == "trace=1"
+    assert server.request("POST", "/invocations", b"bo", {"Content-Type": "text/plain"}).json()["output"] == "hello bo"
+    assert server.request("POST", "/invocations", {"instances": [{"name": "a"}, "b"]}).json() == {"predictions": ["hello a", "hello b"]}
+    assert server.request("POST", "/invocations", {"nope": 1}).status == 422
+
+
+def test_the_port_of_the_platform_wins(make_project: Any, start: Any) -> None:
+    project = make_project(HELLO, document(HELLO_INPUTS))
+    port = free_port()
+    server = start(project, "launcher", ("serve",), SAGEMAKER_BIND_TO_PORT=str(port), AIP_HTTP_PORT="1")
+    server.port = port
+    assert server.wait().get("/ping").status == 200
+
+
+def test_vertex_routes(hello: Any) -> None:
+    route = "/v1/endpoints/1/deployedModels/2:predict"
+    server = hello(AIP_HEALTH_ROUTE=route, AIP_PREDICT_ROUTE=route)
+    assert server.get(route).status == 200
+    body = {"instances": [{"name": "a"}, {"name": "b"}], "parameters": {"times": 2}}
+    assert server.request("POST", route, body).json() == {"predictions": ["hello aa", "hello bb"]}
+    wrong = server.request("POST", route, {"instances": [{"name": "a"}, {"times": 1}]})
+    assert wrong.status == 422 and wrong.json()["detail"][0]["loc"] == ["body", "instances", 1, "name"]
+
+
+def test_open_inference_protocol(make_project: Any, start: Any) -> None:
+    source = """
+        from cog import BasePredictor, Input
+
+        class Predictor(BasePredictor):
+            def predict(self, values: list[float], scale: int = 2) -> list[float]:
+                return [value * scale for value in values]
+    """
+    inputs = {"values": {"type": "array", "items": NUMBER}, "scale": {**INTEGER, "default": 2}}
+    server = start(make_project(source, document(inputs, {"type": "array", "items": NUMBER}))).wait()
+    for path in ("/v2", "/v2/health/live", "/v2/health/ready", "/v2/models/model/ready"):
+        assert server.get(path).status == 200
+    metadata = server.get("/v2/models/model").json()
+    assert metadata["inputs"][0] == {"name": "values", "datatype": "FP64", "shape": [-1]}
+    tensor = {"name": "values", "shape": [2, 2], "datatype": "FP32", "data": [[1, 2], [3, 4]]}
+    answer = server.request("POST", "/v2/models/model/infer", {"id": "x", "inputs": [tensor]}).json()
+    assert answer["id"] == "x" and answer["outputs"][0] == {"name": "output", "shape": [4], "datatype": "FP64", "data": [2.0, 4.0, 6.0, 8.0]}
+    wrong = [
+        {},
+        {"inputs": []},
+        {"inputs": [{**tensor, "shape": [3]}]},
+        {"inputs": [{**tensor, "datatype": "FP128"}]},
+        {"inputs": [{**tensor, "name": "other"}]},
+        {"inputs": [tensor], "outputs": [{"name": "none"}]},
+    ]
+    for body in wrong:
+        answer = server.request("POST", "/v2/models/model/infer", body)
+        assert answer.status == 400 and isinstance(answer.json()["error"], str), body
+    assert server.request("POST", "/v2/models/other/infer", {"inputs": []}).status == 404
+    assert server.request("POST", "/v1/models/model:predict", {"instances": [{"values": [1]}]}).json() == {"predictions": [[2.0]]}
+
+
+def test_metrics_are_prometheus_s(hello: Any) -> None:
+    server = hello()
+    server.predict(name="a")
+    answer = server.get("/metrics")
+    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    lines = answer.body.decode().splitlines()
+    assert 'layerwright_predictions_total{status="succeeded"} 1' in lines
+    assert 'layerwright_prediction_seconds_bucket{le="+Inf"} 1' in lines
+
+
+def test_signed_webhooks_and_trace_context(make_project: Any, start: Any) -> None:
+    from launcher.webhooks import sign
+    from test_conformance import Receiver
+
+    secret, hook = "whsec_" + "c2VjcmV0c2VjcmV0", Receiver()
+    server = start(make_project(HELLO, document(HELLO_INPUTS)), LAYERWRIGHT_WEBHOOK_SECRET=secret, WEBHOOK_AUTH_TOKEN="tok").wait()
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    body = {"input": {"name": "a"}, "webhook": hook.url, "webhook_events_filter": ["completed"]}
+    server.request("POST", "/predictions", body, {"traceparent": trace})
+    until(lambda: hook.bodies)
+    headers = hook.headers[0]
+    assert headers["webhook-signature"] == sign(secret, headers["webhook-id"], headers["webhook-timestamp"], hook.raw[0])
+    assert headers["traceparent"] == trace and headers["authorization"] == "Bearer tok"
+    hook.server.shutdown()
+
+
+def test_replicate_s_routes(make_project: Any, start: Any) -> None:
+    server = start(make_project(STREAMING, document(STREAMING_INPUTS, STREAMING_OUTPUT, streaming=True))).wait()
+    made = server.request("POST", "/v1/predictions", {"version": "x", "input": {"text": "a b"}}, {"Prefer": "wait"})
+    body = made.json()
+    assert made.status == 201 and body["status"] == "succeeded" and body["output"] == ["a ", "b "]
+    assert server.get(f"/v1/predictions/{body['id']}").json()["urls"]["get"].endswith(body["id"])
+    stream = server.get(f"/v1/predictions/{body['id']}/stream").body.decode()
+    assert "event: output\ndata: a " in stream and stream.rstrip().endswith("event: done\ndata: {}")
+
+
+def test_the_docs_page_is_self_contained(hello: Any) -> None:
+    answer = hello().get("/docs")
+    page = answer.body.decode()
+    assert answer.status == 200 and "default-src 'none'" in answer.headers["content-security-policy"]
+    assert "http://" not in page.replace("http://www.w3.org", "") and "https://" not in page
+
+
+def _for_all(path: str) -> bool:
+    parents = pathlib.Path(path).resolve().parents
+    return all(parent.stat().st_mode & 0o001 for parent in parents)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody else")
+@pytest.mark.skipif(not _for_all(LAUNCHER_PYTHON), reason="the interpreter lies in a private folder")
+def test_any_uid_without_home_writes_nothing_outside_tmp(make_project: Any, start: Any) -> None:
+    source = """
+        import os
+        from cog import BasePredictor
+
+        class Predictor(BasePredictor):
+            def predict(self) -> list[int]:
+                return [os.getuid(), "HOME" in os.environ]
+    """
+    project = make_project(source, document({}, {"type": "array", "items": INTEGER}))
+    for parent in [project, *project.parents[:3]]:
+        parent.chmod(parent.stat().st_mode | 0o055)
+    before = {str(path) for path in project.rglob("*")}
+    environment = {"PATH": os.environ["PATH"], "PORT": str(free_port()), "COG_PREDICT_TYPE_STUB": "predict.py:Predictor", "LAYERWRIGHT_SITE": SITE, "LAYERWRIGHT_PYTHON": MODEL_PYTHON}
+    command = [LAUNCHER_PYTHON, "-I", "-S", str(ROOT / "launch.py"), "--host", "127.0.0.1"]
+    with open(project.parent / "uid.log", "wb") as log:
+        process = subprocess.Popen(command, cwd=project, env=environment, stderr=log, user=1000680000, group=0, extra_groups=[])
+    try:
+        server = object.__new__(Server)
+        server.port, server.process, server.log_path, server.kind = int(environment["PORT"]), process, project.parent / "uid.log", "launcher"
+        assert server.wait().predict().json()["output"] == [1000680000, False]
+        assert {str(path) for path in project.rglob("*")} == before
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def test_the_launcher_s_death_ends_the_model(hello: Any) -> None:
+    server = hello()
+    child = int(open(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read().split()[0])
+    os.kill(server.process.pid, signal.SIGKILL)
+    server.process.wait()
+    until(lambda: not os.path.exists(f"/proc/{child}") or "Z" in open(f"/proc/{child}/stat").read().split()[2])
