@@ -21,8 +21,9 @@ export async function saveRecord(cache: Cache, key: string, record: DerivationRe
   await cache.set(key, Buffer.from(JSON.stringify(record)))
 }
 
+/** Reads a record; undefined when it is damaged. */
 // Checked by hand: this lies on the path of every build that does nothing, where loading a schema library shows.
-function parseRecord(text: string): DerivationRecord | undefined {
+export function parseRecord(text: string): DerivationRecord | undefined {
   let value: unknown
   try {
     value = JSON.parse(text)

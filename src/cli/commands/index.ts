@@ -72,4 +72,10 @@ export const commands: readonly CommandEntry[] = [
     summary: 'print the JSON Schema of cog.yaml, or the OpenAPI document of a model',
     load: () => import('./schema.ts'),
   },
+  {
+    name: 'cache',
+    group: 'Look',
+    summary: 'look into the local store, and make it smaller',
+    load: () => import('./cache.ts'),
+  },
 ]

@@ -1,0 +1,90 @@
+import { randomBytes } from 'node:crypto'
+import { rename, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { systemErrorCode } from '../core/errors.ts'
+import { listBlobs, listCaches, listTemporary, statFile, type StoredBlob, type StoredFile } from './contents.ts'
+import { oldestLease } from './lease.ts'
+import type { Store } from './store.ts'
+
+/** What prune takes away. Without a bound: everything that is not in use. */
+export interface PruneOptions {
+  /** Only what is over this size, least recently used first. */
+  readonly maxBytes?: number | undefined
+  /** Only what was not used for this long. */
+  readonly olderThanMs?: number | undefined
+  /** Say what would be taken away and take nothing. */
+  readonly isDryRun?: boolean | undefined
+  readonly now?: () => number
+}
+
+/** What prune took away, or would. */
+export interface PruneResult {
+  readonly removedFiles: number
+  readonly removedBytes: number
+  /** Blobs and small answers that are left. */
+  readonly keptBytes: number
+}
+
+/** Times of files that were written one after the other may lie in the wrong order by a tick of the kernel's clock. */
+const TICK_MS = 1_000
+/** A temporary file that nobody wrote to for this long was left by a process that was killed. */
+const ABANDONED_MS = 24 * 60 * 60 * 1000
+
+/**
+ * Makes the store smaller, least recently used first.
+ *
+ * Local images are kept. So is everything that was used since the oldest running build began: a build marks what it looks
+ * at, and {@link holdStore} says that it runs.
+ */
+export async function pruneStore(store: Store, options: PruneOptions = {}): Promise<PruneResult> {
+  const nowMs = (options.now ?? Date.now)()
+  const leaseMs = await oldestLease(store.folder, nowMs)
+  const inUseSinceMs = leaseMs === undefined ? Number.POSITIVE_INFINITY : leaseMs - TICK_MS
+  const blobs = await listBlobs(store)
+  const answers = [...(await listCaches(store)).values()].flat()
+  const candidates = [...blobs.filter(({ role }) => role !== 'image'), ...answers]
+    .filter(({ usedMs }) => usedMs < inUseSinceMs && usedMs <= nowMs - (options.olderThanMs ?? 0))
+    .sort((a, b) => a.usedMs - b.usedMs || (a.path < b.path ? -1 : 1))
+
+  const total = sum([...blobs, ...answers])
+  let keptBytes = total
+  const removed: StoredFile[] = await removeAbandoned(store, nowMs, options.isDryRun === true)
+  for (const file of candidates) {
+    if (options.maxBytes !== undefined && keptBytes <= options.maxBytes) break
+    if (options.isDryRun !== true && !(await removeUnused(store, file))) continue
+    removed.push(file)
+    keptBytes -= file.sizeBytes
+  }
+  return { removedFiles: removed.length, removedBytes: sum(removed), keptBytes }
+}
+
+/**
+ * Takes a file away unless it was used since it was looked at: it is moved aside, looked at again, and moved back when
+ * somebody marked it in between.
+ */
+async function removeUnused(store: Store, file: StoredFile): Promise<boolean> {
+  const aside = join(store.folder, 'tmp', `.prune-${process.pid}-${randomBytes(6).toString('hex')}`)
+  try {
+    await rename(file.path, aside)
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENOENT') return false
+    throw error
+  }
+  const again = await statFile(aside)
+  if (again !== undefined && again.usedMs > file.usedMs) {
+    await rename(aside, file.path)
+    return false
+  }
+  await rm(aside, { force: true })
+  return true
+}
+
+async function removeAbandoned(store: Store, nowMs: number, isDryRun: boolean): Promise<StoredFile[]> {
+  const abandoned = (await listTemporary(store)).filter(({ usedMs }) => usedMs < nowMs - ABANDONED_MS)
+  if (!isDryRun) for (const { path } of abandoned) await rm(path, { force: true })
+  return abandoned
+}
+
+function sum(files: readonly Pick<StoredBlob, 'sizeBytes'>[]): number {
+  return files.reduce((bytes, { sizeBytes }) => bytes + sizeBytes, 0)
+}
