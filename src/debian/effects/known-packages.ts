@@ -1,5 +1,5 @@
-import { readFileSync } from 'node:fs'
 import { javaKeyStore } from './java-key-store.ts'
+import graphviz from './tables/graphviz-plugins.json' with { type: 'json' }
 import type { System } from './system.ts'
 
 /** What scripts of single well-known packages write. */
@@ -58,10 +58,7 @@ function makeJavaPreferences(system: System): void {
   }
 }
 
-// One block a library, which starts at the margin and ends with a brace there.
 function graphvizPlugins(isThere: (library: string) => boolean): string {
-  const text = readFileSync(new URL('tables/graphviz-plugins.txt', import.meta.url), 'utf8')
-  return text.replaceAll(/^(\S+\.so\.\d+) \w+ \{\n[\s\S]*?^\}\n/gm, (block, library: string) =>
-    isThere(library) ? block : '',
-  )
+  const plugins = graphviz.plugins.filter(({ library }) => isThere(library))
+  return [graphviz.head, ...plugins.map(({ lines }) => lines)].map((lines) => lines.join('\n')).join('')
 }
