@@ -6,7 +6,7 @@ import { guardTar } from './tar-guard.ts'
 
 /** One member of a tar that is read. `data` must be read to its end, or let go by going on to the next. */
 export interface TarMember {
-  /** As written in the archive: it may be unsafe. */
+  /** As written in the archive: it may be unsafe. One character a byte with the option `bytes`. */
   readonly name: string
   readonly type: NonNullable<Header['type']>
   readonly mode: number
@@ -20,7 +20,15 @@ export interface TarMember {
   readonly deviceMinor: number
   /** PAX records as they stand in the archive, such as extended attributes. */
   readonly pax: Readonly<Record<string, string>>
+  /** Where the data begins in the uncompressed tar, in bytes. */
+  readonly offset: number
   readonly data: AsyncIterable<Uint8Array>
+}
+
+/** How names are read. */
+export interface ReadTarOptions {
+  /** Names and targets as bytes, one character each (latin1), so that names that are no UTF-8 survive. */
+  readonly names?: 'text' | 'bytes' | undefined
 }
 
 /**
@@ -29,8 +37,14 @@ export interface TarMember {
  * @param what names the archive in errors
  * @throws BuildError ARCHIVE_INVALID for an archive that is cut short or that readers would disagree about
  */
-export async function* readTar(stream: AsyncIterable<Uint8Array>, what: string): AsyncGenerator<TarMember> {
-  const parser = extract()
+export async function* readTar(
+  stream: AsyncIterable<Uint8Array>,
+  what: string,
+  options: ReadTarOptions = {},
+): AsyncGenerator<TarMember> {
+  const isBytes = options.names === 'bytes'
+  // The parser has this option, its types do not.
+  const parser = extract({ filenameEncoding: isBytes ? 'latin1' : 'utf8' } as Parameters<typeof extract>[0])
   let failure: unknown
   const guarded = async function* (): AsyncGenerator<Uint8Array> {
     try {
@@ -45,7 +59,7 @@ export async function* readTar(stream: AsyncIterable<Uint8Array>, what: string):
   feeding.catch(() => {})
   try {
     for await (const entry of parser) {
-      yield memberOf(entry.header as Header & TarExtras, entry as unknown as AsyncIterable<Uint8Array>)
+      yield memberOf(entry.header as Header & TarExtras, entry as unknown as AsyncIterable<Uint8Array>, isBytes)
       // Whatever the caller left unread keeps the parser from going on.
       entry.resume()
     }
@@ -64,11 +78,15 @@ export async function* readTar(stream: AsyncIterable<Uint8Array>, what: string):
 /** What the parser gives and its types do not know. */
 interface TarExtras {
   readonly pax?: Readonly<Record<string, string>> | null | undefined
+  readonly byteOffset?: number
 }
 
-function memberOf(header: Header & TarExtras, data: AsyncIterable<Uint8Array>): TarMember {
+function memberOf(header: Header & TarExtras, data: AsyncIterable<Uint8Array>, isBytes: boolean): TarMember {
+  // PAX names are UTF-8 whatever the parser was told.
+  const name = (fromPax: string | undefined, own: string | null): string | undefined =>
+    fromPax && isBytes ? Buffer.from(fromPax).toString('latin1') : (own ?? undefined)
   return {
-    name: header.name,
+    name: name(header.pax?.['path'], header.name) ?? '',
     type: header.type ?? 'file',
     mode: header.mode ?? 0o644,
     // The parser leaves these PAX records to its caller.
@@ -76,10 +94,11 @@ function memberOf(header: Header & TarExtras, data: AsyncIterable<Uint8Array>): 
     gid: id(header.pax?.['gid'], header.gid),
     sizeBytes: header.size ?? 0,
     mtimeSeconds: Math.floor((header.mtime?.getTime() ?? 0) / 1000),
-    target: header.linkname ?? undefined,
+    target: name(header.pax?.['linkpath'], header.linkname),
     deviceMajor: header.devmajor ?? 0,
     deviceMinor: header.devminor ?? 0,
     pax: header.pax ?? {},
+    offset: header.byteOffset ?? 0,
     data,
   }
 }

@@ -1,7 +1,7 @@
-import { pack } from 'tar-stream'
 import { digestHex, OCI, type Descriptor } from 'oci-spec-types'
-import type { Open } from '../core/bytes.ts'
-import { openBytes } from '../core/bytes.ts'
+import type { Entry } from '../../layers/entry.ts'
+import { writeTar } from '../../layers/files.ts'
+import { openBytes, type Open } from '../core/bytes.ts'
 import { verify } from '../core/digest.ts'
 import type { RunnableImage } from './image.ts'
 
@@ -44,32 +44,20 @@ export async function* openImageArchive(image: RunnableImage): AsyncGenerator<Ui
       },
     ],
   }
-  const archive = pack()
-  const written = write().catch((error: unknown) =>
-    archive.destroy(error instanceof Error ? error : new Error(String(error))),
-  )
-  yield* archive as AsyncIterable<Uint8Array>
-  await written
+  yield* writeTar(entries())
 
-  async function write(): Promise<void> {
+  async function* entries(): AsyncGenerator<Entry> {
     const seen = new Set<string>()
     for (const { descriptor, open } of blobs) {
       if (seen.has(descriptor.digest)) continue
       seen.add(descriptor.digest)
-      const entry = archive.entry({ name: blobPath(descriptor), size: descriptor.size, mode: 0o644 })
-      for await (const chunk of verify(open(), descriptor, `the blob ${descriptor.digest}`)) {
-        if (!entry.write(Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength))) {
-          await new Promise((resolve) => entry.once('drain', () => resolve(undefined)))
-        }
-      }
-      const closed = new Promise((resolve) => entry.once('close', () => resolve(undefined)))
-      entry.end(undefined)
-      await closed
+      const verified: Open = (options) => verify(open(options), descriptor, `the blob ${descriptor.digest}`)
+      yield { kind: 'file', path: blobPath(descriptor), mode: 0o644, sizeBytes: descriptor.size, open: verified }
     }
-    for (const [name, document] of Object.entries(documents)) {
-      archive.entry({ name, mode: 0o644 }, Buffer.from(JSON.stringify(document)))
+    for (const [path, document] of Object.entries(documents)) {
+      const bytes = Buffer.from(JSON.stringify(document))
+      yield { kind: 'file', path, mode: 0o644, sizeBytes: bytes.length, open: openBytes(bytes) }
     }
-    archive.finalize()
   }
 }
 

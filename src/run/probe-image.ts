@@ -1,5 +1,5 @@
 import { OCI } from 'oci-spec-types'
-import { pack } from 'tar-stream'
+import { writeTar } from '../../layers/files.ts'
 import { collect, openBytes } from '../core/bytes.ts'
 import { digestOf } from '../core/digest.ts'
 import { makeImage } from '../image/make-image.ts'
@@ -26,13 +26,12 @@ const CODE: Readonly<
 export async function makeProbeImage(arch: string = process.arch): Promise<RunnableImage | undefined> {
   const code = CODE[arch]
   if (code === undefined) return undefined
-  const archive = pack()
-  const mtime = new Date(0)
-  for (const name of ['dev', 'etc', 'proc', 'sys', 'tmp'])
-    archive.entry({ name: `${name}/`, type: 'directory', mode: 0o755, mtime })
-  archive.entry({ name: 'probe', mode: 0o755, mtime }, makeElf(code.machine, Buffer.from(code.bytes, 'hex')))
-  archive.finalize()
-  const tar = await collect(archive as AsyncIterable<Uint8Array>, 1024 * 1024)
+  const elf = makeElf(code.machine, Buffer.from(code.bytes, 'hex'))
+  const folders = ['dev', 'etc', 'proc', 'sys', 'tmp'].map(
+    (path) => ({ kind: 'directory', path, mode: 0o755 }) as const,
+  )
+  const probe = { kind: 'file', path: 'probe', mode: 0o755, sizeBytes: elf.length, open: openBytes(elf) } as const
+  const tar = await collect(writeTar([...folders, probe]), 1024 * 1024)
   const digest = digestOf(tar)
   return makeImage({
     platform: { os: 'linux', architecture: code.architecture },

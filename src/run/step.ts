@@ -10,7 +10,7 @@ import type { RunnableImage } from './image.ts'
 import { findInImage } from './layer-view.ts'
 import { startContainer, type RunContext } from './run-container.ts'
 import { cleanPath } from './unpack/root.ts'
-import { printable, readTar, type BytePath, type TarEntry } from './unpack/tar-entries.ts'
+import { printable, readEntries, type BytePath, type TarEntry } from './unpack/tar-entries.ts'
 
 /** A command to run on top of layers while building. */
 export interface StepRequest {
@@ -163,7 +163,7 @@ const TRACES = /^(var\/log\/(apt\/.+|dpkg\.log|alternatives\.log|bootstrap\.log)
 
 async function readChanges(changes: ContainerChanges, request: StepRequest, context: RunContext): Promise<Entry[]> {
   const read: TarEntry[] = []
-  for await (const entry of readTar(createReadStream(changes.tarFile))) read.push(entry)
+  for await (const entry of readEntries(createReadStream(changes.tarFile))) read.push(entry)
   const found = inOrder(read)
   const mounted = mountPoints(request, found, changes.folders)
   const xattrs = new Set<string>()

@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { parse as parseYaml } from 'yaml'
+import { parsePlainYaml } from '../../config/plain-yaml.ts'
 import { BuildError, systemErrorCode } from '../../core/errors.ts'
 import { parseCdiSpec, type CdiEdits, type CdiSpec } from './spec.ts'
 
@@ -78,7 +78,7 @@ function specFiles(folder: string): string[] {
 
 function readSpec(file: string, errors: BuildError[]): CdiSpec | undefined {
   try {
-    return parseCdiSpec(parseYaml(readFileSync(file, 'utf8')), file)
+    return parseCdiSpec(parsePlainYaml(readFileSync(file, 'utf8')), file)
   } catch (error) {
     const text = error instanceof Error ? error.message : String(error)
     errors.push(

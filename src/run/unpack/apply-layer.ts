@@ -19,7 +19,7 @@ import { execFileSync } from 'node:child_process'
 import { BuildError, systemErrorCode } from '../../core/errors.ts'
 import { removeTree } from './remove-tree.ts'
 import { cleanPath, Root } from './root.ts'
-import { printable, readTar, type BytePath, type TarEntry } from './tar-entries.ts'
+import { printable, readEntries, type BytePath, type TarEntry } from './tar-entries.ts'
 
 /** How a layer is applied. */
 export interface ApplyOptions {
@@ -66,7 +66,7 @@ export async function applyLayer(
 ): Promise<ApplyResult> {
   const applier = new Applier(folder, options)
   try {
-    for await (const entry of readTar(tar)) {
+    for await (const entry of readEntries(tar)) {
       options.signal?.throwIfAborted()
       await applier.apply(entry)
     }

@@ -1,7 +1,5 @@
-import { Readable } from 'node:stream'
-import { extract, type Header } from 'tar-stream'
+import { readTar, type TarMember } from '../../../layers/tar.ts'
 import { BuildError } from '../../core/errors.ts'
-import { guardTar } from './tar-guard.ts'
 
 /**
  * A path as the bytes it has in the archive, one character a byte (latin1), so that names that are no UTF-8 survive.
@@ -31,40 +29,19 @@ export interface TarEntry {
   readonly body: AsyncIterable<Uint8Array>
 }
 
-/** One character a byte: names need not be UTF-8. (tar-stream has this option, its types do not.) */
-const OPTIONS = { filenameEncoding: 'latin1' } as Parameters<typeof extract>[0]
-
 const XATTR = 'SCHILY.xattr.'
 const MAX_MTIME_SECONDS = 2 ** 34
 
 /**
  * Reads the entries of an uncompressed tar, in its order.
  *
- * @throws BuildError ARCHIVE_INVALID for anything malformed or ambiguous (see {@link guardTar})
+ * @throws BuildError ARCHIVE_INVALID for anything malformed or ambiguous
  */
-export async function* readTar(stream: AsyncIterable<Uint8Array>): AsyncGenerator<TarEntry> {
-  const parser = extract(OPTIONS)
-  const source = Readable.from(guardTar(stream), { objectMode: false })
-  source.on('error', (error) => parser.destroy(error))
-  parser.on('close', () => source.destroy())
-  source.pipe(parser)
-  try {
-    for await (const entry of parser) yield fromHeader(entry.header, entry as AsyncIterable<Uint8Array>)
-  } catch (error) {
-    throw error instanceof BuildError || !isParserError(error)
-      ? error
-      : new BuildError('ARCHIVE_INVALID', `The tar cannot be read: ${error.message}`, { cause: error })
-  } finally {
-    parser.destroy()
-    source.destroy()
-  }
+export async function* readEntries(stream: AsyncIterable<Uint8Array>): AsyncGenerator<TarEntry> {
+  for await (const member of readTar(stream, 'The layer', { names: 'bytes' })) yield fromMember(member)
 }
 
-function isParserError(error: unknown): error is Error {
-  return error instanceof Error && !('code' in error) && error.name === 'Error'
-}
-
-const KINDS: Readonly<Record<string, TarEntry['kind']>> = {
+const KINDS: Readonly<Record<TarMember['type'], TarEntry['kind']>> = {
   file: 'file',
   'contiguous-file': 'file',
   directory: 'directory',
@@ -75,30 +52,25 @@ const KINDS: Readonly<Record<string, TarEntry['kind']>> = {
   'block-device': 'device',
 }
 
-function fromHeader(header: Header, body: AsyncIterable<Uint8Array>): TarEntry {
-  const pax = (header.pax ?? {}) as Readonly<Record<string, string>>
-  const kind = KINDS[header.type]
-  if (kind === undefined) throw new BuildError('ARCHIVE_INVALID', `The tar holds an entry of the type ${header.type}`)
-  const path = pax['path'] ? utf8Bytes(pax['path']) : header.name
-  const target = pax['linkpath'] ? utf8Bytes(pax['linkpath']) : ((header.linkname as string | null) ?? '')
+function fromMember({ pax, name: path, target = '', ...member }: TarMember): TarEntry {
   if (path.includes('\0') || target.includes('\0')) {
     throw new BuildError('ARCHIVE_INVALID', `The tar holds a name with a zero byte: ${printable(path)}`)
   }
   return {
-    kind,
+    kind: KINDS[member.type],
     path,
     target,
-    mode: header.mode & 0o7777,
-    uid: id(pax['uid'], header.uid, path),
-    gid: id(pax['gid'], header.gid, path),
-    mtimeSeconds: seconds(pax['mtime'], header.mtime),
-    sizeBytes: header.size,
+    mode: member.mode & 0o7777,
+    uid: id(pax['uid'], member.uid, path),
+    gid: id(pax['gid'], member.gid, path),
+    mtimeSeconds: seconds(pax['mtime'], member.mtimeSeconds),
+    sizeBytes: member.sizeBytes,
     xattrs: Object.fromEntries(
       Object.entries(pax).flatMap(([key, value]) => (key.startsWith(XATTR) ? [[key.slice(XATTR.length), value]] : [])),
     ),
-    device: { major: header.devmajor, minor: header.devminor },
-    offset: (header as { readonly byteOffset?: number }).byteOffset ?? 0,
-    body,
+    device: { major: member.deviceMajor, minor: member.deviceMinor },
+    offset: member.offset,
+    body: member.data,
   }
 }
 
@@ -111,13 +83,9 @@ function id(fromPax: string | undefined, fromHeader: number, path: BytePath): nu
   return value
 }
 
-function seconds(fromPax: string | undefined, fromHeader: Date): number {
-  const value = fromPax === undefined ? fromHeader.getTime() / 1000 : Number(fromPax)
+function seconds(fromPax: string | undefined, fromHeader: number): number {
+  const value = fromPax === undefined ? fromHeader : Number(fromPax)
   return Number.isNaN(value) ? 0 : Math.min(Math.max(value, 0), MAX_MTIME_SECONDS)
-}
-
-function utf8Bytes(text: string): BytePath {
-  return Buffer.from(text, 'utf8').toString('latin1')
 }
 
 /** A byte path as text for messages, shortened. */

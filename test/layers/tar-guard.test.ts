@@ -1,13 +1,13 @@
 import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { collect, openBytes } from '../../src/core/bytes.ts'
-import { readTar, type TarEntry } from '../../src/run/unpack/tar-entries.ts'
-import { guardTar } from '../../src/run/unpack/tar-guard.ts'
-import { blocks, checksummed, dir, file, paxRecord, symlink, tar } from './tar-builder.ts'
+import { guardTar } from '../../layers/tar-guard.ts'
+import { readEntries, type TarEntry } from '../../src/run/unpack/tar-entries.ts'
+import { blocks, checksummed, dir, file, paxRecord, symlink, tar } from '../run/tar-builder.ts'
 
 const read = async (bytes: Uint8Array): Promise<TarEntry[]> => {
   const entries: TarEntry[] = []
-  for await (const entry of readTar(openBytes(bytes)())) {
+  for await (const entry of readEntries(openBytes(bytes)())) {
     await collect(entry.body, 1e6)
     entries.push(entry)
   }
@@ -26,40 +26,40 @@ const spoiled = (change: (block: Buffer) => void, resum = true): Buffer => {
 }
 
 const hostile: readonly (readonly [name: string, bytes: Buffer, message: RegExp])[] = [
-  ['a wrong checksum', spoiled((block) => block.write('7', 100), false), /wrong checksum, at byte 0/],
-  ['a size that is no number', spoiled((block) => block.write('zzz', 124)), /size that is no octal/],
-  ['a negative base-256 size', spoiled((block) => block.fill(0xff, 124, 136)), /size out of range/],
+  ['a wrong checksum', spoiled((block) => block.write('7', 100), false), /wrong checksum at byte 0/],
+  ['a size that is no number', spoiled((block) => block.write('zzz', 124)), /size that is no number/],
+  ['a negative base-256 size', spoiled((block) => block.fill(0xff, 124, 136)), /size that is no number/],
   [
     'a base-256 size of 2^88',
     spoiled((block) => block.fill(0xff, 125, 136).writeUInt8(0x80, 124)),
-    /size out of range/,
+    /size that is no number/,
   ],
-  ['a negative device number', spoiled((block) => block.fill(0xff, 329, 337)), /devmajor out of range/],
+  ['a negative device number', spoiled((block) => block.fill(0xff, 329, 337)), /device number that is no number/],
   ['an unknown type', spoiled((block) => block.write('Z', 156)), /unknown type "Z"/],
   ['a GNU sparse file', spoiled((block) => block.write('S', 156)), /sparse file/],
   ['a directory that claims data', spoiled((block) => block.write('5', 156)), /claims 1 bytes of data/],
   ['a hard link that claims data', spoiled((block) => block.write('1', 156)), /claims 1 bytes of data/],
-  ['a PAX header of 2 MiB', withPax(paxRecord('comment', 'x'.repeat(2 ** 21))), /extension header of 2097\d+ bytes/],
-  ['a GNU long name of 2 MiB', withPax(Buffer.alloc(2 ** 21, 0x61), 'L'), /extension header/],
-  ['an empty PAX header', withPax(Buffer.alloc(0)), /empty extension header/],
-  ['a PAX length that is too long', withPax(Buffer.from('99 path=x\n')), /length is a lie/],
-  ['a PAX length that is too short', withPax(Buffer.from('5 path=x\n')), /length is a lie/],
-  ['a PAX length of zero', withPax(Buffer.from('0 path=x\n')), /length is a lie/],
-  ['a PAX length that is no number', withPax(Buffer.from('a path=x\n')), /length is a lie/],
-  ['a PAX record without a newline', withPax(Buffer.from('9 path=xx')), /length is a lie/],
-  ['a PAX record without a value', withPax(Buffer.from('7 path\n')), /length is a lie/],
+  ['a PAX header of 2 MiB', withPax(paxRecord('comment', 'x'.repeat(2 ** 21))), /extended header of 2097\d+ bytes/],
+  ['a GNU long name of 2 MiB', withPax(Buffer.alloc(2 ** 21, 0x61), 'L'), /extended header/],
+  ['an empty PAX header', withPax(Buffer.alloc(0)), /empty extended header/],
+  ['a PAX length that is too long', withPax(Buffer.from('99 path=x\n')), /lies about its length/],
+  ['a PAX length that is too short', withPax(Buffer.from('5 path=x\n')), /lies about its length/],
+  ['a PAX length of zero', withPax(Buffer.from('0 path=x\n')), /lies about its length/],
+  ['a PAX length that is no number', withPax(Buffer.from('a path=x\n')), /lies about its length/],
+  ['a PAX record without a newline', withPax(Buffer.from('9 path=xx')), /lies about its length/],
+  ['a PAX record without a value', withPax(Buffer.from('7 path\n')), /lies about its length/],
   ['a PAX path that is no UTF-8', withPax(Buffer.from('10 path=\xff\n', 'latin1').subarray(0, 10)), /no UTF-8/],
   ['a PAX size that is no number', withPax(paxRecord('size', '1e3')), /size that is no number/],
   ['a PAX sparse file', withPax(paxRecord('GNU.sparse.major', '1')), /sparse file/],
-  ['a global header that sets a path', withPax(paxRecord('path', 'x'), 'g'), /global header that sets `path`/],
-  ['a global header that sets a size', withPax(paxRecord('size', '1'), 'g'), /global header that sets `size`/],
-  ['an end in the middle of a file', tar(file('f', 'x'.repeat(600))).subarray(0, 1024), /in the middle of an entry/],
-  ['an end in the middle of a header', tar(file('f', 'x')).subarray(0, 300), /in the middle of an entry/],
-  ['an end after an extension header', Buffer.concat(blocks({ name: 'p', type: 'L', data: 'x' })), /in the middle/],
+  ['a global header that sets a path', withPax(paxRecord('path', 'x'), 'g'), /global header that sets path/],
+  ['a global header that sets a size', withPax(paxRecord('size', '1'), 'g'), /global header that sets size/],
+  ['an end in the middle of a file', tar(file('f', 'x'.repeat(600))).subarray(0, 1024), /cut short/],
+  ['an end in the middle of a header', tar(file('f', 'x')).subarray(0, 300), /cut short/],
+  ['an end after an extension header', Buffer.concat(blocks({ name: 'p', type: 'L', data: 'x' })), /cut short/],
   [
     'an entry after one zero block',
     Buffer.concat([Buffer.alloc(512), ...blocks(file('f', 'x')), Buffer.alloc(1024)]),
-    /follows an end marker/,
+    /after an end marker/,
   ],
   [
     'nine extension headers in a row',
@@ -67,15 +67,15 @@ const hostile: readonly (readonly [name: string, bytes: Buffer, message: RegExp]
       ...Array.from({ length: 9 }, () => blocks({ name: 'l', type: 'L', data: 'x' })).flat(),
       Buffer.alloc(1024),
     ]),
-    /too many extension headers/,
+    /too many extended headers/,
   ],
 ]
 
-test.each(hostile)('readTar() refuses %s', async (_name, bytes, message) => {
+test.each(hostile)('readEntries() refuses %s', async (_name, bytes, message) => {
   await expect(read(bytes)).rejects.toMatchObject({ code: 'ARCHIVE_INVALID', message: expect.stringMatching(message) })
 })
 
-test('readTar() refuses owners that would wrap round to root', async () => {
+test('readEntries() refuses owners that would wrap round to root', async () => {
   for (const uid of ['4294967296', '4294967295', '-1', 'x']) {
     const bytes = Buffer.concat([...blocks({ ...file('f'), pax: { uid } }), Buffer.alloc(1024)])
     await expect(read(bytes)).rejects.toMatchObject({
@@ -85,12 +85,12 @@ test('readTar() refuses owners that would wrap round to root', async () => {
   }
 })
 
-test('readTar() refuses a name with a zero byte from a PAX header', async () => {
+test('readEntries() refuses a name with a zero byte from a PAX header', async () => {
   const bytes = withPax(paxRecord('path', 'a\0b'))
   await expect(read(bytes)).rejects.toMatchObject({ code: 'ARCHIVE_INVALID' })
 })
 
-test('readTar() reads PAX names, sizes and times, and moves times that no clock has', async () => {
+test('readEntries() reads PAX names, sizes and times, and moves times that no clock has', async () => {
   const long = `${'d/'.repeat(120)}é`
   const bytes = Buffer.concat([
     ...blocks({ ...file('x', 'hello'), pax: { path: long, mtime: '12.5', 'SCHILY.xattr.user.a': 'b' } }),
@@ -105,12 +105,12 @@ test('readTar() reads PAX names, sizes and times, and moves times that no clock 
   expect([second?.mtimeSeconds, third?.mtimeSeconds, fourth?.mtimeSeconds]).toEqual([0, 2 ** 34, 0])
 })
 
-test('readTar() keeps names that are no UTF-8 byte for byte', async () => {
+test('readEntries() keeps names that are no UTF-8 byte for byte', async () => {
   const [entry] = await read(tar(file('caf\xe9')))
   expect(Buffer.from(entry?.path ?? '', 'latin1')).toEqual(Buffer.from('caf\xe9', 'latin1'))
 })
 
-test('readTar() tells where the data of each file begins', async () => {
+test('readEntries() tells where the data of each file begins', async () => {
   const bytes = tar(dir('a'), file('a/b', 'first'), symlink('b', 'a/c'), file('a/d', 'second'))
   for (const entry of await read(bytes)) {
     if (entry.kind !== 'file') continue
@@ -139,7 +139,7 @@ test('guardTar() passes archives on unchanged, however they are cut into chunks'
           at += size
         }
       }
-      expect(await collect(guardTar(cut()), 1e6)).toEqual(bytes)
+      expect(await collect(guardTar(cut(), 'x.tar'), 1e6)).toEqual(bytes)
     }),
     { numRuns: 50 },
   )
