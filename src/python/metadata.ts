@@ -11,9 +11,16 @@ export interface Metadata {
   readonly name: string
   readonly version: Version
   readonly requiresPython: SpecifierSet
-  readonly requiresDist: readonly Requirement[]
+  readonly requiresDist: readonly DistRequirement[]
   /** Normalised. */
   readonly providesExtra: readonly string[]
+}
+
+/** A `Requires-Dist` line, parsed when it is needed: of the three hundred of transformers most are some extra's. */
+export interface DistRequirement {
+  /** Normalised: the line holds for this extra only, as can be seen without parsing it. */
+  readonly onlyExtra: string | undefined
+  readonly requirement: Requirement
 }
 
 /**
@@ -35,7 +42,7 @@ export function parseMetadata(text: string, what: string): Metadata {
       name: normalizeName(only('name')),
       version: parseVersion(only('version')),
       requiresPython: parseLenientSpecifiers(headers.get('requires-python')?.[0] ?? ''),
-      requiresDist: (headers.get('requires-dist') ?? []).map(parseLenientRequirement),
+      requiresDist: (headers.get('requires-dist') ?? []).map((line) => lazyRequirement(line, what)),
       providesExtra: (headers.get('provides-extra') ?? []).map(normalizeName),
     }
   } catch (cause) {
@@ -57,7 +64,10 @@ function withExtra(environment: MarkerEnvironment, extra: string): MarkerEnviron
 
 /** The requirements that hold in an environment, without those that only an extra asks for. */
 export function baseRequirements(metadata: Metadata, environment: MarkerEnvironment): readonly Requirement[] {
-  return metadata.requiresDist.filter((requirement) => holds(requirement, environment, ''))
+  return metadata.requiresDist
+    .filter(({ onlyExtra }) => onlyExtra === undefined)
+    .map(({ requirement }) => requirement)
+    .filter((requirement) => holds(requirement, environment, ''))
 }
 
 /** The requirements that an extra adds to {@link baseRequirements}. */
@@ -66,9 +76,10 @@ export function extraRequirements(
   environment: MarkerEnvironment,
   extra: string,
 ): readonly Requirement[] {
-  return metadata.requiresDist.filter(
-    (requirement) => !holds(requirement, environment, '') && holds(requirement, environment, extra),
-  )
+  return metadata.requiresDist
+    .filter(({ onlyExtra }) => onlyExtra === undefined || onlyExtra === extra)
+    .map(({ requirement }) => requirement)
+    .filter((requirement) => !holds(requirement, environment, '') && holds(requirement, environment, extra))
 }
 
 /** Tells whether a requirement holds in an environment, with an extra or (empty) without. */
@@ -118,6 +129,31 @@ const REPAIRS: readonly (readonly [RegExp, string])[] = [
   // `>=2.0dev` is fine, `>=dev` is nothing; `>=1.0-` has lost its end.
   [/([0-9])[-.](?=\s*(?:[,;)]|$))/g, '$1'],
 ]
+
+/** A marker without `or` that asks for an extra is false for every other one. */
+const ONLY_EXTRA = /;(?!.*\bor\b).*\bextra\s*==\s*(?:"([^"]+)"|'([^']+)')/
+
+function lazyRequirement(line: string, what: string): DistRequirement {
+  const match = ONLY_EXTRA.exec(line)
+  const extra = match?.[1] ?? match?.[2]
+  let parsed: Requirement | undefined
+  return {
+    onlyExtra: extra === undefined ? undefined : normalizeName(extra),
+    get requirement() {
+      parsed ??= parseNaming(line, what)
+      return parsed
+    },
+  }
+}
+
+function parseNaming(line: string, what: string): Requirement {
+  try {
+    return parseLenientRequirement(line)
+  } catch (cause) {
+    if (!(cause instanceof BuildError)) throw cause
+    throw new BuildError('WHEEL_INVALID', `The metadata of ${what} cannot be read: ${cause.message}`, { cause })
+  }
+}
 
 function parseLenientRequirement(text: string): Requirement {
   try {

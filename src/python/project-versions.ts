@@ -21,7 +21,9 @@ export interface ProjectVersion {
   /** Normal form. */
   readonly text: string
   readonly isPreRelease: boolean
-  readonly files: readonly ListedFile[]
+  /** In the order of the pages. */
+  readonly filenames: readonly string[]
+  fileAt(place: number): ListedFile | undefined
 }
 
 /** Why a file is not taken. */
@@ -109,45 +111,73 @@ function runsByVersion(name: string, pages: readonly ListedPage[]): ReadonlyMap<
 }
 
 function lazyVersion(version: Version, runs: readonly Run[]): ProjectVersion {
-  let files: readonly ListedFile[] | undefined
+  let places: readonly (readonly [ListedPage, number])[] | undefined
+  const entries = (): NonNullable<typeof places> => {
+    places ??= runs.flatMap(({ listed, from, to }) =>
+      Array.from({ length: to - from + 1 }, (_, i) => [listed, from + i] as const),
+    )
+    return places
+  }
   return {
     version,
     text: formatVersion(version),
     isPreRelease: isPreRelease(version),
-    get files() {
-      files ??= runs.flatMap(filesOf)
-      return files
+    get filenames() {
+      return entries().map(([{ page }, place]) => page.filenames[place] ?? '')
+    },
+    fileAt(place) {
+      const [listed, at] = entries()[place] ?? []
+      const file = listed === undefined || at === undefined ? undefined : listed.page.fileAt(at)
+      return file === undefined || listed === undefined ? undefined : { ...file, index: listed.index }
     },
   }
-}
-
-function filesOf({ listed, from, to }: Run): readonly ListedFile[] {
-  const files: ListedFile[] = []
-  for (let place = from; place <= to; place++) {
-    const file = listed.page.fileAt(place)
-    if (file !== undefined) files.push({ ...file, index: listed.index })
-  }
-  return files
 }
 
 /** Chooses the wheel of a version: the best tag, then the highest build number. */
 export function chooseWheel(version: ProjectVersion, policy: FilePolicy): WheelChoice {
   let best: { file: ListedFile; rank: number; wheel: WheelName } | undefined
-  const refused: RefusedFile[] = []
-  for (const file of version.files) {
-    const wheel = tryParseWheelName(file.filename)
-    const refusal = refuse(file, wheel, version, policy)
-    if (refusal !== undefined) {
-      refused.push({ file, refusal })
-      continue
-    }
-    const rank = wheel === undefined ? undefined : rankWheel(wheel, policy.tags)
-    if (wheel === undefined || rank === undefined) continue
-    const isBetter =
-      best === undefined || rank < best.rank || (rank === best.rank && compareBuilds(wheel, best.wheel) > 0)
+  for (const [place, filename] of version.filenames.entries()) {
+    // Most wheels are for other platforms; their names tell, and nothing else of them is read.
+    const rank = rankFilename(filename, policy.tags)
+    if (rank === undefined || (best !== undefined && rank > best.rank)) continue
+    const file = version.fileAt(place)
+    const wheel = tryParseWheelName(filename)
+    if (file === undefined || wheel === undefined || refuse(file, wheel, version, policy) !== undefined) continue
+    const isBetter = best === undefined || rank < best.rank || compareBuilds(wheel, best.wheel) > 0
     if (isBetter) best = { file, rank, wheel }
   }
-  return best === undefined ? { kind: 'refused', files: refused } : { kind: 'wheel', file: best.file }
+  return best === undefined ? { kind: 'refused', files: refusals(version, policy) } : { kind: 'wheel', file: best.file }
+}
+
+function refusals(version: ProjectVersion, policy: FilePolicy): readonly RefusedFile[] {
+  return version.filenames.flatMap((filename, place) => {
+    const file = version.fileAt(place)
+    const refusal = file === undefined ? undefined : refuse(file, tryParseWheelName(filename), version, policy)
+    return file === undefined || refusal === undefined ? [] : [{ file, refusal }]
+  })
+}
+
+function rankFilename(filename: string, tags: TargetTags): number | undefined {
+  if (!filename.endsWith('.whl')) return undefined
+  const platform = filename.lastIndexOf('-')
+  const abi = filename.lastIndexOf('-', platform - 1)
+  const python = filename.lastIndexOf('-', abi - 1)
+  const platforms = filename.slice(platform + 1, -4).toLowerCase()
+  if (!platforms.includes('.') && !tags.platforms.has(platforms)) return undefined
+  return rankWheel(
+    {
+      pythons: filename
+        .slice(python + 1, abi)
+        .toLowerCase()
+        .split('.'),
+      abis: filename
+        .slice(abi + 1, platform)
+        .toLowerCase()
+        .split('.'),
+      platforms: platforms.split('.'),
+    },
+    tags,
+  )
 }
 
 function refuse(

@@ -38,9 +38,13 @@ export async function resolvePython(input: ResolutionInput, context: ResolutionC
   const client = new IndexClient(input.indexes, context)
   const source = new ResolutionSource(client, input, await directWheels(input, client.remote))
   source.prefetch()
-  const solution = await solve(source, context.signal)
-  if (solution.kind === 'unsolvable') throw failure(solution.proof, source)
-  return { target: input.target, packages: await lockPackages(solution, source, client) }
+  try {
+    const solution = await solve(source, context.signal)
+    if (solution.kind === 'unsolvable') throw failure(solution.proof, source)
+    return { target: input.target, packages: await lockPackages(solution, source, client) }
+  } finally {
+    await client.settle()
+  }
 }
 
 async function lockPackages(

@@ -20,7 +20,13 @@ export function pickLockedWheel(
   target: Target,
 ): ListedFile {
   const parsed = parseVersion(version)
-  const locked = { version: parsed, text: formatVersion(parsed), isPreRelease: isPreRelease(parsed), files }
+  const locked = {
+    version: parsed,
+    text: formatVersion(parsed),
+    isPreRelease: isPreRelease(parsed),
+    filenames: files.map(({ filename }) => filename),
+    fileAt: (place: number) => files[place],
+  }
   const python = fullPythonVersion(target.pythonVersion)
   const choice: WheelChoice = chooseWheel(locked, {
     tags: tagsOf(target),

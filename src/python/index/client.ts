@@ -1,10 +1,11 @@
-import { memoryCache, type Cache } from '../../core/cache.ts'
+import type { Cache } from '../../core/cache.ts'
 import { BuildError } from '../../core/errors.ts'
 import { maskUrl, type Http, type HttpResponse } from '../../core/http.ts'
 import { indexError } from './index-error.ts'
 import { listLocalLinks } from './local-links.ts'
 import { limitHttp } from './limited-http.ts'
-import { pageOf, parsePage, PAGE_TYPES, type IndexFile, type IndexPage } from './page.ts'
+import { pageOf, type IndexFile, type IndexPage } from './page.ts'
+import { PAGE_TYPES, parsePage } from './parse-page.ts'
 import type { RemoteAccess } from './remote-wheel.ts'
 import { fetchMetadata } from './wheel-metadata.ts'
 
@@ -36,7 +37,7 @@ export interface IndexPlan {
 /** What {@link IndexClient} works with. */
 export interface IndexClientOptions {
   readonly http: Http
-  /** Answers of earlier runs; in memory unless given. */
+  /** Answers of earlier runs, and for later ones; none unless given. */
   readonly cache?: Cache | undefined
   /** Headers for a URL, such as `authorization`; none unless given. */
   readonly headers?: ((url: string) => Promise<Readonly<Record<string, string>>>) | undefined
@@ -81,17 +82,18 @@ export interface AskedIndex {
 export class IndexClient {
   readonly #plan: IndexPlan
   readonly #options: IndexClientOptions
-  readonly #cache: Cache
+  readonly #cache: Cache | undefined
   readonly #http: Http
   readonly #projects = new Map<string, Promise<Project>>()
   readonly #metadata = new Map<string, Promise<string>>()
   readonly #flat = new Map<string, Promise<IndexPage>>()
+  readonly #writes: Promise<void>[] = []
   #requests = 0
 
   constructor(plan: IndexPlan, options: IndexClientOptions) {
     this.#plan = plan
     this.#options = options
-    this.#cache = options.cache ?? memoryCache()
+    this.#cache = options.cache
     const limited = limitHttp(options.http, options.concurrency ?? 20)
     this.#http = (request) => {
       this.#requests++
@@ -117,6 +119,19 @@ export class IndexClient {
   /** A wheel's METADATA; asked once. */
   metadata(file: IndexFile): Promise<string> {
     return remember(this.#metadata, file.url, () => this.#askMetadata(file))
+  }
+
+  /** Waits until the cache holds what was learned. */
+  async settle(): Promise<void> {
+    await Promise.all(this.#writes.splice(0))
+  }
+
+  /** Nobody waits for the disk while the network is asked. */
+  #store(key: string, bytes: () => Uint8Array): void {
+    const write = this.#cache?.set(key, bytes())
+    if (write === undefined) return
+    write.catch(() => {})
+    this.#writes.push(write)
   }
 
   async #askProject(name: string): Promise<Project> {
@@ -159,7 +174,7 @@ export class IndexClient {
   async #page(url: string): Promise<PageAnswer> {
     const { freshMs = 600_000, isOffline = false, now = Date.now } = this.#options
     const key = `index-page ${url}`
-    const cached = readCached(await this.#cache.get(key))
+    const cached = readCached(await this.#cache?.get(key))
     if (cached !== undefined && (isOffline || now() - cached.head.fetchedMs < freshMs)) return toPage(cached)
     if (isOffline) return { kind: 'not-cached' }
     const validators = {
@@ -169,7 +184,7 @@ export class IndexClient {
     const response = await this.#get(url, { accept: PAGE_TYPES, ...validators })
     if (response.status === 304 && cached !== undefined) {
       await response.discard()
-      await this.#cache.set(key, writeCached({ head: { ...cached.head, fetchedMs: now() }, body: cached.body }))
+      this.#store(key, () => writeCached({ head: { ...cached.head, fetchedMs: now() }, body: cached.body }))
       return toPage(cached)
     }
     if (response.status !== 200) {
@@ -187,14 +202,14 @@ export class IndexClient {
       fetchedMs: now(),
     }
     const answer = toPage({ head, body })
-    await this.#cache.set(key, writeCached({ head, body }))
+    this.#store(key, () => writeCached({ head, body }))
     return answer
   }
 
   async #askMetadata(file: IndexFile): Promise<string> {
     const sha256 = file.hashes['sha256']
     const key = sha256 === undefined ? undefined : `wheel-metadata ${sha256}`
-    const cached = key === undefined ? undefined : await this.#cache.get(key)
+    const cached = key === undefined ? undefined : await this.#cache?.get(key)
     if (cached !== undefined) return cached.toString('utf8')
     if (this.#options.isOffline === true) {
       throw new BuildError('OFFLINE', `The metadata of ${file.filename} is not in the cache, and the network is off`, {
@@ -202,7 +217,7 @@ export class IndexClient {
       })
     }
     const text = await fetchMetadata(file, this.remote)
-    if (key !== undefined) await this.#cache.set(key, Buffer.from(text))
+    if (key !== undefined) this.#store(key, () => Buffer.from(text))
     return text
   }
 

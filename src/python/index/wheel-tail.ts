@@ -65,7 +65,8 @@ async function readDirectory(wheel: RandomAccess, what: string): Promise<Directo
     throw invalid(what, 'it has no end record')
   }
   const { offset, sizeBytes } = directoryPlace(tail, at, start, what)
-  if (sizeBytes > DIRECTORY_LIMIT_BYTES || offset + sizeBytes > start + at) throw invalid(what, 'its directory is misplaced')
+  if (sizeBytes > DIRECTORY_LIMIT_BYTES || offset + sizeBytes > start + at)
+    throw invalid(what, 'its directory is misplaced')
   return { offset, bytes: Buffer.from(await wheel.read(offset, sizeBytes)) }
 }
 
@@ -74,20 +75,27 @@ function directoryPlace(tail: Buffer, at: number, start: number, what: string): 
   const isLarge = offset === 0xffffffff || sizeBytes === 0xffffffff || tail.readUInt16LE(at + 10) === 0xffff
   if (!isLarge) return { offset, sizeBytes }
   const locator = at - 20
-  const end = locator < 0 || tail.readUInt32LE(locator) !== END_64_LOCATOR ? -1 : Number(tail.readBigUInt64LE(locator + 8)) - start
-  if (end < 0 || end + 56 > locator || tail.readUInt32LE(end) !== END_64) throw invalid(what, 'its zip64 end record is misplaced')
+  const end =
+    locator < 0 || tail.readUInt32LE(locator) !== END_64_LOCATOR
+      ? -1
+      : Number(tail.readBigUInt64LE(locator + 8)) - start
+  if (end < 0 || end + 56 > locator || tail.readUInt32LE(end) !== END_64)
+    throw invalid(what, 'its zip64 end record is misplaced')
   return { sizeBytes: Number(tail.readBigUInt64LE(end + 40)), offset: Number(tail.readBigUInt64LE(end + 48)) }
 }
 
 function findMetadata({ bytes, offset: directoryOffset }: Directory, name: string, what: string): Entry {
   const found: Omit<Entry, 'endOffset'>[] = []
   const offsets: number[] = []
-  for (let at = 0; at < bytes.length; ) {
+  for (let at = 0; at < bytes.length;) {
     if (at + 46 > bytes.length || bytes.readUInt32LE(at) !== ENTRY) throw invalid(what, 'its directory is broken')
     const nameEnd = at + 46 + bytes.readUInt16LE(at + 28)
     const extraEnd = nameEnd + bytes.readUInt16LE(at + 30)
     offsets.push(bytes.readUInt32LE(at + 42))
-    if (bytes.compare(SUFFIX, 0, SUFFIX.length, Math.max(0, nameEnd - SUFFIX.length), Math.min(nameEnd, bytes.length)) === 0) {
+    if (
+      bytes.compare(SUFFIX, 0, SUFFIX.length, Math.max(0, nameEnd - SUFFIX.length), Math.min(nameEnd, bytes.length)) ===
+      0
+    ) {
       const entry = readEntry(bytes, at, nameEnd, extraEnd)
       const project = /^([^/]+?)-[^/]+\.dist-info\/METADATA$/.exec(entry.name)?.[1]
       if (project !== undefined && normalizeName(project) === name) found.push(entry)
