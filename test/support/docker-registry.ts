@@ -1,0 +1,73 @@
+import { spawn, type ChildProcess } from 'node:child_process'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { createServer, type AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+
+/** Debian's `docker-registry` in a temporary folder. */
+export interface DockerRegistry {
+  /** `localhost:PORT`. */
+  readonly host: string
+  close(): Promise<void>
+}
+
+/** Parts of its configuration, as JSON (which is YAML). */
+export interface DockerRegistryOptions {
+  readonly auth?: object
+  readonly tls?: { readonly certificate: string; readonly key: string; readonly clientcas?: readonly string[] }
+}
+
+/** Starts it on a free port and waits until it answers. */
+export async function startDockerRegistry(options: DockerRegistryOptions = {}): Promise<DockerRegistry> {
+  const folder = await mkdtemp(join(tmpdir(), 'docker-registry-'))
+  const port = await freePort()
+  const config = {
+    version: 0.1,
+    storage: { filesystem: { rootdirectory: join(folder, 'data') }, delete: { enabled: true } },
+    http: { addr: `127.0.0.1:${port}`, ...(options.tls === undefined ? {} : { tls: options.tls }) },
+    log: { level: 'error' },
+    ...(options.auth === undefined ? {} : { auth: options.auth }),
+  }
+  await writeFile(join(folder, 'config.yml'), JSON.stringify(config))
+  const child = spawn('docker-registry', ['serve', join(folder, 'config.yml')], { stdio: ['ignore', 'ignore', 'pipe'] })
+  let log = ''
+  child.stderr.on('data', (chunk: Buffer) => (log += String(chunk)))
+  await listening(port, child, () => log)
+  return {
+    host: `localhost:${port}`,
+    close: async () => {
+      if (child.exitCode === null) {
+        child.kill('SIGKILL')
+        await new Promise((resolve) => child.once('exit', resolve))
+      }
+      await rm(folder, { recursive: true, force: true })
+    },
+  }
+}
+
+/** A port that nobody uses now. */
+export async function freePort(): Promise<number> {
+  const server = createServer()
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const { port } = server.address() as AddressInfo
+  await new Promise((resolve) => server.close(resolve))
+  return port
+}
+
+async function listening(port: number, child: ChildProcess, log: () => string): Promise<void> {
+  const { connect } = await import('node:net')
+  for (let tries = 0; tries < 200; tries++) {
+    if (child.exitCode !== null) throw new Error(`docker-registry ended: ${log()}`)
+    const isOpen = await new Promise<boolean>((resolve) => {
+      const socket = connect(port, '127.0.0.1', () => {
+        socket.destroy()
+        resolve(true)
+      })
+      socket.on('error', () => resolve(false))
+    })
+    if (isOpen) return
+    await delay(50)
+  }
+  throw new Error(`docker-registry does not listen: ${log()}`)
+}
