@@ -14,12 +14,15 @@ import type { ResolveContext } from './context.ts'
 /** Packages that the image brings itself; a project's own lines for them are left out, as Cog does. */
 const BROUGHT_ALONG = new Set(['cog', 'coglet'])
 
+/** What reading requirements takes: files may name others by URL. */
+export type RequirementsContext = Pick<ResolveContext, 'projectFolder' | 'env' | 'http' | 'report' | 'signal'>
+
 /**
  * What the project asks for, from its requirements file or its `python_packages`.
  *
  * @throws BuildError REQUIREMENT_INVALID with file and line; NOT_SUPPORTED for what would have to be built from source
  */
-export async function readRequirements(config: Config, context: ResolveContext): Promise<Requirements> {
+export async function readRequirements(config: Config, context: RequirementsContext): Promise<Requirements> {
   const { pythonRequirements, pythonPackages } = config.build
   const reading = { cwd: context.projectFolder, env: context.env, http: context.http, signal: context.signal }
   const read =
@@ -44,7 +47,7 @@ export function requirementsKey({ requirements, constraints, options }: Requirem
 }
 
 /** `-e .` means the project, which the image holds in any case; Cog drops the line, too. */
-function isProjectItself({ location, isEditable }: SourceRequirement, { projectFolder }: ResolveContext): boolean {
+function isProjectItself({ location, isEditable }: SourceRequirement, { projectFolder }: RequirementsContext): boolean {
   return isEditable && resolve(projectFolder, location) === resolve(projectFolder)
 }
 

@@ -1,0 +1,128 @@
+import { readdir } from 'node:fs/promises'
+import {
+  CompatError,
+  cudaOfDriver,
+  evaluateRequirement,
+  findImages,
+  formatImage,
+  requireDriver,
+  type EnvironmentChoice,
+} from '../compat/index.ts'
+import { compareDrivers } from '../compat/drivers.ts'
+import { BuildError } from '../core/errors.ts'
+import { silent } from '../core/progress.ts'
+import { answerEnvironment } from '../resolve/environment.ts'
+import { readRequirements } from '../resolve/requirements.ts'
+import { which } from '../run/which.ts'
+import { PROXY_REMEDY, reachable } from './network.ts'
+import { failure, ok, skipped, warning, type Check, type DoctorContext } from './check.ts'
+
+const driver: Check = {
+  id: 'driver',
+  group: 'gpu',
+  title: 'NVIDIA driver',
+  async run({ driver }) {
+    return driver === undefined
+      ? skipped('This machine has none')
+      : ok(`${driver}, for CUDA up to ${cudaOfDriver(driver) ?? 'unknown'}`)
+  },
+}
+
+const CDI_FOLDERS = ['/etc/cdi', '/var/run/cdi']
+
+const cdi: Check = {
+  id: 'cdi',
+  group: 'gpu',
+  title: 'Device specifications',
+  async run({ driver, env }) {
+    if (driver === undefined) return skipped('This machine has no GPU')
+    const files = (await Promise.all(CDI_FOLDERS.map((folder) => readdir(folder).catch(() => [])))).flat()
+    if (files.some((name) => /\.(json|yaml)$/.test(name))) return ok(files.join(', '))
+    return which('nvidia-ctk', env) === undefined
+      ? ok('none; the driver is found without them')
+      : ok('none; `nvidia-ctk cdi generate` would write them')
+  },
+}
+
+/** The environment that the tables choose; its conflicts are the finding. */
+async function environmentOf(context: DoctorContext): Promise<EnvironmentChoice | undefined> {
+  const { project, env, http, signal } = context
+  if (project === undefined) return undefined
+  const { config, projectFolder } = project
+  // Requirement files are read from the project; nothing of what they name is asked for.
+  const { requirements } = await readRequirements(config, { projectFolder, env, http, signal, report: silent })
+  return answerEnvironment(config, requirements).choice
+}
+
+const matrix: Check = {
+  id: 'compatibility',
+  group: 'gpu',
+  title: 'CUDA, cuDNN, Python and frameworks',
+  async run(context) {
+    if (context.project === undefined) return skipped('There is no project here')
+    try {
+      const choice = await environmentOf(context)
+      if (choice === undefined) return skipped('There is no project here')
+      const parts = [
+        `Python ${choice.python}`,
+        choice.torchBuild === undefined ? [] : `torch build ${choice.torchBuild}`,
+      ].flat()
+      if (choice.cuda === undefined) return ok(parts.join(', '))
+      const images = findImages(choice.cuda)
+      const image = images === undefined ? [] : [`on ${formatImage(images, 'base', choice.ubuntu)} or a larger flavour`]
+      const text = [`CUDA ${choice.cuda}`, `cuDNN ${choice.cudnn ?? 'none'}`, ...parts, ...image].join(', ')
+      return choice.warnings.length === 0
+        ? ok(text)
+        : warning(choice.warnings.join('; '), 'State `build.cuda` to decide it.')
+    } catch (error) {
+      if (error instanceof CompatError) return failure(error.message, error.hint ?? 'Change one of the versions.')
+      if (error instanceof BuildError) return skipped(`The requirements cannot be read: ${error.message}`)
+      throw error
+    }
+  },
+}
+
+const ownDriver: Check = {
+  id: 'driver-fit',
+  group: 'gpu',
+  title: 'This driver for this project',
+  async run(context) {
+    const { driver, project } = context
+    if (project?.config.build.gpu !== true) return skipped('The project uses no GPU')
+    if (driver === undefined) return skipped('This machine has no driver; the image can run elsewhere')
+    let floor: string | undefined
+    try {
+      floor = (await environmentOf(context))?.driverFloor
+    } catch (error) {
+      if (error instanceof BuildError) return skipped('There is no choice to compare with')
+      throw error
+    }
+    if (floor === undefined) return skipped('The driver floor is not known')
+    const fits = evaluateRequirement(requireDriver(floor), { driver }).satisfied
+    return fits
+      ? ok(`${driver} is ${compareDrivers(driver, floor) === 0 ? 'the oldest that runs it' : `newer than ${floor}`}`)
+      : warning(
+          `The image needs driver ${floor}; this machine has ${driver}`,
+          'Update the driver, or state `build.targets.min_driver` to get an older CUDA.',
+        )
+  },
+}
+
+const torchIndex = reachable(
+  'torch-index',
+  'Torch index',
+  async (context) => {
+    try {
+      const pin = (await environmentOf(context))?.indexes.find(({ sameAsDefault }) => !sameAsDefault)
+      return pin === undefined ? undefined : `${pin.url}torch/`
+    } catch (error) {
+      // The check of the versions tells what is wrong.
+      if (error instanceof BuildError) return undefined
+      throw error
+    }
+  },
+  `${PROXY_REMEDY} An index of your own is set with \`build.python_index.packages.torch\`.`,
+)
+
+/** What GPUs and frameworks ask for. */
+export const GPU_CHECKS: readonly Check[] = [driver, cdi, matrix, ownDriver, torchIndex]

@@ -1,0 +1,176 @@
+import { randomBytes } from 'node:crypto'
+import { mkdir, readFile, rm, statfs, stat, writeFile } from 'node:fs/promises'
+import { availableParallelism, freemem, tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { compareVersions } from '../compat/version.ts'
+import { systemErrorCode } from '../core/errors.ts'
+import { probeHost } from '../run/host.ts'
+import { which } from '../run/which.ts'
+import { failure, ok, skipped, warning, type Check } from './check.ts'
+
+const MIN_NODE = '20.19.0'
+const GIB = 2 ** 30
+
+const node: Check = {
+  id: 'node',
+  group: 'machine',
+  title: 'Node.js',
+  run: async ({ nodeVersion }) =>
+    compareVersions(nodeVersion, MIN_NODE) >= 0
+      ? ok(`Node.js ${nodeVersion}`)
+      : failure(`Node.js ${nodeVersion} is too old`, `Install Node.js ${MIN_NODE} or newer.`),
+}
+
+const system: Check = {
+  id: 'system',
+  group: 'machine',
+  title: 'Operating system',
+  run: async ({ platform }) =>
+    platform.startsWith('linux-')
+      ? ok(`${platform}, ${availableParallelism()} processors`)
+      : warning(
+          `${platform}: images can be built here but not run`,
+          'Push the image, or load it into Docker, to run it.',
+        ),
+}
+
+const disk: Check = {
+  id: 'disk',
+  group: 'machine',
+  title: 'Free disk space',
+  async run({ store }) {
+    const free = await freeBytes(store)
+    const text = `${(free / GIB).toFixed(1)} GiB are free in ${store}`
+    const remedy = 'Free some space, or point LAYERWRIGHT_CACHE to another disk.'
+    if (free < GIB) return failure(text, remedy)
+    return free < 10 * GIB ? warning(`${text}; GPU images can need 10 GiB`, remedy) : ok(text)
+  },
+}
+
+async function freeBytes(folder: string): Promise<number> {
+  await mkdir(folder, { recursive: true })
+  const { bavail, bsize } = await statfs(folder)
+  return bavail * bsize
+}
+
+const store: Check = {
+  id: 'store',
+  group: 'machine',
+  title: 'Local store',
+  run: ({ store }) => writable(store, 'Point LAYERWRIGHT_CACHE to a folder that you may write to.'),
+}
+
+const temporary: Check = {
+  id: 'temporary-folder',
+  group: 'machine',
+  title: 'Temporary folder',
+  run: () => writable(tmpdir(), 'Set TMPDIR to a folder that you may write to.'),
+}
+
+async function writable(folder: string, remedy: string) {
+  const file = join(folder, `.doctor-${process.pid}-${randomBytes(4).toString('hex')}`)
+  try {
+    await mkdir(folder, { recursive: true })
+    await writeFile(file, 'x')
+    await rm(file)
+    return ok(`${folder} can be written`)
+  } catch (error) {
+    return failure(`${folder} cannot be written: ${systemErrorCode(error) ?? String(error)}`, remedy)
+  }
+}
+
+const home: Check = {
+  id: 'home',
+  group: 'machine',
+  title: 'Home folder',
+  async run({ env, store }) {
+    const home = env['HOME']
+    if (home === undefined || home === '') {
+      return warning(
+        'HOME is not set',
+        `Credentials in ~/.docker are not found; the store is at ${store}. Set HOME if that is not wanted.`,
+      )
+    }
+    const found = await stat(home).catch(() => undefined)
+    return found?.isDirectory() === true
+      ? ok(home)
+      : warning(
+          `HOME is not a folder: ${home}`,
+          'Set HOME to a folder that exists; until then credentials in ~/.docker are not found.',
+        )
+  },
+}
+
+const openFiles: Check = {
+  id: 'open-files',
+  group: 'machine',
+  title: 'Limit of open files',
+  async run() {
+    const text = await readFile('/proc/self/limits', 'utf8').catch(() => undefined)
+    const soft = /^Max open files\s+(\S+)/m.exec(text ?? '')?.[1]
+    if (soft === undefined) return skipped('This system does not tell')
+    return soft === 'unlimited' || Number(soft) >= 1024
+      ? ok(`${soft} files`)
+      : warning(`Only ${soft} files may be open at once`, 'Raise it with `ulimit -n 4096`.')
+  },
+}
+
+const memory: Check = {
+  id: 'memory',
+  group: 'machine',
+  title: 'Free memory',
+  async run() {
+    const text = await readFile('/proc/meminfo', 'utf8').catch(() => '')
+    const kib = /^MemAvailable:\s+(\d+) kB/m.exec(text)?.[1]
+    const free = kib === undefined ? freemem() : Number(kib) * 1024
+    const message = `${(free / GIB).toFixed(1)} GiB are available`
+    return free < GIB / 2 ? warning(message, 'A build takes about 250 MiB; free some memory.') : ok(message)
+  },
+}
+
+const namespaces: Check = {
+  id: 'namespaces',
+  group: 'machine',
+  title: 'Namespaces for run steps',
+  async run({ env, platform, store }) {
+    if (!platform.startsWith('linux-')) return skipped('Only Linux runs containers')
+    const host = await probeHost(join(store, 'probe'), env)
+    if (host.namespaces !== 'none') {
+      return ok(
+        `${host.namespaces === 'root' ? 'as root' : 'without root'}${host.overlay ? ', with overlay file systems' : ''}`,
+      )
+    }
+    return warning(
+      `This user may make no namespaces${host.reasons[0] === undefined ? '' : `: ${host.reasons[0].split('\n')[0]}`}`,
+      'Building works; `build.run` and running images do not. Allow user namespaces (sysctl user.max_user_namespaces, kernel.apparmor_restrict_unprivileged_userns), or use a privileged runner.',
+    )
+  },
+}
+
+const RUNTIMES = ['podman', 'docker', 'nerdctl', 'crun', 'runc', 'bwrap', 'unshare']
+
+const runtimes: Check = {
+  id: 'runtimes',
+  group: 'machine',
+  title: 'Programs that run containers',
+  async run({ env }) {
+    const found = RUNTIMES.filter((name) => which(name, env) !== undefined)
+    return found.length > 0
+      ? ok(found.join(', '))
+      : warning('None is there', `Install one of ${RUNTIMES.join(', ')} to run images here; building needs none.`)
+  },
+}
+
+/** What builds ask of the machine. */
+export const MACHINE_CHECKS: readonly Check[] = [
+  node,
+  system,
+  disk,
+  store,
+  temporary,
+  home,
+  openFiles,
+  memory,
+  namespaces,
+  runtimes,
+]
