@@ -1,0 +1,330 @@
+import { describe, expect, it } from 'vitest'
+import { createHash } from 'node:crypto'
+import { gunzipSync } from 'node:zlib'
+import { collect } from '../../src/core/bytes.ts'
+import { silent } from '../../src/core/progress.ts'
+import { readTar, type TarHeader } from '../../src/debian/tar-reader.ts'
+import type { LayerContext } from '../../layers/context.ts'
+import { debsKind, type DebSource, type DebsLayerSpec } from '../../layers/kinds/debs.ts'
+import { debianRegistrationKind } from '../../layers/kinds/debian-registration.ts'
+import { makeDeb, sha256, type DebDescription, type DebMember } from '../support/debian-package.ts'
+import { randomAccess } from '../support/random-access.ts'
+
+const ROOT_LINKS = { bin: 'usr/bin', lib: 'usr/lib' }
+
+function store(packages: readonly (DebDescription & { replaces?: readonly string[] })[]): {
+  readonly debs: DebSource[]
+  readonly context: LayerContext
+} {
+  const files = new Map<string, Buffer>()
+  const debs = packages.map(({ replaces, ...description }) => {
+    const bytes = makeDeb(description)
+    files.set(sha256(bytes), bytes)
+    const { package: name, version = '1', architecture = 'amd64' } = description
+    const source = {
+      package: name,
+      version,
+      architecture,
+      url: `http://archive/${name}.deb`,
+      sha256: sha256(bytes),
+      sizeBytes: bytes.length,
+    }
+    return replaces === undefined ? source : { ...source, replaces }
+  })
+  const context: LayerContext = {
+    openRemote: async ({ sha256: hash }) => randomAccess(files.get(hash) ?? Buffer.alloc(0)),
+    projectFolder: '/nowhere',
+    report: silent,
+  }
+  return { debs, context }
+}
+
+type Listed = TarHeader & { readonly text: string }
+
+async function list(blob: AsyncIterable<Uint8Array>): Promise<Map<string, Listed>> {
+  const bytes = gunzipSync(await collect(blob, 1 << 28))
+  const found = new Map<string, Listed>()
+  const source = async function* (): AsyncGenerator<Uint8Array> {
+    yield bytes
+  }
+  for await (const { body, ...header } of readTar(source())) {
+    const path = header.name.replace(/\/$/, '')
+    expect(found.has(path), `${path} stands twice`).toBe(false)
+    found.set(path, { ...header, text: (await collect(body, 1 << 24)).toString('utf8') })
+  }
+  return found
+}
+
+async function lay(
+  packages: Parameters<typeof store>[0],
+  spec: Partial<DebsLayerSpec> = {},
+): Promise<Map<string, Listed>> {
+  const { debs, context } = store(packages)
+  const layer = await debsKind.make({ kind: 'debs', debs, leaveOut: 'nothing', ...spec }, context)
+  return list(layer.blob)
+}
+
+const file = (name: string, content = 'x'): DebMember => ({ name, content })
+const folder = (name: string, mode?: number): DebMember => ({ name, type: 'directory', mode })
+
+describe('debs layer', () => {
+  it('moves files of merged folders and never puts a folder in the place of a link', async () => {
+    const found = await lay(
+      [
+        {
+          package: 'a',
+          members: [
+            folder('./'),
+            folder('./bin'),
+            file('./bin/tool'),
+            folder('./lib'),
+            folder('./lib/x86_64-linux-gnu'),
+            file('./lib/x86_64-linux-gnu/liba.so.1'),
+          ],
+        },
+      ],
+      { rootLinks: ROOT_LINKS },
+    )
+    expect([...found.keys()]).toEqual([
+      'usr/bin',
+      'bin',
+      'usr/lib',
+      'lib',
+      'usr/bin/tool',
+      'usr/lib/x86_64-linux-gnu',
+      'usr/lib/x86_64-linux-gnu/liba.so.1',
+    ])
+    expect(found.get('bin')).toMatchObject({ type: 'symlink', linkName: 'usr/bin' })
+  })
+
+  it('follows links to folders that the base or an earlier package has', async () => {
+    const found = await lay(
+      [
+        {
+          package: 'a',
+          members: [file('./usr/share/doc/a/copyright'), { name: './usr/share/doc/b', type: 'symlink', target: 'a' }],
+        },
+        { package: 'b', members: [folder('./usr/share/doc/b'), file('./usr/share/doc/b/extra'), file('./opt/app/x')] },
+      ],
+      { baseLinks: { opt: 'srv/opt' } },
+    )
+    expect([...found.keys()]).toEqual([
+      'usr/share/doc/a/copyright',
+      'usr/share/doc/b',
+      'usr/share/doc/a/extra',
+      'srv/opt/app/x',
+    ])
+  })
+
+  it('keeps setuid bits, owners, hard links; writes one time for all', async () => {
+    const found = await lay([
+      {
+        package: 'a',
+        members: [
+          { name: './usr/bin/su', content: 'su', mode: 0o4755 },
+          { name: './usr/bin/wall', content: 'wall', mode: 0o2755, gid: 5 },
+          { name: './usr/bin/su2', type: 'hardlink', target: './usr/bin/su' },
+        ],
+      },
+    ])
+    expect(found.get('usr/bin/su')).toMatchObject({ mode: 0o4755, mtimeSeconds: 315532800 })
+    expect(found.get('usr/bin/wall')).toMatchObject({ mode: 0o2755, gid: 5 })
+    expect(found.get('usr/bin/su2')).toMatchObject({ type: 'hardlink', linkName: 'usr/bin/su' })
+  })
+
+  it('leaves folders alone whose mode the base has changed', async () => {
+    const found = await lay([{ package: 'a', members: [folder('./var'), folder('./var/mail')] }], {
+      keptFolders: ['var/mail'],
+    })
+    expect([...found.keys()]).toEqual(['var'])
+  })
+
+  it('leaves out what the slim image leaves out, but for copyright files', async () => {
+    const members = [
+      './usr/share/doc/a/copyright',
+      './usr/share/doc/a/changelog.gz',
+      './usr/share/man/man1/a.1.gz',
+      './usr/share/locale/de/a.mo',
+      './usr/bin/a',
+    ]
+    const found = await lay([{ package: 'a', members: members.map((name) => file(name)) }], { leaveOut: 'slim' })
+    expect([...found.keys()]).toEqual(['usr/share/doc/a/copyright', 'usr/bin/a'])
+  })
+
+  it('takes a file that two packages have from the one that replaces the other', async () => {
+    const packages = [
+      { package: 'a', members: [file('./usr/bin/x', 'old')] },
+      { package: 'b', members: [file('./usr/bin/x', 'new')], replaces: ['a'] },
+    ]
+    expect((await lay(packages)).get('usr/bin/x')?.text).toBe('new')
+    const quarrel = packages.map(({ package: name, members }) => ({ package: name, members }))
+    await expect(lay(quarrel)).rejects.toMatchObject({
+      code: 'ARCHIVE_INVALID',
+      message: expect.stringContaining('overwrites a file of a'),
+    })
+  })
+
+  it('refuses what would leave the image or is no file', async () => {
+    const hostile: Record<string, DebMember> = {
+      'leaves its folder': file('../../etc/passwd'),
+      'leaves its folder: usr/../../x': file('./usr/../../x'),
+      'A hard link to a file that the package does not have': { name: './a', type: 'hardlink', target: '/etc/shadow' },
+      'A path with a character': file('./a\nb'),
+    }
+    for (const [message, member] of Object.entries(hostile)) {
+      await expect(lay([{ package: 'a', members: [member] }]), message).rejects.toMatchObject({
+        code: 'ARCHIVE_INVALID',
+        message: expect.stringContaining(message),
+      })
+    }
+  })
+
+  it('writes nothing through a link that a package brings', async () => {
+    const found = await lay([
+      { package: 'a', members: [{ name: './trap', type: 'symlink', target: '/etc' }, file('./trap/passwd', 'evil')] },
+    ])
+    expect([...found.keys()]).toEqual(['trap', 'etc/passwd'])
+    const circle: DebMember[] = [
+      { name: './x', type: 'symlink', target: 'y' },
+      { name: './y', type: 'symlink', target: 'x' },
+      file('./x/f'),
+    ]
+    await expect(lay([{ package: 'a', members: circle }])).rejects.toMatchObject({
+      message: expect.stringContaining('circle'),
+    })
+  })
+
+  it('refuses a package that is another than the lock says', async () => {
+    const { debs, context } = store([{ package: 'a', version: '2' }])
+    const layer = await debsKind.make(
+      { kind: 'debs', leaveOut: 'nothing', debs: debs.map((deb) => ({ ...deb, version: '1' })) },
+      context,
+    )
+    await expect(list(layer.blob)).rejects.toMatchObject({
+      code: 'ARCHIVE_INVALID',
+      message: expect.stringContaining('it is a 2'),
+    })
+  })
+
+  it('is the same for any order of its packages', async () => {
+    const { debs, context } = store(
+      ['a', 'b', 'c'].map((name) => ({ package: name, members: [folder('./usr'), file(`./usr/${name}`)] })),
+    )
+    const digests = []
+    for (const order of [debs, debs.toReversed()]) {
+      const layer = await debsKind.make({ kind: 'debs', leaveOut: 'nothing', debs: order }, context)
+      digests.push(
+        createHash('sha256')
+          .update(await collect(layer.blob, 1 << 24))
+          .digest('hex'),
+      )
+    }
+    expect(digests[0]).toBe(digests[1])
+  })
+
+  it('closes what it opened when it is given up', async () => {
+    const { debs, context } = store(
+      ['a', 'b', 'c'].map((name) => ({ package: name, members: [file(`./usr/${name}`)] })),
+    )
+    let open = 0
+    const counting: LayerContext = {
+      ...context,
+      openRemote: async (remote) => {
+        const opened = await context.openRemote(remote)
+        open++
+        return { ...opened, close: async () => void open-- }
+      },
+    }
+    const layer = await debsKind.make({ kind: 'debs', debs, leaveOut: 'nothing' }, { ...counting, compression: 'none' })
+    for await (const chunk of layer.blob) {
+      expect(chunk.length).toBeGreaterThan(0)
+      break
+    }
+    expect(open).toBe(0)
+  })
+})
+
+const SYSTEM: Parameters<typeof store>[0] = [
+  {
+    package: 'base-files',
+    members: [
+      file('./usr/share/base-files/motd', 'hello\n'),
+      file('./usr/share/base-files/dot.bashrc', 'PS1=$\n'),
+      file('./etc/dpkg/origins/debian'),
+      file('./etc/host.conf', 'multi on\n'),
+    ],
+    controlFiles: { conffiles: '/etc/host.conf\n', md5sums: '5eb63bbbe01eeed093cb22bb8f5acdc3  usr/x\n' },
+  },
+  {
+    package: 'base-passwd',
+    members: [
+      file('./usr/share/base-passwd/passwd.master', 'root:*:0:0:root:/root:/bin/bash\nnobody:*:65534:65534::/:/x\n'),
+      file('./usr/share/base-passwd/group.master', 'root:*:0:\nshadow:*:42:\n'),
+    ],
+  },
+  { package: 'passwd' },
+  { package: 'openssh-client', controlFiles: { postinst: '#!/bin/sh\naddgroup --system _ssh\n' } },
+  {
+    package: 'libx1',
+    fields: { 'Multi-Arch': 'same' },
+    members: [folder('./usr'), folder('./usr/lib'), file('./usr/lib/libx.so.1')],
+    controlFiles: { triggers: 'activate-noawait ldconfig\n' },
+  },
+  {
+    package: 'libc-bin',
+    members: [file('./etc/ld.so.conf', '')],
+    controlFiles: { triggers: 'interest-noawait ldconfig\n' },
+  },
+  {
+    package: 'mawk',
+    members: [file('./usr/bin/mawk')],
+    controlFiles: {
+      postinst:
+        'update-alternatives --install /usr/bin/awk awk /usr/bin/mawk 5 \\\n  --slave /usr/bin/nawk nawk /usr/bin/mawk\n',
+    },
+  },
+  { package: 'odd', controlFiles: { postinst: '#!/bin/sh\nset -e\nmake-world --better\n' } },
+]
+
+describe('debian-registration layer', () => {
+  it('writes what dpkg and the scripts would have written', async () => {
+    const { debs, context } = store(SYSTEM)
+    const notes: string[] = []
+    const layer = await debianRegistrationKind.make(
+      { kind: 'debian-registration', architecture: 'amd64', debs, bootstrap: { suite: 'bookworm', leaveOut: 'slim' } },
+      { ...context, report: (event) => event.type === 'note' && notes.push(event.text) },
+    )
+    const found = await list(layer.blob)
+    const text = (path: string): string => found.get(path)?.text ?? `no ${path}`
+    expect(text('var/lib/dpkg/status')).toContain('Package: base-files\nStatus: install ok installed\nVersion: 1\n')
+    expect(text('var/lib/dpkg/status')).toContain(
+      `Conffiles:\n /etc/host.conf ${createHash('md5').update('multi on\n').digest('hex')}\n`,
+    )
+    expect(text('var/lib/dpkg/info/libx1:amd64.list')).toBe('/.\n/usr\n/usr/lib\n/usr/lib/libx.so.1\n')
+    expect(text('var/lib/dpkg/info/libx1:amd64.md5sums')).toContain('  usr/lib/libx.so.1\n')
+    expect(found.get('var/lib/dpkg/info/odd.postinst')?.mode).toBe(0o755)
+    expect(text('var/lib/dpkg/triggers/ldconfig')).toBe('libc-bin/noawait\n')
+    expect(text('etc/motd')).toBe('hello\n')
+    expect(text('root/.bashrc')).toBe('PS1=$\n')
+    expect(found.has('root')).toBe(false)
+    expect(found.get('var/run')).toMatchObject({ type: 'symlink', linkName: '/run' })
+    expect(found.get('var/mail')).toMatchObject({ mode: 0o2775, gid: 8 })
+    expect(text('etc/passwd')).toBe('root:x:0:0:root:/root:/bin/bash\nnobody:x:65534:65534::/:/x\n')
+    expect(text('etc/group')).toBe('root:x:0:\nshadow:x:42:\n_ssh:x:100:\n')
+    expect(found.get('etc/shadow')).toMatchObject({ mode: 0o640, gid: 42 })
+    expect(found.get('etc/alternatives/awk')?.linkName).toBe('/usr/bin/mawk')
+    expect(found.get('usr/bin/nawk')?.linkName).toBe('/etc/alternatives/nawk')
+    expect(text('etc/dpkg/dpkg.cfg.d/docker')).toBe('no etc/dpkg/dpkg.cfg.d/docker')
+    expect(notes).toEqual(['The postinst of odd was not run: make-world --better'])
+  })
+
+  it('gives the same bytes again, whether or not the packages were laid down before', async () => {
+    const { debs, context } = store(SYSTEM)
+    const spec = { kind: 'debian-registration', architecture: 'amd64', debs } as const
+    const fresh = await collect((await debianRegistrationKind.make(spec, context)).blob, 1 << 24)
+    const second = store(SYSTEM)
+    await list((await debsKind.make({ kind: 'debs', debs: second.debs, leaveOut: 'nothing' }, second.context)).blob)
+    const after = await collect((await debianRegistrationKind.make(spec, second.context)).blob, 1 << 24)
+    expect(sha256(after)).toBe(sha256(fresh))
+  })
+})
