@@ -7,7 +7,7 @@ import { IndexClient } from './index/client.ts'
 import type { LockedWheel, PythonLock } from './lock.ts'
 import type { ResolutionInput } from './resolution-input.ts'
 import { ResolutionSource } from './resolution-source.ts'
-import { ResolveError } from './resolve-error.ts'
+import { ResolveError, type ResolveHint } from './resolve-error.ts'
 import { explain } from './solver/explain.ts'
 import { ROOT, type Incompatibility } from './solver/incompatibility.ts'
 import { solve, type Solution } from './solver/pubgrub.ts'
@@ -32,6 +32,7 @@ export interface ResolutionContext {
  * The same input and the same answers of the indexes give the same lock, whatever order the answers come in.
  *
  * @throws ResolveError RESOLVE_CONFLICT, WHEEL_NOT_FOUND, PACKAGE_NOT_FOUND when nothing satisfies the requirements
+ * @throws ResolveError INDEX_DENIED, OFFLINE when what is missing may lie in an index that could not be read
  * @throws BuildError INDEX_DENIED, INDEX_FAILED, INDEX_UNAVAILABLE, NETWORK_FAILED, OFFLINE, NOT_SUPPORTED
  */
 export async function resolvePython(input: ResolutionInput, context: ResolutionContext): Promise<PythonLock> {
@@ -100,11 +101,14 @@ function failure(proof: Incompatibility, source: ResolutionSource): ResolveError
     versionsOf: (key) => source.loaded(key)?.versions.map(({ text }) => text) ?? [],
     labelOf: (key, set) => source.labelOf(key, set),
   })
-  return new ResolveError(failureCode(proof), sentences, hintsFor(proof, source))
+  const hints = hintsFor(proof, source)
+  return new ResolveError(failureCode(proof, hints), sentences, hints)
 }
 
 /** One missing thing is named as such; everything else is a conflict. */
-function failureCode(proof: Incompatibility): ErrorCode {
+function failureCode(proof: Incompatibility, hints: readonly ResolveHint[]): ErrorCode {
+  if (hints.some(({ kind }) => kind === 'index-denied')) return 'INDEX_DENIED'
+  if (hints.some(({ kind }) => kind === 'offline')) return 'OFFLINE'
   const kinds = new Set(causesOf(proof))
   if (kinds.has('not-found')) return 'PACKAGE_NOT_FOUND'
   return kinds.has('unusable') ? 'WHEEL_NOT_FOUND' : 'RESOLVE_CONFLICT'

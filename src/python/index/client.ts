@@ -1,3 +1,4 @@
+import defaults from '../../core/defaults.json' with { type: 'json' }
 import type { Cache } from '../../core/cache.ts'
 import { BuildError } from '../../core/errors.ts'
 import { maskUrl, type Http, type HttpResponse } from '../../core/http.ts'
@@ -148,6 +149,8 @@ export class IndexClient {
     for (const [position, index] of simple.entries()) {
       const answer = await this.#askPage(index, name)
       asked.push({ url: index.url, answer: answer.kind })
+      // What a refusing index has is unknown; taking the package from elsewhere could be somebody else's package.
+      if (answer.kind === 'denied' && this.#plan.strategy === 'first-index') break
       if (answer.kind !== 'found') continue
       pages.push({ page: answer.page, index: index.url })
       if (this.#plan.strategy === 'first-index') {
@@ -190,6 +193,8 @@ export class IndexClient {
     if (response.status !== 200) {
       await response.discard()
       if (response.status === 404 || response.status === 410) return { kind: 'absent' }
+      // This index lies in an object store that answers 403 for what does not exist.
+      if (response.status === 403 && url.startsWith(defaults.torchIndex)) return { kind: 'absent' }
       if (response.status === 401 || response.status === 403) return { kind: 'denied' }
       throw indexError(response.status, url)
     }

@@ -28,10 +28,21 @@ export function decodeText(bytes: Uint8Array, what: string): string {
   return decodeAs(coding?.replaceAll('_', '-') ?? 'utf-8', bytes, what)
 }
 
+/** Names that Python knows and the Encoding standard does not. */
+const PYTHON_NAMES: Readonly<Record<string, string>> = {
+  'latin-1': 'latin1',
+  l1: 'latin1',
+  'iso8859-15': 'iso-8859-15',
+  'utf-8-sig': 'utf-8',
+  cp932: 'shift_jis',
+  cp949: 'euc-kr',
+  cp936: 'gbk',
+}
+
 function decodeAs(encoding: string, bytes: Uint8Array, what: string): string {
   if (encoding.startsWith('utf-32')) return decodeUtf32(bytes, encoding === 'utf-32le', what)
   try {
-    return new TextDecoder(encoding, { fatal: true }).decode(bytes)
+    return new TextDecoder(PYTHON_NAMES[encoding.toLowerCase()] ?? encoding, { fatal: true }).decode(bytes)
   } catch (cause) {
     throw new BuildError('REQUIREMENT_INVALID', `${what} is not text in ${encoding}`, {
       hint: 'Save it as UTF-8, or name its encoding in the first line: # -*- coding: latin-1 -*-',
