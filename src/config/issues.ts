@@ -1,4 +1,5 @@
 import type { LineCounter } from 'yaml'
+import type { DiagnosticCode } from '../core/diagnostic-codes.ts'
 import { compareDiagnostics, type Diagnostic } from '../core/diagnostic.ts'
 import type { PathPart, Span } from './tree.ts'
 import { formatPath } from './tree.ts'
@@ -13,7 +14,7 @@ export interface IssueDetails {
 /** Reports a problem at a path of the configuration. */
 export type ReportIssue = (
   severity: Diagnostic['severity'],
-  code: string,
+  code: DiagnosticCode,
   path: readonly PathPart[],
   message: string,
   details?: { readonly hint?: string | undefined; readonly suggestion?: string | undefined; readonly atKey?: boolean },
@@ -33,7 +34,13 @@ export class IssueList {
     this.#lines = lines
   }
 
-  add(severity: Diagnostic['severity'], code: string, message: string, span: Span, details: IssueDetails = {}): void {
+  add(
+    severity: Diagnostic['severity'],
+    code: DiagnosticCode,
+    message: string,
+    span: Span,
+    details: IssueDetails = {},
+  ): void {
     const { line, col } = this.#lines.linePos(span[0])
     const lineStart = this.#lines.lineStarts[line - 1] ?? 0
     const source = this.#lineAt(lineStart)

@@ -21,7 +21,7 @@ export function renderConfigReference(): string {
   const sections = ['build', ...Object.keys(root.properties ?? {}).filter((key) => key !== 'build')]
   return `# cog.yaml
 
-<!-- Made from src/config/schema.ts by tools/config-reference.mjs; a test fails when it is stale. -->
+<!-- Made from src/config/schema.ts by tools/reference.mjs; a test fails when it is stale. -->
 
 The file that says how a model is packaged. It is looked for in the project folder and in those above it.
 A key that is not on this page is an error. Keys marked "ours" are not in Cog.

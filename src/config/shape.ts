@@ -1,11 +1,12 @@
 import { z } from 'zod'
+import type { DiagnosticCode } from '../core/diagnostic-codes.ts'
 import { nearest } from '../core/suggest.ts'
 import { cogYamlSchema, VERBATIM_PATHS } from './schema.ts'
 import { formatPath, locate, type PathPart, type Span, type Tree } from './tree.ts'
 
 /** A problem with the shape of the data, before it has a line and column. */
 export interface ShapeIssue {
-  readonly code: string
+  readonly code: DiagnosticCode
   readonly message: string
   readonly path: readonly PathPart[]
   readonly span: Span

@@ -1,3 +1,4 @@
+import type { DiagnosticCode } from '../core/diagnostic-codes.ts'
 import { isAlias, isMap, isScalar, isSeq, type Alias, type Document, type Node, type Pair, type YAMLMap } from 'yaml'
 
 /** Start and end of a piece of text, in UTF-16 code units from the start of the file; the end is exclusive. */
@@ -18,7 +19,7 @@ export interface TreeEntry {
 }
 
 /** Takes a problem found while reading. */
-export type Complain = (code: string, message: string, span: Span, hint?: string) => void
+export type Complain = (code: DiagnosticCode, message: string, span: Span, hint?: string) => void
 
 // An alias bomb doubles with each line; a real cog.yaml has some hundred values.
 const MAX_VALUES = 20_000

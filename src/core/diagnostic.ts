@@ -1,10 +1,11 @@
+import type { DiagnosticCode } from './diagnostic-codes.ts'
 import { BuildError, type BuildErrorOptions, type ErrorCode } from './errors.ts'
 
 /** Something to say about one place of a text file that the user wrote. */
 export interface Diagnostic {
   readonly severity: 'error' | 'warning'
-  /** Stable and in kebab-case, such as `unknown-key`; the anchor of its paragraph in the reference. */
-  readonly code: string
+  /** Also the anchor of its paragraph in the reference. */
+  readonly code: DiagnosticCode
   readonly message: string
   /** As the user would name it: relative to the project folder where it lies within. */
   readonly file: string

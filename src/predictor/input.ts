@@ -1,3 +1,4 @@
+import type { DiagnosticCode } from '../core/diagnostic-codes.ts'
 import { nearest } from '../core/suggest.ts'
 import { evaluate, toJson } from './evaluate.ts'
 import type { Modules, Scope } from './modules.ts'
@@ -268,11 +269,11 @@ class InputReader {
     return undefined
   }
 
-  #error(code: string, message: string, place: Place, details: Details = {}): void {
+  #error(code: DiagnosticCode, message: string, place: Place, details: Details = {}): void {
     this.#report(this.#options.scope, code, message, place, details)
   }
 
-  #report(scope: Scope, code: string, message: string, place: Place, details: Details = {}): void {
+  #report(scope: Scope, code: DiagnosticCode, message: string, place: Place, details: Details = {}): void {
     this.#problems.error(code, message, scope.module, place, details)
   }
 }

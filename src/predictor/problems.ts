@@ -1,3 +1,4 @@
+import type { DiagnosticCode } from '../core/diagnostic-codes.ts'
 import { compareDiagnostics, DiagnosticError, type Diagnostic } from '../core/diagnostic.ts'
 import type { Place } from './syntax.ts'
 
@@ -21,11 +22,11 @@ export interface SourceFile {
 export class Problems {
   readonly #issues: Diagnostic[] = []
 
-  error(code: string, message: string, source: SourceFile, place: Place, details: ProblemDetails = {}): void {
+  error(code: DiagnosticCode, message: string, source: SourceFile, place: Place, details: ProblemDetails = {}): void {
     this.#add('error', code, message, source, place, details)
   }
 
-  warn(code: string, message: string, source: SourceFile, place: Place, details: ProblemDetails = {}): void {
+  warn(code: DiagnosticCode, message: string, source: SourceFile, place: Place, details: ProblemDetails = {}): void {
     this.#add('warning', code, message, source, place, details)
   }
 
@@ -39,7 +40,7 @@ export class Problems {
 
   #add(
     severity: Diagnostic['severity'],
-    code: string,
+    code: DiagnosticCode,
     message: string,
     { file, lines }: SourceFile,
     { line, column, endColumn }: Place,

@@ -1,3 +1,4 @@
+import type { DiagnosticCode } from '../core/diagnostic-codes.ts'
 import { evaluate } from './evaluate.ts'
 import { findFunction, type Target } from './find-function.ts'
 import { readInput, type InputDescription } from './input.ts'
@@ -157,7 +158,7 @@ class SignatureReader {
   }
 
   #error(
-    code: string,
+    code: DiagnosticCode,
     message: string,
     place: Place,
     details: { readonly hint?: string | undefined; readonly suggestion?: string | undefined } = {},

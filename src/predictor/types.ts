@@ -1,3 +1,4 @@
+import type { DiagnosticCode } from '../core/diagnostic-codes.ts'
 import { evaluate, toJson } from './evaluate.ts'
 import type { Meaning, Modules, Scope } from './modules.ts'
 import type { Problems } from './problems.ts'
@@ -306,7 +307,7 @@ export class TypeReader {
   }
 
   #refuse(
-    code: string,
+    code: DiagnosticCode,
     message: string,
     annotation: Expression,
     scope: Scope,

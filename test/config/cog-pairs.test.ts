@@ -1,4 +1,4 @@
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { ConfigError } from '../../src/config/issue.ts'
 import { defaultImageName } from '../../src/config/image-name.ts'

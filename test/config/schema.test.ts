@@ -121,7 +121,7 @@ describe('cogYamlJsonSchema()', () => {
 })
 
 describe('docs/reference/cog-yaml.md', () => {
-  it('is what the schema says; `node tools/config-reference.mjs` writes it anew', () => {
+  it('is what the schema says; `node tools/reference.mjs` writes it anew', () => {
     expect(readFileSync(join(packageRoot(), 'docs/reference/cog-yaml.md'), 'utf8')).toBe(renderConfigReference())
   })
 })

@@ -1,6 +1,10 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { renderError } from '../../src/cli/render-error.ts'
 import { compareDiagnostics, DiagnosticError, renderDiagnostic, type Diagnostic } from '../../src/core/diagnostic.ts'
+import { renderDiagnosticReference } from '../../src/core/diagnostic-codes.ts'
+import { packageRoot } from '../../src/core/package-root.ts'
 import { editDistance, nearest } from '../../src/core/suggest.ts'
 
 const issue: Diagnostic = {
@@ -92,5 +96,11 @@ describe('nearest()', () => {
   ])('editDistance(%s, %s) is %i', (a, b, distance) => {
     expect(editDistance(a, b)).toBe(distance)
     expect(editDistance(b, a)).toBe(distance)
+  })
+})
+
+describe('docs/reference/diagnostics.md', () => {
+  it('is what the list of codes says; `node tools/reference.mjs` writes it anew', () => {
+    expect(readFileSync(join(packageRoot(), 'docs/reference/diagnostics.md'), 'utf8')).toBe(renderDiagnosticReference())
   })
 })
