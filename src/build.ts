@@ -19,6 +19,7 @@ import { debianBaseLayers, systemPackageLayers } from './plan/debian-layers.ts'
 import { makePlan } from './plan/make-plan.ts'
 import type { Plan } from './plan/plan.ts'
 import { describeModel } from './predictor/describe.ts'
+import type { SharedLayerStore } from './remote-cache/shared-layer-store.ts'
 import type { OpenedBase, ResolveContext } from './resolve/context.ts'
 import type { LockedPlatform } from './lock/lock.ts'
 import type { Store } from './store/store.ts'
@@ -31,6 +32,8 @@ export interface BuildContext {
   readonly report: Report
   readonly now: () => number
   readonly signal?: AbortSignal | undefined
+  /** Layers shared with others, through registries. */
+  readonly shared?: SharedLayerStore | undefined
   /** Opens an existing image for one platform. */
   readonly openBase: (location: string, platform: LockedPlatform) => Promise<OpenedBase>
 }
@@ -90,7 +93,6 @@ export async function planBuild(request: BuildRequest, context: BuildContext): P
       systemLayers: platformLock.systemPackages === undefined ? [] : systemPackageLayers(platformLock.systemPackages),
       runtimeTree: tree,
       openapi: JSON.stringify(model.openapi),
-      gpu: undefined,
       revision,
       version: programVersion(),
       createdSeconds: sourceDate(context.env) ?? 0,
@@ -112,8 +114,8 @@ export async function makeImages(
   { format, secrets = new Map(), network = 'host' }: BuildRequest,
   context: BuildContext,
 ): Promise<Image | ImageIndex> {
-  const { store, http, report, signal, env } = context
-  const steps = { store, env, report, secrets, network, epochSeconds: sourceDate(env) ?? 0, signal }
+  const { store, http, report, signal, env, shared } = context
+  const steps = { store, shared, env, report, secrets, network, epochSeconds: sourceDate(env) ?? 0, signal }
   const layers = {
     openRemote: makeOpenRemote({ http, store, report, signal }),
     projectFolder: planned.projectFolder,
@@ -126,7 +128,7 @@ export async function makeImages(
     const openBase = (): Promise<OpenedBase> => context.openBase(plan.base?.location ?? '', plan.platform)
     images.push({
       platform: plan.platform,
-      image: await makePlannedImage(plan, { store, layers, steps, openBase, format }),
+      image: await makePlannedImage(plan, { store, layers, steps, openBase, format, shared }),
     })
   }
   const [only] = images
@@ -156,6 +158,7 @@ export async function build(
   const planned = await planBuild(request, context)
   const sinks = await destinations(planned)
   const image = await makeImages(planned, request, context)
+  await context.shared?.publish()
   const copies: CopyResult[] = []
   for (const sink of sinks)
     copies.push(await copyImage(image, sink, { report: context.report, signal: context.signal }))

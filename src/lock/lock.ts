@@ -29,8 +29,18 @@ export interface PlatformLock {
   readonly launcher: readonly LockedWheel[]
   /** Packages beyond the base's own; absent when none were asked for, or when they are part of a `debian` base. */
   readonly systemPackages?: DebianLock
+  /** What GPUs need; absent without `gpu: true`. */
+  readonly gpu?: LockedGpu
   /** Why each choice was made, most important first. */
   readonly choices: readonly LockedChoice[]
+}
+
+/** What the wheels of a lock need of a GPU's driver and of the loader. */
+export interface LockedGpu {
+  /** Oldest driver on which all of it runs, such as `525.60.13`. */
+  readonly driverFloor?: string
+  /** Absolute folders of CUDA libraries that wheels bring but other wheels do not find by themselves. */
+  readonly libraryFolders: readonly string[]
 }
 
 /** What images are built for. */

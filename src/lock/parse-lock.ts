@@ -50,6 +50,9 @@ const platform = z.looseObject({
   wheels: z.array(wheel),
   launcher: z.array(wheel),
   systemPackages: debian.optional(),
+  gpu: z
+    .looseObject({ driverFloor: z.string().optional(), libraryFolders: z.array(z.string().startsWith('/')) })
+    .optional(),
   choices: z.array(z.looseObject({ key: z.string(), value: z.string(), reason: z.string() })),
 })
 

@@ -3,6 +3,7 @@ import { groupFiles } from '../../layers/group.ts'
 import type { InlineFile } from '../../layers/kinds/inline.ts'
 import type { TreeLayerSpec } from '../../layers/kinds/tree.ts'
 import type { Project } from '../../layers/project.ts'
+import { requireDriver } from '../compat/index.ts'
 import type { Config } from '../config/config.ts'
 import type { PlatformLock } from '../lock/lock.ts'
 import type { LockedWheel } from '../python/lock.ts'
@@ -23,7 +24,6 @@ export interface PlanInput {
   readonly runtimeTree: TreeLayerSpec
   /** The OpenAPI document, as the server serves it; absent for a project without a predictor. */
   readonly openapi?: string | undefined
-  readonly gpu: GpuContract | undefined
   readonly revision?: { readonly commit: string; readonly ref?: string | undefined } | undefined
   /** Version of this program. */
   readonly version: string
@@ -36,7 +36,7 @@ const WHEEL_LAYER_BUDGET = 60
 
 /** Makes the plan of one platform's image. Pure: equal input gives an equal plan. */
 export function makePlan(input: PlanInput): Plan {
-  const { config, lock, gpu } = input
+  const { config, lock } = input
   const base = lock.base.kind === 'image' ? lock.base : undefined
   return {
     planVersion: 1,
@@ -60,7 +60,7 @@ export function makePlan(input: PlanInput): Plan {
       config,
       interpreter: lock.interpreter.executable,
       base: base?.config.config,
-      gpu,
+      gpu: gpuContract(lock),
       labels: makeLabels(input),
     }),
     annotations: makeAnnotations(input),
@@ -68,6 +68,13 @@ export function makePlan(input: PlanInput): Plan {
     choices: lock.choices,
     notes: describeDropped(base?.config.config),
   }
+}
+
+/** What a base says of drivers is kept; on any other, the floor that holds without NVIDIA's compatibility libraries. */
+function gpuContract({ gpu }: PlatformLock): GpuContract | undefined {
+  if (gpu === undefined) return undefined
+  const { driverFloor, libraryFolders } = gpu
+  return { requireCuda: driverFloor === undefined ? undefined : requireDriver(driverFloor), libraryFolders }
 }
 
 function interpreterLayers({ interpreter }: PlatformLock): PlannedLayer[] {

@@ -8,6 +8,7 @@ import type { Lock, LockedPlatform, PlatformLock } from '../lock/lock.ts'
 import { draftBase } from './base.ts'
 import type { ResolveContext } from './context.ts'
 import { answerEnvironment } from './environment.ts'
+import { lockGpu } from './gpu.ts'
 import { resolveLauncher } from './launcher.ts'
 import { indexPlan, resolvePackages } from './python-packages.ts'
 import { readRequirements, requirementsKey } from './requirements.ts'
@@ -87,5 +88,6 @@ async function resolvePlatform(
     launcher,
     choices,
     ...(systemPackages === undefined ? {} : { systemPackages }),
+    ...(config.build.gpu ? { gpu: lockGpu(environment.choice, interpreter, wheels) } : {}),
   }
 }
