@@ -1,10 +1,12 @@
 import type { LayerContext } from '../../layers/context.ts'
 import { layerStore } from '../../layers/layer-store.ts'
 import type { Layer } from '../../layers/layer.ts'
+import { layerKey } from '../../layers/kinds/index.ts'
 import { materialiseAll } from '../../layers/materialise.ts'
 import type { Image } from '../image/image.ts'
 import { makeImage, type ImageFormat } from '../image/make-image.ts'
 import { isPlannedStep, type PlannedLayer, type Plan } from '../plan/plan.ts'
+import type { SharedLayerStore } from '../remote-cache/shared-layer-store.ts'
 import type { OpenedBase } from '../resolve/context.ts'
 import type { Store } from '../store/store.ts'
 import { stepLayer, type StepContext } from './run-step.ts'
@@ -17,6 +19,8 @@ export interface ImageContext {
   /** Opens the plan's base by its locked digest. */
   readonly openBase: (plan: Plan) => Promise<OpenedBase>
   readonly format: ImageFormat
+  /** Layers shared with others; those of the local store alone unless given. */
+  readonly shared?: SharedLayerStore | undefined
 }
 
 /** Makes the image of a plan: its layers from the store or anew, then manifest and configuration. */
@@ -39,7 +43,9 @@ export async function makePlannedImage(plan: Plan, context: ImageContext): Promi
 async function makeLayers(plan: Plan, below: readonly Layer[], context: ImageContext): Promise<readonly Layer[]> {
   const computed = plan.layers.filter((layer): layer is PlannedLayer => !isPlannedStep(layer))
   const specs = computed.map(({ spec }) => spec)
-  const made = [...(await materialiseAll(specs, context.layers, layerStore(context.store)))]
+  const { compression, mtimeSeconds } = context.layers
+  for (const spec of specs) context.shared?.describe(layerKey(spec, compression, mtimeSeconds), spec)
+  const made = [...(await materialiseAll(specs, context.layers, context.shared ?? layerStore(context.store)))]
   const layers: Layer[] = []
   for (const planned of plan.layers) {
     const next = isPlannedStep(planned)

@@ -2,7 +2,7 @@ import { stat } from 'node:fs/promises'
 import { layerOfEntries } from '../../layers/files.ts'
 import { layerStore } from '../../layers/layer-store.ts'
 import type { Layer } from '../../layers/layer.ts'
-import type { StoredLayer } from '../../layers/materialise.ts'
+import type { LayerStore, StoredLayer } from '../../layers/materialise.ts'
 import { digestOf } from '../core/digest.ts'
 import { BuildError } from '../core/errors.ts'
 import { canonicalJson } from '../core/json.ts'
@@ -15,6 +15,8 @@ import type { Store } from '../store/store.ts'
 /** What running a step needs of the world. */
 export interface StepContext {
   readonly store: Store
+  /** Layers shared with others; those of the store alone unless given. */
+  readonly shared?: LayerStore | undefined
   readonly env: Readonly<Record<string, string | undefined>>
   readonly report: Report
   /** Files of secrets by id. */
@@ -40,7 +42,7 @@ export async function stepLayer(
   plan: Plan,
   context: StepContext,
 ): Promise<Layer> {
-  const store = layerStore(context.store)
+  const store = context.shared ?? layerStore(context.store)
   const key = digestOf(
     canonicalJson({
       version: STEP_VERSION,

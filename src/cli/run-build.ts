@@ -13,13 +13,15 @@ import {
 import { BuildError } from '../core/errors.ts'
 import { startTask } from '../core/progress.ts'
 import { formatLocation, parseLocation, type Location } from '../destinations/location.ts'
+import { holdStore } from '../store/lease.ts'
 import { storeLocation } from '../store/location.ts'
 import { Store } from '../store/store.ts'
 import type { Io } from './command.ts'
+import type { CacheOptions } from './shared-cache.ts'
 import { localImage, resolvePath } from './locations.ts'
 
 /** What the options of `build` and of `push` say. */
-export interface BuildOptions {
+export interface BuildOptions extends CacheOptions {
   readonly tag: readonly string[]
   readonly output: readonly string[]
   readonly push?: boolean
@@ -67,7 +69,21 @@ export async function runBuild(project: string, options: BuildOptions, io: Io): 
     const destinations = memory.places.map(({ name }) => name)
     return printSummary({ digest: memory.root.digest, destinations, platforms: memory.platforms }, options, io)
   }
-  await printSummary(await buildAnew(path, identity, options, store, io), options, io)
+  const release = await holdStore(store.folder)
+  try {
+    await printSummary(await buildAnew(path, identity, options, store, io), options, io)
+  } finally {
+    await release()
+  }
+  await boundStore(store, io)
+}
+
+/** Keeps the store as small as the user wants it. */
+async function boundStore(store: Store, { env }: Io): Promise<void> {
+  const limit = env['LAYERWRIGHT_CACHE_MAX_SIZE']
+  if (!limit) return
+  const [{ pruneStore }, { parseBytes }] = await Promise.all([import('../store/prune.ts'), import('./quantity.ts')])
+  await pruneStore(store, { maxBytes: parseBytes(limit) })
 }
 
 async function buildAnew(
@@ -77,10 +93,11 @@ async function buildAnew(
   store: Store,
   io: Io,
 ): Promise<BuildSummary> {
-  const [{ openWorld }, { build, everythingBelow }, { parsePlatform }] = await Promise.all([
+  const [{ openWorld }, { build, everythingBelow }, { parsePlatform }, { openSharedLayers }] = await Promise.all([
     import('./world.ts'),
     import('../build.ts'),
     import('../resolve/resolve.ts'),
+    import('./shared-cache.ts'),
   ])
   const platforms = options.platform
     .flatMap((list) => list.split(','))
@@ -89,6 +106,7 @@ async function buildAnew(
       return `${os}/${architecture}` as const
     })
   const world = await openWorld(io, { insecure: options.insecure, store })
+  const shared = await openSharedLayers(options, world, io)
   let locations: readonly Location[] = []
   const result = await build(
     {
@@ -103,7 +121,7 @@ async function buildAnew(
       locations = locationsOf(imageName, options, store, io.cwd)
       return Promise.all(locations.map((location) => world.open(location)))
     },
-    world.context,
+    { ...world.context, shared },
   )
   const places = locations.flatMap(rememberedPlace)
   if (places.length === locations.length) {

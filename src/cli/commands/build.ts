@@ -36,6 +36,11 @@ export function defineBuildOptions(program: Program, { isProjectOption = false }
     .option('--metadata-file <file>', 'write digest, names and platforms to a JSON file')
     .option('--secret <id=name,src=file>', 'file that `run` steps with a secret mount see; repeatable', append, [])
     .addOption(new Option('--network <mode>', 'what `run` steps can reach').choices(['host', 'none']).default('host'))
+    .option('--cache-from <repository>', 'take layers from this repository of a registry; repeatable', append, [])
+    .option('--cache-to <repository>', 'give layers to this repository of a registry; repeatable', append, [])
+    .option('--cache-verify', 'make every layer anew and compare it with what the caches say')
+    .option('--cache-sign-key <file>', 'sign what is given to caches (Ed25519, PEM)')
+    .option('--cache-trust-key <file>', 'believe only what this key signed (PEM); repeatable', append, [])
     .option('--insecure', 'allow plain HTTP and untrusted certificates')
     .option('--json', 'print the result as JSON')
 }

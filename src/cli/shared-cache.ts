@@ -1,0 +1,61 @@
+import { readFile } from 'node:fs/promises'
+import { resolve } from 'node:path'
+import { layerStore } from '../../layers/layer-store.ts'
+import { parseReference } from '../../registry/reference.ts'
+import { BuildError } from '../core/errors.ts'
+import { readSigningKey, readTrustedKey } from '../remote-cache/record.ts'
+import { makeRemoteCache, type RemoteCache } from '../remote-cache/remote-cache.ts'
+import { sharedLayerStore, type SharedLayerStore } from '../remote-cache/shared-layer-store.ts'
+import type { Io } from './command.ts'
+import type { World } from './world.ts'
+
+/** The options about caches in registries. */
+export interface CacheOptions {
+  readonly cacheFrom: readonly string[]
+  readonly cacheTo: readonly string[]
+  readonly cacheVerify?: boolean
+  readonly cacheSignKey?: string
+  readonly cacheTrustKey: readonly string[]
+}
+
+/**
+ * The layers of the local store and of the caches that the options name; undefined when they name none.
+ *
+ * @throws BuildError USAGE, REFERENCE_INVALID, FILE_UNREADABLE, CREDENTIALS_INVALID
+ */
+export async function openSharedLayers(
+  options: CacheOptions,
+  world: Pick<World, 'store' | 'registries'>,
+  io: Io,
+): Promise<SharedLayerStore | undefined> {
+  const { cacheFrom, cacheTo, cacheVerify, cacheSignKey, cacheTrustKey } = options
+  if (cacheVerify === true && cacheFrom.length === 0)
+    throw new BuildError('USAGE', '--cache-verify needs a cache to compare with', { hint: 'Give --cache-from.' })
+  if (cacheFrom.length === 0 && cacheTo.length === 0) return undefined
+  const read = async (path: string): Promise<Buffer> => {
+    try {
+      return await readFile(resolve(io.cwd, path))
+    } catch (error) {
+      throw new BuildError('FILE_UNREADABLE', `Cannot read \`${path}\``, { cause: error })
+    }
+  }
+  const signer = cacheSignKey === undefined ? undefined : readSigningKey(await read(cacheSignKey), cacheSignKey)
+  const trusted = await Promise.all(cacheTrustKey.map(async (path) => readTrustedKey(await read(path), path)))
+  const open =
+    (actions: 'pull' | 'push') =>
+    (text: string): RemoteCache =>
+      makeRemoteCache({ client: world.registries.client(parseRepository(text), { actions }), signer, trusted })
+  return sharedLayerStore(layerStore(world.store), {
+    from: cacheFrom.map(open('pull')),
+    to: cacheTo.map(open('push')),
+    isVerifying: cacheVerify === true,
+    report: io.report,
+    signal: io.signal,
+  })
+}
+
+function parseRepository(text: string): { readonly registry: string; readonly repository: string } {
+  const { registry, repository, tag, digest } = parseReference(text)
+  if (tag === undefined && digest === undefined) return { registry, repository }
+  throw new BuildError('USAGE', `A cache is a whole repository, without a tag: \`${text}\``)
+}
