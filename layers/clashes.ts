@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { BuildError } from '../src/core/errors.ts'
-import type { PlacedFile, WheelFiles, WrittenFile } from './wheel-files.ts'
+import type { WheelFiles } from './wheel-files.ts'
 
 /** A package as messages name it. */
 export interface PackageLabel {
@@ -15,53 +15,41 @@ export interface Clash {
   readonly packages: readonly [string, string]
 }
 
-/**
- * Remembers which package brought which path. Equal bytes from two packages are one file (`nvidia/__init__.py`);
- * other bytes are a clash.
- */
-export class PathOwners {
-  readonly #owners = new Map<string, { readonly label: string; readonly content: string }>()
-
-  /** Filters for one package's files that keep those nobody brought before. @throws BuildError WHEEL_INVALID */
-  claimer(label: PackageLabel): { placed: (file: PlacedFile) => boolean; written: (file: WrittenFile) => boolean } {
-    const claim = (path: string, content: string): boolean => {
-      const clash = this.claim(label, path, content)
-      if (clash !== 'new' && clash !== 'same') throw explainClashes([clash])
-      return clash === 'new'
-    }
-    return {
-      placed: ({ path, hash }) => claim(path, `${hash.algorithm}=${hash.value}`),
-      written: ({ path, bytes }) => claim(path, contentOf(bytes)),
-    }
-  }
-
-  /** Claims one path for a package. */
-  claim(label: PackageLabel, path: string, content: string): 'new' | 'same' | Clash {
-    const text = `${label.name} ${label.versionText}`
-    const owner = this.#owners.get(path)
-    if (owner === undefined) {
-      this.#owners.set(path, { label: text, content })
-      return 'new'
-    }
-    return owner.content === content ? 'same' : { path, packages: [owner.label, text] }
-  }
+/** That a package fills a path with certain content. Plain JSON. */
+export interface Claim {
+  readonly path: string
+  /** `name version`. */
+  readonly package: string
+  /** `algorithm=hash`. */
+  readonly content: string
 }
 
-/** All clashes between packages that are installed into one environment, in the given order. */
-export function findClashes(packages: readonly (PackageLabel & { readonly files: WheelFiles })[]): readonly Clash[] {
-  const owners = new PathOwners()
+/** What the files of a wheel claim, in their order. */
+export function claimsOf(files: WheelFiles, { name, versionText }: PackageLabel): readonly Claim[] {
+  const label = `${name} ${versionText}`
+  return [
+    ...files.placed.map(({ path, hash }) => ({ path, package: label, content: `${hash.algorithm}=${hash.value}` })),
+    ...files.written.map(({ path, bytes }) => ({ path, package: label, content: contentOf(bytes) })),
+  ]
+}
+
+/**
+ * Sorts claims into those that are the first for their path and those that clash with an earlier one. Equal bytes from
+ * two packages are one file (`nvidia/__init__.py`), and neither.
+ */
+export function settleClaims(claims: Iterable<Claim>): {
+  readonly owned: ReadonlyMap<string, Claim>
+  readonly clashes: readonly Clash[]
+} {
+  const owned = new Map<string, Claim>()
   const clashes: Clash[] = []
-  for (const { files, ...label } of packages) {
-    const all = [
-      ...files.placed.map(({ path, hash }) => ({ path, content: `${hash.algorithm}=${hash.value}` })),
-      ...files.written.map(({ path, bytes }) => ({ path, content: contentOf(bytes) })),
-    ]
-    for (const { path, content } of all) {
-      const clash = owners.claim(label, path, content)
-      if (clash !== 'new' && clash !== 'same') clashes.push(clash)
-    }
+  for (const claim of claims) {
+    const owner = owned.get(claim.path)
+    if (owner === undefined) owned.set(claim.path, claim)
+    else if (owner.content !== claim.content)
+      clashes.push({ path: claim.path, packages: [owner.package, claim.package] })
   }
-  return clashes
+  return { owned, clashes }
 }
 
 /** The error for clashes; there is at least one. */

@@ -11,6 +11,7 @@ export function layerStore(store: Store): LayerStore {
     open: store.blob({ digest, size }),
   })
   return {
+    notes: store.cache('layer-notes'),
     find: async (key) => {
       const record = await findRecord(records, key)
       if (record === undefined || (await store.has(record.digest)) !== record.size) return undefined
@@ -19,9 +20,6 @@ export function layerStore(store: Store): LayerStore {
     save: async (key, stream) => {
       const { digest, size } = await store.put(stream.blob)
       const record = { mediaType: stream.mediaType, digest, size, diffId: stream.diffId() }
-      const findings = stream.findings?.()
-      if (findings !== undefined)
-        await store.cache('libraries').set(key, Buffer.from(JSON.stringify(findings.libraries)))
       await saveRecord(records, key, record)
       return stored(record)
     },

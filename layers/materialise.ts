@@ -1,11 +1,14 @@
 import pLimit from 'p-limit'
 import type { Descriptor } from 'oci-spec-types'
 import type { Open } from '../src/core/bytes.ts'
+import type { Cache } from '../src/core/cache.ts'
 import { startTask, type Task } from '../src/core/progress.ts'
 import type { LayerContext } from './context.ts'
 import { describeLayer, layerKey, makeLayerStream, type LayerSpec } from './kinds/index.ts'
 import type { FoundLayerStream } from './kinds/kind.ts'
 import type { Layer } from './layer.ts'
+import { checkClashes, saveNotes } from './notes.ts'
+import { makeCheckPool } from './workers/pool.ts'
 
 /** Keeps layers that were made once. */
 export interface LayerStore {
@@ -13,10 +16,12 @@ export interface LayerStore {
   find(key: string): Promise<StoredLayer | undefined>
   /** Reads a layer's stream to its end and keeps it, whole or not at all. */
   save(key: string, stream: FoundLayerStream): Promise<StoredLayer>
+  /** Small facts about layers; losing one costs time. */
+  readonly notes: Cache
 }
 
 /** A layer that lies somewhere. */
-export interface StoredLayer extends Pick<Layer, 'diffId'> {
+export interface StoredLayer extends Pick<Layer, 'diffId' | 'source'> {
   readonly descriptor: Descriptor
   readonly open: Open
 }
@@ -41,6 +46,7 @@ export async function materialise(spec: LayerSpec, context: LayerContext, store:
   try {
     const stream = await makeLayerStream(spec, context)
     const stored = await store.save(key, { ...stream, blob: counted(stream.blob, task, context.signal) })
+    await saveNotes(key, stream, store.notes)
     task.end()
     return { ...stored, createdBy }
   } catch (error) {
@@ -49,7 +55,11 @@ export async function materialise(spec: LayerSpec, context: LayerContext, store:
   }
 }
 
-/** Materialises several layers, some at a time; answers in the order of the specs. Equal specs are made once. */
+/**
+ * Materialises several layers, some at a time; answers in the order of the specs. Equal specs are made once.
+ *
+ * @throws BuildError WHEEL_INVALID when packages of different layers fill one path differently
+ */
 export async function materialiseAll(
   specs: readonly LayerSpec[],
   context: LayerContext,
@@ -59,6 +69,9 @@ export async function materialiseAll(
   const limit = pLimit(concurrency)
   const aborter = new AbortController()
   const signal = context.signal === undefined ? aborter.signal : AbortSignal.any([context.signal, aborter.signal])
+  // Threads start when the first large layer asks for one.
+  const ownChecks = context.checks === undefined ? makeCheckPool() : undefined
+  const checks = context.checks ?? ownChecks
   const running = new Map<string, Promise<Layer>>()
   const start = (spec: LayerSpec): Promise<Layer> => {
     const key = layerKey(spec, context.compression, context.mtimeSeconds)
@@ -67,7 +80,7 @@ export async function materialiseAll(
     const promise = limit(async () => {
       signal.throwIfAborted()
       try {
-        return await materialise(spec, { ...context, signal }, store)
+        return await materialise(spec, { ...context, signal, checks }, store)
       } catch (error) {
         // The others stop at their next chunk, and those that wait do not start.
         aborter.abort(error)
@@ -79,11 +92,15 @@ export async function materialiseAll(
   }
   const promises = specs.map(start)
   try {
-    return await Promise.all(promises)
+    const layers = await Promise.all(promises)
+    await checkClashes(specs, context, store.notes)
+    return layers
   } catch (error) {
     // They are waited for, so that nothing writes after the error is out.
     await Promise.allSettled(promises)
     throw error
+  } finally {
+    await ownChecks?.close()
   }
 }
 

@@ -1,3 +1,4 @@
+import type { Claim } from '../clashes.ts'
 import type { LayerContext } from '../context.ts'
 import type { LayerFindings } from '../layer-check.ts'
 import type { LayerStream } from '../layer.ts'
@@ -6,6 +7,8 @@ import type { LayerStream } from '../layer.ts'
 export interface FoundLayerStream extends LayerStream {
   /** Known when `blob` has ended. */
   findings?(): LayerFindings
+  /** The paths that packages fill, for kinds whose layers may clash with others. */
+  readonly claims?: readonly Claim[] | undefined
 }
 
 /**

@@ -3,7 +3,7 @@ import type { RandomAccess } from '../../src/core/bytes.ts'
 import type { RemoteFile } from '../../src/core/remote-file.ts'
 import { openWheel, type Wheel } from '../../src/python/wheel.ts'
 import { streamEntries } from '../../src/python/zip-stream.ts'
-import { PathOwners } from '../clashes.ts'
+import { claimsOf, explainClashes, settleClaims, type Claim } from '../clashes.ts'
 import { compress, layerMediaType, through } from '../compress.ts'
 import { DEFAULT_MTIME_SECONDS, type LayerContext } from '../context.ts'
 import { joinChunks } from '../join-chunks.ts'
@@ -51,6 +51,7 @@ export const wheelsKind: LayerKind<WheelsLayerSpec> = {
       blob,
       diffId: () => known(findings).diffId,
       findings: () => known(findings),
+      claims: layout.claims,
     }
   },
 }
@@ -76,23 +77,27 @@ async function readInstalled(file: WheelFile, scheme: InstallScheme, context: La
 interface Layout {
   readonly directories: readonly string[]
   readonly expected: readonly ExpectedFile[]
+  readonly claims: readonly Claim[]
   /** The same wheels, without the files that an earlier one has brought already. */
   readonly files: readonly Installed[]
 }
 
+/** @throws BuildError WHEEL_INVALID when two wheels fill one path differently */
 function layOut(installed: readonly Installed[]): Layout {
-  const owners = new PathOwners()
+  const claimed = installed.map(({ wheel, files }) => claimsOf(files, wheel.wheelName))
+  const claims = claimed.flat()
+  const { owned, clashes } = settleClaims(claims)
+  if (clashes.length > 0) throw explainClashes(clashes)
   const expected: ExpectedFile[] = []
-  const paths: string[] = []
-  const files = installed.map(({ file, wheel, files }) => {
-    const isNew = owners.claimer(wheel.wheelName)
-    const kept = { placed: files.placed.filter(isNew.placed), written: files.written.filter(isNew.written) }
+  const files = installed.map(({ file, wheel, files }, n) => {
+    const own = new Set(claimed[n]?.filter((claim) => owned.get(claim.path) === claim).map(({ path }) => path))
+    const isOwn = ({ path }: { readonly path: string }): boolean => own.has(path)
+    const kept = { placed: files.placed.filter(isOwn), written: files.written.filter(isOwn) }
     for (const { path, entry, hash } of kept.placed) expected.push({ path, sizeBytes: entry.sizeBytes, hash })
     for (const { path, bytes } of kept.written) expected.push({ path, sizeBytes: bytes.length })
-    for (const { path } of [...kept.placed, ...kept.written]) paths.push(path)
     return { file, wheel, files: kept }
   })
-  return { directories: parentsOf(paths), expected, files }
+  return { directories: parentsOf(owned.keys()), expected, claims, files }
 }
 
 async function* streamFiles(installed: readonly Installed[], context: LayerContext): AsyncGenerator<SplicedFile> {
@@ -124,6 +129,9 @@ async function* streamPlaced(source: RandomAccess, wheel: Wheel, files: WheelFil
   }
 }
 
+/** Less than this is checked sooner than a thread has started. */
+const THREAD_BYTES = 16 * 2 ** 20
+
 async function* checkSpliced(
   blob: AsyncIterable<Uint8Array>,
   expected: readonly ExpectedFile[],
@@ -131,7 +139,9 @@ async function* checkSpliced(
   context: LayerContext,
   found: (findings: LayerFindings) => void,
 ): AsyncGenerator<Uint8Array> {
-  const check = context.checks?.check(expected, what) ?? checkLayer(expected, what)
+  const total = expected.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
+  const pool = total < THREAD_BYTES ? undefined : context.checks
+  const check = pool?.check(expected, what) ?? checkLayer(expected, what)
   try {
     for await (const chunk of blob) {
       context.signal?.throwIfAborted()

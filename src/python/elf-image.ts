@@ -52,7 +52,9 @@ export class ElfImage {
     const border = Buffer.concat([this.#tail, chunk.subarray(0, MAX_STRING_BYTES)])
     this.#findStrings(border, this.#position - this.#tail.length)
     this.#findStrings(chunk, this.#position)
-    this.#tail = Buffer.from(chunk.subarray(Math.max(0, chunk.length - MAX_STRING_BYTES)))
+    // Chunks may be shorter than a string.
+    const recent = chunk.length < MAX_STRING_BYTES ? Buffer.concat([this.#tail, chunk]) : chunk
+    this.#tail = Buffer.from(recent.subarray(Math.max(0, recent.length - MAX_STRING_BYTES)))
     this.#position += chunk.length
   }
 
@@ -157,6 +159,8 @@ export class ElfImage {
 
   /** A name may be the end of a longer one: linkers share tails. */
   #textAt(offset: number): string | undefined {
+    // A damaged file may name places beyond what numbers can count.
+    if (!Number.isSafeInteger(offset)) return undefined
     for (let start = offset; start >= 0 && start > offset - MAX_STRING_BYTES; start--) {
       const text = this.#strings.get(start)
       if (text !== undefined) return start + text.length > offset ? text.slice(offset - start) : undefined

@@ -8,7 +8,7 @@ import { materialise, materialiseAll } from '../../layers/materialise.ts'
 import { collect } from '../../src/core/bytes.ts'
 import { silent, type ProgressEvent } from '../../src/core/progress.ts'
 import { Store } from '../../src/store/store.ts'
-import { makeWheel } from '../support/wheel.ts'
+import { makeWheel, type MadeWheel } from '../support/wheel.ts'
 import { bytesAccess } from '../support/zip.ts'
 
 let folder = ''
@@ -110,5 +110,40 @@ describe('materialiseAll()', () => {
       materialiseAll(specs, { ...context, projectFolder: folder, report }, layerStore(store), 1),
     ).rejects.toThrow(/ENOENT/)
     expect(started).toHaveLength(1)
+  })
+})
+
+describe('materialiseAll() of wheels in several layers', () => {
+  const wheelSpec = (wheel: MadeWheel, prefix = 'opt/venv'): LayerSpec => ({
+    kind: 'wheels',
+    prefix,
+    python: '3.11',
+    wheels: [{ filename: wheel.filename, sha256: wheel.sha256, sizeBytes: wheel.bytes.length, url: 'file:///x' }],
+  })
+  const one = makeWheel({ name: 'one', files: [{ name: 'shared.py', content: '1' }] })
+  const same = makeWheel({ name: 'same', files: [{ name: 'shared.py', content: '1' }] })
+  const other = makeWheel({ name: 'other', files: [{ name: 'shared.py', content: '2' }] })
+  const wheels = [one, same, other]
+  const opening = {
+    ...context,
+    openRemote: async ({ sha256 }: { sha256: string }) =>
+      bytesAccess(wheels.find((wheel) => wheel.sha256 === sha256)?.bytes ?? Buffer.alloc(0)),
+  }
+
+  test('takes equal files, and equal paths of different environments', async () => {
+    const specs = [wheelSpec(one), wheelSpec(same), wheelSpec(other, 'opt/other')]
+    await expect(materialiseAll(specs, opening, layerStore(store))).resolves.toHaveLength(3)
+  })
+
+  test('refuses a path that two fill differently, also when both layers are known already', async () => {
+    const specs = [wheelSpec(one), wheelSpec(other)]
+    for (let round = 0; round < 2; round++) {
+      await expect(materialiseAll(specs, opening, layerStore(store))).rejects.toMatchObject({
+        code: 'WHEEL_INVALID',
+        message: expect.stringContaining(
+          'one 1.0 and other 1.0 both install `/opt/venv/lib/python3.11/site-packages/shared.py`',
+        ),
+      })
+    }
   })
 })

@@ -1,0 +1,69 @@
+import { gunzipSync, gzipSync } from 'node:zlib'
+import type { Cache } from '../src/core/cache.ts'
+import { digestOf } from '../src/core/digest.ts'
+import { groupBy } from '../src/core/group-by.ts'
+import { canonicalJson } from '../src/core/json.ts'
+import { explainClashes, settleClaims, type Claim } from './clashes.ts'
+import type { LayerContext } from './context.ts'
+import { layerKey, type LayerSpec } from './kinds/index.ts'
+import type { FoundLayerStream } from './kinds/kind.ts'
+import type { PlacedLibrary } from '../src/python/libraries.ts'
+
+/** Keeps what was seen while a layer was made, so that later builds need not open its files again. */
+export async function saveNotes(key: string, stream: FoundLayerStream, notes: Cache): Promise<void> {
+  if (stream.claims !== undefined) await notes.set(`claims ${key}`, pack(stream.claims))
+  const libraries = stream.findings?.().libraries
+  if (libraries !== undefined) await notes.set(`libraries ${key}`, pack(libraries))
+}
+
+/**
+ * The shared libraries in layers of wheels, with what they need.
+ *
+ * @returns undefined for a layer that was not made here and of which nothing is known
+ */
+export async function loadLibraries(
+  spec: LayerSpec,
+  context: Pick<LayerContext, 'compression' | 'mtimeSeconds'>,
+  notes: Cache,
+): Promise<readonly PlacedLibrary[] | undefined> {
+  return load(`libraries ${layerKey(spec, context.compression, context.mtimeSeconds)}`, notes)
+}
+
+/**
+ * Refuses layers of wheels that fill one path of one environment differently.
+ *
+ * A set of layers that was found free of clashes is remembered, so that a build that changes nothing reads nothing.
+ *
+ * @throws BuildError WHEEL_INVALID naming both packages
+ */
+export async function checkClashes(specs: readonly LayerSpec[], context: LayerContext, notes: Cache): Promise<void> {
+  const byPrefix = groupBy(
+    specs.filter((spec) => spec.kind === 'wheels'),
+    ({ prefix }) => prefix,
+  )
+  for (const group of byPrefix.values()) {
+    const keys = group.map((spec) => layerKey(spec, context.compression, context.mtimeSeconds))
+    const mark = `no clashes ${digestOf(canonicalJson(keys))}`
+    if (keys.length < 2 || (await notes.get(mark)) !== undefined) continue
+    const claims: Claim[] = []
+    for (const key of keys) claims.push(...((await load<readonly Claim[]>(`claims ${key}`, notes)) ?? []))
+    const { clashes } = settleClaims(claims)
+    if (clashes.length > 0) throw explainClashes(clashes)
+    await notes.set(mark, Buffer.from('1'))
+  }
+}
+
+function pack(value: unknown): Buffer {
+  return gzipSync(JSON.stringify(value), { level: 1 })
+}
+
+async function load<T>(key: string, notes: Cache): Promise<T | undefined> {
+  const bytes = await notes.get(key)
+  if (bytes === undefined) return undefined
+  try {
+    return JSON.parse(gunzipSync(bytes).toString('utf8')) as T
+  } catch {
+    // A damaged note is as good as none.
+    return undefined
+  }
+}
