@@ -7,6 +7,7 @@ import { encodeTarHeader, TAR_END, tarPadding } from '../../layers/tar-header.ts
 import { explainWriteError, writeAll } from '../core/atomic-file.ts'
 import { openBytes } from '../core/bytes.ts'
 import { verify } from '../core/digest.ts'
+import { writeStream } from '../core/write-stream.ts'
 import type { RawManifest } from '../../registry/manifest.ts'
 import { assertSingle, manifestBlob, type Blob, type Content } from './content.ts'
 import type { Destination } from './destination.ts'
@@ -165,12 +166,7 @@ class ArchiveWriter {
       try {
         const header = encodeTarHeader({ type: 'file', path, mode: 0o644, mtimeSeconds: 0, sizeBytes })
         await writeAll(file, header)
-        let done = 0
-        for await (const chunk of stream) {
-          await writeAll(file, chunk)
-          done += chunk.length
-          onBytes?.(done)
-        }
+        const done = await writeStream(file, stream, onBytes)
         const padding = tarPadding(sizeBytes)
         if (padding > 0) await writeAll(file, Buffer.alloc(padding))
         this.#length += header.length + done + padding

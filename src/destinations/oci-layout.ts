@@ -2,9 +2,10 @@ import { mkdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { ANNOTATION, digestAlgorithm, digestHex, type Descriptor, type Digest } from 'oci-spec-types'
 import { indexSchema } from 'oci-spec-types/schemas'
-import { explainWriteError, writeAll, writeAtomically, writeFileAtomically } from '../core/atomic-file.ts'
+import { explainWriteError, writeAtomically, writeFileAtomically } from '../core/atomic-file.ts'
 import { verify } from '../core/digest.ts'
 import { BuildError, systemErrorCode } from '../core/errors.ts'
+import { writeStream } from '../core/write-stream.ts'
 import type { RawManifest } from '../../registry/manifest.ts'
 import { manifestBlob, type Blob } from './content.ts'
 import type { Destination } from './destination.ts'
@@ -115,14 +116,8 @@ async function prepareFolder(folder: string): Promise<void> {
 }
 
 async function writeBlob(folder: string, { descriptor, open }: Blob, onBytes?: (bytes: number) => void): Promise<void> {
-  await writeAtomically(blobPath(folder, descriptor.digest), async (file) => {
-    let done = 0
-    for await (const chunk of verify(open(), descriptor, `the blob ${descriptor.digest}`)) {
-      await writeAll(file, chunk)
-      done += chunk.length
-      onBytes?.(done)
-    }
-  })
+  const stream = verify(open(), descriptor, `the blob ${descriptor.digest}`)
+  await writeAtomically(blobPath(folder, descriptor.digest), (file) => writeStream(file, stream, onBytes))
 }
 
 /** Whether everything that a manifest names is there, by size. */
