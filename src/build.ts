@@ -9,7 +9,7 @@ import { defaultImageName } from './config/image-name.ts'
 import type { Config } from './config/config.ts'
 import { loadConfig } from './config/load.ts'
 import type { Http } from './core/http.ts'
-import type { Report } from './core/progress.ts'
+import { nested, runTask, type Report, type Task } from './core/progress.ts'
 import { programVersion } from './core/version.ts'
 import { copyImage, type CopyResult } from './destinations/copy.ts'
 import type { Destination } from './destinations/destination.ts'
@@ -81,6 +81,13 @@ export async function planBuild(request: BuildRequest, context: BuildContext): P
     runtimeTree(),
     readRevision(projectFolder, context.env),
   ])
+  for (const { message, file, line } of [...loaded.warnings, ...model.warnings]) {
+    context.report({ type: 'note', level: 'warning', text: `${file}:${line}: ${message}` })
+  }
+  for (const path of project.suspects) {
+    const text = `\`${path}\` looks like a secret and will be in the image; add it to .dockerignore`
+    context.report({ type: 'note', level: 'warning', text, code: 'SECRET_FILE' })
+  }
   const plans = lock.platforms.map((platformLock) =>
     makePlan({
       config,
@@ -98,6 +105,9 @@ export async function planBuild(request: BuildRequest, context: BuildContext): P
       createdSeconds: sourceDate(context.env) ?? 0,
     }),
   )
+  for (const text of new Set(plans.flatMap(({ notes }) => notes))) {
+    context.report({ type: 'note', level: 'info', text })
+  }
   return {
     config,
     projectFolder,
@@ -117,7 +127,8 @@ export async function makeImages(
   const { store, http, report, signal, env, shared } = context
   const steps = { store, shared, env, report, secrets, network, epochSeconds: sourceDate(env) ?? 0, signal }
   const layers = {
-    openRemote: makeOpenRemote({ http, store, report, signal }),
+    // Downloads are part of the layers that ask for them.
+    openRemote: makeOpenRemote({ http, store, report: nested(report, 'downloads'), signal }),
     projectFolder: planned.projectFolder,
     report,
     signal,
@@ -160,8 +171,12 @@ export async function build(
   const image = await makeImages(planned, request, context)
   await context.shared?.publish()
   const copies: CopyResult[] = []
-  for (const sink of sinks)
-    copies.push(await copyImage(image, sink, { report: context.report, signal: context.signal }))
+  for (const sink of sinks) {
+    const { report, signal } = context
+    const copy = (task: Task): Promise<CopyResult> =>
+      copyImage(image, sink, { report: nested(report, task.id), signal })
+    copies.push(await runTask(report, `write ${sink.name}`, copy))
+  }
   const platforms = imagesOf(image).map(({ config, descriptor }) => ({
     platform: `${config.os}/${config.architecture}`,
     digest: descriptor.digest,

@@ -123,6 +123,10 @@ async function buildAnew(
     },
     { ...world.context, shared },
   )
+  if (options.load === true) {
+    const { loadImage } = await import('./load-image.ts')
+    await loadImage(result.image, options.tag[0] ?? result.planned.imageName, world, io)
+  }
   const places = locations.flatMap(rememberedPlace)
   if (places.length === locations.length) {
     const { files, validUntil, projectFolder } = result.planned

@@ -28,6 +28,11 @@ export type Report = (event: ProgressEvent) => void
 /** A report that nobody reads. */
 export const silent: Report = () => {}
 
+/** A report whose tasks belong to another task: views that show the top alone leave them out. */
+export function nested(report: Report, parent: string): Report {
+  return (event) => report(event.type === 'start' && event.parent === undefined ? { ...event, parent } : event)
+}
+
 let counter = 0
 
 /** One running task of a {@link Report}. */
