@@ -17,7 +17,6 @@ export type ResolveHint =
       readonly requiresPython: string
       readonly target: string
     }
-  | { readonly kind: 'pre-release'; readonly name: string; readonly versions: readonly string[] }
   | {
       readonly kind: 'exclude-newer'
       readonly name: string
@@ -33,7 +32,6 @@ export type ResolveHint =
     }
   | { readonly kind: 'index-denied'; readonly name: string; readonly index: string }
   | { readonly kind: 'offline'; readonly name: string }
-  | { readonly kind: 'similar-version'; readonly name: string; readonly versions: readonly string[] }
   | { readonly kind: 'hashes'; readonly name: string; readonly version: string }
 
 /** Nothing satisfies the requirements. `sentences` is the derivation; `hints` what might help. */
@@ -61,8 +59,6 @@ export function formatHint(hint: ResolveHint): string {
       return `\`${hint.name}\` ${list(hint.versions)} has only source files. Choose a version or an index with wheels, or build a wheel first and name its file.`
     case 'requires-python':
       return `\`${hint.name}\` ${hint.version} requires Python ${hint.requiresPython}; the target has ${hint.target}.`
-    case 'pre-release':
-      return `Pre-releases of \`${hint.name}\` exist in the range: ${list(hint.versions)}. Name one, or allow them with --pre.`
     case 'exclude-newer':
       return `\`${hint.name}\` ${list(hint.versions)} was uploaded after ${hint.excludeNewer}, which --exclude-newer sets as the limit.`
     case 'yanked':
@@ -73,8 +69,6 @@ export function formatHint(hint: ResolveHint): string {
       return `${hint.index} refused access while asked for \`${hint.name}\`. Check the credentials.`
     case 'offline':
       return `\`${hint.name}\` is not in the cache, and the network is off.`
-    case 'similar-version':
-      return `Versions of \`${hint.name}\` that exist: ${list(hint.versions)}.`
     case 'hashes':
       return `No file of \`${hint.name}\` ${hint.version} that fits the target has one of the stated hashes.`
   }

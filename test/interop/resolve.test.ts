@@ -104,7 +104,7 @@ async function askOurs(set: ResolveSet): Promise<Answer> {
       },
       { http },
     )
-    return lock.packages.map(({ name, version }) => `${name}==${version}`)
+    return lock.packages.map(({ name, version }) => `${name}==${version}`).sort()
   } catch (error) {
     if (/^(RESOLVE_CONFLICT|WHEEL_NOT_FOUND|PACKAGE_NOT_FOUND)$/.test(String(codeOf(error)))) return 'unsatisfiable'
     throw error

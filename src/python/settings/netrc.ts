@@ -12,7 +12,7 @@ export interface Login {
 export function findNetrcLogin(text: string, host: string): Login | undefined {
   // A macro runs to the next empty line and is no data.
   const words = text
-    .replace(/^[ \t]*macdef\b[^]*?(?:\n[ \t]*\n|$)/gm, '\n')
+    .replace(/^[ \t]*macdef\b[^]*?(?:\n[ \t]*\n|(?![^]))/gm, '\n')
     .replace(/^[ \t]*#.*$/gm, '')
     .match(/"(?:[^"\\]|\\.)*"|\S+/g)
   let current: { isMatch: boolean; user: string; password?: string } | undefined
