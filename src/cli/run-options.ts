@@ -1,5 +1,6 @@
 import { isAbsolute, resolve } from 'node:path'
 import type { Command as Program } from 'commander'
+import { loadCdi } from '../run/cdi/registry.ts'
 import { evaluateRequirements } from '../run/gpu/requirements.ts'
 import { resolveGpus } from '../run/gpu/resolve-gpus.ts'
 import { BACKEND_NAMES, type BindMount } from '../run/container.ts'
@@ -67,7 +68,11 @@ export async function openRunnable(name: string | undefined, options: RunOptions
   const devices =
     options.gpus === undefined
       ? undefined
-      : resolveGpus(options.gpus, image.config.config ?? {}, { report, checkRequirements: evaluateRequirements })
+      : resolveGpus(options.gpus, image.config.config ?? {}, {
+          report,
+          checkRequirements: evaluateRequirements,
+          cdi: loadCdi(io.env['LAYERWRIGHT_CDI_DIRS']?.split(':')),
+        })
   const context = { storeFolder: world.store.folder, env: io.env, runtime: options.runtime, report }
   return { image, env, binds, devices, context }
 }

@@ -91,7 +91,7 @@ export function makeRuntimeSpec(container: DirectContainer, context: SpecContext
       namespaces: ['pid', 'ipc', 'uts', 'mount', ...(container.network === 'none' ? ['network'] : [])].map((type) => ({
         type,
       })),
-      devices: container.devices.map(toRuntimeDevice),
+      devices: isPrivileged(context) ? container.devices.map(toRuntimeDevice) : [],
       ...(context.deviceCgroup ? { resources: { devices: deviceRules(container) } } : {}),
       maskedPaths: MASKED,
       readonlyPaths: READ_ONLY,
@@ -151,6 +151,7 @@ function makeMounts(container: Container, context: SpecContext): RuntimeMount[] 
     { destination: '/dev/shm', type: 'tmpfs', source: 'shm', options: ['nosuid', 'noexec', 'nodev', 'mode=1777'] },
     { destination: '/dev/mqueue', type: 'mqueue', source: 'mqueue', options: ['nosuid', 'noexec', 'nodev'] },
     sys,
+    ...(isPrivileged(context) ? [] : container.devices.map(bindOfDevice)),
     ...container.memory.map(({ destination, mode }) => ({
       destination,
       type: 'tmpfs',
@@ -169,6 +170,15 @@ function makeMounts(container: Container, context: SpecContext): RuntimeMount[] 
     .map((mount, index) => ({ mount, index, depth: mount.destination.split('/').length }))
     .sort((a, b) => a.depth - b.depth || a.index - b.index)
     .map(({ mount }) => mount)
+}
+
+function isPrivileged({ host }: SpecContext): boolean {
+  return host.namespaces === 'root'
+}
+
+/** Without privileges nodes cannot be made. Runtimes bind the node of the same path instead; here it is the right one. */
+function bindOfDevice({ path, hostPath }: Container['devices'][number]): RuntimeMount {
+  return { destination: path, type: 'bind', source: hostPath, options: ['bind', 'nosuid', 'noexec'] }
 }
 
 function toRuntimeDevice(device: Container['devices'][number]): RuntimeDevice {

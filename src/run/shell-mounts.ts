@@ -40,7 +40,9 @@ export function mountScript(spec: RuntimeSpec, folders: readonly string[], devic
     lines.push(`bind_file /dev/${name} root/dev/${name}`)
   }
   for (const [link, target] of LINKS) lines.push(`ln -sfn ${target} root/dev/${link}`)
-  for (const { hostPath, path } of devices) lines.push(`bind_file ${quote(hostPath)} ${quote(`root${path}`)}`)
+  // In a user namespace these are among the mounts already.
+  for (const { hostPath, path } of spec.linux.devices?.length === 0 ? [] : devices)
+    lines.push(`bind_file ${quote(hostPath)} ${quote(`root${path}`)}`)
   for (const stage of ['prestart', 'createRuntime', 'createContainer']) {
     for (const hook of spec.hooks?.[stage] ?? []) lines.push(hookLine(hook))
   }

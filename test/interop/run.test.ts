@@ -1,0 +1,519 @@
+import { spawn } from 'node:child_process'
+import {
+  chmodSync,
+  chownSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  writeFileSync,
+} from 'node:fs'
+import { userInfo } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { afterAll, beforeAll, describe, expect, test, type TestContext } from 'vitest'
+import { layerOfEntries } from '../../layers/files.ts'
+import { collect } from '../../src/core/bytes.ts'
+import { packageRoot } from '../../src/core/package-root.ts'
+import type { Image } from '../../src/image/image.ts'
+import { BACKEND_NAMES, type BackendName } from '../../src/run/container.ts'
+import { predict } from '../../src/run/predict/predict.ts'
+import { runContainer, startContainer, type RunContext, type RunRequest } from '../../src/run/run-container.ts'
+import { runStep, type StepRequest } from '../../src/run/step.ts'
+import { removeTree } from '../../src/run/unpack/remove-tree.ts'
+import { bundle } from '../support/bundle.ts'
+import { busyboxImage, writeLayout } from '../support/busybox-image.ts'
+import { runCommand, type Finished } from '../support/command.ts'
+import { findTool, needTool } from '../support/tool.ts'
+import { file } from '../run/tar-builder.ts'
+
+/*
+ * Real runtimes, found on this machine: the same container on each of them, as root, with a range of user ids and with
+ * a single one. Engines that need a daemon (docker, nerdctl) are not among them.
+ */
+
+const DIRECT = ['crun', 'runc', 'bubblewrap', 'chroot'] as const
+const PROGRAMS: Readonly<Record<BackendName, string>> = {
+  podman: 'podman',
+  docker: 'docker',
+  nerdctl: 'nerdctl',
+  crun: 'crun',
+  runc: 'runc',
+  bubblewrap: 'bwrap',
+  chroot: 'unshare',
+}
+const isRoot = process.getuid?.() === 0
+
+/** One of the ways in which a caller may have privileges. */
+interface Caller {
+  readonly name: string
+  readonly uid: number
+}
+
+const callers: readonly Caller[] = [
+  { name: 'root', uid: 0 },
+  { name: 'a user with subordinate ids', uid: userWithSubIds() ?? -1 },
+  { name: 'a user with a single id', uid: 65534 },
+]
+
+const SCRIPT = [
+  'echo "user $(id -u):$(id -g)"',
+  'echo "folder $PWD $(cat hello)"',
+  'echo "env $FROM_IMAGE $GIVEN"',
+  'echo "bind $(cat /bound/file)"',
+  'touch /bound/file 2>/dev/null && echo "bind is writable"',
+  'touch /new && touch /tmp/new && echo "root is writable"',
+  '[ -c /dev/null ] && [ -d /proc/self ] && [ -d /dev/shm ] && echo "devices"',
+  'echo 1 > /proc/sys/kernel/hostname 2>/dev/null && echo "proc is writable"',
+  'grep -q "^NoNewPrivs:.1" /proc/self/status && echo "no new privileges"',
+  'exit 7',
+].join('\n')
+
+let all: string
+let cli: string
+let image: Image
+let store: string
+
+beforeAll(async () => {
+  // Below a place that other users may enter.
+  all = mkdtempSync('/tmp/lw-interop-run-')
+  chmodSync(all, 0o755)
+  store = join(all, 'store')
+  const busybox = await findTool('busybox')
+  if (busybox === undefined) return
+  image = busyboxImage(busybox)
+  await writeLayout(join(all, 'layout'), image)
+  mkdirSync(join(all, 'bound'), { mode: 0o755 })
+  writeFileSync(join(all, 'bound/file'), 'bound', { mode: 0o644 })
+  cli = await bundleCli(all)
+})
+afterAll(() => removeTree(all))
+
+describe.each(callers)('as $name', ({ name, uid }) => {
+  test.for(['podman', ...DIRECT] as const)('%s runs the container as it was asked to', async (runtime, context) => {
+    await need(runtime, context)
+    needTool(uid < 0 ? undefined : 'yes', name, context)
+    if (!isRoot && uid !== process.getuid?.()) return context.skip('needs root to become somebody else')
+    const folder = homeOf(uid)
+    const result = await callCli(uid, folder, [
+      'exec',
+      ...['--runtime', runtime, '--image', `oci:${join(all, 'layout')}:latest`, '--env', 'GIVEN=x y'],
+      ...['--volume', `${join(all, 'bound')}:/bound:ro`, '--', '/bin/sh', '-c', SCRIPT],
+    ])
+    expect(result.stdout.split('\n')).toEqual([
+      'user 0:0',
+      'folder /src from the image',
+      'env 1 x y',
+      'bind bound',
+      'root is writable',
+      'devices',
+      'no new privileges',
+      '',
+    ])
+    expect(result.status, result.stderr).toBe(7)
+    expect(leftovers(folder)).toEqual([])
+  })
+
+  test.for(DIRECT)('%s runs the image’s user, without any network', async (runtime, context) => {
+    await need(runtime, context)
+    needTool(uid < 0 ? undefined : 'yes', name, context)
+    if (!isRoot && uid !== process.getuid?.()) return context.skip('needs root to become somebody else')
+    const result = await callCli(uid, homeOf(uid), [
+      'exec',
+      ...['--runtime', runtime, '--image', `oci:${join(all, 'layout')}:latest`, '--user', 'bob', '--network', 'none'],
+      ...['--', '/bin/sh', '-c', 'id -u; ls /sys/class/net 2>/dev/null | grep -v lo | wc -l; hostname | wc -l'],
+    ])
+    expect(result.status, result.stderr).toBe(0)
+    // With a single id only bubblewrap can give it the number that the image wants.
+    const isCaller = uid === 65534 && runtime !== 'bubblewrap'
+    // bubblewrap and chroot bind the host's /sys, which shows the host's devices; the others mount their own.
+    const [user] = result.stdout.split('\n')
+    expect(user).toBe(isCaller ? '0' : '1000')
+  })
+
+  test.for(DIRECT)('%s hands devices, libraries and hooks of a CDI specification over', async (runtime, context) => {
+    await need(runtime, context)
+    needTool(uid < 0 ? undefined : 'yes', name, context)
+    if (!isRoot && uid !== process.getuid?.()) return context.skip('needs root to become somebody else')
+    const folder = homeOf(uid)
+    const cdi = fakeGpu(folder, uid)
+    const script = [
+      'echo "env $NVIDIA_VISIBLE_DEVICES $FAKE_GPU"',
+      '[ -c /dev/nvidia-fake ] && head -c 4 /dev/nvidia-fake | wc -c',
+      'cat /usr/lib/libcuda.so.1',
+      'touch /usr/lib/libcuda.so.1 2>/dev/null && echo writable',
+    ].join('\n')
+    const call = (gpus: string): Promise<Finished> =>
+      callCli(
+        uid,
+        folder,
+        [
+          'exec',
+          '--runtime',
+          runtime,
+          '--gpus',
+          gpus,
+          '--image',
+          `oci:${join(all, 'layout')}:latest`,
+          '--',
+          '/bin/sh',
+          '-c',
+          script,
+        ],
+        { LAYERWRIGHT_CDI_DIRS: cdi },
+      )
+    const found = await call('all')
+    expect(found.stdout.split('\n').slice(0, 3), found.stderr).toEqual(['env void 1', '4', 'fake driver'])
+    expect(found.stdout).not.toContain('writable')
+    expect(readFileSync(join(folder, 'hooked'), 'utf8')).toBe('hooked\n')
+    const missing = await call('nvidia.com/gpu=7')
+    expect(missing.status).toBe(1)
+    expect(missing.stderr).toContain('Unknown device: `nvidia.com/gpu=7`')
+  })
+})
+
+test.runIf(isRoot)('podman takes CDI edits, hooks included, from versions that it does not know', async (context) => {
+  await need('podman', context)
+  const folder = homeOf(0)
+  const cdi = fakeGpu(folder, 0, '1.1.0')
+  const result = await callCli(
+    0,
+    folder,
+    [
+      'exec',
+      '--runtime',
+      'podman',
+      '--gpus',
+      'all',
+      '--image',
+      `oci:${join(all, 'layout')}:latest`,
+      '--',
+      '/bin/sh',
+      '-c',
+      'echo $FAKE_GPU; cat /usr/lib/libcuda.so.1; ls /dev/nvidia-fake',
+    ],
+    { LAYERWRIGHT_CDI_DIRS: cdi },
+  )
+  expect(result.stdout, result.stderr).toBe('1\nfake driver\n/dev/nvidia-fake\n')
+  expect(readFileSync(join(folder, 'hooked'), 'utf8')).toBe('hooked\n')
+})
+
+describe('ending', () => {
+  test.for(DIRECT)('%s passes signals on and gives the status back', async (runtime, context) => {
+    await need(runtime, context)
+    const running = await startContainer(
+      {
+        ...request('trap "echo got it; exit 9" TERM; echo up; while :; do sleep 0.05; done'),
+        output: 'pipe',
+      },
+      contextOf(runtime),
+    )
+    let text = ''
+    for await (const chunk of running.stdout ?? []) {
+      text += Buffer.from(chunk).toString()
+      if (text === 'up\n') running.kill('SIGTERM')
+    }
+    expect(text).toBe('up\ngot it\n')
+    expect(await running.exit).toBe(9)
+  })
+
+  test.for(DIRECT)('%s is stopped by an abort, SIGKILL if need be', async (runtime, context) => {
+    await need(runtime, context)
+    const abort = new AbortController()
+    const running = await startContainer(
+      { ...request('echo up; exec sleep 100'), output: 'pipe', signal: abort.signal },
+      contextOf(runtime),
+    )
+    for await (const _ of running.stdout ?? []) {
+      abort.abort()
+      running.kill('SIGKILL')
+    }
+    expect(await running.exit).toBeGreaterThan(0)
+  })
+
+  test.for(DIRECT)(
+    '%s leaves no process, no mount and no folder when its caller is killed outright',
+    async (runtime, context) => {
+      await need(runtime, context)
+      if (!isRoot) return context.skip('looks at other processes')
+      const folder = homeOf(0)
+      const mark = `mark-${runtime}-${process.pid}`
+      const child = spawn(
+        process.execPath,
+        [
+          cli,
+          'exec',
+          '--runtime',
+          runtime,
+          '--image',
+          `oci:${join(all, 'layout')}:latest`,
+          '--',
+          '/bin/sh',
+          '-c',
+          `echo up ${mark}; while :; do sleep 0.05; done`,
+        ],
+        { env: { ...process.env, LAYERWRIGHT_CACHE: join(folder, 'cache') }, stdio: ['ignore', 'pipe', 'ignore'] },
+      )
+      for await (const _ of child.stdout) break
+      child.kill('SIGKILL')
+      for (let turn = 0; turn < 100 && processesWith(mark).length > 0; turn++) await sleep(50)
+      expect(processesWith(mark)).toEqual([])
+      expect(readFileSync('/proc/self/mountinfo', 'utf8')).not.toContain(folder)
+      await callCli(0, folder, [
+        'exec',
+        '--runtime',
+        runtime,
+        '--image',
+        `oci:${join(all, 'layout')}:latest`,
+        '--',
+        '/bin/sh',
+        '-c',
+        ':',
+      ])
+      expect(leftovers(folder)).toEqual([])
+    },
+  )
+})
+
+describe('runStep()', () => {
+  const step = (command: string, more: Partial<StepRequest> = {}): StepRequest => ({
+    layers: image.layers,
+    platform: { os: 'linux', architecture: image.config.architecture },
+    config: image.config.config ?? {},
+    command,
+    epochSeconds: 0,
+    output: () => {},
+    ...more,
+  })
+  const take = (runtime: string, request: StepRequest): Promise<{ diffId: string; paths: string[]; bytes: Buffer }> =>
+    runStep(request, contextOf(runtime), async (entries) => {
+      const layer = layerOfEntries(entries, { compression: 'none' })
+      const bytes = await collect(layer.blob, 2 ** 26)
+      return { diffId: layer.diffId(), paths: entries.map(({ kind, path }) => `${kind} ${path}`).sort(), bytes }
+    })
+  const WORK = [
+    'cat /run/secrets/token > /dev/null',
+    'echo new > /z && ln /z /a && ln -s z /link',
+    'mkdir -p /made/deep && chmod 700 /made && echo x > /made/deep/file',
+    'rm hello && rm -rf /home && mkdir /home && touch /home/again',
+    'rm /etc/group',
+  ].join(' && ')
+
+  test('gives the same layer on every runtime and every time, without a trace of the secret', async (context) => {
+    if (!isRoot) return context.skip('whose owners are kept only as root')
+    writeFileSync(join(all, 'secret'), 's3cret-canary')
+    const binds = [{ source: join(all, 'secret'), destination: '/run/secrets/token', options: ['ro'] }]
+    const results = []
+    for (const runtime of [...DIRECT, 'crun']) {
+      await need(runtime as BackendName, context)
+      results.push(await take(runtime, step(WORK, { binds })))
+    }
+    const [first] = results
+    expect(new Set(results.map(({ diffId }) => diffId)).size).toBe(1)
+    expect(first?.paths).toEqual([
+      'directory etc',
+      'directory home',
+      'directory made',
+      'directory made/deep',
+      'directory src',
+      'file a',
+      'file home/again',
+      'file made/deep/file',
+      'hardlink z',
+      'symlink link',
+      'whiteout etc/group',
+      'whiteout home',
+      'whiteout src/hello',
+    ])
+    expect(first?.bytes.includes('s3cret-canary')).toBe(false)
+    expect(first?.bytes.includes('run/secrets')).toBe(false)
+  })
+
+  test('shows what went wrong, and refuses special files', async (context) => {
+    await need('chroot', context)
+    const said: string[] = []
+    const failing = step('echo to-out; echo to-err >&2; exit 5', {
+      output: (chunk) => said.push(Buffer.from(chunk).toString()),
+    })
+    await expect(take('chroot', failing)).rejects.toMatchObject({ code: 'RUN_FAILED', data: { status: 5 } })
+    expect(said.sort().join('')).toBe('to-err\nto-out\n')
+    await expect(take('chroot', step('mkfifo /pipe'))).rejects.toThrow(/named pipe.*\/pipe/)
+    expect(readdirSync(join(store, 'rootfs', String(process.getuid?.() ?? 0), 'tmp'))).toEqual([])
+  })
+})
+
+test('predict() asks a server in a container, and says what it printed when its setup fails', async (context) => {
+  const busybox = await findTool('busybox')
+  needTool(busybox, 'busybox', context)
+  await need('chroot', context)
+  const serving = (health: string): Image =>
+    busyboxImage(
+      busybox,
+      { Cmd: ['/bin/sh', '-c', 'echo starting up; nc -ll -p $PORT -e /bin/handle & trap "exit 0" TERM; wait'] },
+      [file('bin/handle', HANDLER.replace('HEALTH', health), 0o755)],
+    )
+  const ask = (health: string): ReturnType<typeof predict> =>
+    predict(
+      { image: serving(health), inputs: ['text=you'], folder: '/', log: () => {}, setupTimeoutMs: 60_000 },
+      contextOf('chroot'),
+    )
+  await expect(ask('READY')).resolves.toMatchObject({ output: 'hello', metrics: { predict_time: 1 } })
+  await expect(ask('SETUP_FAILED')).rejects.toMatchObject({
+    code: 'RUN_FAILED',
+    message: expect.stringMatching(/setup.*starting up/s),
+  })
+})
+
+test('a name that is no runtime, and one that is not installed', async () => {
+  await expect(runContainer(request(':'), contextOf('crum'))).rejects.toMatchObject({
+    code: 'USAGE',
+    hint: expect.stringMatching(/`crun`/),
+  })
+  await expect(
+    runContainer(request(':'), { ...contextOf('nerdctl'), env: { PATH: '/nowhere' } }),
+  ).rejects.toMatchObject({
+    code: 'HOST_UNSUPPORTED',
+  })
+  expect(BACKEND_NAMES).toContain('nerdctl')
+})
+
+/** Answers every request as a model's server would. */
+const HANDLER = `#!/bin/sh
+read -r method path rest
+length=0
+while read -r name value; do
+  [ "$name" = "$(echo -e '\\r')" ] && break
+  case "$name" in [Cc]ontent-[Ll]ength:) length=\${value%?};; esac
+done
+[ "$length" -gt 0 ] && head -c "$length" > /dev/null
+case "$path" in
+  /health-check) body='{"status":"HEALTH","setup":{"logs":""}}';;
+  /predictions) body='{"status":"succeeded","output":"hello","metrics":{"predict_time":1}}';;
+  *) body='{}';;
+esac
+printf 'HTTP/1.1 200 OK\\r\\ncontent-type: application/json\\r\\nconnection: close\\r\\ncontent-length: %d\\r\\n\\r\\n%s' "\${#body}" "$body"
+`
+
+function request(script: string): RunRequest {
+  return { image, command: ['/bin/sh', '-c', script] }
+}
+
+function contextOf(runtime: string): RunContext {
+  return { storeFolder: store, env: process.env, runtime, report: () => {} }
+}
+
+async function need(runtime: BackendName, context: TestContext): Promise<void> {
+  needTool(await findTool('busybox'), 'busybox', context)
+  needTool(await findTool(PROGRAMS[runtime]), PROGRAMS[runtime], context)
+}
+
+/** A home of a user, made for one test. */
+function homeOf(uid: number): string {
+  const folder = mkdtempSync(join(all, 'home-'))
+  for (const name of ['', 'run', 'cache']) {
+    mkdirSync(join(folder, name), { recursive: true, mode: 0o700 })
+    if (isRoot) chownSync(join(folder, name), uid, uid === 65534 ? 65534 : uid)
+  }
+  return folder
+}
+
+/** Calls the command line as some user. */
+async function callCli(
+  uid: number,
+  folder: string,
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): Promise<Finished> {
+  const become = uid === 0 || !isRoot ? [] : ['setpriv', `--reuid=${uid}`, `--regid=${uid}`, '--clear-groups', '--']
+  const [program = '', ...rest] = [...become, process.execPath, cli, ...args]
+  return runCommand(program, rest, {
+    cwd: folder,
+    env: {
+      HOME: folder,
+      XDG_RUNTIME_DIR: join(folder, 'run'),
+      LAYERWRIGHT_CACHE: join(folder, 'cache'),
+      ...env,
+    },
+  })
+}
+
+/** What is left of containers in a home. */
+function leftovers(folder: string): string[] {
+  const rootfs = join(folder, 'cache/rootfs')
+  if (!existsSync(rootfs)) return []
+  return readdirSync(rootfs).flatMap((uid) => readdirSync(join(rootfs, uid, 'tmp')))
+}
+
+function processesWith(mark: string): string[] {
+  return readdirSync('/proc').filter((pid) => {
+    if (!/^\d+$/.test(pid)) return false
+    try {
+      return readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(`echo up ${mark}`)
+    } catch {
+      // It ended meanwhile.
+      return false
+    }
+  })
+}
+
+/** A driver that is a text file, a device that is /dev/zero, and a hook that leaves a mark. */
+function fakeGpu(folder: string, uid: number, cdiVersion = '0.5.0'): string {
+  const cdi = join(folder, 'cdi')
+  mkdirSync(cdi)
+  writeFileSync(join(folder, 'libcuda.so.1'), 'fake driver\n', { mode: 0o644 })
+  const spec = {
+    cdiVersion,
+    kind: 'nvidia.com/gpu',
+    containerEdits: {
+      env: ['FAKE_GPU=1'],
+      mounts: [
+        {
+          hostPath: join(folder, 'libcuda.so.1'),
+          containerPath: '/usr/lib/libcuda.so.1',
+          options: ['ro', 'nosuid', 'nodev', 'bind'],
+        },
+      ],
+      hooks: [
+        {
+          hookName: 'createContainer',
+          path: '/bin/sh',
+          args: ['sh', '-c', `cat > /dev/null; echo hooked > ${join(folder, 'hooked')}`],
+        },
+      ],
+    },
+    devices: [{ name: 'all', containerEdits: { deviceNodes: [{ path: '/dev/nvidia-fake', hostPath: '/dev/zero' }] } }],
+  }
+  writeFileSync(join(cdi, 'fake.json'), JSON.stringify(spec))
+  if (isRoot) for (const path of [cdi, join(folder, 'libcuda.so.1')]) chownSync(path, uid, uid)
+  return cdi
+}
+
+/** The program as one file that everybody may read. */
+async function bundleCli(folder: string): Promise<string> {
+  const entry = join(folder, 'entry.ts')
+  writeFileSync(
+    entry,
+    `import { main } from '${join(packageRoot(), 'src/cli/main.ts')}'\nawait main(process.argv.slice(2))\n`,
+  )
+  const built = await bundle(entry)
+  const target = join(folder, 'cli.mjs')
+  copyFileSync(built.file, target)
+  copyFileSync(join(packageRoot(), 'package.json'), join(folder, 'package.json'))
+  for (const path of [target, join(folder, 'package.json')]) chmodSync(path, 0o644)
+  removeTree(built.folder)
+  return target
+}
+
+/** A user who may map many ids: one of \`/etc/subuid\` who exists. */
+function userWithSubIds(): number | undefined {
+  if (!isRoot) return existsSync('/etc/subuid') ? userInfo().uid : undefined
+  const subuid = existsSync('/etc/subuid') ? readFileSync('/etc/subuid', 'utf8') : ''
+  const names = subuid.split('\n').map((line) => line.split(':', 1)[0] ?? '')
+  const accounts = readFileSync('/etc/passwd', 'utf8')
+    .split('\n')
+    .map((line) => line.split(':'))
+  const account = accounts.find(([name = '', , uid]) => name !== '' && names.includes(name) && uid !== '0')
+  return account === undefined ? undefined : Number(account[2])
+}
