@@ -1,15 +1,5 @@
 import { parseDependencies, type Clause } from './dependency.ts'
 
-/** Position of `provides` among {@link RECORD_FIELDS}. */
-const PROVIDES = 13
-
-/** The Provides field of a slim line without splitting what is kept; '' when it has none. */
-export function providesOf(line: string): string {
-  let start = 0
-  for (let tab = 0; tab < PROVIDES; tab++) start = line.indexOf('\t', start) + 1
-  return line.slice(start, line.indexOf('\t', start))
-}
-
 /** Fields of an index that the solver and the lock need, in the order of a line of the slim index. */
 export const RECORD_FIELDS = [
   'package',
@@ -34,11 +24,19 @@ export const RECORD_FIELDS = [
 /** A field that the slim index keeps. */
 export type RecordField = (typeof RECORD_FIELDS)[number]
 
+/** One field of a slim line, without splitting the others; '' where absent. */
+export function fieldOf(line: string, name: RecordField): string {
+  let start = 0
+  for (let tab = RECORD_FIELDS.indexOf(name); tab > 0; tab--) start = line.indexOf('\t', start) + 1
+  const end = line.indexOf('\t', start)
+  return line.slice(start, end === -1 ? line.length : end)
+}
+
 /** One version of one package, as an index or a status file tells it. */
 export class PackageRecord {
   readonly #line: string
   #fields: readonly string[] | undefined
-  readonly #clauses = new Map<RecordField, readonly Clause[]>()
+  #clauses: Map<RecordField, readonly Clause[]> | undefined
   readonly name: string
   /** Address of the archive that has it; '' when it is installed already. */
   readonly archive: string
@@ -80,6 +78,7 @@ export class PackageRecord {
 
   /** The clauses of a relationship field. @throws RangeError when the field breaks the grammar */
   clauses(field: 'pre-depends' | 'depends' | 'provides' | 'conflicts' | 'breaks' | 'replaces'): readonly Clause[] {
+    this.#clauses ??= new Map()
     const known = this.#clauses.get(field)
     if (known !== undefined) return known
     const parsed = parseDependencies(this.field(field))

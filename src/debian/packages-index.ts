@@ -26,9 +26,9 @@ export async function fetchIndexLines(
   const file = chooseFile(release, component, architecture)
   const key = `debian/index/${SLIM_VERSION}/${architecture}/${file.sha256}`
   const known = await context.cache.get(key)
-  if (known !== undefined) return splitLines(gunzipSync(known).toString('utf8'))
+  if (known !== undefined) return splitLines(gunzipSync(known).toString('latin1'))
   const lines = await download(release, file, architecture, context)
-  await context.cache.set(key, gzipSync(lines.join('\n'), { level: 1 }))
+  await context.cache.set(key, gzipSync(Buffer.from(lines.join('\n'), 'latin1'), { level: 1 }))
   return lines
 }
 
@@ -91,10 +91,10 @@ async function slimLines(
 ): Promise<string[]> {
   const compression = compressionOf(path)?.compression ?? ''
   const slimmer = new Slimmer(architecture)
-  const decoder = new TextDecoder()
   try {
     for await (const chunk of decompress(body, compression, MAX_INDEX_BYTES)) {
-      slimmer.push(decoder.decode(chunk, { stream: true }))
+      // Names, versions and paths are ASCII; one byte a character keeps the rest of the text small.
+      slimmer.push(Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength).toString('latin1'))
     }
     return slimmer.end()
   } catch (error) {

@@ -137,11 +137,8 @@ function assertKnown(name: string, version: string | undefined, universe: Univer
 
 // debootstrap's minbase: `usr-is-merged` stands for what the archive's default, `usrmerge`, would do at run time.
 function bootstrapNames(universe: Universe): string[] {
-  const needed = [...universe.candidates()]
-    .filter((record) => record.isEssential || record.field('priority') === 'required')
-    .map((record) => record.name)
   const hasMerge = universe.candidateOf('usrmerge') !== undefined && universe.candidateOf('usr-is-merged') !== undefined
-  return [...needed.sort(), ...(hasMerge ? ['usr-is-merged'] : []), 'apt', 'ca-certificates']
+  return [...universe.requiredNames(), ...(hasMerge ? ['usr-is-merged'] : []), 'apt', 'ca-certificates']
 }
 
 function makeLock(request: DebianRequest, releases: readonly Release[], selections: readonly Selection[]): DebianLock {

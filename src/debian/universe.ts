@@ -1,6 +1,6 @@
 import type { Relation } from './dependency.ts'
-import { isVersionAccepted } from './dependency.ts'
-import { PackageRecord, providesOf } from './package-record.ts'
+import { isVersionAccepted, parseDependencies } from './dependency.ts'
+import { fieldOf, PackageRecord } from './package-record.ts'
 import { compareDebianVersions } from './version.ts'
 
 /** Lines of one slim index and where its files lie. */
@@ -18,11 +18,17 @@ export interface Universe {
   /** Candidates that provide a name and fit the relation, in the order of preference; not those of that very name. */
   providersOf(relation: Relation): readonly PackageRecord[]
   names(): Iterable<string>
-  /** All candidates. */
-  candidates(): Iterable<PackageRecord>
+  /** Names of packages that are Essential or of priority `required`, sorted. */
+  requiredNames(): readonly string[]
 }
 
 const PRIORITIES = ['required', 'important', 'standard', 'optional', 'extra']
+
+/** Where a line stands: an index of thousands of packages is kept as lines, and read where a request leads. */
+interface Place {
+  readonly rank: number
+  readonly line: string
+}
 
 /**
  * Makes a universe of indexes; among equal versions the earlier index wins.
@@ -30,42 +36,44 @@ const PRIORITIES = ['required', 'important', 'standard', 'optional', 'extra']
  * @param pins  exact versions that were asked for, by package
  */
 export function makeUniverse(indexes: readonly IndexLines[], pins: ReadonlyMap<string, string> = new Map()): Universe {
-  const byName = new Map<string, PackageRecord[]>()
+  const places = new Map<string, Place | Place[]>()
   const providers = new Map<string, Set<string>>()
-  for (const [rank, index] of indexes.entries()) {
-    for (const line of index.lines) {
-      const record = new PackageRecord(line, index.archive, rank)
-      const versions = byName.get(record.name)
-      if (versions === undefined) byName.set(record.name, [record])
-      else versions.push(record)
-      if (providesOf(line) !== '') notePromises(record, providers)
+  const required = new Set<string>()
+  for (const [rank, { lines }] of indexes.entries()) {
+    for (const line of lines) {
+      const name = line.slice(0, line.indexOf('\t'))
+      const known = places.get(name)
+      if (known === undefined) places.set(name, { rank, line })
+      else if (Array.isArray(known)) known.push({ rank, line })
+      else places.set(name, [known, { rank, line }])
+      const provides = fieldOf(line, 'provides')
+      if (provides !== '') notePromises(name, provides, providers)
+      if (fieldOf(line, 'priority') === 'required' || fieldOf(line, 'essential') === 'yes') required.add(name)
     }
   }
-  const sorted = new Set<string>()
+  const records = new Map<string, readonly PackageRecord[]>()
   const versionsOf = (name: string): readonly PackageRecord[] => {
-    const versions = byName.get(name)
-    if (versions === undefined) return []
-    if (versions.length > 1 && !sorted.has(name)) {
-      versions.sort((a, b) => compareDebianVersions(b.version, a.version) || a.rank - b.rank)
-      sorted.add(name)
-    }
-    return versions
+    const known = records.get(name)
+    if (known !== undefined) return known
+    const found = [places.get(name) ?? []]
+      .flat()
+      .map(({ rank, line }) => new PackageRecord(line, indexes[rank]?.archive ?? '', rank))
+      .sort((a, b) => compareDebianVersions(b.version, a.version) || a.rank - b.rank)
+    records.set(name, found)
+    return found
   }
   const candidateOf = (name: string): PackageRecord | undefined => {
     const pin = pins.get(name)
     const versions = versionsOf(name)
     return pin === undefined ? versions[0] : versions.find((record) => record.version === pin)
   }
+  const isRequired = (record: PackageRecord | undefined): boolean =>
+    record !== undefined && (record.isEssential || record.field('priority') === 'required')
   return {
     versionsOf,
     candidateOf,
-    names: () => byName.keys(),
-    candidates: function* () {
-      for (const name of byName.keys()) {
-        const candidate = candidateOf(name)
-        if (candidate !== undefined) yield candidate
-      }
-    },
+    names: () => places.keys(),
+    requiredNames: () => [...required].filter((name) => isRequired(candidateOf(name))).sort(),
     providersOf: (relation) =>
       [...(providers.get(relation.name) ?? [])]
         .map(candidateOf)
@@ -75,13 +83,11 @@ export function makeUniverse(indexes: readonly IndexLines[], pins: ReadonlyMap<s
   }
 }
 
-function notePromises(record: PackageRecord, providers: Map<string, Set<string>>): void {
-  for (const clause of record.clauses('provides')) {
-    for (const promise of clause) {
-      const known = providers.get(promise.name)
-      if (known === undefined) providers.set(promise.name, new Set([record.name]))
-      else known.add(record.name)
-    }
+function notePromises(name: string, provides: string, providers: Map<string, Set<string>>): void {
+  for (const promise of parseDependencies(provides).flat()) {
+    const known = providers.get(promise.name)
+    if (known === undefined) providers.set(promise.name, new Set([name]))
+    else known.add(name)
   }
 }
 
