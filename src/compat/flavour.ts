@@ -1,5 +1,5 @@
 import type { CudaFlavour } from './images.ts'
-import type { Reason } from './lookup.ts'
+import type { Reason } from './environment.ts'
 import type { WheelFact } from './from-lock.ts'
 
 /** A locked wheel with what is known of the libraries in it. */

@@ -135,3 +135,20 @@ export function cudaOfIndexUrl(url: string): string | undefined {
 export function cudaOfLocal(local: string): string | undefined {
   return cudaOfIndexUrl(`/${local.split('.', 1)[0]}`)
 }
+
+/** The rows that a requirement admits; none when the tables do not know it. */
+export function rowsOf<Row>(known: Known<Row> | undefined): readonly Row[] {
+  return known?.kind === 'rows' ? known.rows : []
+}
+
+/** The newest release of TensorFlow that is admitted. */
+export function newestTensorflow(known: Known<TensorflowRow> | undefined): TensorflowRow | undefined {
+  return rowsOf(known).at(-1)
+}
+
+/** The newest torch, in its newest build. */
+export function newestRow(rows: readonly TorchRow[]): TorchRow | undefined {
+  return rows
+    .toSorted((a, b) => compareVersions(a.torch, b.torch) || compareVersions(a.cuda ?? '0', b.cuda ?? '0'))
+    .at(-1)
+}

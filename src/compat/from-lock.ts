@@ -2,7 +2,7 @@ import { cudaProblem } from './architectures.ts'
 import { compareDrivers, driverFloor } from './drivers.ts'
 import { CompatError } from './error.ts'
 import { CUDA_IMAGES, findImages, type CudaImages } from './images.ts'
-import type { EnvironmentChoice, EnvironmentRequest } from './lookup.ts'
+import type { EnvironmentChoice, EnvironmentRequest } from './environment.ts'
 import { majorOf, minorOf } from './version.ts'
 
 /** The least of a locked wheel that tells about CUDA. */

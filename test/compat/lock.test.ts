@@ -4,7 +4,8 @@ import { CompatError } from '../../src/compat/error.ts'
 import { chooseFlavour, type FlavourWheel } from '../../src/compat/flavour.ts'
 import { cudaFromLock, settleEnvironment, type WheelFact } from '../../src/compat/from-lock.ts'
 import { findImages, formatImage } from '../../src/compat/images.ts'
-import { chooseEnvironment, type EnvironmentRequest } from '../../src/compat/lookup.ts'
+import type { EnvironmentRequest } from '../../src/compat/environment.ts'
+import { chooseEnvironment } from '../../src/compat/lookup.ts'
 import { asks } from './support.ts'
 
 /** `name version` per wheel. */
