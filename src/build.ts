@@ -10,6 +10,7 @@ import type { Config } from './config/config.ts'
 import { loadConfig } from './config/load.ts'
 import type { Http } from './core/http.ts'
 import { nested, runTask, type Report, type Task } from './core/progress.ts'
+import { settleAll } from './core/settle.ts'
 import { programVersion } from './core/version.ts'
 import { copyImage, type CopyResult } from './destinations/copy.ts'
 import type { Destination } from './destinations/destination.ts'
@@ -32,6 +33,8 @@ export interface BuildContext {
   readonly report: Report
   readonly now: () => number
   readonly signal?: AbortSignal | undefined
+  /** Another lock of the launcher's packages than the shipped one. */
+  readonly launcherLock?: string | undefined
   /** Layers shared with others, through registries. */
   readonly shared?: SharedLayerStore | undefined
   /** Opens an existing image for one platform. */
@@ -74,7 +77,7 @@ export async function planBuild(request: BuildRequest, context: BuildContext): P
       : { ...loaded.config, build: { ...loaded.config.build, platforms: request.platforms } }
   const { projectFolder } = loaded
   const resolveContext: ResolveContext = { ...context, cache: (space) => context.store.cache(space), projectFolder }
-  const [{ lock, validUntil, files }, model, project, tree, revision] = await Promise.all([
+  const [{ lock, validUntil, files }, model, project, tree, revision] = await settleAll([
     obtainLock(config, resolveContext, request),
     describeModel({ projectFolder, run: config.run, train: config.train }),
     readProject(projectFolder, { hashes: context.store.cache('hashes'), signal: context.signal }),

@@ -26,5 +26,7 @@ export interface ResolveContext {
   readonly env: Readonly<Record<string, string | undefined>>
   readonly report: Report
   readonly now: () => number
+  /** Another lock of the launcher's packages than the shipped one. */
+  readonly launcherLock?: string | undefined
   readonly signal?: AbortSignal | undefined
 }

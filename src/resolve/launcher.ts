@@ -38,7 +38,8 @@ export async function resolveLauncher(
   indexes: IndexPlan,
   context: ResolveContext,
 ): Promise<readonly LockedWheel[]> {
-  const lock = JSON.parse(await readFile(join(packageRoot(), 'python', 'launcher.lock.json'), 'utf8')) as ShippedLock
+  const path = context.launcherLock ?? join(packageRoot(), 'python', 'launcher.lock.json')
+  const lock = JSON.parse(await readFile(path, 'utf8')) as ShippedLock
   const wheels = wheelsFor(lock, target)
   const { http, signal, now } = context
   const client = new IndexClient(indexes, { http, cache: context.cache('index'), signal, now })

@@ -4,6 +4,7 @@ import { digestOf } from '../core/digest.ts'
 import { BuildError } from '../core/errors.ts'
 import { canonicalJson } from '../core/json.ts'
 import { runTask } from '../core/progress.ts'
+import { settleAll } from '../core/settle.ts'
 import type { Lock, LockedPlatform, PlatformLock } from '../lock/lock.ts'
 import { draftBase } from './base.ts'
 import type { ResolveContext } from './context.ts'
@@ -73,7 +74,7 @@ async function resolvePlatform(
   const draft = await draftBase({ config, platform, environment }, context)
   const { interpreter, libc } = draft
   const target = { pythonVersion: interpreter.version, platform, libc }
-  const [wheels, launcher] = await Promise.all([
+  const [wheels, launcher] = await settleAll([
     resolvePackages({ config, target, requirements, environment }, context),
     resolveLauncher(target, indexPlan(config, requirements, context), context),
   ])

@@ -11,10 +11,11 @@ export type LayerContent = Readonly<Record<string, string | null | { readonly li
 /** A gzip layer in memory. */
 export async function makeLayer(content: LayerContent, createdBy = 'test'): Promise<Layer> {
   const tar = pack()
+  const mtime = new Date(0)
   for (const [name, value] of Object.entries(content)) {
-    if (value === null) tar.entry({ name, type: 'directory' })
-    else if (typeof value === 'string') tar.entry({ name, mode: 0o755 }, value)
-    else tar.entry({ name, type: 'symlink', linkname: value.link })
+    if (value === null) tar.entry({ name, type: 'directory', mtime })
+    else if (typeof value === 'string') tar.entry({ name, mode: 0o755, mtime }, value)
+    else tar.entry({ name, type: 'symlink', linkname: value.link, mtime })
   }
   tar.finalize()
   const bytes = await collect(tar as AsyncIterable<Uint8Array>, 2 ** 30)

@@ -1,0 +1,252 @@
+import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { build, type BuildContext, type BuildRequest, type BuildResult } from '../../src/build.ts'
+import { makeHttp } from '../../src/core/http.ts'
+import type { ProgressEvent } from '../../src/core/progress.ts'
+import { memoryDestination, memoryImages, type MemoryImages } from '../../src/destinations/memory.ts'
+import { isImageIndex, type Image } from '../../src/image/image.ts'
+import { Store } from '../../src/store/store.ts'
+import { makeLayer } from '../support/layers.ts'
+import { makeWheel, type MadeWheel } from '../support/wheel.ts'
+import { serveWheels, type WheelIndex } from '../support/wheel-index.ts'
+
+const launcherWheel = makeWheel({ name: 'doorman', version: '1.0' })
+const wheels: readonly MadeWheel[] = [
+  makeWheel({ name: 'pip', version: '26.3' }),
+  makeWheel({ name: 'setuptools', version: '80.0' }),
+  makeWheel({ name: 'alpha', version: '1.0', requires: ['beta>=2'] }),
+  makeWheel({ name: 'alpha', version: '1.1', requires: ['beta>=2'] }),
+  makeWheel({ name: 'beta', version: '2.0' }),
+  launcherWheel,
+]
+const STATUS = 'Package: libc6\nStatus: install ok installed\nArchitecture: amd64\nVersion: 2.36-9\n\n'
+const BASE_ENV = ['PATH=/usr/local/cuda/bin:/usr/bin:/bin', 'NVIDIA_REQUIRE_CUDA=cuda>=12.6', 'PYTHON_VERSION=3.11.9']
+
+let folder: string
+let index: WheelIndex
+let images: MemoryImages
+let context: BuildContext
+let events: ProgressEvent[]
+let baseRequests: string[]
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'build-'))
+  index = await serveWheels(wheels)
+  images = memoryImages()
+  events = []
+  baseRequests = []
+  const launcherLock = join(folder, 'launcher.lock.json')
+  const { filename, sha256, bytes } = launcherWheel
+  const wheel = { name: 'doorman', version: '1.0', filename, sha256, sizeBytes: bytes.length }
+  const targets = ['amd64', 'arm64'].map((architecture) => ({
+    python: '3.11',
+    libc: 'glibc',
+    architecture,
+    wheels: [wheel],
+  }))
+  await writeFile(launcherLock, JSON.stringify({ version: 1, targets }))
+  context = {
+    store: await Store.open(join(folder, 'store')),
+    http: makeHttp({ env: {} }),
+    env: {},
+    report: (event) => void events.push(event),
+    now: () => 1_000_000,
+    launcherLock,
+    async openBase(location, platform) {
+      baseRequests.push(location)
+      const layer = await makeLayer({
+        'usr/lib/os-release': 'ID=debian\nVERSION_ID="12"\nVERSION_CODENAME=bookworm\n',
+        'var/lib/dpkg/status': STATUS,
+        'usr/local/bin/python3.11': `ELF ${platform.architecture}`,
+      })
+      return {
+        manifest: layer.descriptor,
+        config: {
+          ...platform,
+          config: {
+            Env: BASE_ENV,
+            Entrypoint: ['/opt/nvidia/nvidia_entrypoint.sh'],
+            Labels: { maintainer: 'someone' },
+          },
+          rootfs: { type: 'layers', diff_ids: [layer.diffId] },
+        },
+        layers: [layer],
+      }
+    },
+  }
+})
+afterEach(async () => {
+  await index.close()
+  await rm(folder, { recursive: true })
+})
+
+/** Writes a project and gives its folder. */
+async function project(yaml: string, name = 'project'): Promise<string> {
+  const path = join(folder, name)
+  await mkdir(path)
+  await writeFile(join(path, 'cog.yaml'), yaml)
+  await cp(join(import.meta.dirname, '..', '..', 'examples', 'hello', 'run.py'), join(path, 'run.py'))
+  return path
+}
+
+const yaml = (more = ''): string =>
+  `build:\n  base_image: "docker://base.example/cuda:1"\n  python_index: { url: "${index.url}" }\n  python_packages: ["alpha==1.0"]\n${more}run: "run.py:Runner"\n`
+
+async function run(path: string, request: Partial<BuildRequest> = {}): Promise<BuildResult> {
+  const whole: BuildRequest = { project: path, mode: 'auto', format: 'oci', ...request }
+  return build(whole, async ({ imageName }) => [memoryDestination(images, imageName)], context)
+}
+
+function single(result: BuildResult): Image {
+  if (isImageIndex(result.image)) throw new Error('An index, not an image')
+  return result.image
+}
+
+test('build() makes an image of base, wheels, launcher and project, and publishes it under its name', async () => {
+  const result = await run(await project(yaml()))
+  const image = single(result)
+  expect(images.roots.get('cog-project')).toBe(result.digest)
+  expect(image.layers.map(({ createdBy }) => createdBy)).toEqual(
+    [
+      'base layer',
+      expect.stringContaining('alpha 1.0, beta 2.0, pip 26.3, setuptools 80.0'),
+      expect.stringContaining('virtual environment /opt/venv'),
+      expect.stringContaining('doorman 1.0'),
+      'launcher',
+      'API document',
+      '2 project files in /src',
+    ].map((text) => (text === 'base layer' ? expect.any(String) : text)),
+  )
+  expect(image.config.history).toHaveLength(image.layers.length)
+  expect(image.config.config).toMatchObject({
+    WorkingDir: '/src',
+    Entrypoint: ['/usr/local/bin/python3.11', '-I', '-S', '/opt/layerwright/lib/launch.py'],
+  })
+})
+
+test('build() keeps environment and labels of the base and adds its own', async () => {
+  const { config } = single(await run(await project(yaml())))
+  expect(config.config?.Env).toContain('PATH=/opt/venv/bin:/usr/local/cuda/bin:/usr/bin:/bin')
+  expect(config.config?.Env).toContain('COG_PREDICT_TYPE_STUB=run.py:Runner')
+  expect(config.config?.Labels).toMatchObject({
+    maintainer: 'someone',
+    'run.cog.has_init': 'true',
+    'run.cog.pip_freeze': expect.stringContaining('alpha==1.0\nbeta==2.0') as string,
+  })
+  expect(JSON.parse(config.config?.Labels?.['run.cog.openapi_schema'] ?? '')).toHaveProperty(
+    'components.schemas.Input.properties.text',
+  )
+})
+
+test('build() of an unchanged project asks neither index nor base and makes no layer', async () => {
+  const path = await project(yaml())
+  const first = await run(path)
+  const asked = index.requests.length
+  events.length = 0
+  const second = await run(path)
+  expect(second.digest).toBe(first.digest)
+  expect(index.requests).toHaveLength(asked)
+  const made = events.filter((event) => event.type === 'end' && event.outcome === 'done').length
+  // Only writing to the destination is a task that runs.
+  expect(made).toBe(1)
+})
+
+test('a changed requirement changes the layer of the wheels and the environment, and no other', async () => {
+  const path = await project(yaml())
+  const before = single(await run(path))
+  await writeFile(join(path, 'cog.yaml'), yaml().replace('alpha==1.0', 'alpha==1.1'))
+  const after = single(await run(path))
+  const changed = after.layers.filter((layer, at) => layer.descriptor.digest !== before.layers[at]?.descriptor.digest)
+  expect(changed.map(({ createdBy }) => createdBy.split(' ')[0])).toEqual(['alpha', 'virtual', '2'])
+})
+
+test('a changed line of code changes the layer of the project alone', async () => {
+  const path = await project(yaml())
+  const before = single(await run(path))
+  await writeFile(join(path, 'run.py'), `${await readFile(join(path, 'run.py'), 'utf8')}\n# changed\n`)
+  const after = single(await run(path))
+  const changed = after.layers.filter((layer, at) => layer.descriptor.digest !== before.layers[at]?.descriptor.digest)
+  expect(changed.map(({ createdBy }) => createdBy)).toEqual(['2 project files in /src'])
+})
+
+test('the same project in two folders with stores of their own has one digest', async () => {
+  const first = await run(await project(yaml(), 'same'))
+  context = { ...context, store: await Store.open(join(folder, 'other-store')) }
+  await mkdir(join(folder, 'elsewhere'))
+  await cp(join(folder, 'same'), join(folder, 'elsewhere', 'same'), { recursive: true })
+  expect((await run(join(folder, 'elsewhere', 'same'))).digest).toBe(first.digest)
+})
+
+test('build() for two platforms makes an index with one image each', async () => {
+  const { image, platforms } = await run(await project(yaml()), { platforms: ['linux/amd64', 'linux/arm64'] })
+  if (!isImageIndex(image)) throw new Error('An image, not an index')
+  expect(platforms.map(({ platform }) => platform)).toEqual(['linux/amd64', 'linux/arm64'])
+  expect(image.index.manifests.map(({ platform }) => platform?.architecture)).toEqual(['amd64', 'arm64'])
+})
+
+test('build() in Docker format writes schema 2 with the same blobs', async () => {
+  const path = await project(yaml())
+  const oci = single(await run(path))
+  const docker = single(await run(path, { format: 'docker' }))
+  expect(docker.manifest.mediaType).toBe('application/vnd.docker.distribution.manifest.v2+json')
+  expect(docker.manifest.annotations).toBeUndefined()
+  expect(docker.layers.map(({ descriptor }) => descriptor.digest)).toEqual(
+    oci.layers.map(({ descriptor }) => descriptor.digest),
+  )
+})
+
+test('with gpu: true the image has what runtimes look for, on any base', async () => {
+  const { config } = single(await run(await project(yaml('  gpu: true\n'))))
+  const env = config.config?.Env ?? []
+  expect(env).toContain('NVIDIA_VISIBLE_DEVICES=all')
+  expect(env).toContain('NVIDIA_DRIVER_CAPABILITIES=compute,utility')
+  expect(env).toContain('NVIDIA_REQUIRE_CUDA=cuda>=12.6')
+  expect(env).toContain('LD_LIBRARY_PATH=/usr/local/nvidia/lib:/usr/local/nvidia/lib64')
+})
+
+test('build() with a lock file asks nobody which version to take', async () => {
+  const path = await project(yaml())
+  const { lock } = await lockOf(path)
+  await writeFile(join(path, 'layerwright.lock'), JSON.stringify(lock))
+  context = { ...context, store: await Store.open(join(folder, 'fresh-store')) }
+  index.requests.length = 0
+  await run(path, { mode: 'locked' })
+  expect(index.requests.filter((request) => request.startsWith('/simple/'))).toEqual([])
+})
+
+test('build() with locked refuses a lock file that was made for another configuration', async () => {
+  const path = await project(yaml())
+  const { lock } = await lockOf(path)
+  await writeFile(join(path, 'layerwright.lock'), JSON.stringify(lock))
+  await writeFile(join(path, 'cog.yaml'), yaml().replace('alpha==1.0', 'alpha==1.1'))
+  await expect(run(path, { mode: 'locked' })).rejects.toMatchObject({ code: 'LOCK_STALE' })
+  expect(images.roots.size).toBe(0)
+})
+
+test('build() publishes nothing when a requirement cannot be satisfied', async () => {
+  const path = await project(yaml().replace('alpha==1.0', 'alpha==7.0'))
+  await expect(run(path)).rejects.toMatchObject({
+    code: expect.stringMatching(/RESOLVE_CONFLICT|WHEEL_NOT_FOUND|PACKAGE_NOT_FOUND/) as string,
+  })
+  expect(images.roots.size).toBe(0)
+})
+
+test('build() reports every problem of cog.yaml before it asks anybody', async () => {
+  const path = await project('build:\n  gpuu: true\n  python_version: 3\nrun: "nowhere.py:X"\n')
+  await expect(run(path)).rejects.toMatchObject({ code: 'CONFIG_INVALID' })
+  expect(index.requests).toEqual([])
+  expect(baseRequests).toEqual([])
+})
+
+async function lockOf(path: string): Promise<{ readonly lock: unknown }> {
+  const { obtainLock } = await import('../../src/build/obtain-lock.ts')
+  const { loadConfig } = await import('../../src/config/load.ts')
+  const { config, projectFolder } = await loadConfig(path)
+  return obtainLock(
+    config,
+    { ...context, cache: (space) => context.store.cache(space), projectFolder },
+    { mode: 'refresh' },
+  )
+}
