@@ -88,36 +88,35 @@ export async function* download(
   let done = 0
   for (let attempt = 1; ; attempt++) {
     const before = done
+    // A request that gets no answer is the transport's to try again; here only bodies that break off are taken up.
+    const body = await request(file, done, options)
     try {
-      for await (const chunk of request(file, done, options)) {
+      for await (const chunk of body) {
         done += chunk.length
         yield chunk
       }
-      if (done >= file.sizeBytes) return
-      throw new BuildError(
-        'NETWORK_FAILED',
-        `The download ended after ${done} of ${file.sizeBytes} bytes: ${maskUrl(file.url)}`,
-      )
     } catch (error) {
       options.signal?.throwIfAborted()
-      if (!isBuildError(error, 'NETWORK_FAILED') && !isStreamError(error)) throw error
-      // A server that gives some bytes each time is slow, not broken.
-      if (done > before) attempt = 0
-      else if (attempt >= attempts) {
-        throw new BuildError('NETWORK_FAILED', `The download was cut ${attempts} times: ${maskUrl(file.url)}`, {
-          cause: error,
-        })
-      }
-      await sleep(pauseMs * 2 ** attempt, undefined, { signal: options.signal })
+      if (!isBrokenBody(error)) throw error
     }
+    if (done >= file.sizeBytes) return
+    // A server that gives some bytes each time is slow, not broken.
+    if (done > before) attempt = 0
+    else if (attempt >= attempts) {
+      throw new BuildError('NETWORK_FAILED', `The download broke off ${attempts} times: ${maskUrl(file.url)}`, {
+        data: { doneBytes: done, sizeBytes: file.sizeBytes },
+      })
+    }
+    await sleep(pauseMs * 2 ** attempt, undefined, { signal: options.signal })
   }
 }
 
-async function* request(
+/** The bytes of a file from an offset on. */
+async function request(
   file: RemoteFile,
   offset: number,
   { http, headers, signal }: Omit<RemoteOptions, 'store'>,
-): AsyncGenerator<Uint8Array> {
+): Promise<AsyncIterable<Uint8Array>> {
   const response = await http({
     url: file.url,
     headers: {
@@ -128,19 +127,18 @@ async function* request(
     signal,
   })
   const range = /^bytes (\d+)-/.exec(response.header('content-range') ?? '')
-  if (response.status === 206 && offset > 0 && Number(range?.[1]) === offset) return yield* response.body
-  if (response.status !== 200) {
-    await response.discard()
-    throw explainStatus(file, response.status)
-  }
+  if (response.status === 206 && offset > 0 && Number(range?.[1]) === offset) return response.body
   // The whole file once more: skip what is there already. `verify` sees it if it is another file now.
-  let skip = offset
-  for await (const chunk of response.body) {
-    if (skip >= chunk.length) skip -= chunk.length
-    else {
-      yield chunk.subarray(skip)
-      skip = 0
-    }
+  if (response.status === 200) return skipBytes(response.body, offset)
+  await response.discard()
+  throw explainStatus(file, response.status)
+}
+
+async function* skipBytes(stream: AsyncIterable<Uint8Array>, length: number): AsyncGenerator<Uint8Array> {
+  let skip = length
+  for await (const chunk of stream) {
+    if (skip < chunk.length) yield chunk.subarray(skip)
+    skip = Math.max(0, skip - chunk.length)
   }
 }
 
@@ -162,7 +160,8 @@ function explainStatus(file: RemoteFile, status: number): BuildError {
 }
 
 /** Errors of Node's sockets and of node-fetch while a body is read. */
-function isStreamError(error: unknown): boolean {
+function isBrokenBody(error: unknown): boolean {
+  if (isBuildError(error, 'NETWORK_FAILED')) return true
   if (!(error instanceof Error)) return false
   const { code } = error as { code?: unknown }
   return (
