@@ -9,14 +9,13 @@ import type { JsonSchema } from './json-schema.ts'
 /** A document with the routes, answers and request fields that Cog's lacks. */
 export function withAdditions(document: OpenApiDocument): OpenApiDocument {
   const paths = Object.entries(document.paths).flatMap(([path, item]) => extendPath(path, item as PathItem))
-  const schemas = Object.entries(document.components.schemas).map(([name, schema]) => [
-    name,
-    extendSchema(name, schema),
-  ])
+  const schemas = Object.entries(document.components.schemas).map(
+    ([name, schema]) => [name, extendSchema(name, schema, document)] as const,
+  )
   return {
     ...document,
     paths: { ...Object.fromEntries(paths), ...SERVICE_PATHS },
-    components: { schemas: { ...Object.fromEntries(schemas), ErrorResponse: ERROR } },
+    components: { schemas: { ...Object.fromEntries(schemas), ...putRequests(schemas), ErrorResponse: ERROR } },
   }
 }
 
@@ -48,7 +47,12 @@ function extendPath(path: string, item: PathItem): readonly (readonly [string, u
       path,
       {
         ...item,
-        post: { ...create, parameters: [PREFER], responses: answers },
+        post: {
+          ...create,
+          parameters: [PREFER],
+          requestBody: { ...create.requestBody, required: true },
+          responses: answers,
+        },
         get: {
           summary: `List the ${what}s that are kept`,
           operationId: `list_${what}s`,
@@ -61,6 +65,8 @@ function extendPath(path: string, item: PathItem): readonly (readonly [string, u
       {
         put: {
           ...create,
+          // The id is in the path, and one in the body could only contradict it.
+          requestBody: body(`${isTraining ? 'Training' : 'Prediction'}PutRequest`),
           summary: `Run a ${what} under an id of your own; asking again runs nothing again`,
           operationId: `put_${what}`,
           parameters: [parameter, PREFER],
@@ -88,12 +94,21 @@ function extendPath(path: string, item: PathItem): readonly (readonly [string, u
   ]
 }
 
-function extendSchema(name: string, schema: JsonSchema): JsonSchema {
+function extendSchema(name: string, schema: JsonSchema, document: OpenApiDocument): JsonSchema {
   if (name !== 'PredictionRequest' && name !== 'TrainingRequest') return schema
-  return { ...schema, properties: { ...(schema['properties'] as JsonSchema), ...REQUEST_FIELDS } }
+  const input = document.components.schemas[name === 'TrainingRequest' ? 'TrainingInput' : 'Input'] as
+    | JsonSchema
+    | undefined
+  return {
+    ...schema,
+    properties: { ...(schema['properties'] as JsonSchema), ...REQUEST_FIELDS },
+    // Cog's document allows a request without `input` even where the model cannot run without one.
+    ...(input?.['required'] === undefined ? {} : { required: ['input'] }),
+  }
 }
 
 const REQUEST_FIELDS = {
+  id: { title: 'Id', type: 'string', minLength: 1, maxLength: 512, nullable: true },
   context: { title: 'Context', type: 'object', additionalProperties: { type: 'string' }, nullable: true },
   webhook: { title: 'Webhook', type: 'string', format: 'uri', nullable: true },
   webhook_events_filter: {
@@ -118,7 +133,7 @@ const ERROR: JsonSchema = {
   required: ['detail'],
 }
 
-const EVENTS = { description: 'Events until the end', content: { 'text/event-stream': { schema: { type: 'string' } } } }
+const EVENTS = { description: 'Events until the end', content: { 'text/event-stream': { schema: {} } } }
 const EMPTY_NOT_FOUND = json('There is none of this id', { type: 'object' })
 
 const CREATE_ANSWERS = {
@@ -161,6 +176,23 @@ const SERVICE_PATHS = {
       responses: { '200': json('It stops', { type: 'object' }) },
     },
   },
+}
+
+function body(schema: string): JsonSchema {
+  const content = { 'application/json': { schema: { $ref: `#/components/schemas/${schema}` } } }
+  return { required: true, content }
+}
+
+/** Requests under an id of one's own: the same without the id. */
+function putRequests(schemas: readonly (readonly [string, unknown])[]): Record<string, unknown> {
+  const made: Record<string, unknown> = {}
+  for (const [name, schema] of schemas) {
+    if (name !== 'PredictionRequest' && name !== 'TrainingRequest') continue
+    const title = name.replace('Request', 'PutRequest')
+    const { id: _, ...properties } = (schema as { properties: Record<string, unknown> }).properties
+    made[title] = { ...(schema as object), title, properties }
+  }
+  return made
 }
 
 function listOf(item: JsonSchema): JsonSchema {

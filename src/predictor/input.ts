@@ -4,7 +4,7 @@ import { evaluate, toJson } from './evaluate.ts'
 import type { Modules, Scope } from './modules.ts'
 import type { Problems } from './problems.ts'
 import type { Expression, ExpressionOf, Parameter, Place } from './syntax.ts'
-import type { ValueType } from './types.ts'
+import type { ValueType } from './value-type.ts'
 
 /** One input of a predictor. */
 export interface InputDescription {

@@ -1,4 +1,4 @@
-import type { ValueType } from './types.ts'
+import type { ValueType } from './value-type.ts'
 
 /** A JSON Schema as OpenAPI 3.0 has it. */
 export type JsonSchema = Readonly<Record<string, unknown>>

@@ -5,7 +5,8 @@ import { readInput, type InputDescription } from './input.ts'
 import type { Module, Modules, Scope } from './modules.ts'
 import type { Problems } from './problems.ts'
 import type { Expression, FunctionSyntax, Parameter, Place } from './syntax.ts'
-import { holds, holdsWithin, TypeReader, type ValueType } from './types.ts'
+import { TypeReader } from './types.ts'
+import { holds, holdsWithin, type ValueType } from './value-type.ts'
 
 /** What calling a predictor takes and gives. */
 export interface Signature {

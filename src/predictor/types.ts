@@ -3,40 +3,18 @@ import { evaluate, toJson } from './evaluate.ts'
 import type { Meaning, Modules, Scope } from './modules.ts'
 import type { Problems } from './problems.ts'
 import type { Expression, Statement } from './syntax.ts'
-
-/** What an annotation says about the values, as far as JSON is concerned. */
-export type ValueType =
-  | { readonly kind: 'string' | 'integer' | 'number' | 'boolean' }
-  | { readonly kind: 'path' | 'file' | 'secret' }
-  /** Any JSON value. */
-  | { readonly kind: 'any' }
-  /** An object of which nothing more is known. */
-  | { readonly kind: 'opaque' }
-  | { readonly kind: 'none' }
-  | { readonly kind: 'list'; readonly item: ValueType }
-  | { readonly kind: 'dict'; readonly value: ValueType }
-  | { readonly kind: 'literal'; readonly values: readonly (string | number | boolean)[] }
-  /** At least two members, none of them `none`. */
-  | { readonly kind: 'union'; readonly members: readonly ValueType[] }
-  | { readonly kind: 'nullable'; readonly of: ValueType }
-  | {
-      readonly kind: 'object'
-      readonly name: string
-      readonly form: ObjectForm
-      readonly fields: readonly ObjectField[]
-    }
-  | { readonly kind: 'iterator'; readonly item: ValueType; readonly concatenate: boolean }
-
-/** How the object is made in Python. */
-export type ObjectForm = 'model' | 'dataclass' | 'typed-dict'
-
-/** A field of a model, dataclass or typed dict. */
-export interface ObjectField {
-  readonly name: string
-  readonly type: ValueType
-  readonly required: boolean
-  readonly description?: string
-}
+import {
+  CONCATENATE_ITERATORS,
+  DICTS,
+  FIELD_FUNCTIONS,
+  HINTS,
+  ITERATORS,
+  LISTS,
+  SIMPLE_TYPES,
+  SUBCLASSES,
+  SUPPORTED,
+} from './type-names.ts'
+import { union, type ObjectField, type ObjectForm, type ValueType } from './value-type.ts'
 
 /** Reads annotations; reports what it cannot read and goes on with `any`. */
 export class TypeReader {
@@ -114,7 +92,7 @@ export class TypeReader {
   #external(name: string, annotation: Expression, scope: Scope): ValueType {
     const simple = SIMPLE_TYPES[name]
     if (simple !== undefined) return simple
-    if (BARE_ITERATORS.has(name)) return { kind: 'iterator', item: { kind: 'any' }, concatenate: false }
+    if (ITERATORS.has(name)) return { kind: 'iterator', item: { kind: 'any' }, concatenate: false }
     if (CONCATENATE_ITERATORS.has(name)) return { kind: 'iterator', item: { kind: 'string' }, concatenate: true }
     const from = name.startsWith('builtins.') ? '' : ` of \`${name.slice(0, name.lastIndexOf('.'))}\``
     const type = name.slice(name.lastIndexOf('.') + 1)
@@ -318,85 +296,6 @@ export class TypeReader {
   }
 }
 
-const SUPPORTED =
-  'Types are str, int, float, bool, Path, File, Secret, Any, list[T], dict[str, T], Optional[T], unions, Literal, models, and iterators as output.'
-
-const HINTS: Readonly<Record<string, string>> = {
-  'builtins.tuple': 'Use list[T].',
-  'typing.Tuple': 'Use list[T].',
-  'builtins.set': 'Use list[T].',
-  'typing.Set': 'Use list[T].',
-  'builtins.bytes': 'Use Path and give back a file.',
-  'numpy.ndarray': 'Use list[float], or Path and a file.',
-  'PIL.Image.Image': 'Use Path and save the image to a file.',
-}
-
-const SIMPLE_TYPES: Readonly<Record<string, ValueType>> = {
-  'builtins.str': { kind: 'string' },
-  'builtins.int': { kind: 'integer' },
-  'builtins.float': { kind: 'number' },
-  'builtins.bool': { kind: 'boolean' },
-  'builtins.dict': { kind: 'opaque' },
-  'typing.Dict': { kind: 'opaque' },
-  'typing.Mapping': { kind: 'opaque' },
-  'builtins.list': { kind: 'list', item: { kind: 'any' } },
-  'typing.List': { kind: 'list', item: { kind: 'any' } },
-  'builtins.object': { kind: 'any' },
-  'typing.Any': { kind: 'any' },
-  'typing.Text': { kind: 'string' },
-  'cog.Path': { kind: 'path' },
-  'pathlib.Path': { kind: 'path' },
-  'pathlib.PosixPath': { kind: 'path' },
-  'cog.File': { kind: 'file' },
-  'typing.IO': { kind: 'file' },
-  'typing.BinaryIO': { kind: 'file' },
-  'io.IOBase': { kind: 'file' },
-  'cog.Secret': { kind: 'secret' },
-  'pydantic.SecretStr': { kind: 'secret' },
-}
-
-/** A class of the project that derives from one of these is that type. */
-const SUBCLASSES: Readonly<Record<string, ValueType>> = {
-  'cog.Path': { kind: 'path' },
-  'pathlib.Path': { kind: 'path' },
-  'cog.Secret': { kind: 'secret' },
-}
-
-const LISTS = new Set(['builtins.list', 'typing.List', 'typing.Sequence'])
-const DICTS = new Set(['builtins.dict', 'typing.Dict', 'typing.Mapping'])
-const ITERATORS = new Set([
-  'cog.Iterator',
-  'cog.AsyncIterator',
-  'typing.Iterator',
-  'typing.AsyncIterator',
-  'typing.Iterable',
-  'typing.AsyncIterable',
-  'typing.Generator',
-  'typing.AsyncGenerator',
-])
-const BARE_ITERATORS = ITERATORS
-const CONCATENATE_ITERATORS = new Set(['cog.ConcatenateIterator', 'cog.AsyncConcatenateIterator'])
-const FIELD_FUNCTIONS = new Set(['pydantic.Field', 'cog.Field', 'dataclasses.field'])
-
-/** Makes a union, with `none` as nullable around it and inner unions laid flat. */
-function union(members: readonly ValueType[]): ValueType {
-  let nullable = false
-  const flat: ValueType[] = []
-  const add = (type: ValueType): void => {
-    if (type.kind === 'none') nullable = true
-    else if (type.kind === 'nullable') {
-      nullable = true
-      add(type.of)
-    } else if (type.kind === 'union') type.members.forEach(add)
-    else if (!flat.some((other) => JSON.stringify(other) === JSON.stringify(type))) flat.push(type)
-  }
-  members.forEach(add)
-  const [first] = flat
-  if (first === undefined) return { kind: 'none' }
-  const type: ValueType = flat.length === 1 ? first : { kind: 'union', members: flat }
-  return nullable ? { kind: 'nullable', of: type } : type
-}
-
 /** Gives the parts of a quoted annotation the place of the quotes. */
 function relocate(expression: Expression, at: Expression): Expression {
   return JSON.parse(JSON.stringify(expression), (key, value: unknown) =>
@@ -407,28 +306,4 @@ function relocate(expression: Expression, at: Expression): Expression {
 function short(expression: Expression): string {
   const text = expression.text.replaceAll(/\s+/g, ' ')
   return text.length > 60 ? `${text.slice(0, 60)}...` : text
-}
-
-/** Whether a type, or something within it, passes a test. */
-export function holds(type: ValueType, test: (type: ValueType) => boolean): boolean {
-  return test(type) || holdsWithin(type, test)
-}
-
-/** Whether something within a type, but not the type itself, passes a test. */
-export function holdsWithin(type: ValueType, test: (type: ValueType) => boolean): boolean {
-  switch (type.kind) {
-    case 'list':
-    case 'iterator':
-      return holds(type.item, test)
-    case 'dict':
-      return holds(type.value, test)
-    case 'union':
-      return type.members.some((member) => holds(member, test))
-    case 'nullable':
-      return holds(type.of, test)
-    case 'object':
-      return type.fields.some((field) => holds(field.type, test))
-    default:
-      return false
-  }
 }
