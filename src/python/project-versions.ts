@@ -2,7 +2,7 @@ import type { IndexFile } from './index/page.ts'
 import type { ListedFile, ListedPage } from './index/client.ts'
 import { parseLenientSpecifiers } from './metadata.ts'
 import { normalizeName } from './package-name.ts'
-import { allowsPython } from './requires-python.ts'
+import { allowsPython, type TargetPython } from './requires-python.ts'
 import type { SpecifierSet } from './specifier.ts'
 import { rankWheel, tagMismatch, type TagMismatch, type TargetTags } from './tag.ts'
 import {
@@ -50,9 +50,7 @@ export type WheelChoice =
 /** Which files of a project may be taken. */
 export interface FilePolicy {
   readonly tags: TargetTags
-  /** Full. */
-  readonly pythonVersion: Version
-  readonly pythonText: string
+  readonly python: TargetPython
   /** Milliseconds since the epoch; files uploaded at or after it do not exist. */
   readonly excludeNewerMs: number | undefined
   readonly allowsYanked: (version: Version) => boolean
@@ -224,7 +222,7 @@ function fitsPython(text: string, policy: FilePolicy): boolean {
     if (pythonSpecifiers.size > 1000) pythonSpecifiers.clear()
     pythonSpecifiers.set(text, specifiers)
   }
-  return allowsPython(specifiers, policy.pythonVersion, policy.pythonText)
+  return allowsPython(specifiers, policy.python)
 }
 
 function compareBuilds(a: WheelName, b: WheelName): number {

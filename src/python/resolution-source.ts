@@ -14,13 +14,13 @@ import {
 import type { Requirement } from './requirement.ts'
 import type { ResolutionInput, RootRequirement } from './resolution-input.ts'
 import { describeRefusals } from './refusals.ts'
-import { allowsPython } from './requires-python.ts'
+import { allowsPython, targetPython } from './requires-python.ts'
 import { ROOT, type PackageKey, type Unmet } from './solver/incompatibility.ts'
 import type { Choice, Dependencies, Dependency, SolverSource } from './solver/pubgrub.ts'
 import { VersionSet } from './solver/version-set.ts'
 import { formatSpecifiers, matchesSpecifiers, type SpecifierSet } from './specifier.ts'
 import { targetTags } from './tag.ts'
-import { fullPythonVersion, targetMarkers, type Target } from './target.ts'
+import { targetMarkers, type Target } from './target.ts'
 import { compareVersions, comparePublic, formatVersion, parseVersion, type Version } from './version.ts'
 
 /** A project with its versions, oldest first; all sets of the solver count along this array. */
@@ -41,7 +41,7 @@ export class ResolutionSource implements SolverSource {
   readonly #client: IndexClient
   readonly #input: ResolutionInput
   readonly #environment: MarkerEnvironment
-  readonly #policy: Pick<FilePolicy, 'tags' | 'pythonVersion' | 'pythonText' | 'excludeNewerMs'>
+  readonly #policy: Pick<FilePolicy, 'tags' | 'python' | 'excludeNewerMs'>
   readonly #loaded = new Map<string, LoadedProject>()
   readonly #loading = new Map<string, Promise<LoadedProject>>()
   readonly #choices = new Map<ProjectVersion, WheelChoice>()
@@ -58,14 +58,12 @@ export class ResolutionSource implements SolverSource {
 
   constructor(client: IndexClient, input: ResolutionInput, direct: readonly DirectWheel[]) {
     const { target, excludeNewer } = input
-    const python = fullPythonVersion(target.pythonVersion)
     this.#client = client
     this.#input = input
     this.#environment = targetMarkers(target)
     this.#policy = {
       tags: targetTags(target),
-      pythonVersion: parseVersion(python),
-      pythonText: python,
+      python: targetPython(target.pythonVersion),
       excludeNewerMs: excludeNewer === undefined ? undefined : parseTime(excludeNewer),
     }
     this.#roots = input.requirements.filter(({ requirement }) => this.#holds(requirement))
@@ -135,7 +133,7 @@ export class ResolutionSource implements SolverSource {
       if (error instanceof BuildError && UNREADABLE.has(error.code)) return { kind: 'unusable', reason: error.message }
       throw error
     }
-    if (!allowsPython(metadata.requiresPython, this.#policy.pythonVersion, this.#policy.pythonText)) {
+    if (!allowsPython(metadata.requiresPython, this.#policy.python)) {
       return { kind: 'unusable', reason: `requires Python ${formatSpecifiers(metadata.requiresPython)}` }
     }
     const requirements = this.#requirementsOf(key, metadata)

@@ -146,18 +146,23 @@ export function checkLocalHeader(header: Buffer, entry: ZipEntry, what: string):
   const name = header.subarray(LOCAL_BYTES, LOCAL_BYTES + nameBytes)
   if (!name.equals(Buffer.from(entry.name))) throw differs('name')
   const extras = parseExtras(header.subarray(LOCAL_BYTES + nameBytes), entry.name, what)
+  // With a data descriptor the writer did not know them yet and left zeros.
+  const isOpen = (flags & FLAG_DESCRIPTOR) !== 0
+  const fits = (value: number, expected: number): boolean => value === expected || (isOpen && value === 0)
   const crc = header.readUInt32LE(14)
   let compressedBytes = header.readUInt32LE(18)
   let sizeBytes = header.readUInt32LE(22)
   const zip64 = extras.get(0x0001)
   if (zip64 !== undefined) {
-    if (compressedBytes !== 0xffffffff || sizeBytes !== 0xffffffff || zip64.length !== 16) throw differs('zip64 field')
-    sizeBytes = readBig(zip64, 0, what)
-    compressedBytes = readBig(zip64, 8, what)
+    // Python writes the field beside sizes that are no sentinels, so it need not be asked for; but it must be true.
+    const isTrue =
+      zip64.length === 16 &&
+      fits(readBig(zip64, 0, what), entry.sizeBytes) &&
+      fits(readBig(zip64, 8, what), entry.compressedBytes)
+    if (!isTrue) throw differs('zip64 field')
+    if (sizeBytes === 0xffffffff) sizeBytes = entry.sizeBytes
+    if (compressedBytes === 0xffffffff) compressedBytes = entry.compressedBytes
   } else if (compressedBytes === 0xffffffff || sizeBytes === 0xffffffff) throw differs('zip64 field')
-  // With a data descriptor the writer did not know them yet and left zeros.
-  const isOpen = (flags & FLAG_DESCRIPTOR) !== 0
-  const fits = (value: number, expected: number): boolean => value === expected || (isOpen && value === 0)
   if (!fits(crc, entry.crc32)) throw differs('CRC-32')
   if (!fits(compressedBytes, entry.compressedBytes)) throw differs('compressed size')
   if (!fits(sizeBytes, entry.sizeBytes)) throw differs('size')

@@ -42,6 +42,9 @@ describe('readZip() reads', () => {
       ],
     ],
     'zip64 sizes': [[{ ...a, zip64: true }, b]],
+    'a zip64 field that only repeats the local sizes': [
+      [{ ...a, local: { extra: zip64Field(300, deflateRawSync(a.content).length) } }, b],
+    ],
     'a zip64 end record': [[a, b], { zip64: true }],
     'a comment': [[a], { comment: Buffer.from('made by hand') }],
     'UTF-8 names': [[{ name: 'pkg/é☺.txt', content: 'x' }]],
@@ -189,6 +192,10 @@ describe('a zip archive is refused', () => {
       [a],
       /extended/,
       { zip64: { recordBytes: 54, after: Buffer.alloc(10) } },
+    ],
+    'a zip64 field that lies beside true sizes': [
+      [{ ...a, local: { extra: zip64Field(301, 20) } }, b],
+      /zip64 field .* is not the directory's/,
     ],
     'a zip64 field that is missing': [[{ ...a, central: { sizeBytes: 0xffffffff } }], /lacks its zip64 field/],
     'a zip64 field that nothing asks for': [

@@ -1,11 +1,12 @@
 import type { ListedFile } from '../index/client.ts'
 import { refusedVersions } from '../refusals.ts'
 import { chooseWheel, type WheelChoice } from '../project-versions.ts'
+import { targetPython } from '../requires-python.ts'
 import { hintsFor } from '../hints.ts'
 import { ResolveError } from '../resolve-error.ts'
 import { VersionSet } from '../solver/version-set.ts'
 import { targetTags, type TargetTags } from '../tag.ts'
-import { fullPythonVersion, type Target } from '../target.ts'
+import type { Target } from '../target.ts'
 import { formatVersion, isPreRelease, parseVersion } from '../version.ts'
 
 /**
@@ -27,11 +28,9 @@ export function pickLockedWheel(
     filenames: files.map(({ filename }) => filename),
     fileAt: (place: number) => files[place],
   }
-  const python = fullPythonVersion(target.pythonVersion)
   const choice: WheelChoice = chooseWheel(locked, {
     tags: tagsOf(target),
-    pythonVersion: parseVersion(python),
-    pythonText: python,
+    python: targetPython(target.pythonVersion),
     excludeNewerMs: undefined,
     allowsYanked: () => true,
     isBinaryRefused: false,

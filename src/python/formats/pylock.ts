@@ -4,7 +4,7 @@ import type { ListedFile } from '../index/client.ts'
 import type { LockedWheel, PythonLock } from '../lock.ts'
 import { evaluateMarker, parseMarker, type MarkerEnvironment } from '../marker.ts'
 import { parsePackageName } from '../package-name.ts'
-import { allowsPython } from '../requires-python.ts'
+import { allowsPython, targetPython } from '../requires-python.ts'
 import { parseSpecifiers } from '../specifier.ts'
 import { fullPythonVersion, targetMarkers, type Target } from '../target.ts'
 import { formatVersion, parseVersion } from '../version.ts'
@@ -86,7 +86,7 @@ function assertTarget(toml: Table, environment: MarkerEnvironment, file: string)
   const requires = textAt(toml, 'requires-python')
   const environments = textsAt(toml, 'environments')
   const fits =
-    (requires === undefined || allowsPython(parseSpecifiers(requires), parseVersion(python), python)) &&
+    (requires === undefined || allowsPython(parseSpecifiers(requires), targetPython(python))) &&
     (environments === undefined || environments.some((marker) => evaluateMarker(parseMarker(marker), environment)))
   if (fits) return
   throw new BuildError(

@@ -46,6 +46,12 @@ export class PartialSolution {
     return this.#steps.get(key)?.at(-1)?.left
   }
 
+  /** The level at which a package was decided; undefined when it is not, or when it is the root. */
+  decisionLevel(key: PackageKey): number | undefined {
+    const step = this.#decisions.has(key) ? this.#steps.get(key)?.find(({ cause }) => cause === undefined) : undefined
+    return step === undefined || step.level <= 1 ? undefined : step.level
+  }
+
   /** Packages that must be in the solution and have no version yet. */
   *undecided(): Generator<PackageKey> {
     for (const [key, steps] of this.#steps) {

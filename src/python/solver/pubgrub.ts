@@ -63,7 +63,9 @@ class Solver {
   readonly #merged = new Map<string, Incompatibility>()
   readonly #order = new Map<PackageKey, number>()
   readonly #pinned = new Set<PackageKey>()
-  readonly #conflicts = new Map<PackageKey, { affected: number; culprit: number }>()
+  readonly #affected = new Map<PackageKey, number>()
+  readonly #culprits = new Map<PackageKey, number>()
+  readonly #toDelay = new Set<PackageKey>()
   readonly #early = new Set<PackageKey>()
   readonly #late = new Set<PackageKey>()
   readonly #tries = new Map<PackageKey, number>()
@@ -79,6 +81,7 @@ class Solver {
       signal?.throwIfAborted()
       const proof = this.#propagate(next)
       if (proof !== undefined) return { kind: 'unsolvable', proof }
+      this.#delayCulprits()
       next = await this.#decide()
     }
     return { kind: 'solved', versions: this.#solution.decisions }
@@ -129,10 +132,8 @@ class Solver {
       const { key, level, previousLevel, cause } = this.#solution.satisfier(incompatibility)
       if (cause === undefined || previousLevel < level) {
         this.#solution.backtrack(previousLevel)
-        if (incompatibility !== conflict) {
-          this.#add(incompatibility)
-          this.#blame(incompatibility, key)
-        }
+        if (incompatibility !== conflict) this.#add(incompatibility)
+        this.#blame(key, incompatibility)
         return { incompatibility, isProof: false }
       }
       incompatibility = resolveIncompatibilities(incompatibility, cause, key)
@@ -159,8 +160,9 @@ class Solver {
     }
     const added = answer.dependencies.map((dependency) => this.#addDependency(key, one, dependency))
     // A version whose own requirements already clash is not decided: propagation then excludes it.
-    const isHopeless = added.some((incompatibility) => this.#excludes(incompatibility, key))
-    if (!isHopeless) this.#solution.decide(key, one, choice.index)
+    const clash = added.find((incompatibility) => this.#excludes(incompatibility, key))
+    if (clash === undefined) this.#solution.decide(key, one, choice.index)
+    else this.#blame(key, clash)
     return key
   }
 
@@ -211,17 +213,31 @@ class Solver {
     }
   }
 
-  /** Packages that clash again and again are decided early; what makes others clash, late. */
-  #blame(learned: Incompatibility, culprit: PackageKey): void {
-    for (const key of learned.terms.keys()) {
-      if (key === ROOT) continue
-      const counts = this.#conflicts.get(key) ?? { affected: 0, culprit: 0 }
-      this.#conflicts.set(key, counts)
-      if (key === culprit) counts.culprit++
-      else counts.affected++
-      if (counts.affected >= CONFLICT_THRESHOLD) this.#early.add(key)
-      if (counts.culprit >= CONFLICT_THRESHOLD) this.#late.add(key)
+  /**
+   * Counts a clash: `affected` could not have a version because of what was chosen for the others.
+   *
+   * Who is affected again and again is decided early from then on, and who is in the way late; its decision is taken
+   * back. Else the first package of a list would keep its newest version at the price of ancient ones for the rest.
+   */
+  #blame(affected: PackageKey, incompatibility: Incompatibility): void {
+    const base = this.#source.baseOf(affected)
+    const culprits = [...incompatibility.terms.keys()].filter(
+      (key) => key !== ROOT && this.#source.baseOf(key) !== base,
+    )
+    if (culprits.length === 0 || affected === ROOT) return
+    for (const culprit of culprits) {
+      if (count(this.#culprits, culprit) === CONFLICT_THRESHOLD && !this.#early.has(culprit)) this.#toDelay.add(culprit)
     }
+    if (count(this.#affected, affected) === CONFLICT_THRESHOLD) this.#early.add(affected)
+  }
+
+  #delayCulprits(): void {
+    for (const culprit of this.#toDelay) {
+      this.#late.add(culprit)
+      const level = this.#solution.decisionLevel(culprit)
+      if (level !== undefined) this.#solution.backtrack(level - 1)
+    }
+    this.#toDelay.clear()
   }
 
   #mostUrgent(): PackageKey | undefined {
@@ -243,6 +259,12 @@ class Solver {
     if (this.#late.has(base) || this.#late.has(key)) return [3, order]
     return [4, order]
   }
+}
+
+function count(counts: Map<PackageKey, number>, key: PackageKey): number {
+  const next = (counts.get(key) ?? 0) + 1
+  counts.set(key, next)
+  return next
 }
 
 /** Nothing is left but the user's own request: it cannot be met. */
