@@ -73,7 +73,7 @@ export interface HttpOptions {
   readonly retry?: Partial<RetryPolicy> | false | undefined
   readonly connectTimeoutMs?: number | undefined
   /**
-   * How long to wait while nothing moves, at the first try (5 s unless given). Doubled for each further try, and
+   * How long to wait while nothing moves, at the first try (4 s unless given). Doubled for each further try, and
    * longer the more bytes a new try would have to send again, up to 2 minutes.
    */
   readonly patienceMs?: number | undefined
@@ -106,7 +106,7 @@ export function makeHttp(options: HttpOptions = {}): Http {
   const env = options.env ?? process.env
   const waiting = { ...realWaiting, ...options.waiting }
   const policy = { ...DEFAULT_RETRY, ...(options.retry === false ? { tries: 1 } : options.retry) }
-  const patienceMs = options.patienceMs ?? 5_000
+  const patienceMs = options.patienceMs ?? 4_000
   const gates: Gates = new Map()
   const routes = new Routes({
     env,
