@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs'
 import { userInfo } from 'node:os'
 import { join } from 'node:path'
 import { removeTree } from './unpack/remove-tree.ts'
@@ -54,6 +54,37 @@ export async function probeHost(folder: string, env: Readonly<Record<string, str
   } finally {
     removeTree(probe)
   }
+}
+
+/**
+ * {@link probeHost}, remembered for as long as this process is confined as that one was and the machine runs. Only a host
+ * that allows everything is remembered: what is forbidden may be allowed the next moment.
+ *
+ * @param folder holds the answer, and the probe's own folders below `tmp`
+ */
+export async function knownHost(folder: string, env: Host['env']): Promise<Host> {
+  const file = join(folder, 'host.json')
+  const key = confinement()
+  try {
+    const known = JSON.parse(readFileSync(file, 'utf8')) as { readonly key?: string; readonly host?: Omit<Host, 'env'> }
+    if (known.key === key && known.host !== undefined) return { ...known.host, env }
+  } catch {
+    // Never written, or damaged: asked again.
+  }
+  const host = await probeHost(join(folder, 'tmp'), env)
+  if (host.overlay && host.pidNamespace) {
+    const { env: _, ...rest } = host
+    writeFileSync(file, JSON.stringify({ key, host: rest }))
+  }
+  return host
+}
+
+/** What decides about namespaces: the boot, the namespaces this process is in, and what it was deprived of. */
+function confinement(): string {
+  const status = readFileSync('/proc/self/status', 'utf8')
+  const lines = status.match(/^(Uid|Gid|CapEff|CapBnd|NoNewPrivs|Seccomp):.*$/gm) ?? []
+  const names = ['user', 'mnt', 'pid'].map((name) => readlinkSync(`/proc/self/ns/${name}`))
+  return [readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim(), ...names, ...lines].join(' ')
 }
 
 /** The command line that runs another one in namespaces of its own; it dies with this process, and its children with it. */

@@ -14,7 +14,7 @@ import type {
   Stdio,
 } from './container.ts'
 import { removeWork } from './direct.ts'
-import { probeHost, type Host } from './host.ts'
+import { knownHost, type Host } from './host.ts'
 import type { RunnableImage } from './image.ts'
 import type { ProcessRequest } from './process.ts'
 import { unpackImage, type RootfsCache } from './rootfs.ts'
@@ -78,7 +78,8 @@ export async function startContainer(request: RunRequest, context: RunContext): 
   const { signal } = request
   signal?.throwIfAborted()
   const cache = rootfsCache(context, signal)
-  const host = await probeHost(join(cache.folder, 'tmp'), context.env)
+  const host = await knownHost(cache.folder, context.env)
+  mkdirSync(join(cache.folder, 'tmp'), { recursive: true, mode: 0o700 })
   await sweep(cache.folder, host)
   const backend = await choose(request, context, host, cache)
   context.report({ type: 'note', level: 'info', text: `Running with ${backend.name}`, code: 'runtime' })

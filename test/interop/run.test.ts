@@ -99,8 +99,18 @@ describe.each(callers)('as $name', ({ name, uid }) => {
     const folder = homeOf(uid)
     const result = await callCli(uid, folder, [
       'exec',
-      ...['--runtime', runtime, '--image', `oci:${join(all, 'layout')}:latest`, '--env', 'GIVEN=x y'],
-      ...['--volume', `${join(all, 'bound')}:/bound:ro`, '--', '/bin/sh', '-c', SCRIPT],
+      '--runtime',
+      runtime,
+      '--image',
+      `oci:${join(all, 'layout')}:latest`,
+      '--env',
+      'GIVEN=x y',
+      '--volume',
+      `${join(all, 'bound')}:/bound:ro`,
+      '--',
+      '/bin/sh',
+      '-c',
+      SCRIPT,
     ])
     expect(result.stdout.split('\n')).toEqual([
       'user 0:0',
@@ -122,8 +132,18 @@ describe.each(callers)('as $name', ({ name, uid }) => {
     if (!isRoot && uid !== process.getuid?.()) return context.skip('needs root to become somebody else')
     const result = await callCli(uid, homeOf(uid), [
       'exec',
-      ...['--runtime', runtime, '--image', `oci:${join(all, 'layout')}:latest`, '--user', 'bob', '--network', 'none'],
-      ...['--', '/bin/sh', '-c', 'id -u; ls /sys/class/net 2>/dev/null | grep -v lo | wc -l; hostname | wc -l'],
+      '--runtime',
+      runtime,
+      '--image',
+      `oci:${join(all, 'layout')}:latest`,
+      '--user',
+      'bob',
+      '--network',
+      'none',
+      '--',
+      '/bin/sh',
+      '-c',
+      'id -u; ls /sys/class/net 2>/dev/null | grep -v lo | wc -l; hostname | wc -l',
     ])
     expect(result.status, result.stderr).toBe(0)
     // With a single id only bubblewrap can give it the number that the image wants.
