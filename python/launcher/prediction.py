@@ -150,10 +150,10 @@ class Prediction:
             self.done.set_result(None)
 
     def shown_input(self) -> dict[str, Any]:
-        """The input, with secrets masked."""
+        """The input without secrets, which the document calls write-only."""
         if not self.hidden:
             return self.input
-        return {name: "**********" if name in self.hidden else value for name, value in self.input.items()}
+        return {name: value for name, value in self.input.items() if name not in self.hidden}
 
     def snapshot(self, with_input: bool = False) -> dict[str, Any]:
         """The prediction object of the HTTP interface."""

@@ -35,12 +35,19 @@ function withoutAdditions(openapi: unknown): Document {
     if (!path.endsWith('/cancel')) {
       delete document.paths[path]?.get
       delete post.parameters
+      delete (post as { requestBody?: { required?: unknown } }).requestBody?.required
     }
     for (const status of ADDED_ANSWERS) delete post.responses[status]
   }
-  delete document.components.schemas['ErrorResponse']
+  for (const name of ['ErrorResponse', 'PredictionPutRequest', 'TrainingPutRequest'])
+    delete document.components.schemas[name]
   for (const name of ['PredictionRequest', 'TrainingRequest']) {
-    for (const field of ADDED_REQUEST_FIELDS) delete document.components.schemas[name]?.properties?.[field]
+    const request = document.components.schemas[name]
+    for (const field of ADDED_REQUEST_FIELDS) delete request?.properties?.[field]
+    if (request?.properties === undefined) continue
+    // Cog's id is not nullable, though its server takes null; and its `input` is never required.
+    request.properties['id'] = { title: 'Id', type: 'string' }
+    delete (request as { required?: unknown }).required
   }
   return document
 }

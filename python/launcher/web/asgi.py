@@ -131,6 +131,5 @@ class Router:
                 raise HTTPError(404, {"detail": "Not Found"})
         handler = methods.get(method) or (methods.get("GET") if method == "HEAD" else None)
         if handler is None:
-            allow = sorted({*methods, "HEAD"} if "GET" in methods else methods)
-            raise HTTPError(405, {"detail": "Method Not Allowed"}, {"allow": ", ".join(allow)})
+            raise HTTPError(405, {"detail": "Method Not Allowed"}, {"allow": ", ".join(sorted(methods))})
         return handler, parameters

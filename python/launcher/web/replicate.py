@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from typing import TYPE_CHECKING, Any
 
 from pydantic_core import to_json
@@ -12,7 +13,6 @@ from ..prediction import Prediction, timestamp
 from .asgi import Exchange, HTTPError, Router
 from .platforms import parse_object
 from .predictions import require, submit, trace_of
-from .sse import format_event
 
 if TYPE_CHECKING:
     from ..service import Service
@@ -121,20 +121,28 @@ def version_id(service: "Service") -> str:
 
 async def _stream(exchange: Exchange, prediction: Prediction) -> None:
     """Replicate's events: ``output`` and ``logs`` with bare text, then ``done``."""
-    events: asyncio.Queue[bytes | None] = asyncio.Queue(maxsize=0)
+    events: asyncio.Queue[bytes | None] = asyncio.Queue()
+    numbers = itertools.count()
+
+    def put(event: str, value: Any) -> None:
+        text = value if isinstance(value, str) else to_json(value, inf_nan_mode="null").decode()
+        lines = "".join(f"data: {line}\n" for line in text.split("\n"))
+        # Replicate's Python client drops events without an id.
+        events.put_nowait(f"event: {event}\nid: {prediction.id}:{next(numbers)}\n{lines}\n".encode())
 
     def listen(event: str, data: Any) -> None:
         if event == "output":
-            events.put_nowait(_plain("output", data["chunk"]))
+            put("output", data["chunk"])
         elif event == "log":
-            events.put_nowait(_plain("logs", data["data"]))
+            put("logs", data["data"])
         elif event == "completed":
             if prediction.status == "failed":
-                events.put_nowait(format_event("error", {"detail": prediction.error}))
+                put("error", {"detail": prediction.error})
             if not prediction.streamed and prediction.output is not None:
-                events.put_nowait(_plain("output", prediction.output))
-            reason = {} if prediction.status == "succeeded" else {"reason": "error" if prediction.status == "failed" else "canceled"}
-            events.put_nowait(format_event("done", reason))
+                put("output", prediction.output)
+            reasons = {"failed": {"reason": "error"}, "canceled": {"reason": "canceled"}}
+            reason = reasons.get(prediction.status, {})
+            put("done", reason)
             events.put_nowait(None)
 
     for text in prediction.logs:
@@ -153,8 +161,3 @@ async def _stream(exchange: Exchange, prediction: Prediction) -> None:
     finally:
         if listen in prediction.listeners:
             prediction.listeners.remove(listen)
-
-
-def _plain(event: str, value: Any) -> bytes:
-    text = value if isinstance(value, str) else to_json(value, inf_nan_mode="null").decode()
-    return f"event: {event}\n{''.join(f'data: {line}{chr(10)}' for line in text.split(chr(10)))}\n".encode()

@@ -1,0 +1,208 @@
+/**
+ * How fast does the server in the image answer, start and stay out of memory, beside Cog, FastAPI and BentoML?
+ *
+ * One hello model behind each server; the server pinned to core 0, the client (wrk) to core 1; three runs, each with a
+ * fresh server; medians. Only answers with status 200 count. Prints JSON.
+ *
+ * Needs wrk, taskset and Python 3.12: `node bench/serve.ts [--only layerwright,cog] [--seconds 3] [--requests 100000]`.
+ */
+import { execFile, spawn, type ChildProcess } from 'node:child_process'
+import { access, mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { cpus } from 'node:os'
+import path from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { parseArgs, promisify } from 'node:util'
+
+const run = promisify(execFile)
+const root = fileURLToPath(new URL('..', import.meta.url))
+const here = path.join(root, 'bench/serve')
+const python = process.env['LAYERWRIGHT_TEST_BASE_PYTHON'] ?? 'python3'
+
+interface Server {
+  readonly packages: readonly string[]
+  start(venv: string, port: number): readonly [command: readonly string[], env: Record<string, string>]
+}
+
+const SERVERS: Record<string, Server> = {
+  layerwright: {
+    packages: ['httptools', 'pydantic-core', 'redis', 'uvicorn'],
+    start: (venv, port) => [
+      [`${venv}/bin/python`, '-I', '-S', path.join(root, 'python/launch.py'), '--host', '127.0.0.1'],
+      { PORT: `${port}`, COG_PREDICT_TYPE_STUB: 'predict.py:Predictor', LAYERWRIGHT_PYTHON: `${venv}/bin/python` },
+    ],
+  },
+  cog: {
+    packages: ['cog==0.23.1', 'coglet==0.23.1'],
+    start: (venv, port) => [
+      [`${venv}/bin/python`, '-m', 'cog.server.http', '--host', '127.0.0.1'],
+      {
+        PORT: `${port}`,
+        COG_PREDICT_TYPE_STUB: 'predict.py:Predictor',
+        PATH: `${venv}/bin:${process.env['PATH'] ?? ''}`,
+      },
+    ],
+  },
+  fastapi: {
+    packages: ['fastapi', 'uvicorn[standard]'],
+    start: (venv, port) => [
+      [`${venv}/bin/uvicorn`, '--app-dir', here, '--port', `${port}`, '--no-access-log', 'fastapi_app:app'],
+      {},
+    ],
+  },
+  bentoml: {
+    packages: ['bentoml'],
+    start: (venv, port) => [
+      [`${venv}/bin/bentoml`, 'serve', 'bento_service:Hello', '--working-dir', here, '--port', `${port}`],
+      { BENTOML_DO_NOT_TRACK: 'true', PATH: `${venv}/bin:${process.env['PATH'] ?? ''}` },
+    ],
+  },
+}
+
+const { values } = parseArgs({
+  options: {
+    only: { type: 'string', default: Object.keys(SERVERS).join(',') },
+    seconds: { type: 'string', default: '3' },
+    runs: { type: 'string', default: '3' },
+    requests: { type: 'string', default: '10000' },
+  },
+})
+
+const results: Record<string, unknown> = {}
+for (const name of values.only.split(',')) {
+  const server = SERVERS[name]
+  if (server === undefined) throw new RangeError(`No such server: ${name}`)
+  const venv = await environment(name, server.packages)
+  const runs = []
+  for (let index = 0; index < Number(values.runs); index++) runs.push(await measure(server, venv))
+  results[name] = medians(runs)
+  process.stderr.write(`${name}: ${JSON.stringify(results[name])}\n`)
+}
+const machine = { cpu: cpus()[0]?.model, cores: cpus().length, node: process.version }
+process.stdout.write(`${JSON.stringify({ machine, seconds: Number(values.seconds), results }, undefined, 2)}\n`)
+
+async function measure(server: Server, venv: string): Promise<Record<string, number>> {
+  const port = await freePort()
+  const [command, env] = server.start(venv, port)
+  const began = performance.now()
+  const site = path.join(venv, 'lib', (await readdir(path.join(venv, 'lib')))[0] ?? '', 'site-packages')
+  const child = spawn('taskset', ['-c', '0', ...command], {
+    cwd: path.join(here, 'project'),
+    env: { ...process.env, LAYERWRIGHT_SITE: site, LOG_FORMAT: 'console', ...env },
+    stdio: 'ignore',
+    detached: true,
+  })
+  try {
+    await ready(port, child)
+    const result: Record<string, number> = { startMs: performance.now() - began, rssMb: await memory(child) }
+    for (const connections of [1, 8, 32]) {
+      const { good, p50, p99, refused } = await wrk(port, connections)
+      result[`goodPerSecond${connections}`] = good
+      result[`p50Ms${connections}`] = p50
+      result[`p99Ms${connections}`] = p99
+      result[`refusedPercent${connections}`] = refused
+    }
+    const sequential = [path.join(here, 'sequential.py'), `${port}`, values.requests]
+    const { stdout } = await run('taskset', ['-c', '1', python, ...sequential])
+    result['sequentialRefused'] = Number(stdout)
+    return result
+  } finally {
+    if (child.pid !== undefined && child.exitCode === null) process.kill(-child.pid, 'SIGTERM')
+    await new Promise((resolve) => (child.exitCode === null ? child.once('exit', resolve) : resolve(undefined)))
+  }
+}
+
+async function wrk(port: number, connections: number) {
+  const url = `http://127.0.0.1:${port}/predictions`
+  const load = [
+    'wrk',
+    '-t1',
+    `-c${connections}`,
+    `-d${values.seconds}s`,
+    '--latency',
+    '-s',
+    path.join(here, 'post.lua'),
+    url,
+  ]
+  const { stdout } = await run('taskset', ['-c', '1', ...load])
+  const total = Number(/(\d+) requests in/.exec(stdout)?.[1])
+  const bad = Number(/Non-2xx or 3xx responses: (\d+)/.exec(stdout)?.[1] ?? 0)
+  const rate = Number(/Requests\/sec:\s+([\d.]+)/.exec(stdout)?.[1])
+  return {
+    good: (rate * (total - bad)) / total,
+    refused: (100 * bad) / total,
+    p50: milliseconds(/50%\s+(\S+)/.exec(stdout)?.[1]),
+    p99: milliseconds(/99%\s+(\S+)/.exec(stdout)?.[1]),
+  }
+}
+
+function milliseconds(text = 'NaN'): number {
+  const unit = text.endsWith('us') ? 0.001 : text.endsWith('ms') ? 1 : 1000
+  return Number.parseFloat(text) * unit
+}
+
+/** Resident memory of a process and all below it, in MB. */
+async function memory(child: ChildProcess): Promise<number> {
+  await new Promise((resolve) => setTimeout(resolve, 500))
+  let total = 0
+  const waiting = [child.pid]
+  for (let pid = waiting.pop(); pid !== undefined; pid = waiting.pop()) {
+    const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '')
+    total += Number(/VmRSS:\s+(\d+)/.exec(status)?.[1] ?? 0) / 1024
+    for (const task of await readdir(`/proc/${pid}/task`).catch(() => [])) {
+      const children = await readFile(`/proc/${pid}/task/${task}/children`, 'utf8').catch(() => '')
+      waiting.push(...children.split(' ').filter(Boolean).map(Number))
+    }
+  }
+  return total
+}
+
+async function ready(port: number, child: ChildProcess): Promise<void> {
+  const body = '{"input":{"text":"a"}}'
+  const headers = { 'content-type': 'application/json' }
+  for (let tries = 0; tries < 12_000; tries++) {
+    if (child.exitCode !== null) throw new Error(`The server exited with ${child.exitCode}`)
+    const answer = await fetch(`http://127.0.0.1:${port}/predictions`, { method: 'POST', body, headers }).catch(
+      () => undefined,
+    )
+    await answer?.arrayBuffer()
+    if (answer?.status === 200) return
+    await new Promise((resolve) => setTimeout(resolve, 5))
+  }
+  throw new Error('The server did not answer within a minute')
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await new Promise((resolve) => server.once('listening', resolve))
+  const address = server.address()
+  await new Promise((resolve) => server.close(resolve))
+  if (address === null || typeof address === 'string') throw new Error('No port')
+  return address.port
+}
+
+async function environment(name: string, packages: readonly string[]): Promise<string> {
+  const folder = path.join(root, '.cache', `bench-${name}`)
+  const stamp = path.join(folder, 'complete')
+  const isComplete = await access(stamp).then(
+    () => true,
+    () => false,
+  )
+  if (!isComplete) {
+    await mkdir(path.dirname(folder), { recursive: true })
+    await run(python, ['-m', 'venv', '--clear', folder])
+    await run(`${folder}/bin/python`, ['-m', 'pip', 'install', '--quiet', ...packages], { maxBuffer: 1 << 26 })
+    await writeFile(stamp, '')
+  }
+  return folder
+}
+
+function medians(runs: readonly Record<string, number>[]): Record<string, number> {
+  const [first = {}] = runs
+  return Object.fromEntries(
+    Object.keys(first).map((key) => {
+      const sorted = runs.map((one) => one[key] ?? Number.NaN).toSorted((a, b) => a - b)
+      return [key, Math.round((sorted[Math.floor(sorted.length / 2)] ?? Number.NaN) * 1000) / 1000]
+    }),
+  )
+}
