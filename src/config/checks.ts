@@ -1,4 +1,5 @@
 import type { ZodType } from 'zod'
+import { mistakenPackage } from '../core/package-names.ts'
 import { checkEnvironment } from './check-environment.ts'
 import { checkReferences } from './check-references.ts'
 import { checkConcurrency, checkVersions } from './check-versions.ts'
@@ -140,19 +141,6 @@ function checkBase(yaml: CogYaml, report: ReportIssue): void {
 
 const PACKAGE = /^[a-z0-9][a-z0-9+.-]+(:[a-z0-9-]+)?(=[A-Za-z0-9.+:~-]+)?(\/[a-z-]+)?$/
 
-/** Names under which a package is imported or once was published, and the one that is meant. */
-const MISTAKEN_NAMES: Readonly<Record<string, string>> = {
-  sklearn: 'scikit-learn',
-  cv2: 'opencv-python-headless',
-  pil: 'pillow',
-  yaml: 'pyyaml',
-  skimage: 'scikit-image',
-  bs4: 'beautifulsoup4',
-  'tensorflow-gpu': 'tensorflow',
-  'torch-gpu': 'torch',
-  pytorch: 'torch',
-}
-
 function checkPackages(yaml: CogYaml, report: ReportIssue): void {
   const { system_packages: system = [], python_packages: python = [] } = yaml.build ?? {}
   for (const [index, name] of system.entries()) {
@@ -173,7 +161,7 @@ function checkPackages(yaml: CogYaml, report: ReportIssue): void {
         .exec(line)?.[1]
         ?.toLowerCase()
         .replaceAll(/[-_.]+/g, '-') ?? ''
-    const meant = MISTAKEN_NAMES[name]
+    const meant = mistakenPackage(name)
     if (meant === undefined) continue
     report(
       'warning',

@@ -1,3 +1,4 @@
+import { meantPackage } from '../core/package-names.ts'
 import type { Project } from './index/client.ts'
 import { refusedVersions, type RefusalSource, type RefusedVersion } from './refusals.ts'
 import type { ResolveHint } from './resolve-error.ts'
@@ -43,6 +44,8 @@ function* collectHints(
 
 function* indexHints({ name, asked, unasked }: Project): Generator<ResolveHint> {
   const found = asked.find(({ answer }) => answer === 'found')
+  const meant = found === undefined ? meantPackage(name) : undefined
+  if (meant !== undefined) yield { kind: 'similar-name', name, meant }
   if (found !== undefined && unasked.length > 0) yield { kind: 'unasked-index', name, asked: found.url, unasked }
   for (const { url, answer } of asked) {
     if (answer === 'denied') yield { kind: 'index-denied', name, index: url }

@@ -32,6 +32,7 @@ export type ResolveHint =
     }
   | { readonly kind: 'index-denied'; readonly name: string; readonly index: string }
   | { readonly kind: 'offline'; readonly name: string }
+  | { readonly kind: 'similar-name'; readonly name: string; readonly meant: string }
   | { readonly kind: 'hashes'; readonly name: string; readonly version: string }
 
 /** Nothing satisfies the requirements. `sentences` is the derivation; `hints` what might help. */
@@ -67,6 +68,8 @@ export function formatHint(hint: ResolveHint): string {
       return `\`${hint.name}\` was found at ${hint.asked}, so ${list(hint.unasked)} was not asked. If you trust all of them equally, set the index strategy \`unsafe-best-match\`.`
     case 'index-denied':
       return `${hint.index} refused access while asked for \`${hint.name}\`. Check the credentials.`
+    case 'similar-name':
+      return `Did you mean \`${hint.meant}\` instead of \`${hint.name}\`?`
     case 'offline':
       return `\`${hint.name}\` is not in the cache, and the network is off.`
     case 'hashes':
