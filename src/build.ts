@@ -21,6 +21,7 @@ import { makePlan } from './plan/make-plan.ts'
 import type { Plan } from './plan/plan.ts'
 import { describeModel } from './predictor/describe.ts'
 import type { SharedLayerStore } from './remote-cache/shared-layer-store.ts'
+import type { HeadersFor } from './python/settings/credentials.ts'
 import type { OpenedBase, ResolveContext } from './resolve/context.ts'
 import type { LockedPlatform } from './lock/lock.ts'
 import type { Store } from './store/store.ts'
@@ -66,6 +67,8 @@ export interface PlannedBuild {
   readonly validUntil: number
   /** Absolute paths of the files that decided the plans beside the project's own; the configuration first. */
   readonly files: readonly string[]
+  /** Credentials for what is fetched. */
+  readonly headers: HeadersFor
 }
 
 /** Loads a project and plans its images. */
@@ -77,7 +80,7 @@ export async function planBuild(request: BuildRequest, context: BuildContext): P
       : { ...loaded.config, build: { ...loaded.config.build, platforms: request.platforms } }
   const { projectFolder } = loaded
   const resolveContext: ResolveContext = { ...context, cache: (space) => context.store.cache(space), projectFolder }
-  const [{ lock, validUntil, files }, model, project, tree, revision] = await settleAll([
+  const [{ lock, validUntil, files, headers }, model, project, tree, revision] = await settleAll([
     obtainLock(config, resolveContext, request),
     describeModel({ projectFolder, run: config.run, train: config.train }),
     readProject(projectFolder, { hashes: context.store.cache('hashes'), signal: context.signal }),
@@ -118,6 +121,7 @@ export async function planBuild(request: BuildRequest, context: BuildContext): P
     plans,
     validUntil,
     files: [loaded.file, ...files],
+    headers,
   }
 }
 
@@ -131,7 +135,7 @@ export async function makeImages(
   const steps = { store, shared, env, report, secrets, network, epochSeconds: sourceDate(env) ?? 0, signal }
   const layers = {
     // Downloads are part of the layers that ask for them.
-    openRemote: makeOpenRemote({ http, store, report: nested(report, 'downloads'), signal }),
+    openRemote: makeOpenRemote({ http, store, headers: planned.headers, report: nested(report, 'downloads'), signal }),
     projectFolder: planned.projectFolder,
     report,
     signal,

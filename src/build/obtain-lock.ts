@@ -6,6 +6,7 @@ import { digestOf } from '../core/digest.ts'
 import { canonicalJson } from '../core/json.ts'
 import { programVersion } from '../core/version.ts'
 import type { Lock } from '../lock/lock.ts'
+import type { HeadersFor } from '../python/settings/credentials.ts'
 import type { ResolveContext } from '../resolve/context.ts'
 import { prepareQuestion, resolve } from '../resolve/resolve.ts'
 
@@ -27,6 +28,8 @@ export interface ObtainedLock {
   readonly validUntil: number
   /** Absolute paths of the files that decided it. */
   readonly files: readonly string[]
+  /** Credentials for what the lock names. */
+  readonly headers: HeadersFor
 }
 
 /**
@@ -37,11 +40,12 @@ export interface ObtainedLock {
 export async function obtainLock(config: Config, context: ResolveContext, options: LockOptions): Promise<ObtainedLock> {
   const question = await prepareQuestion(config, context)
   const { inputs } = question
+  const { headers } = question.settings
   const local = question.requirements.files.filter((path) => isAbsolute(path))
   const files = [join(context.projectFolder, LOCK_FILE), ...local]
   const file = await readLockFile(context.projectFolder)
   if (file !== undefined && options.mode !== 'refresh') {
-    if (file.inputs === inputs) return { lock: file, validUntil: Infinity, files }
+    if (file.inputs === inputs) return { lock: file, validUntil: Infinity, files, headers }
     const text = `${LOCK_FILE} was made for another configuration`
     if (options.mode === 'locked') throw new BuildError('LOCK_STALE', text, { hint: 'Run `layerwright lock`.' })
     context.report({ type: 'note', level: 'warning', text: `${text}; it is not used`, code: 'LOCK_STALE' })
@@ -55,12 +59,12 @@ export async function obtainLock(config: Config, context: ResolveContext, option
   const key = digestOf(canonicalJson({ inputs, version: programVersion() }))
   const known = options.mode === 'refresh' ? undefined : parseEntry(await cache.get(key))
   if (known !== undefined && known.madeAt + ANSWERS_FRESH_MS > context.now()) {
-    return { lock: known.lock, validUntil: known.madeAt + ANSWERS_FRESH_MS, files }
+    return { lock: known.lock, validUntil: known.madeAt + ANSWERS_FRESH_MS, files, headers }
   }
   const lock = await resolve(question, context)
   const madeAt = context.now()
   await cache.set(key, Buffer.from(JSON.stringify({ madeAt, lock })))
-  return { lock, validUntil: madeAt + ANSWERS_FRESH_MS, files }
+  return { lock, validUntil: madeAt + ANSWERS_FRESH_MS, files, headers }
 }
 
 /** The lock file of a project; undefined when there is none. @throws BuildError LOCK_STALE, FILE_UNREADABLE */

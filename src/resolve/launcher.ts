@@ -2,8 +2,9 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { BuildError } from '../core/errors.ts'
 import { packageRoot } from '../core/package-root.ts'
-import { IndexClient, type IndexPlan } from '../python/index/client.ts'
+import { IndexClient } from '../python/index/client.ts'
 import type { LockedWheel } from '../python/lock.ts'
+import type { ResolvedIndexSettings } from '../python/settings/index-settings.ts'
 import type { Target } from '../python/target.ts'
 import type { ResolveContext } from './context.ts'
 
@@ -35,14 +36,15 @@ interface ShippedLock {
  */
 export async function resolveLauncher(
   target: Target,
-  indexes: IndexPlan,
+  settings: ResolvedIndexSettings,
   context: ResolveContext,
 ): Promise<readonly LockedWheel[]> {
   const path = context.launcherLock ?? join(packageRoot(), 'python', 'launcher.lock.json')
   const lock = JSON.parse(await readFile(path, 'utf8')) as ShippedLock
   const wheels = wheelsFor(lock, target)
   const { http, signal, now } = context
-  const client = new IndexClient(indexes, { http, cache: context.cache('index'), signal, now })
+  const { plan, headers } = settings
+  const client = new IndexClient(plan, { http, cache: context.cache('python'), headers, signal, now })
   return Promise.all(wheels.map((wheel) => locate(wheel, client)))
 }
 

@@ -11,14 +11,18 @@ import type { ResolveContext } from './context.ts'
 import { answerEnvironment } from './environment.ts'
 import { lockGpu } from './gpu.ts'
 import { resolveLauncher } from './launcher.ts'
-import { indexPlan, resolvePackages } from './python-packages.ts'
+import { readIndexSettings } from './index-settings.ts'
+import { resolvePackages } from './python-packages.ts'
 import { readRequirements, requirementsKey } from './requirements.ts'
 import type { Requirements } from '../python/input/requirements-file.ts'
+import type { ResolvedIndexSettings } from '../python/settings/index-settings.ts'
 
-/** A project whose requirements are read, and what its answers depend on. */
+/** A project whose requirements and settings are read, and what its answers depend on. */
 export interface Question {
   readonly config: Config
   readonly requirements: Requirements
+  /** Which indexes are asked, and with which credentials. */
+  readonly settings: ResolvedIndexSettings
   /** Digest of all that the answers depend on; what only concerns the plan (code, labels, `run`) is no part of it. */
   readonly inputs: Digest
 }
@@ -26,21 +30,24 @@ export interface Question {
 /** Reads what a resolution starts from. Asks nobody but for requirements files that are named by URL. */
 export async function prepareQuestion(config: Config, context: ResolveContext): Promise<Question> {
   const requirements = await readRequirements(config, context)
+  const settings = await readIndexSettings(config, requirements, context)
   const { run: _, ...build } = config.build
-  const settings = Object.entries(context.env).filter(([name, value]) => SETTINGS.test(name) && value !== undefined)
+  const { plan, excludeNewer, allowsPreReleases } = settings
+  const places = Object.entries(context.env).filter(([name, value]) => PLACES.test(name) && value !== undefined)
   const inputs = digestOf(
     canonicalJson({
       build,
       runtime: config.runtime,
-      settings: Object.fromEntries(settings),
       requirements: requirementsKey(requirements),
+      indexes: { plan, excludeNewer, allowsPreReleases },
+      places: Object.fromEntries(places),
     }),
   )
-  return { config, requirements, inputs }
+  return { config, requirements, settings, inputs }
 }
 
-/** Variables that change what is resolved. Their values may hold credentials, so only the digest is kept. */
-const SETTINGS = /^(?:PIP_|UV_|LAYERWRIGHT_(?:INTERPRETERS|CUDA_REPOSITORY)$)/
+/** Variables that say where interpreters and CUDA images come from. */
+const PLACES = /^(?:UV_PYTHON_INSTALL_MIRROR|LAYERWRIGHT_(?:INTERPRETERS|CUDA_REPOSITORY))$/
 
 /**
  * Asks the world everything that a build must know, for every platform of the project.
@@ -66,7 +73,7 @@ export function parsePlatform(text: string): LockedPlatform {
 }
 
 async function resolvePlatform(
-  { config, requirements }: Question,
+  { config, requirements, settings }: Question,
   platform: LockedPlatform,
   context: ResolveContext,
 ): Promise<PlatformLock> {
@@ -75,8 +82,8 @@ async function resolvePlatform(
   const { interpreter, libc } = draft
   const target = { pythonVersion: interpreter.version, platform, libc }
   const [wheels, launcher] = await settleAll([
-    resolvePackages({ config, target, requirements, environment }, context),
-    resolveLauncher(target, indexPlan(config, requirements, context), context),
+    resolvePackages({ target, requirements, environment, settings }, context),
+    resolveLauncher(target, settings, context),
   ])
   const { base, systemPackages, choices } = await draft.complete(wheels)
   for (const text of environment.choice.warnings) context.report({ type: 'note', level: 'warning', text })

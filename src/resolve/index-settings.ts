@@ -1,0 +1,48 @@
+import type { Config } from '../config/config.ts'
+import { homeFolder } from '../core/home.ts'
+import type { IndexPlan } from '../python/index/client.ts'
+import type { Requirements } from '../python/input/requirements-file.ts'
+import { normalizeName } from '../python/package-name.ts'
+import { loadIndexSettings, type ResolvedIndexSettings } from '../python/settings/index-settings.ts'
+import type { ResolveContext } from './context.ts'
+
+/** The indexes of a project: cog.yaml, then its requirements files, then the settings that users of uv and pip have. */
+export async function readIndexSettings(
+  config: Config,
+  { options }: Requirements,
+  { env, projectFolder, signal }: ResolveContext,
+): Promise<ResolvedIndexSettings> {
+  const { url, extraUrls, packages, strategy, excludeNewer } = config.build.pythonIndex
+  const nonEmpty = (list: readonly string[]): readonly string[] | undefined => (list.length === 0 ? undefined : list)
+  const settings = await loadIndexSettings(
+    [
+      { indexUrl: url, extraIndexUrls: nonEmpty(extraUrls), excludeNewer },
+      {
+        indexUrl: options.indexUrl,
+        extraIndexUrls: nonEmpty(options.extraIndexUrls),
+        findLinks: nonEmpty(options.findLinks),
+        noIndex: options.noIndex ? true : undefined,
+        allowsPreReleases: options.allowsPreReleases ? true : undefined,
+      },
+    ],
+    { env, home: homeFolder(env), cwd: projectFolder, signal },
+  )
+  const plan = withPins({ ...settings.plan, ...(strategy === 'first-index' ? {} : { strategy }) }, packages)
+  return { ...settings, plan }
+}
+
+/** Ties packages to an index alone, over what the plan says of them. */
+export function withPins(plan: IndexPlan, packages: Readonly<Record<string, string>>): IndexPlan {
+  const pins = Object.entries(packages).map(([name, url]) => [normalizeName(name), withSlash(url)] as const)
+  const known = new Set(plan.indexes.map(({ url }) => url))
+  const added = [...new Set(pins.map(([, url]) => url))].filter((url) => !known.has(url))
+  return {
+    ...plan,
+    indexes: [...plan.indexes, ...added.map((url) => ({ url, isExplicit: true }))],
+    pins: { ...plan.pins, ...Object.fromEntries(pins) },
+  }
+}
+
+function withSlash(url: string): string {
+  return url.endsWith('/') ? url : `${url}/`
+}
