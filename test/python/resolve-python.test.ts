@@ -270,6 +270,13 @@ describe('ResolveError tells in sentences', () => {
     ])
   })
 
+  it('a misspelt package, with the one that was meant', async () => {
+    const index = await start([{ name: 'a', version: '1.0' }])
+    const error = (await failure(resolve(['a', 'sklearn'], [index]))) as ResolveError
+    expect(error.hints).toEqual([{ kind: 'similar-name', name: 'sklearn', meant: 'scikit-learn' }])
+    expect(error.hint).toBe('Did you mean `scikit-learn` instead of `sklearn`?')
+  })
+
   it('a package that no index has, and one without such a version', async () => {
     const index = await start([{ name: 'a', version: '1.0', requires: ['gone'] }])
     const missing = (await failure(resolve(['a'], [index]))) as ResolveError
