@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { BuildError } from '../core/errors.ts'
 import { packageRoot } from '../core/package-root.ts'
+import { settleAll } from '../core/settle.ts'
 import { IndexClient } from '../python/index/client.ts'
 import type { LockedWheel } from '../python/lock.ts'
 import type { ResolvedIndexSettings } from '../python/settings/index-settings.ts'
@@ -45,7 +46,11 @@ export async function resolveLauncher(
   const { http, signal, now } = context
   const { plan, headers } = settings
   const client = new IndexClient(plan, { http, cache: context.cache('python'), headers, signal, now })
-  return Promise.all(wheels.map((wheel) => locate(wheel, client)))
+  try {
+    return await settleAll(wheels.map((wheel) => locate(wheel, client)))
+  } finally {
+    await client.settle()
+  }
 }
 
 function wheelsFor({ targets }: ShippedLock, { pythonVersion, libc, platform }: Target): readonly ShippedWheel[] {

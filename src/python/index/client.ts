@@ -85,6 +85,7 @@ export class IndexClient {
   readonly #options: IndexClientOptions
   readonly #cache: Cache | undefined
   readonly #http: Http
+  readonly #ended = new AbortController()
   readonly #projects = new Map<string, Promise<Project>>()
   readonly #metadata = new Map<string, Promise<string>>()
   readonly #flat = new Map<string, Promise<IndexPage>>()
@@ -109,7 +110,7 @@ export class IndexClient {
 
   /** Access to single files, with the same credentials and limits. */
   get remote(): RemoteAccess {
-    return { http: this.#http, headers: (url) => this.#headers(url), signal: this.#options.signal }
+    return { http: this.#http, headers: (url) => this.#headers(url), signal: this.#signal }
   }
 
   /** A project's files; asked once. @throws BuildError INDEX_DENIED, INDEX_FAILED, INDEX_UNAVAILABLE, OFFLINE */
@@ -122,9 +123,16 @@ export class IndexClient {
     return remember(this.#metadata, file.url, () => this.#askMetadata(file))
   }
 
-  /** Waits until the cache holds what was learned. */
+  /** Ends what was asked ahead and is not needed, and waits until the cache holds what was learned. */
   async settle(): Promise<void> {
+    this.#ended.abort()
+    await Promise.allSettled([...this.#projects.values(), ...this.#metadata.values(), ...this.#flat.values()])
     await Promise.all(this.#writes.splice(0))
+  }
+
+  get #signal(): AbortSignal {
+    const { signal } = this.#options
+    return signal === undefined ? this.#ended.signal : AbortSignal.any([signal, this.#ended.signal])
   }
 
   /** Nobody waits for the disk while the network is asked. */
@@ -227,7 +235,7 @@ export class IndexClient {
   }
 
   async #get(url: string, headers: Readonly<Record<string, string>>): Promise<HttpResponse> {
-    return this.#http({ url, headers: { ...headers, ...(await this.#headers(url)) }, signal: this.#options.signal })
+    return this.#http({ url, headers: { ...headers, ...(await this.#headers(url)) }, signal: this.#signal })
   }
 
   #headers(url: string): Promise<Readonly<Record<string, string>>> {
