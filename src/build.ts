@@ -82,7 +82,7 @@ export async function planBuild(request: BuildRequest, context: BuildContext): P
   const resolveContext: ResolveContext = { ...context, cache: (space) => context.store.cache(space), projectFolder }
   const [{ lock, validUntil, files, headers }, model, project, tree, revision] = await settleAll([
     obtainLock(config, resolveContext, request),
-    describeModel({ projectFolder, run: config.run, train: config.train }),
+    describeModel({ projectFolder, run: config.run, train: config.train, maxConcurrency: config.concurrency?.max }),
     readProject(projectFolder, { hashes: context.store.cache('hashes'), signal: context.signal }),
     runtimeTree(),
     readRevision(projectFolder, context.env),

@@ -61,7 +61,12 @@ const predictor: Check = {
     if (config.run === undefined && config.train === undefined)
       return warning('cog.yaml names no model', 'Add `run: predict.py:Predictor`.')
     try {
-      const { predict, warnings } = await describeModel({ projectFolder, run: config.run, train: config.train })
+      const { predict, warnings } = await describeModel({
+        projectFolder,
+        run: config.run,
+        train: config.train,
+        maxConcurrency: config.concurrency?.max,
+      })
       const [first] = warnings
       if (first !== undefined)
         return warning(`${first.file}:${first.line}: ${first.message}`, first.hint ?? 'See the line.')

@@ -75,6 +75,8 @@ export interface ModelOptions {
   readonly run?: string | undefined
   readonly train?: string | undefined
   readonly readFile?: ReadFile | undefined
+  /** What `concurrency.max` of cog.yaml says; more than 1 needs an async function. */
+  readonly maxConcurrency?: number | undefined
 }
 
 /**
@@ -82,18 +84,28 @@ export interface ModelOptions {
  *
  * @throws PredictorError PREDICTOR_INVALID with every problem of both
  */
-export async function describeModel({ projectFolder, run, train, readFile }: ModelOptions): Promise<ModelDescription> {
+export async function describeModel({
+  projectFolder,
+  run,
+  train,
+  readFile,
+  maxConcurrency,
+}: ModelOptions): Promise<ModelDescription> {
   const parser = await loadPythonParser()
   const read = readFile ?? folderReader(projectFolder)
   const problems = new Problems()
-  const signature = (reference: string | undefined, methods: readonly string[]): Signature | undefined => {
+  const signature = (
+    reference: string | undefined,
+    methods: readonly string[],
+    concurrency?: number,
+  ): Signature | undefined => {
     if (reference === undefined) return undefined
     const { file, name } = parseReference(reference)
     const modules = new Modules(read, parser, [...new Set(['.', posix.dirname(file)])])
     const module = loadSource(modules, file, problems)
-    return module === undefined ? undefined : readSignature(module, { name, methods }, modules, problems)
+    return module === undefined ? undefined : readSignature(module, { name, methods, concurrency }, modules, problems)
   }
-  const signatures = { predict: signature(run, ['run', 'predict']), train: signature(train, ['train']) }
+  const signatures = { predict: signature(run, ['run', 'predict'], maxConcurrency), train: signature(train, ['train']) }
   if (problems.hasErrors) throw new PredictorError(problems.list())
   return {
     openapi: withAdditions(makeOpenApi(signatures)),

@@ -9,6 +9,8 @@ export interface Target {
   readonly name: string
   /** Methods of a class, the first one found counts. */
   readonly methods: readonly string[]
+  /** How many calls at once it must stand, whatever its decorators say. */
+  readonly concurrency?: number | undefined
 }
 
 /** A function with the place that its names are looked up from. */

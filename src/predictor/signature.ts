@@ -28,8 +28,12 @@ export function readSignature(
 ): Signature | undefined {
   const found = findFunction(module, target, modules, problems)
   if (found === undefined) return undefined
-  const reader = new SignatureReader(modules, problems, found.scope, found.isMethod)
-  return reader.read(found.syntax)
+  const { syntax, scope, isMethod } = found
+  if ((target.concurrency ?? 1) > 1 && !syntax.isAsync) {
+    const message = `\`concurrency.max\` is ${target.concurrency}, which needs \`async def ${syntax.name}\``
+    problems.error('invalid-concurrency', message, scope.module, syntax.place)
+  }
+  return new SignatureReader(modules, problems, scope, isMethod).read(syntax)
 }
 
 class SignatureReader {

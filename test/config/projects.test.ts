@@ -19,7 +19,12 @@ async function outcome(name: string): Promise<unknown> {
   const projectFolder = join(folder, name)
   try {
     const { config, warnings } = await loadConfig(projectFolder)
-    const { openapi, warnings: notes } = await describeModel({ projectFolder, run: config.run, train: config.train })
+    const { openapi, warnings: notes } = await describeModel({
+      projectFolder,
+      run: config.run,
+      train: config.train,
+      maxConcurrency: config.concurrency?.max,
+    })
     const { Input, Output, TrainingInput, TrainingOutput } = openapi.components.schemas
     return {
       config: settings(config),

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { describePredictor } from '../../src/predictor/describe.ts'
+import { describeModel, describePredictor } from '../../src/predictor/describe.ts'
 import { PredictorError } from '../../src/predictor/problems.ts'
 import { inputProblems, inputSchema, model, problems } from './support.ts'
 
@@ -281,6 +281,16 @@ describe('describeModel() reports', () => {
     ],
   ])('%s', async (_, source, expected) => {
     expect(await problems(source)).toEqual(expected)
+  })
+
+  it('concurrency of cog.yaml without async', async () => {
+    const files: Readonly<Record<string, string>> = {
+      'a.py': 'def run(x: int) -> int: ...\nasync def later(x: int) -> int: ...\n',
+    }
+    const at = (run: string) =>
+      describeModel({ projectFolder: '/nowhere', run, readFile: (path) => files[path], maxConcurrency: 4 })
+    await expect(at('a.py:run')).rejects.toThrow(/a\.py:1:5: `concurrency\.max` is 4, which needs `async def run`/)
+    expect((await at('a.py:later')).predict?.isAsync).toBe(true)
   })
 
   it('everything at once, in the order of the files', async () => {

@@ -26,6 +26,11 @@ async function modelDocument(project: string): Promise<unknown> {
     import('../../predictor/describe.ts'),
   ])
   const { config, projectFolder } = await loadConfig(project)
-  const { openapi } = await describeModel({ projectFolder, run: config.run, train: config.train })
+  const { openapi } = await describeModel({
+    projectFolder,
+    run: config.run,
+    train: config.train,
+    maxConcurrency: config.concurrency?.max,
+  })
   return openapi
 }
