@@ -7,6 +7,7 @@ import type { LayerContext } from '../../layers/context.ts'
 import { makeLayerStream, type LayerSpec } from '../../layers/kinds/index.ts'
 import { collect } from '../../src/core/bytes.ts'
 import { openFile } from '../../src/core/file-access.ts'
+import { packageRoot } from '../../src/core/package-root.ts'
 import { silent } from '../../src/core/progress.ts'
 import { hasCommand, mustRun } from '../support/command.ts'
 
@@ -70,13 +71,12 @@ async function fileOf(filename: string) {
   }
 }
 
+function contextOf(): LayerContext {
+  return { openRemote: ({ url }) => openFile(new URL(url).pathname), projectFolder: folder, report: silent }
+}
+
 async function make(name: string, spec: LayerSpec): Promise<void> {
-  const context: LayerContext = {
-    openRemote: ({ url }) => openFile(new URL(url).pathname),
-    projectFolder: folder,
-    report: silent,
-  }
-  const stream = await makeLayerStream(spec, context)
+  const stream = await makeLayerStream(spec, contextOf())
   const path = join(folder, `${name}.tar.gz`)
   await writeFile(path, stream.blob)
   layers.push({ name, path, diffId: stream.diffId().slice('sha256:'.length) })
@@ -107,6 +107,22 @@ test('GNU tar and Python list the same members of the layers', async (context) =
     expect(python.stdout).toBe(gnu.stdout)
     expect(gnu.stderr).toBe('')
   }
+})
+
+test('the built program makes the same layers and checks them on other threads', async () => {
+  const name = wheels.find((wheel) => wheel.startsWith('numpy-')) ?? ''
+  const out = await mkdtemp(join(folder, 'out-'))
+  const script = join(packageRoot(), 'bench/layers/make.mjs')
+  const args = [script, join(packageRoot(), 'dist'), out, 'diffid', join(folder, 'wheels', name)]
+  const made = JSON.parse((await mustRun(process.execPath, args)).stdout) as {
+    readonly threads: boolean
+    readonly layers: readonly { readonly diffId: string; readonly digest: string }[]
+  }
+  const spec: LayerSpec = { kind: 'wheels', prefix: 'opt/venv', python: '3.11', wheels: [await fileOf(name)] }
+  const stream = await makeLayerStream(spec, contextOf())
+  const blob = await collect(stream.blob, 2 ** 30)
+  const digest = createHash('sha256').update(blob).digest('hex')
+  expect(made).toMatchObject({ threads: true, layers: [{ digest, diffId: stream.diffId() }] })
 })
 
 describe('an environment put together from layers', () => {
