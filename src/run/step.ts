@@ -8,7 +8,8 @@ import { BuildError } from '../core/errors.ts'
 import type { BindMount, ContainerChanges } from './container.ts'
 import type { RunnableImage } from './image.ts'
 import { findInImage } from './layer-view.ts'
-import { startContainer, type RunContext } from './run-container.ts'
+import { rootfsCache, startContainer, type RunContext } from './run-container.ts'
+import { stepNetwork } from './step-network.ts'
 import { cleanPath } from './unpack/root.ts'
 import { printable, readEntries, type BytePath, type TarEntry } from './unpack/tar-entries.ts'
 
@@ -48,23 +49,25 @@ export async function runStep<T>(
   use: (entries: readonly Entry[]) => Promise<T>,
 ): Promise<T> {
   assertRunnable(request.platform)
-  const runtime = request.config
   const image = imageOf(request)
+  const isOnline = request.network !== 'none'
+  const network = isOnline ? stepNetwork(context.env, rootfsCache(context).folder) : { env: {}, binds: [] }
+  const binds = [...network.binds, ...(request.binds ?? [])]
   const result: { value?: T; isDone: boolean } = { isDone: false }
   const capture = async (changes: ContainerChanges): Promise<void> => {
     if (changes.status !== 0) return
     for (const name of changes.sockets) {
       context.report({ type: 'note', level: 'warning', text: `A socket is left out of the layer: ${name}` })
     }
-    result.value = await use(await readChanges(changes, request, context))
+    result.value = await use(await readChanges(changes, binds, context))
     result.isDone = true
   }
   const container = await startContainer(
     {
       image,
       entrypoint: ['/bin/sh', '-c', request.command],
-      env: stepEnvironment(runtime, request.epochSeconds),
-      binds: request.binds,
+      env: stepEnvironment(request, network.env),
+      binds,
       network: request.network,
       output: 'pipe',
       tmp: 'disk',
@@ -145,10 +148,11 @@ function imageOf({ layers, platform, config }: StepRequest): RunnableImage {
 }
 
 /** Variables that keep tools from writing times and caches; what the image or project sets goes first. */
-function stepEnvironment(config: ImageRuntimeConfig, epochSeconds: number): Record<string, string> {
-  const set = new Set((config.Env ?? []).map((line) => line.split('=', 1)[0]))
+function stepEnvironment(request: StepRequest, network: Readonly<Record<string, string>>): Record<string, string> {
+  const set = new Set((request.config.Env ?? []).map((line) => line.split('=', 1)[0]))
   const wanted = {
-    SOURCE_DATE_EPOCH: String(epochSeconds),
+    ...network,
+    SOURCE_DATE_EPOCH: String(request.epochSeconds),
     DEBIAN_FRONTEND: 'noninteractive',
     // Compiled files hold the time of their source, which a layer does not keep.
     PYTHONDONTWRITEBYTECODE: '1',
@@ -161,11 +165,15 @@ function stepEnvironment(config: ImageRuntimeConfig, epochSeconds: number): Reco
 /** Files that tell when something was done, and nothing that anybody needs. */
 const TRACES = /^(var\/log\/(apt\/.+|dpkg\.log|alternatives\.log|bootstrap\.log)|var\/cache\/ldconfig\/aux-cache)$/
 
-async function readChanges(changes: ContainerChanges, request: StepRequest, context: RunContext): Promise<Entry[]> {
+async function readChanges(
+  changes: ContainerChanges,
+  binds: readonly BindMount[],
+  context: RunContext,
+): Promise<Entry[]> {
   const read: TarEntry[] = []
   for await (const entry of readEntries(createReadStream(changes.tarFile))) read.push(entry)
   const found = inOrder(read)
-  const mounted = mountPoints(request, found, changes.folders)
+  const mounted = mountPoints(binds, found, changes.folders)
   const xattrs = new Set<string>()
   const entries = found.flatMap((entry): Entry[] => {
     const bytes = cleanPath(entry.path)
@@ -244,15 +252,12 @@ function refuse(what: string, path: string): never {
 }
 
 /** What runtimes put there to mount upon: empty files and folders that the image does not have. */
-function mountPoints(request: StepRequest, found: readonly TarEntry[], folders: readonly string[]): Set<BytePath> {
-  const targets = [
-    '/proc',
-    '/sys',
-    '/dev',
-    '/etc/resolv.conf',
-    '/etc/hosts',
-    ...(request.binds ?? []).map((bind) => bind.destination),
-  ]
+function mountPoints(
+  binds: readonly BindMount[],
+  found: readonly TarEntry[],
+  folders: readonly string[],
+): Set<BytePath> {
+  const targets = ['/proc', '/sys', '/dev', '/etc/resolv.conf', '/etc/hosts', ...binds.map((bind) => bind.destination)]
   const paths = new Map(found.map((entry) => [cleanPath(entry.path), entry]))
   const dropped = new Set<BytePath>()
   for (const target of targets) {

@@ -1,0 +1,68 @@
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { rootCertificates } from 'node:tls'
+import { digestHex } from 'oci-spec-types'
+import { digestOf } from '../core/digest.ts'
+import { BuildError } from '../core/errors.ts'
+import type { BindMount } from './container.ts'
+
+/** What commands need to reach the network as this machine does. */
+export interface StepNetwork {
+  readonly env: Readonly<Record<string, string>>
+  readonly binds: readonly BindMount[]
+}
+
+const PROXIES = ['HTTP_PROXY', 'HTTPS_PROXY', 'FTP_PROXY', 'ALL_PROXY', 'NO_PROXY']
+/** Where the common tools look for the authorities that they trust. */
+const BUNDLES = [
+  'SSL_CERT_FILE',
+  'PIP_CERT',
+  'REQUESTS_CA_BUNDLE',
+  'CURL_CA_BUNDLE',
+  'GIT_SSL_CAINFO',
+  'NODE_EXTRA_CA_CERTS',
+]
+const TARGET = '/run/layerwright/ca.pem'
+
+/**
+ * Lets commands use the proxies and trust the authorities that this machine is set to use, as the build itself does; none
+ * of it stays in the layer.
+ *
+ * `SSL_CERT_FILE` names all authorities; `NODE_EXTRA_CA_CERTS` those besides the public ones.
+ *
+ * @param folder keeps the bundle
+ * @throws BuildError FILE_UNREADABLE for a variable that names no file
+ */
+export function stepNetwork(env: Readonly<Record<string, string | undefined>>, folder: string): StepNetwork {
+  const proxies = PROXIES.flatMap((name) => [name, name.toLowerCase()]).flatMap((name): [string, string][] => {
+    const value = env[name]
+    return value ? [[name, value]] : []
+  })
+  const bundle = bundleOf(env)
+  if (bundle === undefined) return { env: Object.fromEntries(proxies), binds: [] }
+  const file = join(folder, `ca-${digestHex(digestOf(bundle)).slice(0, 16)}.pem`)
+  if (!existsSync(file)) {
+    mkdirSync(folder, { recursive: true, mode: 0o700 })
+    writeFileSync(`${file}.${process.pid}`, bundle, { mode: 0o644 })
+    renameSync(`${file}.${process.pid}`, file)
+  }
+  return {
+    env: Object.fromEntries([...proxies, ...BUNDLES.map((name): [string, string] => [name, TARGET])]),
+    binds: [{ source: file, destination: TARGET, options: ['ro', 'nosuid', 'nodev'] }],
+  }
+}
+
+function bundleOf(env: Readonly<Record<string, string | undefined>>): string | undefined {
+  const whole = env['SSL_CERT_FILE']
+  if (whole) return read(whole, 'SSL_CERT_FILE')
+  const extra = env['NODE_EXTRA_CA_CERTS']
+  return extra ? [read(extra, 'NODE_EXTRA_CA_CERTS').trimEnd(), ...rootCertificates, ''].join('\n') : undefined
+}
+
+function read(file: string, variable: string): string {
+  try {
+    return readFileSync(file, 'utf8')
+  } catch (error) {
+    throw new BuildError('FILE_UNREADABLE', `${variable} names a file that cannot be read: ${file}`, { cause: error })
+  }
+}
