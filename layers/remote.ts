@@ -9,6 +9,7 @@ import { openPath } from '../src/core/file-access.ts'
 import { maskUrl, type Http } from '../src/core/http.ts'
 import { silent, startTask, type Report } from '../src/core/progress.ts'
 import type { RemoteFile } from '../src/core/remote-file.ts'
+import { oneAtATime } from '../src/store/single-flight.ts'
 import type { Store } from '../src/store/store.ts'
 
 /** How remote files are fetched. */
@@ -51,10 +52,21 @@ export function makeOpenRemote(options: RemoteOptions): (file: RemoteFile) => Pr
 }
 
 async function ensure(file: RemoteFile, options: RemoteOptions): Promise<void> {
-  const { store, report = silent } = options
+  const { store } = options
   const expected = { digest: `sha256:${file.sha256}`, size: file.sizeBytes } as const
+  const isThere = async (): Promise<boolean> => (await store.has(expected.digest)) === expected.size
   options.signal?.throwIfAborted()
-  if ((await store.has(expected.digest)) === expected.size) return
+  if (await isThere()) return
+  // Builds side by side fetch a file once: the others wait and find it.
+  const work = async (): Promise<void> => {
+    if (!(await isThere())) await fetchInto(store, file, options)
+  }
+  await oneAtATime(store.folder, expected.digest, work, { signal: options.signal })
+}
+
+async function fetchInto(store: Store, file: RemoteFile, options: RemoteOptions): Promise<void> {
+  const { report = silent } = options
+  const expected = { digest: `sha256:${file.sha256}`, size: file.sizeBytes } as const
   await checkSpace(store.folder, file)
   const name = fileName(file.url)
   const task = startTask(report, `download ${name}`, { totalBytes: file.sizeBytes })

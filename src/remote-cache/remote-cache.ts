@@ -56,14 +56,15 @@ const NOTE_LIMIT = 64 * 2 ** 20
  */
 export function makeRemoteCache({ client, signer, trusted }: RemoteCacheOptions): RemoteCache {
   const home = { registry: client.registry, repository: client.repository }
+  const name = `${home.registry}/${home.repository}`
 
   const readNote = async (descriptor: Descriptor): Promise<Buffer> => {
-    const what = `a note of ${client.name}`
+    const what = `a note of ${name}`
     return collect(verify(client.openBlob(descriptor)(), descriptor, what), Math.min(descriptor.size, NOTE_LIMIT))
   }
 
   return {
-    name: client.name,
+    name,
     home,
     async find(key) {
       const bytes = await readTag(client, tagOfKey(key))
@@ -97,7 +98,7 @@ export function makeRemoteCache({ client, signer, trusted }: RemoteCacheOptions)
         inputs,
         notes: new Map(blobs.map(({ name, descriptor }) => [name, descriptor])),
       }
-      const manifest = readManifest(encodeRecord(record, signer), undefined, client.name)
+      const manifest = readManifest(encodeRecord(record, signer), undefined, name)
       const tag = tagOfKey(key)
       const [known, blob] = await Promise.all([client.headManifest(tag), client.headBlob(descriptor.digest)])
       // Both are asked: what a registry's clean-up has lost is brought back.

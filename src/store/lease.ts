@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { randomBytes } from 'node:crypto'
 import { writeFileAtomically } from '../core/atomic-file.ts'
 import { systemErrorCode } from '../core/errors.ts'
+import { isAlive } from './process.ts'
 
 /** A lease of another machine, on a shared disk, is believed for this long: whether its process lives cannot be seen. */
 const FOREIGN_MS = 24 * 60 * 60 * 1000
@@ -57,15 +58,5 @@ async function list(folder: string): Promise<string[]> {
   } catch (error) {
     if (systemErrorCode(error) === 'ENOENT') return []
     throw error
-  }
-}
-
-function isAlive(pid: number): boolean {
-  if (!Number.isSafeInteger(pid) || pid <= 0) return false
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch (error) {
-    return systemErrorCode(error) === 'EPERM'
   }
 }

@@ -228,3 +228,10 @@ describe('openRemote()', () => {
     expect(most).toBe(2)
   })
 })
+
+test('makeOpenRemote() of builds that share a store fetches a file once', async () => {
+  const openers = await Promise.all(Array.from({ length: 8 }, () => opener()))
+  const copies = await Promise.all(openers.map((open) => read(open)))
+  expect(copies.every((copy) => content.equals(copy))).toBe(true)
+  expect(requests).toHaveLength(1)
+})

@@ -8,7 +8,7 @@ import type { UploadSession } from '../upload-session.ts'
 import { parseDigest } from './blobs.ts'
 
 /** How long a status answer waits for a broken connection's last bytes. */
-const SETTLE_MS = 1_000
+const SETTLE_MS = 500
 
 /** POST: mounts a blob, takes one whole, or opens an upload (distribution-spec, "Pushing blobs"). */
 export async function startUpload(registry: Registry, call: Call, repository: string): Promise<Answer> {

@@ -10,7 +10,7 @@ import { digestOf } from '../../../src/core/digest.ts'
 import { bundle } from '../../support/bundle.ts'
 import { pushImage } from './push.ts'
 
-const ROUNDS = 4
+const ROUNDS = 3
 const PUSHERS = 4
 
 let program: Awaited<ReturnType<typeof bundle>>

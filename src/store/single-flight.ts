@@ -1,0 +1,76 @@
+import { randomBytes } from 'node:crypto'
+import { link, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { hostname } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { digestHex } from 'oci-spec-types'
+import { digestOf } from '../core/digest.ts'
+import { systemErrorCode } from '../core/errors.ts'
+import { isAlive } from './process.ts'
+
+/** How waiting is done; see {@link oneAtATime}. */
+export interface WaitOptions {
+  readonly signal?: AbortSignal | undefined
+  readonly pollMs?: number | undefined
+}
+
+/** Locks that this very process holds: another process may have left one with the number that we have now. */
+const held = new Set<string>()
+
+/**
+ * Does work while no other process of this machine does the same with the same store, so that builds side by side fetch a
+ * file once: whoever waited looks again whether the work is still to be done.
+ *
+ * It saves work and guards nothing: a store on a shared disk is not locked between machines, and a lock that was left by a process
+ * that was killed is taken over, by two at once at worst.
+ */
+export async function oneAtATime<T>(
+  folder: string,
+  name: string,
+  work: () => Promise<T>,
+  { signal, pollMs = 50 }: WaitOptions = {},
+): Promise<T> {
+  const path = join(folder, 'locks', digestHex(digestOf(name)))
+  // Among the temporary files, so that prune finds one that a killed process left.
+  const draft = join(folder, 'tmp', `lock-${process.pid}-${randomBytes(6).toString('hex')}`)
+  for (const part of ['locks', 'tmp']) await mkdir(join(folder, part), { recursive: true })
+  while (!(await acquire(path, draft))) await sleep(pollMs, undefined, { signal })
+  try {
+    return await work()
+  } finally {
+    held.delete(path)
+    await rm(path, { force: true })
+  }
+}
+
+async function acquire(path: string, draft: string): Promise<boolean> {
+  // A link appears with its content; a file that is created and then written would be seen empty.
+  await writeFile(draft, `${process.pid} ${hostname()}\n`)
+  try {
+    await link(draft, path)
+    held.add(path)
+    return true
+  } catch (error) {
+    // Where there are no hard links there are no locks, and work may be done twice.
+    if (systemErrorCode(error) !== 'EEXIST') return true
+  } finally {
+    await rm(draft, { force: true })
+  }
+  if (await isHeld(path)) return false
+  await rm(path, { force: true })
+  return false
+}
+
+async function isHeld(path: string): Promise<boolean> {
+  let text: string
+  try {
+    text = await readFile(path, 'utf8')
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENOENT') return false
+    throw error
+  }
+  const [pid, host] = text.trim().split(' ')
+  // Whether a process of another machine lives cannot be seen; nobody waits for it.
+  if (host !== hostname()) return false
+  return Number(pid) === process.pid ? held.has(path) : isAlive(Number(pid))
+}
