@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import defaults from '../../core/defaults.json' with { type: 'json' }
 import type { Cache } from '../../core/cache.ts'
 import { BuildError } from '../../core/errors.ts'
@@ -86,6 +87,7 @@ export class IndexClient {
   readonly #cache: Cache | undefined
   readonly #http: Http
   readonly #ended = new AbortController()
+  readonly #signal: AbortSignal
   readonly #projects = new Map<string, Promise<Project>>()
   readonly #metadata = new Map<string, Promise<string>>()
   readonly #flat = new Map<string, Promise<IndexPage>>()
@@ -96,6 +98,10 @@ export class IndexClient {
     this.#plan = plan
     this.#options = options
     this.#cache = options.cache
+    const { signal } = options
+    this.#signal = signal === undefined ? this.#ended.signal : AbortSignal.any([signal, this.#ended.signal])
+    // Each exchange listens to it; fifty at once are no leak.
+    setMaxListeners(0, this.#signal)
     const limited = limitHttp(options.http, options.concurrency ?? 20)
     this.#http = (request) => {
       this.#requests++
@@ -128,11 +134,6 @@ export class IndexClient {
     this.#ended.abort()
     await Promise.allSettled([...this.#projects.values(), ...this.#metadata.values(), ...this.#flat.values()])
     await Promise.all(this.#writes.splice(0))
-  }
-
-  get #signal(): AbortSignal {
-    const { signal } = this.#options
-    return signal === undefined ? this.#ended.signal : AbortSignal.any([signal, this.#ended.signal])
   }
 
   /** Nobody waits for the disk while the network is asked. */
