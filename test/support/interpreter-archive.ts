@@ -1,0 +1,40 @@
+import { createHash } from 'node:crypto'
+import { readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { mustRun } from './command.ts'
+
+/** A stand-in for a relocatable CPython build, made from the Python of this machine. */
+export interface InterpreterStandIn {
+  /** Full version. */
+  readonly version: string
+  /** A list for `LAYERWRIGHT_INTERPRETERS` that names the archive. */
+  readonly list: string
+}
+
+/** Packs the machine's `python3` in the layout of a relocatable build: `python/bin`, `python/lib/python3.X`. */
+export async function makeInterpreterArchive(folder: string): Promise<InterpreterStandIn> {
+  const ask = 'import sys, platform; print(sys.base_prefix); print(platform.python_version())'
+  const { stdout } = await mustRun('python3', ['-c', ask])
+  const [prefix = '', version = ''] = stdout.trim().split('\n')
+  const minor = version.split('.').slice(0, 2).join('.')
+  const archive = join(folder, `cpython-${version}-stand-in.tar.gz`)
+  await mustRun('tar', [
+    'czf',
+    archive,
+    '--transform=s,^,python/,',
+    '--exclude=__pycache__',
+    `--exclude=lib/python${minor}/test`,
+    `--exclude=lib/python${minor}/site-packages`,
+    `--exclude=lib/python${minor}/config-*`,
+    '-C',
+    prefix,
+    `bin/python${minor}`,
+    `lib/python${minor}`,
+  ])
+  const sha256 = createHash('sha256')
+    .update(await readFile(archive))
+    .digest('hex')
+  const list = join(folder, 'interpreters.json')
+  await writeFile(list, JSON.stringify([{ version, architecture: 'amd64', url: `file://${archive}`, sha256 }]))
+  return { version, list }
+}
