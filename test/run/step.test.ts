@@ -1,0 +1,140 @@
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, describe, expect, test } from 'vitest'
+import { collect, openBytes } from '../../src/core/bytes.ts'
+import { append, parseEnvironment, parseVolume } from '../../src/cli/run-options.ts'
+import { openImageArchive, runName } from '../../src/run/image-archive.ts'
+import { makeProbeImage } from '../../src/run/probe-image.ts'
+import { assertRunnable } from '../../src/run/step.ts'
+import { stepNetwork } from '../../src/run/step-network.ts'
+import { readEntries } from '../../src/run/unpack/tar-entries.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'lw-step-'))
+afterAll(() => rmSync(folder, { recursive: true }))
+
+describe('assertRunnable()', () => {
+  const binfmt = join(folder, 'binfmt')
+  mkdirSync(binfmt)
+  writeFileSync(join(binfmt, 'qemu-aarch64'), 'enabled\ninterpreter /usr/bin/qemu\nflags: OCF\n')
+  writeFileSync(join(binfmt, 'qemu-s390x'), 'enabled\ninterpreter /usr/bin/qemu\nflags: \n')
+  writeFileSync(join(binfmt, 'qemu-riscv64'), 'disabled\ninterpreter /usr/bin/qemu\nflags: F\n')
+
+  test.each([
+    ['linux/amd64', 'x64', true],
+    ['linux/arm64', 'arm64', true],
+    ['linux/arm64', 'x64', true],
+    ['linux/amd64', 'arm64', false],
+    ['linux/s390x', 'x64', false],
+    ['linux/riscv64', 'x64', false],
+    ['windows/amd64', 'x64', false],
+  ])('%s on %s: %s', (platform, arch, runs) => {
+    const [os = '', architecture = ''] = platform.split('/')
+    const call = (): void => assertRunnable({ os, architecture }, arch, binfmt)
+    if (runs) expect(call).not.toThrow()
+    else
+      expect(call).toThrowError(
+        expect.objectContaining({ code: 'HOST_UNSUPPORTED', data: expect.objectContaining({ platform }) }),
+      )
+  })
+})
+
+describe('stepNetwork()', () => {
+  const file = join(folder, 'ca.pem')
+  writeFileSync(file, 'MINE\n')
+
+  test('hands proxies over as they are, and nothing else', () => {
+    expect(stepNetwork({ HTTPS_PROXY: 'http://p:1', no_proxy: 'x', HOME: '/root', AWS_SECRET: 's' }, folder)).toEqual({
+      env: { HTTPS_PROXY: 'http://p:1', no_proxy: 'x' },
+      binds: [],
+    })
+  })
+
+  test('binds the authorities that the machine is set to trust', () => {
+    const { env, binds } = stepNetwork({ SSL_CERT_FILE: file, NODE_EXTRA_CA_CERTS: '/missing' }, folder)
+    expect(env['PIP_CERT']).toBe(binds[0]?.destination)
+    expect(readFileSync(binds[0]?.source ?? '', 'utf8')).toBe('MINE\n')
+  })
+
+  test('adds further authorities to the public ones', () => {
+    const { binds } = stepNetwork({ NODE_EXTRA_CA_CERTS: file }, folder)
+    const text = readFileSync(binds[0]?.source ?? '', 'utf8')
+    expect(text).toMatch(/^MINE\n-----BEGIN CERTIFICATE-----/)
+  })
+
+  test('refuses a variable that names no file', () => {
+    expect(() => stepNetwork({ SSL_CERT_FILE: '/missing' }, folder)).toThrowError(
+      expect.objectContaining({ code: 'FILE_UNREADABLE', message: expect.stringMatching(/SSL_CERT_FILE/) }),
+    )
+  })
+})
+
+describe('makeProbeImage() and openImageArchive()', () => {
+  test.each([
+    ['x64', 'amd64', 62],
+    ['arm64', 'arm64', 183],
+  ])('the probe of %s is an ELF file of %s', async (arch, architecture, machine) => {
+    const image = await makeProbeImage(arch)
+    expect(image?.config.architecture).toBe(architecture)
+    for await (const entry of readEntries(image?.layers[0]?.open() ?? openBytes(Buffer.alloc(0))())) {
+      const bytes = await collect(entry.body, 4096)
+      if (entry.path !== 'probe') continue
+      expect(bytes.subarray(0, 4).toString('latin1')).toBe('\x7fELF')
+      expect(bytes.readUInt16LE(18)).toBe(machine)
+      expect(bytes.readBigUInt64LE(96)).toBe(BigInt(bytes.length))
+    }
+  })
+
+  test('an architecture without known machine code has no probe', async () => {
+    expect(await makeProbeImage('mips')).toBeUndefined()
+  })
+
+  test('the archive is an OCI layout and a docker archive at once, its blobs verified', async () => {
+    const image = await makeProbeImage('x64')
+    if (image === undefined) throw new TypeError('no probe')
+    const files = new Map<string, Buffer>()
+    for await (const entry of readEntries(openImageArchive(image)))
+      files.set(entry.path, await collect(entry.body, 1e6))
+    const read = (name: string): unknown => JSON.parse(files.get(name)?.toString() ?? '')
+    expect(read('index.json')).toMatchObject({ manifests: [{ digest: image.descriptor.digest }] })
+    expect(read('manifest.json')).toEqual([
+      {
+        Config: `blobs/sha256/${image.manifest.config.digest.slice(7)}`,
+        RepoTags: [runName(image)],
+        Layers: image.layers.map((layer) => `blobs/sha256/${layer.descriptor.digest.slice(7)}`),
+      },
+    ])
+    const [layer] = image.layers
+    if (layer === undefined) throw new TypeError('no layer')
+    const damaged = { ...image, layers: [{ ...layer, open: openBytes(Buffer.alloc(layer.descriptor.size)) }] }
+    await expect(collect(openImageArchive(damaged), 1e6)).rejects.toMatchObject({ code: 'DIGEST_MISMATCH' })
+  })
+})
+
+describe('options of the command line', () => {
+  test('parseEnvironment() takes values, names of variables here, and nothing malformed', () => {
+    expect(parseEnvironment(['A=1', 'B=x=y', 'C', 'D', 'E='], { C: 'here' })).toEqual({
+      A: '1',
+      B: 'x=y',
+      C: 'here',
+      E: '',
+    })
+    expect(() => parseEnvironment(['=x'], {})).toThrow(/Not an environment variable/)
+  })
+
+  test.each([
+    ['data:/data', { source: '/project/data', destination: '/data', options: [] }],
+    ['/a:/b:ro', { source: '/a', destination: '/b', options: ['ro'] }],
+    ['/a:/b:rw', { source: '/a', destination: '/b', options: [] }],
+  ])('parseVolume(%s)', (word, expected) => {
+    expect(parseVolume(word, '/project')).toEqual(expected)
+  })
+
+  test.each(['/a', '/a:b', ':/b', '/a:/b:z', '/a:/b:ro:x'])('parseVolume(%s) is refused', (word) => {
+    expect(() => parseVolume(word, '/project')).toThrowError(expect.objectContaining({ code: 'USAGE' }))
+  })
+
+  test('append() collects', () => {
+    expect(append('b', ['a'])).toEqual(['a', 'b'])
+  })
+})
