@@ -1,25 +1,16 @@
-import { isDigest, digestAlgorithm, digestHex, OCI, type Descriptor, type Digest } from 'oci-spec-types'
-import { indexSchema } from 'oci-spec-types/schemas'
+import { isDigest, type Descriptor, type Digest } from 'oci-spec-types'
 import { BuildError, isBuildError } from '../src/core/errors.ts'
 import type { Open } from '../src/core/bytes.ts'
-import { maskUrl, type HttpResponse } from '../src/core/http.ts'
-import type { Connection, RegistryRequest } from './connection.ts'
+import type { HttpResponse } from '../src/core/http.ts'
 import { openDownload } from './download.ts'
 import { registryError, RegistryError } from './errors.ts'
-import { ACCEPT_MANIFESTS, assertDigest, MANIFEST_LIMIT, readManifest, type RawManifest } from './manifest.ts'
+import type { RawManifest } from './manifest.ts'
+import { describeManifest, fetchManifest, storeManifest } from './manifests.ts'
 import type { Patience } from './patience.ts'
-import { isTag } from './reference.ts'
+import { keepReferrer, listReferrers } from './referrers.ts'
+import { Remote, type RemoteOptions } from './remote.ts'
+import { listTags } from './tags.ts'
 import { isWorthAHead, uploadBlob, type PushedBlob, type PushOutcome, type UploadTarget } from './upload.ts'
-
-/** A repository on one server; a mirror may keep it under another name. */
-export interface Remote {
-  readonly connection: Connection
-  readonly repository: string
-  /** Added to requests, such as containerd's `ns=docker.io`. */
-  readonly query?: string | undefined
-  /** Whether tags may be asked for here, or digests only. */
-  readonly resolvesTags?: boolean | undefined
-}
 
 /** What a {@link RegistryClient} works with. */
 export interface ClientOptions {
@@ -27,9 +18,9 @@ export interface ClientOptions {
   readonly registry: string
   readonly repository: string
   /** The registry itself. */
-  readonly origin: Remote
+  readonly origin: RemoteOptions
   /** Asked first when reading, in this order. */
-  readonly mirrors: readonly Remote[]
+  readonly mirrors: readonly RemoteOptions[]
   readonly access: Access
   readonly patience: Patience
   readonly signal?: AbortSignal | undefined
@@ -51,12 +42,6 @@ export interface PushBlobOptions {
   readonly onBytes?: ((bytes: number) => void) | undefined
 }
 
-const TAG_PAGES_LIMIT = 10_000
-/** Amazon ECR refuses more. */
-const TAGS_PER_PAGE = 1000
-const OCI_REFUSED_HINT = 'Old registries know no OCI images: try `--format docker`.'
-const TAG_LIST_LIMIT = 32 << 20
-
 /**
  * One repository of a registry.
  *
@@ -70,21 +55,22 @@ export class RegistryClient {
   readonly registry: string
   readonly repository: string
   readonly #options: ClientOptions
-  readonly #scopes: readonly string[]
+  readonly #origin: Remote
+  readonly #mirrors: readonly Remote[]
   /** Repositories that mounts failed from, so that no second request is wasted on them. */
   readonly #unmountable = new Set<string>()
   #hasMounted = false
 
   constructor(options: ClientOptions) {
+    const { registry, repository, access, signal } = options
+    const name = `${registry}/${repository}`
+    this.registry = registry
+    this.repository = repository
     this.#options = options
-    this.registry = options.registry
-    this.repository = options.repository
-    this.#scopes = scopesOf(options.repository, options.access)
-  }
-
-  /** Where requests go, for messages: `host/repository`. */
-  get name(): string {
-    return `${this.registry}/${this.repository}`
+    this.#origin = new Remote(options.origin, { name, signal, scopes: scopesOf(options.origin.repository, access) })
+    this.#mirrors = (access.actions === 'pull' ? options.mirrors : []).map(
+      (mirror) => new Remote(mirror, { name, signal, scopes: scopesOf(mirror.repository, { actions: 'pull' }) }),
+    )
   }
 
   /**
@@ -94,13 +80,13 @@ export class RegistryClient {
    * @throws RegistryError IMAGE_NOT_FOUND, REGISTRY_DENIED, ...; BuildError DIGEST_MISMATCH, IMAGE_INVALID, NOT_SUPPORTED
    */
   getManifest(reference: string): Promise<RawManifest> {
-    return this.#pull(reference, (remote) => this.#getManifest(remote, reference))
+    return this.#read(reference, (remote) => fetchManifest(remote, reference))
   }
 
   /** Names what a tag or digest means without reading it; undefined when there is no such manifest. */
   async headManifest(reference: string): Promise<Descriptor | undefined> {
     try {
-      return await this.#pull(reference, (remote) => this.#headManifest(remote, reference))
+      return await this.#read(reference, (remote) => describeManifest(remote, reference))
     } catch (error) {
       if (error instanceof RegistryError && error.status === 404) return undefined
       throw error
@@ -114,35 +100,8 @@ export class RegistryClient {
    * @throws RegistryError; BuildError DIGEST_MISMATCH when the registry says it stored something else
    */
   async putManifest(reference: string, manifest: RawManifest): Promise<void> {
-    const { descriptor, bytes } = manifest
-    const response = await this.#send(this.#options.origin, {
-      method: 'PUT',
-      path: `/manifests/${reference}`,
-      headers: { 'content-type': descriptor.mediaType },
-      body: bytes,
-    })
-    if (response.status !== 201 && response.status !== 202) {
-      const isOci = descriptor.mediaType.startsWith('application/vnd.oci.')
-      const hint = isOci && (response.status === 400 || response.status === 415) ? OCI_REFUSED_HINT : undefined
-      const error = await registryError(response, { method: 'PUT', what: `push ${this.#at(reference)}` }, { hint })
-      // An immutable tag that already means this very image is what was wanted.
-      const isSame = error.status < 500 && !isDigest(reference) && (await this.#means(reference, descriptor.digest))
-      if (isSame) return
-      throw error
-    }
-    await response.discard()
-    const stored = response.header('docker-content-digest')
-    if (
-      stored !== undefined &&
-      isDigest(stored) &&
-      sameAlgorithm(stored, descriptor.digest) &&
-      stored !== descriptor.digest
-    )
-      throw new BuildError(
-        'DIGEST_MISMATCH',
-        `The registry stored ${stored} instead of ${descriptor.digest}: ${this.#at(reference)}`,
-      )
-    await this.#keepReferrer(manifest, response)
+    const response = await storeManifest(this.#origin, reference, manifest)
+    if (response !== undefined) await keepReferrer(this.#origin, manifest, response)
   }
 
   /** Deletes a manifest by digest, or a tag. @throws RegistryError */
@@ -156,13 +115,8 @@ export class RegistryClient {
   }
 
   /** A blob's size, when the registry tells it; undefined when the blob is absent. */
-  async headBlob(
-    digest: string,
-    signal = this.#options.signal,
-  ): Promise<{ readonly size: number | undefined } | undefined> {
-    const path = `/blobs/${digest}`
-    const { origin } = this.#options
-    const response = await this.#send(origin, { method: 'HEAD', path, decode: false, signal })
+  async headBlob(digest: string): Promise<{ readonly size: number | undefined } | undefined> {
+    const response = await this.#origin.send({ method: 'HEAD', path: `/blobs/${digest}`, decode: false })
     await response.discard()
     if (response.status !== 200) return undefined
     const length = response.header('content-length')
@@ -171,20 +125,15 @@ export class RegistryClient {
 
   /** The bytes of a blob; a broken connection goes on where it stopped. Not verified: see {@link openDownload}. */
   openBlob(descriptor: Pick<Descriptor, 'digest' | 'size'>): Open {
-    const { patience } = this.#options
+    const path = `/blobs/${descriptor.digest}`
     const get = (range: string | undefined, signal: AbortSignal | undefined): Promise<HttpResponse> =>
-      this.#pull(descriptor.digest, async (remote) => {
-        const response = await this.#send(remote, {
-          method: 'GET',
-          path: `/blobs/${descriptor.digest}`,
-          decode: false,
-          signal: signal ?? this.#options.signal,
-          ...(range === undefined ? {} : { headers: { range } }),
-        })
+      this.#read(descriptor.digest, async (remote) => {
+        const headers = range === undefined ? {} : { range }
+        const response = await remote.send({ method: 'GET', path, decode: false, signal, headers })
         if (response.status === 200 || response.status === 206 || response.status === 416) return response
-        throw await registryError(response, { method: 'GET', what: `read a blob of ${this.name}` })
+        throw await registryError(response, { method: 'GET', what: `read a blob of ${remote.name}` })
       })
-    return openDownload({ get, descriptor, patience })
+    return openDownload({ get, descriptor, patience: this.#options.patience })
   }
 
   /**
@@ -197,36 +146,21 @@ export class RegistryClient {
    */
   async pushBlob(blob: PushedBlob, options: PushBlobOptions = {}): Promise<PushOutcome> {
     const { digest } = blob.descriptor
-    const from = options.from ?? this.repository
-    const target = this.#target(options)
-    if (this.#unmountable.has(from)) {
-      return (await this.headBlob(digest)) === undefined ? uploadBlob(target, blob) : 'exists'
-    }
+    const from = options.from ?? this.#origin.repository
+    if (this.#unmountable.has(from)) return this.ensureBlob(blob, options)
     const started = await this.#mount(digest, from)
-    if (started === 'mounted') return from === this.repository ? 'exists' : 'mounted'
+    if (started === 'mounted') return from === this.#origin.repository ? 'exists' : 'mounted'
+    if (started === 'failed') return this.ensureBlob(blob, options)
     // Registries that never mount would be sent again what they have.
-    const mustAsk = started === 'failed' || (isWorthAHead(blob) && !this.#hasMounted)
+    const mustAsk = isWorthAHead(blob) && !this.#hasMounted
     if (mustAsk && (await this.headBlob(digest)) !== undefined) return 'exists'
-    return uploadBlob(target, blob, started === 'failed' ? undefined : started)
+    return uploadBlob(this.#target(options), blob, started)
   }
 
   /** Makes a blob be here without believing a mount: asked for by name, uploaded when absent. */
   async ensureBlob(blob: PushedBlob, options: Pick<PushBlobOptions, 'onBytes'> = {}): Promise<PushOutcome> {
     if ((await this.headBlob(blob.descriptor.digest)) !== undefined) return 'exists'
     return uploadBlob(this.#target(options), blob)
-  }
-
-  /**
-   * Asks the registry whether it accepts the credentials, without naming a repository.
-   *
-   * @throws RegistryError REGISTRY_DENIED
-   */
-  async checkLogin(): Promise<void> {
-    const { connection } = this.#options.origin
-    const response = await connection.send({ method: 'GET', path: '/', scopes: [] })
-    if (response.status !== 200)
-      throw await registryError(response, { method: 'GET', what: `log in to ${this.registry}` })
-    await response.discard()
   }
 
   /** Mounts a blob from another repository of the same registry; false when the registry does not. */
@@ -237,19 +171,8 @@ export class RegistryClient {
   }
 
   /** All tags, page by page. Entries that are no tags (null, digests) are left out. @throws RegistryError */
-  async *tags(): AsyncGenerator<string> {
-    const { origin } = this.#options
-    let path: string | undefined = `/tags/list?n=${TAGS_PER_PAGE}`
-    const seen = new Set<string>()
-    for (let page = 0; path !== undefined && page < TAG_PAGES_LIMIT; page++) {
-      const response: HttpResponse = await this.#send(origin, { method: 'GET', path })
-      if (response.status !== 200)
-        throw await registryError(response, { method: 'GET', what: `list the tags of ${this.name}` })
-      for (const tag of await readTags(response)) yield tag
-      path = nextPage(response, origin.connection.origin)
-      if (path !== undefined && seen.has(path)) return
-      if (path !== undefined) seen.add(path)
-    }
+  tags(): AsyncGenerator<string> {
+    return listTags(this.#origin)
   }
 
   /**
@@ -257,82 +180,31 @@ export class RegistryClient {
    *
    * @param artifactType only these
    */
-  async referrers(digest: Digest, artifactType?: string): Promise<readonly Descriptor[]> {
-    const { origin } = this.#options
-    const query = artifactType === undefined ? '' : `?artifactType=${encodeURIComponent(artifactType)}`
-    const found: Descriptor[] = []
-    let path: string | undefined = `/referrers/${digest}${query}`
-    while (path !== undefined) {
-      const response: HttpResponse = await this.#send(origin, { method: 'GET', path, headers: { accept: OCI.index } })
-      if (response.status === 404 || response.status === 400 || response.status === 405) {
-        await response.discard()
-        found.push(...(await this.#referrersTag(digest)))
-        break
-      }
-      if (response.status !== 200)
-        throw await registryError(response, { method: 'GET', what: `list what refers to ${this.name}@${digest}` })
-      found.push(...readReferrers(await response.bytes(MANIFEST_LIMIT), maskUrl(response.url)))
-      path = nextPage(response, origin.connection.origin)
-    }
-    // A registry may filter or not; it says so in a header that proxies drop.
-    return artifactType === undefined ? found : found.filter((entry) => entry.artifactType === artifactType)
+  referrers(digest: Digest, artifactType?: string): Promise<readonly Descriptor[]> {
+    return listReferrers(this.#origin, digest, artifactType)
   }
 
-  async #getManifest(remote: Remote, reference: string, tries = 1): Promise<RawManifest> {
-    const response = await this.#send(remote, {
-      method: 'GET',
-      path: `/manifests/${reference}`,
-      headers: { accept: ACCEPT_MANIFESTS },
-    })
-    const where = this.#at(reference)
-    if (response.status !== 200) throw await registryError(response, { method: 'GET', what: `read ${where}` })
-    const declared = response.header('docker-content-digest')
-    const bytes = await response.bytes(MANIFEST_LIMIT)
-    try {
-      const expected = isDigest(reference)
-        ? reference
-        : declared !== undefined && isDigest(declared)
-          ? declared
-          : undefined
-      const algorithm = isDigest(reference) ? digestAlgorithm(reference) : 'sha256'
-      const manifest = readManifest(bytes, response.header('content-type'), where, algorithm)
-      if (expected !== undefined) assertDigest(manifest, expected, where)
-      return manifest
-    } catch (error) {
-      // Damaged on the way, perhaps: once more, then it is the registry's own.
-      const isDamaged = isBuildError(error, 'DIGEST_MISMATCH') || isBuildError(error, 'IMAGE_INVALID')
-      if (!isDamaged || tries > 1) throw error
-      return this.#getManifest(remote, reference, tries + 1)
-    }
-  }
-
-  async #headManifest(remote: Remote, reference: string): Promise<Descriptor> {
-    const response = await this.#send(remote, {
-      method: 'HEAD',
-      path: `/manifests/${reference}`,
-      headers: { accept: ACCEPT_MANIFESTS },
-    })
+  /**
+   * Asks the registry whether it accepts the credentials, without naming a repository.
+   *
+   * @throws RegistryError REGISTRY_DENIED
+   */
+  async checkLogin(): Promise<void> {
+    const { signal } = this.#options
+    const response = await this.#origin.connection.send({ method: 'GET', path: '/', scopes: [], signal })
+    if (response.status !== 200)
+      throw await registryError(response, { method: 'GET', what: `log in to ${this.registry}` })
     await response.discard()
-    const digest = response.header('docker-content-digest')
-    const mediaType = response.header('content-type')?.split(';')[0]?.trim()
-    const size = Number(response.header('content-length') ?? 0)
-    const isNamed = digest !== undefined && isDigest(digest) && (!isDigest(reference) || digest === reference)
-    if (response.status === 200 && isNamed && mediaType !== undefined && size > 0) return { mediaType, digest, size }
-    if (response.status === 404)
-      throw await registryError(response, { method: 'HEAD', what: `find ${this.#at(reference)}` })
-    // Some registries know no HEAD (403, 405) or leave the headers out: what GET says counts, its error has a text too.
-    return (await this.#getManifest(remote, reference)).descriptor
   }
 
   /** `mounted`; `failed` when mounting is of no use here; else the answer with the upload location. */
   async #mount(digest: string, from: string): Promise<'mounted' | 'failed' | HttpResponse> {
-    const { origin } = this.#options
     // The slash of `from` stays a slash: a registry is known that takes %2F literally.
-    const query = `mount=${encodeURIComponent(digest)}&from=${from}`
+    const path = `/blobs/uploads/?mount=${encodeURIComponent(digest)}&from=${from}`
     let response: HttpResponse
     try {
       // Sent once: what a mount cannot do, an upload can, and its start is tried as often as it takes.
-      response = await this.#send(origin, { method: 'POST', path: `/blobs/uploads/?${query}`, retry: false })
+      response = await this.#origin.send({ method: 'POST', path, retry: false })
     } catch (error) {
       if (isBuildError(error, 'NETWORK_FAILED')) return 'failed'
       throw error
@@ -348,74 +220,28 @@ export class RegistryClient {
     return 'failed'
   }
 
-  #target(options: PushBlobOptions): UploadTarget {
-    const { origin, patience, signal } = this.#options
+  #target({ onBytes }: Pick<PushBlobOptions, 'onBytes'>): UploadTarget {
+    const { patience, signal } = this.#options
     return {
-      connection: origin.connection,
-      repository: origin.repository,
-      scopes: this.#scopes,
+      remote: this.#origin,
       patience,
       signal,
-      headBlob: (digest) => this.headBlob(digest),
-      onBytes: options.onBytes,
-    }
-  }
-
-  /** Without the referrers API, the list of referrers is an index under a tag (distribution-spec, "Referrers Tag Schema"). */
-  async #keepReferrer(manifest: RawManifest, response: HttpResponse): Promise<void> {
-    if (response.header('oci-subject') !== undefined) return
-    const document = JSON.parse(manifest.bytes.toString('utf8')) as {
-      subject?: { digest?: unknown }
-      artifactType?: string
-      config?: { mediaType?: string }
-      annotations?: Record<string, string>
-    }
-    const subject = document.subject?.digest
-    if (typeof subject !== 'string' || !isDigest(subject)) return
-    const known = await this.#referrersTag(subject)
-    if (known.some(({ digest }) => digest === manifest.descriptor.digest)) return
-    const artifactType = document.artifactType ?? document.config?.mediaType
-    const entry: Descriptor = {
-      ...manifest.descriptor,
-      ...(artifactType === undefined ? {} : { artifactType }),
-      ...(document.annotations === undefined ? {} : { annotations: document.annotations }),
-    }
-    const bytes = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: OCI.index, manifests: [...known, entry] }))
-    await this.putManifest(referrersTag(subject), readManifest(bytes, OCI.index, this.name))
-  }
-
-  async #referrersTag(digest: Digest): Promise<readonly Descriptor[]> {
-    try {
-      const { bytes } = await this.#getManifest(this.#options.origin, referrersTag(digest))
-      return readReferrers(bytes, this.name)
-    } catch (error) {
-      if (error instanceof RegistryError && error.status === 404) return []
-      throw error
-    }
-  }
-
-  async #means(tag: string, digest: Digest): Promise<boolean> {
-    try {
-      return (await this.#headManifest(this.#options.origin, tag)).digest === digest
-    } catch (error) {
-      if (error instanceof RegistryError) return false
-      throw error
+      has: async (digest) => (await this.headBlob(digest)) !== undefined,
+      onBytes,
     }
   }
 
   async #delete(path: string, reference: string): Promise<void> {
-    const response = await this.#send(this.#options.origin, { method: 'DELETE', path })
+    const response = await this.#origin.send({ method: 'DELETE', path })
     if (response.status !== 202 && response.status !== 200 && response.status !== 204)
-      throw await registryError(response, { method: 'DELETE', what: `delete ${this.#at(reference)}` })
+      throw await registryError(response, { method: 'DELETE', what: `delete ${this.#origin.at(reference)}` })
     await response.discard()
   }
 
   /** Asks the mirrors, then the registry; a mirror's failure is told and passed over. */
-  async #pull<T>(reference: string, ask: (remote: Remote) => Promise<T>): Promise<T> {
-    const { mirrors, origin, access } = this.#options
-    const usable = access.actions === 'pull' ? mirrors : []
-    for (const mirror of usable) {
-      if (mirror.resolvesTags === false && !isDigest(reference)) continue
+  async #read<T>(reference: string, ask: (remote: Remote) => Promise<T>): Promise<T> {
+    for (const mirror of this.#mirrors) {
+      if (!mirror.resolvesTags && !isDigest(reference)) continue
       try {
         return await ask(mirror)
       } catch (error) {
@@ -423,21 +249,7 @@ export class RegistryClient {
         this.#options.onMirrorFailure?.(mirror.connection.endpoint.host, error)
       }
     }
-    return ask(origin)
-  }
-
-  /** `path` is below the repository, or a whole URL. */
-  #send(remote: Remote, request: Omit<RegistryRequest, 'scopes'>): Promise<HttpResponse> {
-    const isBelow = request.path.startsWith('/')
-    const bare = isBelow ? `/${remote.repository}${request.path}` : request.path
-    const path =
-      remote.query === undefined || !isBelow ? bare : `${bare}${bare.includes('?') ? '&' : '?'}${remote.query}`
-    const scopes = remote === this.#options.origin ? this.#scopes : [`repository:${remote.repository}:pull`]
-    return remote.connection.send({ signal: this.#options.signal, ...request, path, scopes })
-  }
-
-  #at(reference: string): string {
-    return `${this.name}${isDigest(reference) ? '@' : ':'}${reference}`
+    return ask(this.#origin)
   }
 }
 
@@ -445,45 +257,4 @@ function scopesOf(repository: string, { actions, mountFrom = [] }: Access): read
   const own = { pull: 'pull', push: 'pull,push', delete: 'delete' }[actions]
   const others = [...new Set(mountFrom)].filter((name) => name !== repository).sort()
   return [`repository:${repository}:${own}`, ...others.map((name) => `repository:${name}:pull`)]
-}
-
-function referrersTag(digest: Digest): string {
-  return `${digestAlgorithm(digest)}-${digestHex(digest)}`.slice(0, 128)
-}
-
-async function readTags(response: HttpResponse): Promise<string[]> {
-  let document: unknown
-  try {
-    document = JSON.parse(String(await response.bytes(TAG_LIST_LIMIT)))
-  } catch (error) {
-    if (!(error instanceof SyntaxError)) throw error
-    throw new BuildError('REGISTRY_FAILED', `The list of tags is not JSON: ${maskUrl(response.url)}`, { cause: error })
-  }
-  const tags = (document as { tags?: unknown } | null)?.tags
-  // Nexus lists nulls, Artifactory digests.
-  return Array.isArray(tags) ? tags.filter((tag): tag is string => typeof tag === 'string' && isTag(tag)) : []
-}
-
-function readReferrers(bytes: Buffer, where: string): readonly Descriptor[] {
-  let document: unknown
-  try {
-    document = JSON.parse(bytes.toString('utf8'))
-  } catch (error) {
-    throw new BuildError('REGISTRY_FAILED', `The list of referrers is not JSON: ${where}`, { cause: error })
-  }
-  const parsed = indexSchema.safeParse(document)
-  if (!parsed.success) throw new BuildError('REGISTRY_FAILED', `The list of referrers is no index: ${where}`)
-  return parsed.data.manifests
-}
-
-/** `Link: <...>; rel="next"`, followed on the same origin only (RFC 8288). */
-function nextPage(response: HttpResponse, origin: string): string | undefined {
-  const target = /<([^>]*)>\s*;[^,]*\brel="?next"?/i.exec(response.header('link') ?? '')?.[1]
-  if (target === undefined || !URL.canParse(target, response.url)) return undefined
-  const url = new URL(target, response.url)
-  return url.origin === origin ? url.href : undefined
-}
-
-function sameAlgorithm(a: Digest, b: Digest): boolean {
-  return digestAlgorithm(a) === digestAlgorithm(b)
 }

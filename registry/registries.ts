@@ -4,7 +4,7 @@ import { BuildError } from '../src/core/errors.ts'
 import { isLoopbackHost, makeHttp, type Environment, type Http, type HttpResponse } from '../src/core/http.ts'
 import type { RetryPolicy, Waiting } from '../src/core/net/retry.ts'
 import { silent, type Report } from '../src/core/progress.ts'
-import { RegistryClient, type Access, type Remote } from './client.ts'
+import { RegistryClient, type Access } from './client.ts'
 import { Connection, type Endpoint } from './connection.ts'
 import { findCredentials, type Credentials } from './credentials.ts'
 import { openDownload } from './download.ts'
@@ -13,6 +13,7 @@ import { loadHosts } from './host-files.ts'
 import type { HostConfiguration, MirrorSettings } from './hosts.ts'
 import { makePatience, type Patience } from './patience.ts'
 import { apiHost } from './reference.ts'
+import type { RemoteOptions } from './remote.ts'
 
 /** Settings of {@link Registries}; every one has a default. */
 export interface RegistriesOptions {
@@ -110,7 +111,7 @@ export class Registries {
     return openDownload({ get, descriptor, patience: this.#patience })
   }
 
-  #remote(settings: MirrorSettings, registry: string, repository: string): Remote {
+  #remote(settings: MirrorSettings, registry: string, repository: string): RemoteOptions {
     const { host, insecure, path, headers } = settings
     const scheme =
       settings.scheme === 'https' && (insecure || isLoopbackHost(new URL(`https://${host}`).hostname))

@@ -1,12 +1,13 @@
-import { digestAlgorithm, type Descriptor } from 'oci-spec-types'
+import { digestAlgorithm, type Descriptor, type Digest } from 'oci-spec-types'
 import { verify } from '../src/core/digest.ts'
 import { BuildError, isBuildError } from '../src/core/errors.ts'
 import type { Open } from '../src/core/bytes.ts'
 import { maskUrl, type HttpResponse } from '../src/core/http.ts'
 import { isRetryableStatus } from '../src/core/net/retry.ts'
-import type { Connection, RegistryRequest } from './connection.ts'
+import type { RegistryRequest } from './connection.ts'
 import { registryError, type RegistryError } from './errors.ts'
 import { pause, type Patience } from './patience.ts'
+import type { Remote } from './remote.ts'
 
 /** A blob that is to be in a repository. */
 export interface PushedBlob {
@@ -20,14 +21,10 @@ export type PushOutcome = 'exists' | 'mounted' | 'uploaded'
 
 /** Where a blob is pushed to. */
 export interface UploadTarget {
-  readonly connection: Connection
-  readonly repository: string
-  readonly scopes: readonly string[]
+  readonly remote: Remote
   readonly patience: Patience
-  readonly headBlob: (
-    digest: string,
-    signal?: AbortSignal,
-  ) => Promise<{ readonly size: number | undefined } | undefined>
+  /** Tells whether the repository has a blob. */
+  readonly has: (digest: Digest) => Promise<boolean>
   readonly signal?: AbortSignal | undefined
   /** Called with the bytes of the blob that were handed to the network so far. */
   readonly onBytes?: ((bytes: number) => void) | undefined
@@ -79,7 +76,7 @@ export async function uploadBlob(target: UploadTarget, blob: PushedBlob, started
     const { status, error } = problem
     if (status === 401 || status === 403) throw error
     // Done after all: the answer was lost, or somebody else pushed the same blob (Nexus and Artifactory then fail).
-    if ((await target.headBlob(blob.descriptor.digest, target.signal)) !== undefined) return 'exists'
+    if (await target.has(blob.descriptor.digest)) return 'exists'
     if (tries >= target.patience.policy.tries) throw error
     if (status === 413 || (status === 416 && shape.chunkBytes !== undefined)) {
       shape = { ...shape, chunkBytes: smallerChunk(shape.chunkBytes, blob.descriptor.size) }
@@ -105,7 +102,7 @@ function smallerChunk(chunkBytes: number | undefined, size: number): number {
 
 /** Asks for an upload location: `POST /v2/<name>/blobs/uploads/`. */
 async function startUpload(target: UploadTarget): Promise<Session> {
-  const response = await send(target, { method: 'POST', path: `/${target.repository}/blobs/uploads/`, retry: true })
+  const response = await send(target, { method: 'POST', path: '/blobs/uploads/', retry: true })
   if (response.status !== 202) throw await failure(response, 'POST')
   return readSession(target, response, 0)
 }
@@ -118,7 +115,7 @@ async function readSession(target: UploadTarget, response: HttpResponse, offset:
     throw new BuildError('REGISTRY_FAILED', `The registry names no upload location: ${maskUrl(response.url)}`)
   const number = (name: string): number => Number(response.header(name) ?? 0) || 0
   return {
-    location: resolveLocation(location, response.url, target.connection.origin),
+    location: resolveLocation(location, response.url, target.remote.connection.origin),
     offset,
     minChunk: number('oci-chunk-min-length'),
     maxChunk: number('oci-chunk-max-length') || undefined,
@@ -244,8 +241,7 @@ function counting(open: Open, { onBytes }: UploadTarget, start: number): Open {
 }
 
 function send(target: UploadTarget, request: Omit<RegistryRequest, 'scopes'>): Promise<HttpResponse> {
-  const { connection, scopes, signal } = target
-  return connection.send({ retry: false, signal, ...request, scopes })
+  return target.remote.send({ retry: false, ...request })
 }
 
 function failure(response: HttpResponse, method: string): Promise<RegistryError> {
