@@ -23,7 +23,7 @@ import { describeModel } from './predictor/describe.ts'
 import type { SharedLayerStore } from './remote-cache/shared-layer-store.ts'
 import type { HeadersFor } from './python/settings/credentials.ts'
 import type { OpenedBase, ResolveContext } from './resolve/context.ts'
-import type { LockedPlatform } from './lock/lock.ts'
+import type { Lock, LockedPlatform } from './lock/lock.ts'
 import type { Store } from './store/store.ts'
 
 /** What a build needs of the world. */
@@ -61,6 +61,8 @@ export interface PlannedBuild {
   readonly projectFolder: string
   /** `image:`, else `cog-<folder>`. */
   readonly imageName: string
+  /** What the plans were made from. */
+  readonly lock: Lock
   /** One for each platform. */
   readonly plans: readonly Plan[]
   /** Until when the answers can be relied on, in milliseconds since the epoch. */
@@ -118,6 +120,7 @@ export async function planBuild(request: BuildRequest, context: BuildContext): P
     config,
     projectFolder,
     imageName: config.image ?? defaultImageName(projectFolder),
+    lock,
     plans,
     validUntil,
     files: [loaded.file, ...files],

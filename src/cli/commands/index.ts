@@ -26,6 +26,7 @@ export const commands: readonly CommandEntry[] = [
     load: () => import('./lock.ts'),
   },
   { name: 'plan', group: 'Look', summary: 'show what would be built, and why', load: () => import('./plan.ts') },
+  { name: 'why', group: 'Look', summary: 'tell the reason for one choice or package', load: () => import('./why.ts') },
   { name: 'inspect', group: 'Look', summary: 'show what an image is made of', load: () => import('./inspect.ts') },
   {
     name: 'resolve',
@@ -78,4 +79,17 @@ export const commands: readonly CommandEntry[] = [
     summary: 'look into the local store, and make it smaller',
     load: () => import('./cache.ts'),
   },
+  {
+    name: 'queue',
+    group: 'Run',
+    summary: 'submit, show and cancel queued predictions',
+    load: () => import('./queue.ts'),
+  },
+  {
+    name: 'check',
+    group: 'Look',
+    summary: "run an image by a platform's rules and name what it breaks",
+    load: () => import('./check.ts'),
+  },
+  { name: 'deploy', group: 'Run', summary: 'print what runs an image elsewhere', load: () => import('./deploy.ts') },
 ]
