@@ -1,0 +1,48 @@
+/** An OpenAPI document, as far as an example needs it. */
+interface Document {
+  readonly components?: { readonly schemas?: Readonly<Record<string, Node>> }
+}
+
+interface Node {
+  readonly $ref?: string
+  readonly allOf?: readonly Node[]
+  readonly anyOf?: readonly Node[]
+  readonly type?: string
+  readonly format?: string
+  readonly enum?: readonly unknown[]
+  readonly default?: unknown
+  readonly minimum?: number
+  readonly minLength?: number
+  readonly items?: Node
+  readonly properties?: Readonly<Record<string, Node>>
+  readonly required?: readonly string[]
+}
+
+/** An input with every required field, made from the model's OpenAPI document; a pattern may refuse it. */
+export function exampleInput(document: unknown): Record<string, unknown> {
+  const schemas = (document as Document | undefined)?.components?.schemas ?? {}
+  const input = schemas['Input'] ?? {}
+  const required = input.required ?? []
+  return Object.fromEntries(required.map((name) => [name, example(input.properties?.[name] ?? {}, schemas)]))
+}
+
+function example(node: Node, schemas: Readonly<Record<string, Node>>, depth = 0): unknown {
+  if (node.default !== undefined) return node.default
+  if (node.enum !== undefined) return node.enum[0]
+  const target = node.$ref?.split('/').at(-1)
+  const next = target === undefined ? (node.allOf?.[0] ?? node.anyOf?.[0]) : schemas[target]
+  if (next !== undefined && depth < 16) return example(next, schemas, depth + 1)
+  switch (node.type) {
+    case 'string':
+      return node.format === 'uri' ? 'data:text/plain;base64,YQ==' : 'a'.repeat(Math.max(1, node.minLength ?? 1))
+    case 'integer':
+    case 'number':
+      return node.minimum ?? 1
+    case 'boolean':
+      return false
+    case 'array':
+      return []
+    default:
+      return {}
+  }
+}

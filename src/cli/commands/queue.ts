@@ -1,0 +1,175 @@
+import { readFile } from 'node:fs/promises'
+import type { Command as Program } from 'commander'
+import { BuildError } from '../../core/errors.ts'
+import type { Queue } from '../../queue/queue.ts'
+import type { Command, CommandEntry, Io } from '../command.ts'
+
+interface QueueFlags {
+  readonly url?: string
+  readonly queue: string
+}
+
+type Work = (
+  queue: Queue,
+  args: readonly string[],
+  options: Readonly<Record<string, unknown>>,
+  io: Io,
+) => Promise<number | void>
+
+function subcommand(define: (program: Program) => void, work: Work): Command {
+  return {
+    define(program) {
+      define(program)
+      program
+        .option('--url <url>', 'Redis; else LAYERWRIGHT_QUEUE, else REDIS_URL')
+        .option('--queue <stream>', 'stream of the jobs', 'predictions')
+    },
+    async run(args, options, io) {
+      const { url = io.env['LAYERWRIGHT_QUEUE'] ?? io.env['REDIS_URL'], queue: stream } =
+        options as unknown as QueueFlags
+      if (url === undefined) {
+        throw new BuildError('USAGE', 'No Redis is named', { hint: 'Give --url, or set LAYERWRIGHT_QUEUE.' })
+      }
+      const { openQueue } = await import('../../queue/queue.ts')
+      const queue = await openQueue(url, stream)
+      try {
+        return await work(queue, args, options, io)
+      } finally {
+        await queue.close()
+      }
+    },
+  }
+}
+
+const submit = subcommand(
+  (program) =>
+    program
+      .option('-i, --input <name=value>', 'an input; a value that is JSON is taken as such; repeatable', append, [])
+      .option('--json <file>', 'file with the input as a JSON object')
+      .option('--id <id>', 'id of the job; made unless given')
+      .option('--webhook <url>', 'address that is told of the job')
+      .option('--max-length <count>', 'refuse when so many jobs are in the queue', '0')
+      .option('--wait', 'wait for the end and print the prediction'),
+  async (queue, _, options, io) => {
+    const input = await readInput(options, io)
+    const {
+      id: wanted,
+      webhook,
+      maxLength,
+      wait,
+    } = options as {
+      id?: string
+      webhook?: string
+      maxLength: string
+      wait?: boolean
+    }
+    const maximum = Number(maxLength)
+    if (!Number.isInteger(maximum)) throw new BuildError('USAGE', `--max-length must be a number: \`${maxLength}\``)
+    const id = await queue.submit({ id: wanted, input, webhook }, maximum)
+    if (wait !== true) return void io.stdout.write(`${id}\n`)
+    for (;;) {
+      io.signal.throwIfAborted()
+      const state = await queue.status(id)
+      if (state !== undefined && ['succeeded', 'failed', 'canceled'].includes(state.status)) {
+        io.stdout.write(`${JSON.stringify(state.prediction, undefined, 2)}\n`)
+        return state.status === 'succeeded' ? 0 : 1
+      }
+      await new Promise((resolve) => setTimeout(resolve, 100))
+    }
+  },
+)
+
+const status = subcommand(
+  (program) => program.argument('<id>', 'id of the job'),
+  async (queue, [id = ''], _, io) => {
+    const state = await queue.status(id)
+    if (state === undefined) throw new BuildError('INPUT_INVALID', `There is no job with this id: \`${id}\``)
+    io.stdout.write(`${JSON.stringify(state, undefined, 2)}\n`)
+  },
+)
+
+const cancel = subcommand(
+  (program) => program.argument('<id>', 'id of the job'),
+  async (queue, [id = '']) => {
+    if (await queue.cancel(id)) return
+    throw new BuildError('INPUT_INVALID', `There is no job with this id that could be canceled: \`${id}\``)
+  },
+)
+
+const deadList = subcommand(
+  (program) => program.option('--json', 'print JSON'),
+  async (queue, _, options, io) => {
+    const letters = await queue.listDead()
+    if (options['json'] === true) return void io.stdout.write(`${JSON.stringify(letters, undefined, 2)}\n`)
+    for (const { id, deliveries, failedAt, reason } of letters) {
+      io.stdout.write(`${id}  ${deliveries} deliveries  ${failedAt}  ${reason.split('\n')[0] ?? ''}\n`)
+    }
+  },
+)
+
+const deadRetry = subcommand(
+  (program) => program.argument('[id]', 'id of a job').option('--all', 'all of them'),
+  async (queue, [id], options, io) => {
+    if ((id === undefined) === (options['all'] !== true)) throw new BuildError('USAGE', 'Name a job, or give --all')
+    const count = await queue.retryDead(id ?? 'all')
+    if (count === 0 && id !== undefined)
+      throw new BuildError('INPUT_INVALID', `There is no such dead letter: \`${id}\``)
+    io.stdout.write(`${count}\n`)
+  },
+)
+
+const dead: Command = {
+  define() {},
+  async run() {},
+  subcommands: [
+    entry('list', 'list jobs that were given up', deadList),
+    entry('retry', 'put them back into the queue', deadRetry),
+  ],
+}
+
+/** `layerwright queue`: jobs for the workers in the image. */
+export const command: Command = {
+  define() {},
+  async run() {},
+  subcommands: [
+    entry('submit', 'add a job and print its id', submit),
+    entry('status', 'show a job', status),
+    entry('cancel', 'cancel a job that waits or runs', cancel),
+    entry('dead', 'jobs that were given up', dead),
+  ],
+}
+
+function entry(name: string, summary: string, made: Command): CommandEntry {
+  return { name, summary, group: 'Run', load: () => Promise.resolve({ command: made }) }
+}
+
+function append(value: string, list: readonly string[]): string[] {
+  return [...list, value]
+}
+
+async function readInput(options: Readonly<Record<string, unknown>>, io: Io): Promise<Record<string, unknown>> {
+  const { json, input: words } = options as { json?: string; input: readonly string[] }
+  let input: Record<string, unknown> = {}
+  if (json !== undefined) {
+    const value = parse(await readFile(new URL(json, `file://${io.cwd}/`), 'utf8'))
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+      throw new BuildError('INPUT_INVALID', `The input must be a JSON object: \`${json}\``)
+    }
+    input = { ...value }
+  }
+  for (const word of words) {
+    const cut = word.indexOf('=')
+    if (cut < 1) throw new BuildError('USAGE', `An input is name=value: \`${word}\``)
+    input[word.slice(0, cut)] = parse(word.slice(cut + 1))
+  }
+  return input
+}
+
+/** JSON where it is JSON, else the text itself. */
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown
+  } catch {
+    return text
+  }
+}

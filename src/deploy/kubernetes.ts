@@ -1,0 +1,167 @@
+/** What is deployed, and how. */
+export interface KubernetesOptions {
+  /** Best with its digest: a tag that moves makes two pods differ. */
+  readonly image: string
+  /** Name of the objects; a DNS label. */
+  readonly name: string
+  readonly replicas: number
+  /** GPUs for each pod. */
+  readonly gpus: number
+  /** With a queue, workers are deployed that scale with what waits, down to none. */
+  readonly queue?: QueueOptions | undefined
+}
+
+/** Where jobs come from. */
+export interface QueueOptions {
+  /** Secret whose key `url` holds the Redis URL with its password. */
+  readonly secret: string
+  /** Host and port without credentials, for the scaler. */
+  readonly address: string
+  readonly stream: string
+  readonly maxReplicas: number
+}
+
+/** A Kubernetes object. */
+export type KubernetesObject = Readonly<Record<string, unknown>>
+
+const PORT = 5000
+/** Longer than the launcher's own grace of 25 s, so that it is never killed while it gives work back. */
+const GRACE_SECONDS = 40
+
+/**
+ * The objects that serve an image on Kubernetes: Deployment, Service and PodDisruptionBudget; with a queue also a
+ * Deployment of workers and KEDA's ScaledObject on the lag of the stream's consumer group.
+ */
+export function makeKubernetesObjects(options: KubernetesOptions): readonly KubernetesObject[] {
+  const { name, queue } = options
+  const labels = { 'app.kubernetes.io/name': name }
+  const server = deployment(options, name, labels, options.replicas, serverContainer(options))
+  const service = {
+    apiVersion: 'v1',
+    kind: 'Service',
+    metadata: { name, labels },
+    spec: { selector: labels, ports: [{ name: 'http', port: 80, targetPort: 'http' }] },
+  }
+  const budget = {
+    apiVersion: 'policy/v1',
+    kind: 'PodDisruptionBudget',
+    metadata: { name, labels },
+    spec: { maxUnavailable: 1, selector: { matchLabels: labels } },
+  }
+  if (queue === undefined) return [server, service, budget]
+  const workerName = `${name}-worker`
+  const workerLabels = { 'app.kubernetes.io/name': workerName }
+  return [
+    server,
+    service,
+    budget,
+    deployment(options, workerName, workerLabels, undefined, workerContainer(options, queue)),
+    scaledObject(workerName, queue),
+  ]
+}
+
+function deployment(
+  { gpus }: KubernetesOptions,
+  name: string,
+  labels: KubernetesObject,
+  replicas: number | undefined,
+  container: KubernetesObject,
+): KubernetesObject {
+  const volumes = [
+    { name: 'tmp', emptyDir: {} },
+    // Data loaders pass tensors through shared memory; the container's own 64 MiB are too few.
+    { name: 'shm', emptyDir: { medium: 'Memory' } },
+  ]
+  const resources = gpus === 0 ? {} : { resources: { limits: { 'nvidia.com/gpu': gpus } } }
+  return {
+    apiVersion: 'apps/v1',
+    kind: 'Deployment',
+    metadata: { name, labels },
+    spec: {
+      // Without a number the scaler decides.
+      ...(replicas === undefined ? {} : { replicas }),
+      selector: { matchLabels: labels },
+      template: {
+        metadata: { labels },
+        spec: {
+          terminationGracePeriodSeconds: GRACE_SECONDS,
+          securityContext: {
+            runAsNonRoot: true,
+            runAsUser: 65_532,
+            runAsGroup: 65_532,
+            fsGroup: 65_532,
+            seccompProfile: { type: 'RuntimeDefault' },
+          },
+          containers: [{ ...container, ...resources }],
+          volumes,
+        },
+      },
+    },
+  }
+}
+
+function serverContainer({ image }: KubernetesOptions): KubernetesObject {
+  return {
+    ...baseContainer(image),
+    name: 'model',
+    ports: [{ name: 'http', containerPort: PORT }],
+    env: [{ name: 'PORT', value: String(PORT) }],
+    // Loading weights may take long: liveness begins when readiness was reached once.
+    startupProbe: { httpGet: { path: '/readyz', port: 'http' }, periodSeconds: 2, failureThreshold: 900 },
+    readinessProbe: { httpGet: { path: '/readyz', port: 'http' }, periodSeconds: 5, timeoutSeconds: 6 },
+    livenessProbe: { httpGet: { path: '/livez', port: 'http' }, periodSeconds: 10, timeoutSeconds: 2 },
+    // Endpoints learn of the end a moment after the pod does.
+    lifecycle: { preStop: { sleep: { seconds: 5 } } },
+  }
+}
+
+function workerContainer({ image }: KubernetesOptions, queue: QueueOptions): KubernetesObject {
+  return {
+    ...baseContainer(image),
+    name: 'worker',
+    env: [
+      { name: 'PORT', value: String(PORT) },
+      { name: 'LAYERWRIGHT_QUEUE', valueFrom: { secretKeyRef: { name: queue.secret, key: 'url' } } },
+      { name: 'LAYERWRIGHT_QUEUE_NAME', value: queue.stream },
+    ],
+    ports: [{ name: 'http', containerPort: PORT }],
+    livenessProbe: { httpGet: { path: '/livez', port: 'http' }, periodSeconds: 10, timeoutSeconds: 2 },
+  }
+}
+
+function baseContainer(image: string): KubernetesObject {
+  return {
+    image,
+    securityContext: {
+      allowPrivilegeEscalation: false,
+      readOnlyRootFilesystem: true,
+      capabilities: { drop: ['ALL'] },
+    },
+    volumeMounts: [
+      { name: 'tmp', mountPath: '/tmp' },
+      { name: 'shm', mountPath: '/dev/shm' },
+    ],
+  }
+}
+
+/** The worker's consumer group has the stream's name; the lag is what no worker has read yet (Redis 7 or newer). */
+function scaledObject(name: string, { address, stream, maxReplicas }: QueueOptions): KubernetesObject {
+  return {
+    apiVersion: 'keda.sh/v1alpha1',
+    kind: 'ScaledObject',
+    metadata: { name },
+    spec: {
+      scaleTargetRef: { name },
+      minReplicaCount: 0,
+      maxReplicaCount: maxReplicas,
+      pollingInterval: 5,
+      cooldownPeriod: 300,
+      triggers: [
+        {
+          type: 'redis-streams',
+          metadata: { address, stream, consumerGroup: stream, lagCount: '1', activationLagCount: '0' },
+        },
+      ],
+    },
+  }
+}

@@ -1,0 +1,166 @@
+import { randomUUID } from 'node:crypto'
+import { createClient } from '@redis/client'
+import { BuildError } from '../core/errors.ts'
+import { maskUrl } from '../core/http.ts'
+
+/**
+ * A queue of predictions as the worker in the image reads it: a Redis stream whose consumer group has its name, a hash
+ * `<stream>:p:<id>` per job and the dead letters in `<stream>:dead` (see `docs/reference/queue.md`).
+ */
+export interface Queue {
+  /**
+   * Adds a job; its id is made unless given.
+   *
+   * @throws BuildError INPUT_INVALID when the id is in use, QUEUE_FULL when `maximum` jobs wait already
+   */
+  submit(job: JobRequest, maximum?: number): Promise<string>
+  /** What is known of a job; undefined when there is none, or its state has expired. */
+  status(id: string): Promise<JobState | undefined>
+  /** Asks for the end of a waiting or running job; false when there is no such job, or it has ended. */
+  cancel(id: string): Promise<boolean>
+  /** The dead letters, oldest first. */
+  listDead(): Promise<readonly DeadLetter[]>
+  /** Puts dead letters back into the queue: one by its entry or job id, or all. Gives the number back. */
+  retryDead(which: string | 'all'): Promise<number>
+  /** Ends the connection. */
+  close(): Promise<void>
+}
+
+/** A job as it is submitted. */
+export interface JobRequest {
+  readonly id?: string | undefined
+  readonly input: Readonly<Record<string, unknown>>
+  readonly webhook?: string | undefined
+}
+
+/** A job's state: the prediction object, and the deliveries so far. */
+export interface JobState {
+  readonly id: string
+  readonly status: string
+  readonly deliveries: number
+  readonly prediction: unknown
+}
+
+/** A job that was given up. */
+export interface DeadLetter {
+  readonly entry: string
+  readonly id: string
+  readonly reason: string
+  readonly deliveries: number
+  readonly failedAt: string
+}
+
+const ENDED = new Set(['succeeded', 'failed', 'canceled'])
+const KEEP_SECONDS = 86_400
+
+/** Job, hash and stream change together or not at all; the worker's own scripts do the rest. */
+const SUBMIT = `
+local stream, hash = KEYS[1], KEYS[2]
+if redis.call('EXISTS', hash) == 1 then return 'exists' end
+local maximum = tonumber(ARGV[1])
+if maximum > 0 and redis.call('XLEN', stream) >= maximum then return 'full' end
+redis.call('HSET', hash, 'status', 'starting', 'state', ARGV[3])
+redis.call('EXPIRE', hash, tonumber(ARGV[4]))
+return redis.call('XADD', stream, '*', 'value', ARGV[2])
+`
+
+const RETRY = `
+local stream, dead, hash, entry = KEYS[1], KEYS[2], KEYS[3], ARGV[1]
+local found = redis.call('XRANGE', dead, entry, entry)
+if #found == 0 then return 0 end
+redis.call('DEL', hash, hash .. ':events', hash .. ':cancel')
+redis.call('XADD', stream, '*', 'value', ARGV[2])
+redis.call('XDEL', dead, entry)
+return 1
+`
+
+/**
+ * Connects to a queue.
+ *
+ * @param url  `redis://` or `rediss://`, with user and password if need be
+ * @throws BuildError NETWORK_FAILED when the server does not answer
+ */
+export async function openQueue(url: string, stream: string): Promise<Queue> {
+  const client = createClient({ url, socket: { connectTimeout: 5000, reconnectStrategy: false } })
+  // Every command rejects by itself; without a listener the event would end the process.
+  client.on('error', () => undefined)
+  try {
+    await client.connect()
+  } catch (cause) {
+    throw new BuildError('NETWORK_FAILED', `Redis does not answer: ${maskUrl(url)}`, { cause })
+  }
+  const hashOf = (id: string): string => `${stream}:p:${id}`
+  const dead = `${stream}:dead`
+
+  const letters = async (): Promise<readonly { letter: DeadLetter; value: string }[]> => {
+    const entries = await client.xRange(dead, '-', '+')
+    return (entries ?? []).map(({ id: entry, message }) => ({
+      value: message['value'] ?? '',
+      letter: {
+        entry,
+        id: message['id'] ?? '',
+        reason: message['reason'] ?? '',
+        deliveries: Number(message['deliveries'] ?? 0),
+        failedAt: message['failed_at'] ?? '',
+      },
+    }))
+  }
+
+  return {
+    async submit({ id = randomUUID(), input, webhook }, maximum = 0) {
+      const created = new Date().toISOString()
+      const message = { id, input, created_at: created, ...(webhook === undefined ? {} : { webhook }) }
+      const state = JSON.stringify({ id, status: 'starting', created_at: created })
+      const answer = await client.eval(SUBMIT, {
+        keys: [stream, hashOf(id)],
+        arguments: [String(maximum), JSON.stringify(message), state, String(KEEP_SECONDS)],
+      })
+      if (answer === 'exists') throw new BuildError('INPUT_INVALID', `There is a job with this id: \`${id}\``)
+      if (answer === 'full') {
+        throw new BuildError('QUEUE_FULL', `The queue holds ${maximum} jobs or more: \`${stream}\``, {
+          hint: 'Submit again later, or start more workers.',
+        })
+      }
+      return id
+    },
+
+    async status(id) {
+      const fields = await client.hGetAll(hashOf(id))
+      if (fields['status'] === undefined) return undefined
+      return {
+        id,
+        status: fields['status'],
+        deliveries: Number(fields['deliveries'] ?? 0),
+        prediction: fields['state'] === undefined ? undefined : (JSON.parse(fields['state']) as unknown),
+      }
+    },
+
+    async cancel(id) {
+      const status = await client.hGet(hashOf(id), 'status')
+      if (status === null || status === undefined || ENDED.has(status)) return false
+      await client.set(`${hashOf(id)}:cancel`, '1', { expiration: { type: 'EX', value: KEEP_SECONDS } })
+      return true
+    },
+
+    async listDead() {
+      return (await letters()).map(({ letter }) => letter)
+    },
+
+    async retryDead(which) {
+      let count = 0
+      for (const { letter, value } of await letters()) {
+        if (which !== 'all' && which !== letter.entry && which !== letter.id) continue
+        const answer = await client.eval(RETRY, {
+          keys: [stream, dead, hashOf(letter.id)],
+          arguments: [letter.entry, value],
+        })
+        count += Number(answer)
+      }
+      return count
+    },
+
+    async close() {
+      await client.close()
+    },
+  }
+}
