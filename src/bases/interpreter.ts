@@ -19,7 +19,7 @@ export interface InterpreterSources {
 }
 
 /**
- * Finds the newest archive that answers a version request.
+ * Finds the newest archive that answers a version request: of the user's own list when one there does, else of the table.
  *
  * @param request  two or three parts: `3.12` takes the newest patch known
  * @returns undefined when no row fits
@@ -29,13 +29,8 @@ export function findInterpreter(
   architecture: 'amd64' | 'arm64',
   sources: InterpreterSources,
 ): InterpreterArchive | undefined {
-  const rows = [...(sources.extra ?? []), ...tableRows(sources.mirror)]
-  const fitting = rows.filter((row) => row.architecture === architecture && answers(row.version, request))
-  return fitting.reduce<InterpreterArchive | undefined>(
-    // Strictly newer, so that the user's own row wins over an equal one of the table.
-    (best, row) => (best === undefined || compareVersions(row.version, best.version) > 0 ? row : best),
-    undefined,
-  )
+  const fits = (row: InterpreterArchive): boolean => row.architecture === architecture && answers(row.version, request)
+  return newest((sources.extra ?? []).filter(fits)) ?? newest(tableRows(sources.mirror).filter(fits))
 }
 
 /** Minor versions that archives exist for, oldest first. */
@@ -73,6 +68,10 @@ export function parseInterpreterList(text: string, what: string): InterpreterArc
     if (typeof sha256 !== 'string' || !/^[a-f0-9]{64}$/.test(sha256)) return refuse(`row ${position + 1}, sha256`)
     return { version, architecture, url, sha256 }
   })
+}
+
+function newest(rows: readonly InterpreterArchive[]): InterpreterArchive | undefined {
+  return rows.toSorted((a, b) => compareVersions(a.version, b.version)).at(-1)
 }
 
 function tableRows(mirror: string): InterpreterArchive[] {

@@ -118,15 +118,20 @@ async function sizeOf(url: string, { http, signal }: ResolveContext): Promise<nu
       throw new BuildError('INTERPRETER_NOT_FOUND', `The interpreter archive is not there: \`${url}\``, { cause })
     }
   }
-  const response = await http({ method: 'HEAD', url, signal })
+  const hint = 'Set UV_PYTHON_INSTALL_MIRROR to a mirror, or LAYERWRIGHT_INTERPRETERS to a list of your own archives.'
+  const refuse = (why: string, cause?: unknown): BuildError =>
+    new BuildError('INTERPRETER_NOT_FOUND', `The interpreter archive cannot be had (${why}): ${maskUrl(url)}`, {
+      hint,
+      cause,
+    })
+  const response = await http({ method: 'HEAD', url, signal }).catch((cause: unknown) => {
+    signal?.throwIfAborted()
+    throw refuse('no answer', cause)
+  })
   await response.discard()
   const size = Number(response.header('content-length'))
   if (response.status === 200 && Number.isSafeInteger(size) && size > 0) return size
-  throw new BuildError(
-    'INTERPRETER_NOT_FOUND',
-    `The interpreter archive cannot be had (status ${response.status}): ${maskUrl(url)}`,
-    { hint: 'Set UV_PYTHON_INSTALL_MIRROR to a mirror, or LAYERWRIGHT_INTERPRETERS to a list of your own archives.' },
-  )
+  throw refuse(`status ${response.status}`)
 }
 
 function notFound(request: InterpreterRequest, found: readonly FoundPython[], minors: readonly string[]): BuildError {

@@ -18,9 +18,10 @@ test('findInterpreter() keeps a patch that was asked for', () => {
   expect(findInterpreter('3.1', 'amd64', sources)).toBeUndefined()
 })
 
-test('findInterpreter() prefers the row of the user over an equal one of the table', () => {
-  const own = { version: '3.12.11', architecture: 'amd64' as const, url: 'file:///python.tar.gz', sha256 }
+test('findInterpreter() takes what the user lists, also when the table has a newer one', () => {
+  const own = { version: '3.12.3', architecture: 'amd64' as const, url: 'file:///python.tar.gz', sha256 }
   expect(findInterpreter('3.12', 'amd64', { ...sources, extra: [own] })).toEqual(own)
+  expect(findInterpreter('3.12', 'arm64', { ...sources, extra: [own] })?.version).toBe('3.12.11')
 })
 
 test('knownMinors() lists versions in the order of numbers, not of text', () => {
