@@ -25,6 +25,8 @@ let registry: FaultRegistry
 /** Short only where silence is the fault: a busy machine is slow to answer, too. */
 let patienceMs: number | undefined
 const image = sampleImage({ layers: [sampleLayer('small', 200), sampleLayer('large', 300 * KIB)] })
+/** For faults that are not about bodies. */
+const small = sampleImage({ layers: [sampleLayer('tiny', 50), sampleLayer('small', 200)] })
 
 beforeEach(async () => {
   registry = await startFaultRegistry()
@@ -37,10 +39,10 @@ async function push(repository = 'app', what: Image = image): Promise<void> {
   await copyImage(what, await openDestination(`${registry.host}/${repository}:v1`, { registries }))
 }
 
-async function pull(repository = 'app'): Promise<void> {
+async function pull(what: Image = image): Promise<void> {
   const { registries } = quickRegistries({ network: { patienceMs } })
-  const found = await openImage(`${registry.host}/${repository}:v1`, { registries })
-  expect(found.descriptor.digest).toBe(image.descriptor.digest)
+  const found = await openImage(`${registry.host}/app:v1`, { registries })
+  expect(found.descriptor.digest).toBe(what.descriptor.digest)
   for (const layer of found.layers) {
     await collect(verify(layer.open(), layer.descriptor, 'the layer'), 1 << 20)
   }
@@ -53,10 +55,10 @@ async function copy(): Promise<void> {
 }
 
 /** Nothing but the whole image, and only with its tag. */
-function expectWhole(repository: string): void {
+function expectWhole(repository: string, what: Image = image): void {
   const manifest = registry.manifests.get(repository)?.get('v1')
-  expect(manifest?.bytes.equals(image.manifestBytes)).toBe(true)
-  for (const { digest } of [image.manifest.config, ...image.manifest.layers])
+  expect(manifest?.bytes.equals(what.manifestBytes)).toBe(true)
+  for (const { digest } of [what.manifest.config, ...what.manifest.layers])
     expect(registry.blobs.get(repository)?.has(digest)).toBe(true)
 }
 
@@ -85,21 +87,21 @@ describe.each(Object.entries(ANYWHERE))('%s', (_, behaviour) => {
   describe.each([1, 3])('%i times', (times) => {
     test.each(PUSH_KINDS)('a push survives it on %s', async (on) => {
       registry.fail({ on, times, do: behaviour })
-      await push()
-      expectWhole('app')
+      await push('app', small)
+      expectWhole('app', small)
     })
 
     test.each(PULL_KINDS)('a pull survives it on %s', async (on) => {
-      await push()
+      await registry.seed('app', 'v1', small)
       registry.fail({ on, times, do: behaviour })
-      await pull()
+      await pull(small)
     })
 
     test.each(COPY_KINDS)('a copy survives it on %s', async (on) => {
-      await push()
+      await registry.seed('app', 'v1', small)
       registry.fail({ on, times, do: behaviour })
       await copy()
-      expectWhole('other')
+      expectWhole('other', small)
     })
   })
 })
@@ -178,14 +180,14 @@ describe('a download', () => {
     ['whose range is another one', [onLarge(CUT), onLarge({ kind: 'lie-range' })]],
     ['whose range is refused', [onLarge(CUT), onLarge({ kind: 'status', status: 416 })]],
   ] as const)('%s gives the right bytes', async (what, faults) => {
-    await push()
+    await registry.seed('app', 'v1', image)
     if (what.startsWith('stalled')) patienceMs = 60
     registry.fail(...faults)
     await pull()
   })
 
   test('asks for the missing part only', async () => {
-    await push()
+    await registry.seed('app', 'v1', image)
     registry.fail(onLarge(CUT))
     await pull()
     const size = image.layers[1]?.descriptor.size ?? 0
@@ -194,7 +196,7 @@ describe('a download', () => {
   })
 
   test('that makes no progress ends', async () => {
-    await push()
+    await registry.seed('app', 'v1', image)
     registry.fail(onLarge({ kind: 'cut', afterBytes: 0 }, { times: Infinity }))
     await expect(pull()).rejects.toMatchObject({ code: 'NETWORK_FAILED' })
   })
@@ -203,7 +205,7 @@ describe('a download', () => {
     ['corrupt', { kind: 'corrupt' }],
     ['with bytes too many', { kind: 'extra-bytes' }],
   ] as const)('%s once is fetched again when it is copied, and always is refused', async (_, behaviour) => {
-    await push()
+    await registry.seed('app', 'v1', image)
     const elsewhere = await startFaultRegistry()
     const carry = async (): Promise<unknown> => {
       const { registries } = quickRegistries({ network: { patienceMs } })
@@ -223,7 +225,7 @@ describe('a download', () => {
 
 describe('a mount', () => {
   test.each([401, 403, 404, 405, 400, 500, 202])('that answers %i becomes an upload', async (status) => {
-    await push()
+    await registry.seed('app', 'v1', image)
     const reply: Misbehaviour =
       status === 202 ? { kind: 'reply', make: (reply) => ({ ...reply, status: 404 }) } : { kind: 'status', status }
     registry.fail({ on: 'mount', times: Infinity, do: reply })

@@ -578,7 +578,7 @@ test('36 a registry that refuses large PATCHes gets one PUT, and small chunks on
     do: { kind: 'status', status: 413 },
     when: ({ headers }) => Number(headers['content-length']) > 4 << 20,
   })
-  await push(registry, {}, sampleImage({ layers: [sampleLayer('big', 9 << 20)] }))
+  await push(registry, {}, sampleImage({ layers: [sampleLayer('big', 5 << 20)] }))
   const sizes = registry.requests.flatMap(({ kind, headers }) =>
     kind === 'patch-upload' ? [Number(headers['content-length'])] : [],
   )

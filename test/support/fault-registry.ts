@@ -3,6 +3,8 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { TLSSocket } from 'node:tls'
+import { collect } from '../../src/core/bytes.ts'
+import type { Image } from '../../src/image/image.ts'
 
 /** What a request to the registry is about. */
 export type RequestKind =
@@ -120,6 +122,8 @@ export interface FaultRegistry {
   readonly requests: readonly Seen[]
   readonly blobs: Map<string, Map<string, Buffer>>
   readonly manifests: Map<string, Map<string, { readonly bytes: Buffer; readonly mediaType: string }>>
+  /** Puts an image there without any request. */
+  seed(repository: string, tag: string, image: Image): Promise<void>
   /** Adds faults; each counts from now. */
   fail(...faults: Fault[]): void
   /** Forgets faults and requests seen. */
@@ -208,6 +212,19 @@ export async function startFaultRegistry(options: FaultRegistryOptions = {}): Pr
     blobs,
     manifests,
     fail,
+    seed: async (repository, tag, image) => {
+      for (const { open } of image.layers) store(registry, repository, await collect(open(), 1 << 26))
+      store(registry, repository, image.configBytes)
+      const { mediaType, digest } = image.descriptor
+      const entry = { bytes: image.manifestBytes, mediaType }
+      manifests.set(
+        repository,
+        new Map([
+          [tag, entry],
+          [digest, entry],
+        ]),
+      )
+    },
     calm: () => {
       active = []
       seen.length = 0
