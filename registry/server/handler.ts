@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { pipeline } from 'node:stream/promises'
 import { explainWriteError } from '../../src/core/atomic-file.ts'
-import { isBuildError } from '../../src/core/errors.ts'
+import { isBuildError, systemErrorCode } from '../../src/core/errors.ts'
 import { CHALLENGE, type Authenticator } from './authentication.ts'
 import { json, makeCall, type Answer, type Call } from './exchange.ts'
 import { Fault } from './fault.ts'
@@ -62,12 +62,13 @@ async function respond(registry: Registry, options: HandlerOptions, connection: 
   try {
     await send(request, response, await handle(registry, options, connection))
   } catch (error) {
-    // A client that went away is no error of ours, and nobody is left to answer.
-    if (response.destroyed || request.socket.destroyed) return
     const fault = toFault(error)
-    if (fault !== error) options.onError?.(error)
+    if (fault !== error && !isDisconnect(error)) options.onError?.(error)
+    if (response.destroyed || request.socket.destroyed) return
     if (response.headersSent) return void response.destroy()
-    response.writeHead(fault.status, { 'content-type': 'application/json', ...fault.headers }).end(fault.body())
+    const body = fault.body()
+    const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body), ...fault.headers }
+    response.writeHead(fault.status, headers).end(request.method === 'HEAD' ? undefined : body)
   }
 }
 
@@ -164,6 +165,12 @@ async function send(request: IncomingMessage, response: ServerResponse, answer: 
   } finally {
     await body.close()
   }
+}
+
+/** A client that went away is no error of ours. */
+function isDisconnect(error: unknown): boolean {
+  const code = systemErrorCode(error) ?? ''
+  return ['ECONNRESET', 'EPIPE', 'ERR_STREAM_PREMATURE_CLOSE', 'ERR_STREAM_DESTROYED', 'ABORT_ERR'].includes(code)
 }
 
 function toFault(error: unknown): Fault {

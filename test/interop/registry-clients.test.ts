@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { hash } from 'bcryptjs'
@@ -37,6 +37,56 @@ const run = async (tool: string, ...args: string[]): Promise<string> => {
 }
 
 describe('the embedded registry serves', () => {
+  it('skopeo over TLS of a private authority, with client certificates', async (context) => {
+    const skopeo = await need(findTool('skopeo'), 'skopeo', context)
+    const openssl = await need(findTool('openssl'), 'openssl', context)
+    const sign = ['-CA', 'ca.crt', '-CAkey', 'ca.key', '-addext', 'subjectAltName=IP:127.0.0.1']
+    const make = (name: string, ...more: string[]): Promise<string> =>
+      run(
+        openssl,
+        'req',
+        '-x509',
+        '-newkey',
+        'rsa:2048',
+        '-noenc',
+        '-days',
+        '1',
+        '-subj',
+        `/CN=${name}`,
+        '-keyout',
+        `${name}.key`,
+        '-out',
+        `${name}.crt`,
+        ...more,
+      )
+    await make('ca')
+    for (const name of ['server', 'client']) await make(name, ...sign)
+    const read = (name: string): Promise<string> => readFile(join(folder, name), 'utf8')
+    const tls = { cert: await read('server.crt'), key: await read('server.key'), clientCa: await read('ca.crt') }
+    const secure = await serveRegistry({ storage: { kind: 'memory' }, tls })
+    try {
+      await mkdir(join(folder, 'certs'))
+      await writeFile(join(folder, 'certs/ca.crt'), await read('ca.crt'))
+      const to = `docker://${secure.authority}/secured:v1`
+      const copy = [
+        'copy',
+        '--src-tls-verify=false',
+        '--dest-cert-dir',
+        join(folder, 'certs'),
+        `docker://${registry.authority}/team/model:v1`,
+        to,
+      ]
+      // Without a certificate of its own the client is not let in.
+      await expect(run(skopeo, ...copy)).rejects.toThrow('certificate')
+      await writeFile(join(folder, 'certs/client.cert'), await read('client.crt'))
+      await writeFile(join(folder, 'certs/client.key'), await read('client.key'))
+      await run(skopeo, ...copy)
+      expect(await run(skopeo, 'inspect', '--raw', '--cert-dir', join(folder, 'certs'), to)).toBe(image.text)
+    } finally {
+      await secure.close(0)
+    }
+  })
+
   it('crane: pull, validate, push, copy, tag, list, delete', async (context) => {
     const crane = await goTool('github.com/google/go-containerregistry/cmd/crane@v0.22.1')
     needTool(crane, 'crane', context)

@@ -41,18 +41,13 @@ const stream = (text: string) => ({
   blob: openBytes(Buffer.from(text))(),
   diffId: () => digestOf(`tar of ${text}`),
 })
+const registries = new Registries({ env: {}, retry: { tries: 1 } })
 const remote = (
   repository: string,
   options: Partial<RemoteCacheOptions> = {},
   authority = registry.authority,
 ): RemoteCache =>
-  makeRemoteCache({
-    client: new Registries({ env: {}, retry: { tries: 1 } }).client(
-      { registry: authority, repository },
-      { actions: 'push' },
-    ),
-    ...options,
-  })
+  makeRemoteCache({ client: registries.client({ registry: authority, repository }, { actions: 'push' }), ...options })
 /** A build on a machine of its own. */
 const machine = async (name: string, options: Partial<SharedOptions> = {}): Promise<SharedLayerStore> => {
   const store = await Store.open(join(folder, name))

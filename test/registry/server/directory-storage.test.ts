@@ -99,6 +99,20 @@ describe('directoryStorage()', () => {
     await pushImage(registry.url, 'good', 'v1')
   })
 
+  it('breaks the connection and reports it when the disk fails in the middle of a download', async () => {
+    const errors: unknown[] = []
+    const digest = digestOf('unreadable')
+    // A folder can be opened like a file, and not be read.
+    await mkdir(blobPath('a', digest), { recursive: true })
+    registry = await serveRegistry({
+      storage: { kind: 'directory', path: folder },
+      onError: (error) => errors.push(error),
+    })
+    const url = `${registry.url}/v2/a/blobs/${digest}`
+    await expect(fetch(url).then((response) => response.text())).rejects.toThrow()
+    expect(errors).toMatchObject([{ code: 'EISDIR' }])
+  })
+
   it('throws away uploads and temporary files that a day has not touched', async () => {
     await (await fetch(`${await serve()}/v2/a/blobs/uploads/`, { method: 'POST' })).text()
     await registry?.close(0)
