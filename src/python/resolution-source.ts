@@ -18,7 +18,7 @@ import { allowsPython, targetPython } from './requires-python.ts'
 import { ROOT, type PackageKey, type Unmet } from './solver/incompatibility.ts'
 import type { Choice, Dependencies, Dependency, SolverSource } from './solver/pubgrub.ts'
 import { VersionSet } from './solver/version-set.ts'
-import { formatSpecifiers, matchesSpecifiers, type SpecifierSet } from './specifier.ts'
+import { formatSpecifier, formatSpecifiers, matchesSpecifiers, type SpecifierSet } from './specifier.ts'
 import { targetTags } from './tag.ts'
 import { targetMarkers, type Target } from './target.ts'
 import { compareVersions, comparePublic, formatVersion, parseVersion, type Version } from './version.ts'
@@ -271,7 +271,7 @@ export class ResolutionSource implements SolverSource {
   }
 
   #set(loaded: LoadedProject, specifiers: SpecifierSet): VersionSet {
-    const key = `${loaded.name} ${formatSpecifiers(specifiers)}`
+    const key = `${loaded.name} ${specifiers.map(formatSpecifier).join(',')}`
     let set = this.#sets.get(key)
     if (set === undefined) {
       set = VersionSet.where(loaded.versions.length, (index) => {

@@ -48,14 +48,15 @@ function readWheelName(filename: string): WheelName | string {
   if (parts.length !== 5 && parts.length !== 6) return 'A wheel name must have five or six parts'
   const [name = '', versionText = ''] = parts
   const [pythons, abis, platforms] = parts.slice(-3).map((part) => part.toLowerCase().split('.'))
-  if (name.includes('__') || !/^[\p{L}\p{N}_.]+$/u.test(name)) return 'Invalid package name in a wheel name'
+  if (name.includes('__') || !(/^[\w.]+$/.test(name) || /^[\p{L}\p{N}_.]+$/u.test(name)))
+    return 'Invalid package name in a wheel name'
   const version = tryParseVersion(versionText)
   if (version === undefined) return 'Invalid version in a wheel name'
   const build = parts.length === 6 ? /^([0-9]+)(.*)$/s.exec(parts[2] ?? '') : undefined
   if (build === null) return 'Invalid build tag in a wheel name'
   if (pythons === undefined || abis === undefined || platforms === undefined) return 'A wheel name must have three tags'
   if ([...pythons, ...abis, ...platforms].includes('')) return 'Empty tag in a wheel name'
-  if (!pythons.every((python) => /^[\p{L}_][\p{L}\p{N}_]*$/u.test(python))) return 'Invalid Python tag in a wheel name'
+  if (!pythons.every(isIdentifier)) return 'Invalid Python tag in a wheel name'
   return {
     filename,
     name: normalizeName(name),
@@ -66,4 +67,9 @@ function readWheelName(filename: string): WheelName | string {
     abis,
     platforms,
   }
+}
+
+/** As Python's `str.isidentifier`; nearly every tag is ASCII, where the quick test answers. */
+function isIdentifier(text: string): boolean {
+  return /^[a-z_]\w*$/i.test(text) || /^[\p{L}_][\p{L}\p{N}_]*$/u.test(text)
 }
