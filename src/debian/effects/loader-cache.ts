@@ -29,11 +29,11 @@ export function loaderCache(system: System): void {
   if (!hasLibraries && existing !== undefined) return
   if (system.read('etc/ld.so.conf') === undefined && existing === undefined) return
   const folders = searchFolders(system)
-  const found = folders.flatMap((folder) => librariesIn(folder, system))
+  const before = existing === undefined ? [] : parseLoaderCache(existing)
+  const inBase = new Map(before.map((entry) => [system.place(entry.path), entry]))
+  const found = folders.flatMap((folder) => librariesIn(folder, system, inBase))
   const names = new Set(found.map((entry) => `${entry.path}\0${entry.flags}`))
-  const kept = (existing === undefined ? [] : parseLoaderCache(existing)).filter(
-    (entry) => !names.has(`${entry.path}\0${entry.flags}`),
-  )
+  const kept = before.filter((entry) => !names.has(`${entry.path}\0${entry.flags}`))
   system.write('etc/ld.so.cache', formatLoaderCache([...found, ...kept], generator(system, existing)))
 }
 
@@ -83,11 +83,11 @@ interface Found {
   readonly flags: number
 }
 
-function librariesIn(folder: string, system: System): CacheEntry[] {
+function librariesIn(folder: string, system: System, inBase: ReadonlyMap<string, CacheEntry>): CacheEntry[] {
   const place = system.place(`${folder}/x`).slice(0, -2)
   const bySoname = new Map<string, Found>()
   for (const name of namesIn(place, system)) {
-    const found = describe(place, name, system)
+    const found = describe(place, name, system, inBase)
     if (found === undefined) continue
     const other = bySoname.get(found.soname)
     // As search_dir of ldconfig.c: a file before a link, else the newer name.
@@ -131,8 +131,19 @@ function index(system: System): Map<string, string[]> {
   return folders
 }
 
-function describe(folder: string, name: string, system: System): Found | undefined {
+function describe(
+  folder: string,
+  name: string,
+  system: System,
+  inBase: ReadonlyMap<string, CacheEntry>,
+): Found | undefined {
   const real = resolve(`${folder}/${name}`, system)
+  if (typeof real === 'string') {
+    // A link of a new package to a library of the base, whose file is not read: the old cache knows it by its own name.
+    const known = inBase.get(real)
+    const isLink = known !== undefined && name.endsWith('.so') && known.soname.startsWith(name)
+    return isLink ? { name, soname: name, isLink, flags: known.flags } : undefined
+  }
   if (real === undefined) return undefined
   const { library, path } = real
   const flags = FLAGS[`${library.elfClass}/${library.machine}`]
@@ -144,11 +155,15 @@ function describe(folder: string, name: string, system: System): Found | undefin
   return { name, soname: isLink ? name : soname, isLink, flags }
 }
 
-function resolve(path: string, system: System): { readonly path: string; readonly library: LibraryFacts } | undefined {
+/** The library that a path leads to; where it ends, when no package of this layer has that. */
+function resolve(
+  path: string,
+  system: System,
+): { readonly path: string; readonly library: LibraryFacts } | string | undefined {
   let current = path
   for (let hops = 0; hops < 40; hops++) {
     const facts = system.lookup(current)
-    if (facts === undefined) return undefined
+    if (facts === undefined) return current
     if (facts.type === 'file')
       return facts.library === undefined ? undefined : { path: facts.path, library: facts.library }
     if (facts.target === undefined) return undefined
