@@ -26,13 +26,19 @@ export interface CheckThread {
 
 /** How threads are made. */
 export interface PoolOptions {
-  /** As many as there are processors, 4 at most, unless given. */
+  /**
+   * Half as many as there are processors, 4 at most, unless given: zlib inflates on threads beside these, which only
+   * hash, and each one costs memory.
+   */
   readonly threads?: number | undefined
   readonly start?: (() => CheckThread) | undefined
 }
 
 /** Bytes of one layer that may wait in a thread: enough that it never starves, little against the memory budget. */
 const WINDOW_BYTES = 2 * 2 ** 20
+
+/** What files are read in. */
+const PIECE_BYTES = 1 << 18
 
 /**
  * Makes a pool of threads that inflate and hash layers. Threads start when they are first needed, and do not keep the
@@ -43,7 +49,7 @@ const WINDOW_BYTES = 2 * 2 ** 20
 export function makeCheckPool(options: PoolOptions = {}): CheckPool | undefined {
   const start = options.start ?? workerStarter()
   if (start === undefined) return undefined
-  const most = options.threads ?? Math.min(4, availableParallelism())
+  const most = options.threads ?? Math.max(1, Math.min(4, availableParallelism() >> 1))
   const threads: PooledThread[] = []
   return {
     check: (expected, what) => {
@@ -94,6 +100,8 @@ class PooledThread {
   readonly #thread: CheckThread
   readonly #checks = new Map<number, Running>()
   #lastId = 0
+  /** Memory to send chunks in. */
+  readonly #free: ArrayBuffer[] = []
 
   constructor(thread: CheckThread) {
     this.#thread = thread
@@ -128,7 +136,7 @@ class PooledThread {
       write: async (chunk) => {
         await until(() => running.waiting < WINDOW_BYTES)
         // The caller keeps its bytes for the blob, so the thread gets a copy: a memory copy is 50 times as fast as hashing.
-        const bytes = new Uint8Array(chunk)
+        const bytes = this.#copy(chunk)
         running.waiting += bytes.length
         this.#thread.send({ type: 'chunk', id, bytes }, [bytes.buffer])
       },
@@ -146,12 +154,22 @@ class PooledThread {
     }
   }
 
+  #copy(chunk: Uint8Array): Uint8Array<ArrayBuffer> {
+    const memory =
+      chunk.length > PIECE_BYTES ? new ArrayBuffer(chunk.length) : (this.#free.pop() ?? new ArrayBuffer(PIECE_BYTES))
+    const bytes = new Uint8Array(memory, 0, chunk.length)
+    bytes.set(chunk)
+    return bytes
+  }
+
   #take(answer: CheckAnswer): void {
+    // Filled again and again: left to the garbage collector, such memory grows to many times what is in use.
+    if (answer.type === 'taken' && answer.bytes.buffer.byteLength === PIECE_BYTES) this.#free.push(answer.bytes.buffer)
     const running = this.#checks.get(answer.id)
     if (running === undefined) return
     switch (answer.type) {
       case 'taken':
-        running.waiting -= answer.bytes
+        running.waiting -= answer.bytes.length
         running.wake()
         return
       case 'done':

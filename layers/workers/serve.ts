@@ -5,7 +5,7 @@ import type { CheckAnswer, CheckRequest, SentError } from './messages.ts'
 
 /** Runs checks for another thread until the port closes. */
 export function serveChecks(port: MessagePort): void {
-  const answer = (message: CheckAnswer): void => port.postMessage(message)
+  const answer = (message: CheckAnswer, transfer: ArrayBuffer[] = []): void => port.postMessage(message, transfer)
   const checks = new Map<number, { readonly check: LayerCheck; last: Promise<void> }>()
   // Steps of one check run one after another; a failed one ends it, and what was sent meanwhile is let go.
   const step = (id: number, work: (check: LayerCheck) => Promise<void>): void => {
@@ -31,7 +31,7 @@ export function serveChecks(port: MessagePort): void {
       case 'chunk':
         step(id, async (check) => {
           await check.write(request.bytes)
-          answer({ type: 'taken', id, bytes: request.bytes.length })
+          answer({ type: 'taken', id, bytes: request.bytes }, [request.bytes.buffer])
         })
         return
       case 'end':
