@@ -73,7 +73,8 @@ function chooseGpu(question: Question, notes: Notes): EnvironmentChoice {
   checkArchitectures(question, notes, cuda, torch)
   const extras = chooseExtras(question, notes, tensorflow)
   const cudnn = chooseCudnn(question, notes, images, tensorflow)
-  const ubuntu = images?.ubuntu.at(-1)
+  // Without an nvidia/cuda image the base's own release decides what it brings.
+  const ubuntu = question.request.needsImage === false ? undefined : images?.ubuntu.at(-1)
   const basePython =
     (ubuntu === undefined ? undefined : ubuntuPython(ubuntu)) ?? question.request.basePython ?? CPU_PYTHON
   const python = choosePython(

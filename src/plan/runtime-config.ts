@@ -77,6 +77,10 @@ function makeEnvironment({ config, base, gpu }: RuntimeInput): Variable[] {
   if (config.concurrency !== undefined) {
     ours.push({ name: 'COG_MAX_CONCURRENCY', value: String(config.concurrency.max) })
   }
+  if (config.batch !== undefined) {
+    ours.push({ name: 'LAYERWRIGHT_BATCH_SIZE', value: String(config.batch.maxSize) })
+    ours.push({ name: 'LAYERWRIGHT_BATCH_WAIT_MS', value: String(config.batch.maxWaitMs) })
+  }
   if (gpu !== undefined) ours.push(...gpuVariables(gpu, valueOf))
   return mergeEnvironment(mergeEnvironment(inherited, ours), config.environment)
 }

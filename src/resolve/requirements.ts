@@ -1,6 +1,9 @@
-import { resolve } from 'node:path'
+import { readFile } from 'node:fs/promises'
+import { basename, resolve } from 'node:path'
 import type { Config } from '../config/config.ts'
 import { BuildError } from '../core/errors.ts'
+import { parsePyproject } from '../python/formats/pyproject.ts'
+import { decodeText } from '../python/input/decode-text.ts'
 import {
   loadRequirements,
   parseRequirements,
@@ -9,6 +12,8 @@ import {
 } from '../python/input/requirements-file.ts'
 import { formatRequirement } from '../python/requirement.ts'
 import type { RootRequirement } from '../python/resolution-input.ts'
+import { formatSpecifiers, matchesSpecifiers, type SpecifierSet } from '../python/specifier.ts'
+import { parseVersion } from '../python/version.ts'
 import type { ResolveContext } from './context.ts'
 
 /** Packages that the image brings itself; a project's own lines for them are left out, as Cog does. */
@@ -23,12 +28,7 @@ export type RequirementsContext = Pick<ResolveContext, 'projectFolder' | 'env' |
  * @throws BuildError REQUIREMENT_INVALID with file and line; NOT_SUPPORTED for what would have to be built from source
  */
 export async function readRequirements(config: Config, context: RequirementsContext): Promise<Requirements> {
-  const { pythonRequirements, pythonPackages } = config.build
-  const reading = { cwd: context.projectFolder, env: context.env, http: context.http, signal: context.signal }
-  const read =
-    pythonRequirements === undefined
-      ? await parseRequirements(pythonPackages.join('\n'), 'build.python_packages', reading)
-      : await loadRequirements([pythonRequirements], reading)
+  const read = await readSource(config, context)
   const sources = read.sources.filter((source) => !isProjectItself(source, context))
   if (sources.length > 0) throw refuseSources(sources)
   const brought = read.requirements.filter(({ requirement }) => BROUGHT_ALONG.has(requirement.name))
@@ -37,6 +37,53 @@ export async function readRequirements(config: Config, context: RequirementsCont
     context.report({ type: 'note', level: 'warning', text, code: 'COG_REQUIREMENT' })
   }
   return { ...read, requirements: read.requirements.filter((root) => !brought.includes(root)) }
+}
+
+async function readSource({ build }: Config, context: RequirementsContext): Promise<Requirements> {
+  const { pythonRequirements: file, pythonPackages } = build
+  const reading = { cwd: context.projectFolder, env: context.env, http: context.http, signal: context.signal }
+  if (file === undefined) return parseRequirements(pythonPackages.join('\n'), 'build.python_packages', reading)
+  return basename(file) === 'pyproject.toml' ? readPyproject(file, build, context) : loadRequirements([file], reading)
+}
+
+/** The dependencies of a project, with those of the extras and groups that cog.yaml names. */
+async function readPyproject(
+  file: string,
+  { extras, groups, pythonVersion }: Config['build'],
+  { projectFolder }: RequirementsContext,
+): Promise<Requirements> {
+  const path = resolve(projectFolder, file)
+  const text = decodeText(await readFile(path), file)
+  const { requirements, requiresPython } = parsePyproject(text, file, { extras, groups })
+  if (pythonVersion !== undefined && !admits(requiresPython, pythonVersion)) {
+    const wanted = formatSpecifiers(requiresPython)
+    throw new BuildError('RESOLVE_CONFLICT', `${file} requires Python ${wanted}; cog.yaml states ${pythonVersion}`, {
+      hint: 'Change `build.python_version`, or `requires-python`.',
+    })
+  }
+  return {
+    requirements: requirements.map((requirement) => ({ requirement, origin: file })),
+    constraints: [],
+    sources: [],
+    options: {
+      extraIndexUrls: [],
+      findLinks: [],
+      noIndex: false,
+      allowsPreReleases: false,
+      requiresHashes: false,
+      noBinary: [],
+      onlyBinary: [],
+      trustedHosts: [],
+    },
+    files: [path],
+  }
+}
+
+/** `3.12` stands for any 3.12.x: it is refused only when neither its first nor its last release will do. */
+function admits(requiresPython: SpecifierSet, pythonVersion: string): boolean {
+  const isMinor = pythonVersion.split('.').length === 2
+  const candidates = isMinor ? [`${pythonVersion}.0`, `${pythonVersion}.99`] : [pythonVersion]
+  return candidates.some((version) => matchesSpecifiers(requiresPython, parseVersion(version), version))
 }
 
 /** Requirements as plain JSON, for keys: equal lines give an equal value. */

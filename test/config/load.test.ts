@@ -86,8 +86,6 @@ build:
     strategy: unsafe-best-match
     exclude_newer: 2026-01-31
   interpreter: {url: "https://example.test/cpython.tar.gz", sha256: ${'a'.repeat(64)}}
-  system_site_packages: true
-  apt_sources: [{url: "https://apt.test/debian", suite: stable, components: [main], key: key.asc}]
   user: 1000
 image: registry.test:5000/team/model:v1
 run: predict.py:Predictor
@@ -254,6 +252,26 @@ describe('diagnostics', () => {
     ['two documents', 'image: a\n---\nimage: b', ['error yaml-syntax  2:1-4']],
     ['an alias without an anchor', 'image: *x', ['error yaml-alias  1:8-10']],
     ['a key that is a list', '? [a]\n: b', ['error yaml-key  1:3-6']],
+    [
+      'further archives',
+      'build: {apt_sources: [{url: "https://apt.test", suite: stable, key: k.asc}]}',
+      ['error not-supported build.apt_sources 1:9-20'],
+    ],
+    [
+      'packages of the base',
+      'build: {system_site_packages: true}',
+      ['error not-supported build.system_site_packages 1:9-29'],
+    ],
+    [
+      'a Python lock',
+      'build: {python_requirements: uv.lock}',
+      ['error not-supported build.python_requirements 1:9-28'],
+    ],
+    [
+      'another Python lock',
+      'build: {python_requirements: "locks/pylock.gpu.toml"}',
+      ['error not-supported build.python_requirements 1:9-28'],
+    ],
     ['something not built yet', 'runtime: coglet', ['error not-supported runtime 1:1-8']],
   ])('names %s', (_, text, expected) => {
     expect(summary(text)).toEqual(expected)

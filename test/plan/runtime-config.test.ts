@@ -113,3 +113,16 @@ test.each([
 ])('joinFolders(%s, %o) is %s', (list, more, expected) => {
   expect(joinFolders(list, more)).toBe(expected)
 })
+
+test('makeRuntimeConfig() tells the server how requests are gathered', () => {
+  const batched = { ...config, batch: { maxSize: 8, maxWaitMs: 25 } }
+  const made = makeRuntimeConfig({
+    config: batched,
+    interpreter: '/python',
+    base: undefined,
+    gpu: undefined,
+    labels: {},
+  })
+  expect(variable(made.Env, 'LAYERWRIGHT_BATCH_SIZE')).toBe('8')
+  expect(variable(made.Env, 'LAYERWRIGHT_BATCH_WAIT_MS')).toBe('25')
+})
