@@ -1,4 +1,5 @@
 import { findRecord, saveRecord, type DerivationRecord } from '../src/store/records.ts'
+import { oneAtATime } from '../src/store/single-flight.ts'
 import type { Store } from '../src/store/store.ts'
 import type { LayerStore, StoredLayer } from './materialise.ts'
 
@@ -12,6 +13,7 @@ export function layerStore(store: Store): LayerStore {
   })
   return {
     notes: store.cache('layer-notes'),
+    alone: (key, work, signal) => oneAtATime(store.folder, key, work, { signal }),
     find: async (key) => {
       const record = await findRecord(records, key)
       if (record === undefined || (await store.has(record.digest)) !== record.size) return undefined

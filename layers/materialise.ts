@@ -18,6 +18,8 @@ export interface LayerStore {
   save(key: string, stream: FoundLayerStream): Promise<StoredLayer>
   /** Small facts about layers; losing one costs time. */
   readonly notes: Cache
+  /** Does work on a key while nobody else who shares the store does; the work is told whether it had to wait. */
+  alone<T>(key: string, work: (hasWaited: boolean) => Promise<T>, signal?: AbortSignal): Promise<T>
 }
 
 /** A layer that lies somewhere. */
@@ -37,18 +39,25 @@ const DEFAULT_CONCURRENCY = 3
 export async function materialise(spec: LayerSpec, context: LayerContext, store: LayerStore): Promise<Layer> {
   const key = layerKey(spec, context.compression, context.mtimeSeconds)
   const createdBy = describeLayer(spec)
-  const found = await store.find(key)
-  if (found !== undefined) {
-    startTask(context.report, createdBy).end('cached')
-    return { ...found, createdBy }
+  const find = async (): Promise<StoredLayer | undefined> => {
+    const found = await store.find(key)
+    if (found !== undefined) startTask(context.report, createdBy).end('cached')
+    return found
   }
-  const task = startTask(context.report, createdBy)
+  const work = async (hasWaited: boolean): Promise<StoredLayer> =>
+    (hasWaited ? await find() : undefined) ?? makeLayer(spec, context, store)
+  return { ...((await find()) ?? (await store.alone(key, work, context.signal))), createdBy }
+}
+
+async function makeLayer(spec: LayerSpec, context: LayerContext, store: LayerStore): Promise<StoredLayer> {
+  const key = layerKey(spec, context.compression, context.mtimeSeconds)
+  const task = startTask(context.report, describeLayer(spec))
   try {
     const stream = await makeLayerStream(spec, context)
     const stored = await store.save(key, { ...stream, blob: counted(stream.blob, task, context.signal) })
     await saveNotes(key, stream, store.notes)
     task.end()
-    return { ...stored, createdBy }
+    return stored
   } catch (error) {
     task.end('failed', error instanceof Error ? error.message : String(error))
     throw error

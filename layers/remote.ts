@@ -58,8 +58,8 @@ async function ensure(file: RemoteFile, options: RemoteOptions): Promise<void> {
   options.signal?.throwIfAborted()
   if (await isThere()) return
   // Builds side by side fetch a file once: the others wait and find it.
-  const work = async (): Promise<void> => {
-    if (!(await isThere())) await fetchInto(store, file, options)
+  const work = async (hasWaited: boolean): Promise<void> => {
+    if (!hasWaited || !(await isThere())) await fetchInto(store, file, options)
   }
   await oneAtATime(store.folder, expected.digest, work, { signal: options.signal })
 }

@@ -98,6 +98,7 @@ export function sharedLayerStore(local: LayerStore, options: SharedOptions): Sha
 
   return {
     notes,
+    alone: local.alone,
     describe: (key, made) => void inputs.set(key, made),
     find: async (key) => {
       if (isVerifying) return undefined

@@ -19,7 +19,7 @@ const held = new Set<string>()
 
 /**
  * Does work while no other process of this machine does the same with the same store, so that builds side by side fetch a
- * file once: whoever waited looks again whether the work is still to be done.
+ * file once: whoever waited is told so, and looks again whether the work is still to be done.
  *
  * It saves work and guards nothing: a store on a shared disk is not locked between machines, and a lock that was left by a process
  * that was killed is taken over, by two at once at worst.
@@ -27,16 +27,20 @@ const held = new Set<string>()
 export async function oneAtATime<T>(
   folder: string,
   name: string,
-  work: () => Promise<T>,
+  work: (hasWaited: boolean) => Promise<T>,
   { signal, pollMs = 50 }: WaitOptions = {},
 ): Promise<T> {
   const path = join(folder, 'locks', digestHex(digestOf(name)))
   // Among the temporary files, so that prune finds one that a killed process left.
   const draft = join(folder, 'tmp', `lock-${process.pid}-${randomBytes(6).toString('hex')}`)
   for (const part of ['locks', 'tmp']) await mkdir(join(folder, part), { recursive: true })
-  while (!(await acquire(path, draft))) await sleep(pollMs, undefined, { signal })
+  let hasWaited = false
+  while (!(await acquire(path, draft))) {
+    hasWaited = true
+    await sleep(pollMs, undefined, { signal })
+  }
   try {
-    return await work()
+    return await work(hasWaited)
   } finally {
     held.delete(path)
     await rm(path, { force: true })

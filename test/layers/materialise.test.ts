@@ -35,6 +35,15 @@ describe('materialise()', () => {
     expect(events.filter(({ type }) => type === 'end')).toMatchObject([{ outcome: 'done' }, { outcome: 'cached' }])
   })
 
+  test('makes a layer once for builds that share a store and start together', async () => {
+    const ends: unknown[] = []
+    const report = (event: ProgressEvent): void => void (event.type === 'end' && ends.push(event.outcome))
+    const stores = await Promise.all(Array.from({ length: 8 }, () => Store.open(folder)))
+    await Promise.all(stores.map((shared) => materialise(inline('x'), { ...context, report }, layerStore(shared))))
+    expect(ends.filter((outcome) => outcome === 'done')).toHaveLength(1)
+    expect(ends.filter((outcome) => outcome === 'cached')).toHaveLength(7)
+  })
+
   test('reads no wheel whose layer is known', async () => {
     const wheel = makeWheel({ files: [{ name: 'a.py', content: 'a' }] })
     const spec: LayerSpec = {
