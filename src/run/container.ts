@@ -40,8 +40,11 @@ export interface Container {
   /** Unique on this machine. */
   readonly name: string
   readonly image: RunnableImage
-  /** The image's file system, topmost folder first; unpacked on the first call. Only direct backends need it. */
-  folders(): Promise<readonly string[]>
+  /**
+   * The image's file system, unpacked on the first call: folders to stack, topmost first; or one, where the host cannot.
+   * Only direct backends need it.
+   */
+  folders(canStack: boolean): Promise<readonly string[]>
   /** What the caller changes about the process that the image names. */
   readonly request: ProcessRequest
   /** Groups besides those that the image gives the user. */

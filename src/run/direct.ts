@@ -47,7 +47,7 @@ export async function startDirect(
   host: Host,
   make: (container: DirectContainer, folders: readonly string[]) => DirectCommand,
 ): Promise<RunningContainer> {
-  const folders = await container.folders()
+  const folders = await container.folders(host.overlay)
   checkMountPoints(folders)
   const bundle = container.workFolder
   for (const name of ['root', 'upper', 'work', 'layers']) mkdirSync(join(bundle, name), { mode: 0o755 })
@@ -66,7 +66,8 @@ export async function startDirect(
     'shift',
     host.overlay
       ? `mount -t overlay -o ${overlayOptions(host, names, 'upper', 'work')} overlay root`
-      : 'mount --rbind layers/0 root && mount -o remount,ro,bind root',
+      : // Slow where the file system cannot share blocks, but it works everywhere.
+        'cp -a --reflink=auto layers/0/. root/ && mount --rbind root root && cd .',
     command.script,
     container.capture === undefined ? `exec ${command.enter}` : captureScript(command.enter),
   ].join('\n')

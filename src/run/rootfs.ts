@@ -8,6 +8,7 @@ import type { Layer } from '../../layers/layer.ts'
 import { digestOf } from '../core/digest.ts'
 import { systemErrorCode } from '../core/errors.ts'
 import { startTask, type Report } from '../core/progress.ts'
+import { markUsed } from './prune-rootfs.ts'
 import { DependentLayerError } from './unpack/apply-layer.ts'
 import { removeTree } from './unpack/remove-tree.ts'
 import { unpackLayer } from './unpack/unpack-layer.ts'
@@ -35,13 +36,22 @@ export interface RootfsCache {
  * @returns folders whose overlay is the root file system, topmost first. They must not be written to.
  */
 export async function unpackImage(layers: readonly Layer[], cache: RootfsCache): Promise<string[]> {
-  for (const folder of ['layers', 'trees', 'dependent', 'tmp']) {
-    mkdirSync(join(cache.folder, folder), { recursive: true, mode: 0o700 })
-  }
+  makeFolders(cache)
   const merged = await unpackAlone(layers, cache)
   const folders = layers.slice(merged + 1).map((layer) => layerFolder(layer, cache))
   if (merged >= 0) folders.unshift(await mergeTree(layers.slice(0, merged + 1), cache))
+  for (const folder of folders) markUsed(folder)
   return folders.reverse()
+}
+
+/**
+ * Unpacks the layers of an image into one tree, for hosts that cannot stack them.
+ *
+ * @returns the tree, which must not be written to
+ */
+export async function unpackMerged(layers: readonly Layer[], cache: RootfsCache): Promise<string> {
+  makeFolders(cache)
+  return mergeTree(layers, cache)
 }
 
 /**
@@ -54,6 +64,12 @@ export function chainId(diffIds: readonly Digest[]): Digest {
   const [first, ...rest] = diffIds
   if (first === undefined) throw new RangeError('No layers')
   return rest.reduce((below, diffId) => digestOf(`${below} ${diffId}`), first)
+}
+
+function makeFolders(cache: RootfsCache): void {
+  for (const folder of ['layers', 'trees', 'dependent', 'tmp']) {
+    mkdirSync(join(cache.folder, folder), { recursive: true, mode: 0o700 })
+  }
 }
 
 /** Unpacks layers one by one from the top; gives back the index of the highest that cannot stand alone, else -1. */

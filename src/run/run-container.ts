@@ -17,7 +17,7 @@ import { removeWork } from './direct.ts'
 import { knownHost, type Host } from './host.ts'
 import type { RunnableImage } from './image.ts'
 import type { ProcessRequest } from './process.ts'
-import { unpackImage, type RootfsCache } from './rootfs.ts'
+import { unpackImage, unpackMerged, type RootfsCache } from './rootfs.ts'
 import { selectBackend } from './select-backend.ts'
 
 /** What to run and how. */
@@ -145,7 +145,8 @@ function makeContainer(request: RunRequest, cache: RootfsCache): Container {
   return {
     name: `layerwright-${id}`,
     image,
-    folders: () => unpackImage(image.layers, cache),
+    folders: async (canStack) =>
+      canStack ? unpackImage(image.layers, cache) : [await unpackMerged(image.layers, cache)],
     request: { ...request, env: { ...devices?.env, ...request.env } },
     additionalGids: devices?.additionalGids ?? [],
     binds: [...(devices?.binds ?? []), ...(request.binds ?? [])],

@@ -106,6 +106,7 @@ async function tryBackend(backend: Backend, host: Host, cache: RootfsCache): Pro
       {
         name: `layerwright-probe-${randomBytes(6).toString('hex')}`,
         image,
+        // One layer is a stack and a tree alike.
         folders: () => unpackImage(image.layers, { ...cache, report: () => {} }),
         request: {},
         additionalGids: [],

@@ -141,7 +141,7 @@ test('guardTar() passes archives on unchanged, however they are cut into chunks'
       }
       expect(await collect(guardTar(cut(), 'x.tar'), 1e6)).toEqual(bytes)
     }),
-    { numRuns: 50 },
+    { numRuns: 30 },
   )
 })
 
@@ -156,6 +156,6 @@ test('guardTar() ends, well or with an error of its own, on any bytes', async ()
     fc.asyncProperty(mutated, async (bytes) => {
       await read(bytes).catch((error: unknown) => expect(error).toMatchObject({ code: 'ARCHIVE_INVALID' }))
     }),
-    { numRuns: 300 },
+    { numRuns: 100 },
   )
 })

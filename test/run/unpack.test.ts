@@ -1,4 +1,13 @@
-import { existsSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, statSync } from 'node:fs'
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
@@ -6,6 +15,7 @@ import { afterAll, beforeEach, describe, expect, test } from 'vitest'
 import { OCI } from 'oci-spec-types'
 import type { Layer } from '../../layers/layer.ts'
 import { openBytes } from '../../src/core/bytes.ts'
+import { pruneRootfs } from '../../src/run/prune-rootfs.ts'
 import { chainId, unpackImage, type RootfsCache } from '../../src/run/rootfs.ts'
 import { removeTree } from '../../src/run/unpack/remove-tree.ts'
 import { unpackLayer } from '../../src/run/unpack/unpack-layer.ts'
@@ -193,3 +203,36 @@ function zstdStored(data: Buffer): Buffer {
   block.writeUIntLE((data.length << 3) | 1, 0, 3)
   return Buffer.concat([head, block, data])
 }
+
+describe('pruneRootfs()', () => {
+  const own = (): string => join(folder, 'rootfs', String(process.getuid?.() ?? 0))
+  const prepare = async (): Promise<readonly string[]> => {
+    mkdirSync(own(), { recursive: true })
+    const layers = [layerOf(tar(dir('a'), file('a/f', 'x'))), layerOf(tar(dir('b')))]
+    return unpackImage(layers, { ...cache(), folder: own() })
+  }
+
+  test('removes what nobody runs, and tells how much', async () => {
+    const folders = await prepare()
+    const later = (): number => Date.now() + 60_000
+    expect(pruneRootfs(folder, { isDryRun: true, now: later }).removedFiles).toBe(5)
+    expect(folders.every((path) => existsSync(path))).toBe(true)
+    expect(pruneRootfs(folder, { now: later }).removedFiles).toBe(5)
+    expect(folders.some((path) => existsSync(path))).toBe(false)
+    expect(readdirSync(join(own(), 'tmp'))).toEqual([])
+  })
+
+  test('keeps what was used lately, and what a living process runs', async () => {
+    const [top = '', bottom = ''] = await prepare()
+    expect(pruneRootfs(folder, { olderThanMs: 3_600_000 }).removedFiles).toBe(0)
+    const work = join(own(), 'tmp', `run-${process.pid}-x`, 'layers')
+    mkdirSync(work, { recursive: true })
+    symlinkSync(top, join(work, '0'))
+    pruneRootfs(folder, { now: () => Date.now() + 60_000 })
+    expect([existsSync(top), existsSync(bottom)]).toEqual([true, false])
+  })
+
+  test('a store that never ran anything has nothing to remove', () => {
+    expect(pruneRootfs(folder)).toEqual({ removedFiles: 0, removedBytes: 0 })
+  })
+})

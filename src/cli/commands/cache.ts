@@ -2,6 +2,7 @@ import type { Command as Program } from 'commander'
 import { EXIT } from '../../core/errors.ts'
 import { listBlobs, listCaches, listTemporary, type StoredFile } from '../../store/contents.ts'
 import { storeLocation } from '../../store/location.ts'
+import { pruneRootfs } from '../../run/prune-rootfs.ts'
 import { pruneStore } from '../../store/prune.ts'
 import { Store } from '../../store/store.ts'
 import { verifyStore } from '../../store/verify-store.ts'
@@ -77,15 +78,23 @@ const prune: Command = {
   },
   async run(_args, options, io) {
     const { maxSize, olderThan, dryRun, json } = options as PruneFlags
-    const result = await pruneStore(await openStore(io), {
+    const store = await openStore(io)
+    const result = await pruneStore(store, {
       maxBytes: maxSize === undefined ? undefined : parseBytes(maxSize),
       olderThanMs: olderThan === undefined ? undefined : parseDuration(olderThan),
       isDryRun: dryRun === true,
     })
-    if (json === true) return io.stdout.write(`${JSON.stringify(result)}\n`)
+    // Unpacked layers are worth less than what they are made from: with a bound of size they all go.
+    const unpacked = pruneRootfs(store.folder, {
+      olderThanMs: olderThan === undefined ? undefined : parseDuration(olderThan),
+      isDryRun: dryRun === true,
+    })
+    if (json === true) return io.stdout.write(`${JSON.stringify({ ...result, unpacked })}\n`)
     const verb = dryRun === true ? 'Would remove' : 'Removed'
     const { removedFiles, removedBytes, keptBytes } = result
     io.stdout.write(`${verb} ${removedFiles} files, ${formatBytes(removedBytes)}; ${formatBytes(keptBytes)} stay\n`)
+    if (unpacked.removedFiles > 0)
+      io.stdout.write(`${verb} ${unpacked.removedFiles} unpacked files, ${formatBytes(unpacked.removedBytes)}\n`)
   },
 }
 
