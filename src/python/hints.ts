@@ -75,7 +75,10 @@ function* refusalHints(name: string, refused: readonly RefusedVersion[], source:
     }
     if (nearest.kind === 'hash') yield { kind: 'hashes', name, version: version.text }
     if (nearest.kind === 'yanked') yield { kind: 'yanked', name, versions: textsOf('yanked'), reason: nearest.reason }
-    if (nearest.kind === 'source') yield { kind: 'source-only', name, versions: textsOf('source') }
+    if (nearest.kind === 'source') {
+      const sources = files.filter(({ refusal }) => refusal.kind === 'source').map(({ file }) => file.url)
+      yield { kind: 'source-only', name, versions: textsOf('source'), sources }
+    }
     if (nearest.kind === 'too-new' && source.excludeNewer !== undefined) {
       yield { kind: 'exclude-newer', name, versions: textsOf('too-new'), excludeNewer: source.excludeNewer }
     }

@@ -9,7 +9,13 @@ export type ResolveHint =
       readonly mismatch: 'python' | 'abi' | 'platform'
       readonly available: readonly string[]
     }
-  | { readonly kind: 'source-only'; readonly name: string; readonly versions: readonly string[] }
+  | {
+      readonly kind: 'source-only'
+      readonly name: string
+      readonly versions: readonly string[]
+      /** Source distributions of the newest of these versions, for whoever can build them. */
+      readonly sources: readonly string[]
+    }
   | {
       readonly kind: 'requires-python'
       readonly name: string

@@ -1,6 +1,7 @@
 import type { Cache } from '../core/cache.ts'
 import type { ErrorCode } from '../core/errors.ts'
 import type { Http } from '../core/http.ts'
+import { silent, type Report } from '../core/progress.ts'
 import { completeFile, directWheels } from './direct-wheel.ts'
 import { hintsFor } from './hints.ts'
 import { IndexClient } from './index/client.ts'
@@ -24,6 +25,8 @@ export interface ResolutionContext {
   readonly now?: (() => number) | undefined
   readonly concurrency?: number | undefined
   readonly signal?: AbortSignal | undefined
+  /** Told about extras that do not exist and yanked releases that were pinned. */
+  readonly report?: Report | undefined
 }
 
 /**
@@ -42,7 +45,9 @@ export async function resolvePython(input: ResolutionInput, context: ResolutionC
   try {
     const solution = await solve(source, context.signal)
     if (solution.kind === 'unsolvable') throw failure(solution.proof, source)
-    return { target: input.target, packages: await lockPackages(solution, source, client) }
+    const packages = await lockPackages(solution, source, client)
+    await warn(packages, solution.versions, source, context.report ?? silent)
+    return { target: input.target, packages }
   } finally {
     await client.settle()
   }
@@ -93,6 +98,28 @@ async function lockPackage(
     dependencies: [...new Set(required)].filter((other) => other !== name && chosen.has(other)).sort(),
     ...(file.uploadTime === undefined ? {} : { uploadTime: file.uploadTime }),
     ...(file.yanked === undefined ? {} : { yanked: file.yanked }),
+  }
+}
+
+/** Tells what is odd about a lock and yet no error. */
+async function warn(
+  packages: readonly LockedWheel[],
+  versions: ReadonlyMap<string, number>,
+  source: ResolutionSource,
+  report: Report,
+): Promise<void> {
+  const note = (code: string, text: string): void => report({ type: 'note', level: 'warning', code, text })
+  for (const { name, version, extras = [], yanked } of packages) {
+    if (yanked !== undefined) {
+      note('YANKED', `\`${name}\` ${version} was yanked by its authors${yanked === '' ? '' : `: ${yanked}`}`)
+    }
+    const loaded = source.loaded(name)
+    if (extras.length === 0 || loaded === undefined) continue
+    const { providesExtra } = await source.metadataOf(loaded, versions.get(name) ?? 0)
+    for (const extra of extras) {
+      if (providesExtra.includes(extra)) continue
+      note('EXTRA_UNKNOWN', `\`${name}\` ${version} has no extra \`${extra}\`; nothing is added for it`)
+    }
   }
 }
 

@@ -30,6 +30,8 @@ export async function* streamEntries(source: RandomAccess, archive: ZipArchive):
       // A descriptor has at most 24 bytes; more is refused without being read into memory.
       checkDescriptor(await reader.take(Math.min(after, 25)), entry, archive.what)
     }
+    // A source that proves itself does so at its end.
+    await reader.isAtEnd()
   } finally {
     await reader.close()
   }

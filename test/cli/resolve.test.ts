@@ -51,6 +51,15 @@ describe('layerwright resolve', () => {
     )
   })
 
+  it('reads a lock without asking anybody', async () => {
+    const { stdout } = await run('app')
+    await writeFile(join(folder, 'pylock.toml'), stdout)
+    const asked = index.requests.length
+    expect((await run('-r', 'pylock.toml', '--format', 'requirements')).stdout).toContain('lib==2.0')
+    expect(index.requests.length).toBe(asked)
+    expect(await run('-r', 'pylock.toml', 'app')).toMatchObject({ status: 2, stdout: '' })
+  })
+
   it('answers from the cache without the network', async () => {
     const first = await run('app')
     const asked = index.requests.length

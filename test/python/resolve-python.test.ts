@@ -2,6 +2,7 @@ import { afterEach, describe, expect, it } from 'vitest'
 import { memoryCache } from '../../src/core/cache.ts'
 import { isBuildError } from '../../src/core/errors.ts'
 import { makeHttp } from '../../src/core/http.ts'
+import type { ProgressEvent } from '../../src/core/progress.ts'
 import type { IndexPlan } from '../../src/python/index/client.ts'
 import type { PythonLock } from '../../src/python/lock.ts'
 import { parseRequirement } from '../../src/python/requirement.ts'
@@ -205,6 +206,17 @@ describe('resolvePython() rules', () => {
     ],
   ] as const)('explains %s', async (_, requirements, extra, code, hint) => {
     expect(await failure(resolve(requirements, [await start(files)], extra))).toMatchObject({ code, hints: [hint] })
+  })
+
+  it('warns of an extra that does not exist and of a yanked release', async () => {
+    const index = await start(files)
+    const notes: string[] = []
+    const report = (event: ProgressEvent): void => void (event.type === 'note' && notes.push(event.text))
+    await resolve(['a[none]==3.0'], [index], {}, { report })
+    expect(notes).toEqual([
+      '`a` 3.0 was yanked by its authors: broken',
+      '`a` 3.0 has no extra `none`; nothing is added for it',
+    ])
   })
 
   it('names the tags that a wheel does have', async () => {

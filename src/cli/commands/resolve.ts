@@ -1,7 +1,9 @@
 import { homedir } from 'node:os'
 import { resolve } from 'node:path'
 import { Option } from 'commander'
+import { BuildError } from '../../core/errors.ts'
 import type { PythonLock } from '../../python/lock.ts'
+import type { Target } from '../../python/target.ts'
 import type { RootRequirement } from '../../python/resolution-input.ts'
 import type { IndexSettings } from '../../python/settings/index-settings.ts'
 import type { Command, Io } from '../command.ts'
@@ -31,7 +33,12 @@ export const command: Command = {
   define(program) {
     program
       .argument('[requirement...]', 'requirements, such as torch==2.8.0 or "uvicorn[standard]>=0.30"')
-      .option('-r, --requirement <file>', 'requirements file, pyproject.toml or URL; repeatable', append, [])
+      .option(
+        '-r, --requirement <file>',
+        'requirements file, pyproject.toml, uv.lock, pylock.toml or URL; repeatable',
+        append,
+        [],
+      )
       .option(
         '-c, --constraint <file>',
         'file that narrows versions without asking for packages; repeatable',
@@ -97,6 +104,8 @@ async function runResolve(texts: readonly string[], options: ResolveOptions, io:
   const http = makeHttp({ env })
   const context = { cwd, env, http, signal }
   const target = { pythonVersion: options.pythonVersion, ...parseTargetPlatform(options.pythonPlatform) }
+  const lock = await readLock(texts, options, target, cwd)
+  if (lock !== undefined) return lock
   const files = await loadRequirements(
     options.requirement.filter((file) => !isPyproject(file)),
     context,
@@ -131,8 +140,25 @@ async function runResolve(texts: readonly string[], options: ResolveOptions, io:
       isOffline: options.offline === true,
       freshMs: options.refresh === true ? 0 : undefined,
       signal,
+      report: io.report,
     },
   )
+}
+
+/** A lock is an answer already: it is read for the target, and nothing can be asked besides. */
+async function readLock(
+  texts: readonly string[],
+  options: ResolveOptions,
+  target: Target,
+  cwd: string,
+): Promise<PythonLock | undefined> {
+  const { isLockFile, loadLockFile } = await import('../../python/formats/lock-file.ts')
+  const [file] = options.requirement.filter(isLockFile)
+  if (file === undefined) return undefined
+  if (options.requirement.length > 1 || texts.length > 0) {
+    throw new BuildError('USAGE', `A lock stands alone, without other requirements: \`${file}\``)
+  }
+  return loadLockFile(resolve(cwd, file), { target, extras: options.extra, groups: options.group })
 }
 
 async function projectRequirements(options: ResolveOptions, cwd: string): Promise<readonly RootRequirement[]> {
