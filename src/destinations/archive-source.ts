@@ -30,7 +30,6 @@ export async function dockerArchiveSource(path: string, reference: string | unde
     manifest: () => Promise.reject(new RangeError('A docker-archive holds no index')),
     blob: (descriptor) => (options) => find(descriptor.digest).open(options),
     home: undefined,
-    close: async () => {},
   }
 }
 
@@ -41,7 +40,6 @@ function layoutFiles(files: TarFiles, path: string): LayoutFiles {
     readText: async (name) => Buffer.from(await find(name).read()).toString('utf8'),
     readBlob: async (digest) => Buffer.from(await blob(digest).read()),
     openBlob: (digest) => (options) => blob(digest).open(options),
-    close: async () => {},
   }
 }
 

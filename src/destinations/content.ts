@@ -1,4 +1,4 @@
-import type { Descriptor } from 'oci-spec-types'
+import { isForeignLayer, type Descriptor } from 'oci-spec-types'
 import type { RawManifest } from '../../registry/manifest.ts'
 import { openBytes, type Open } from '../core/bytes.ts'
 import { BuildError } from '../core/errors.ts'
@@ -43,6 +43,11 @@ export function contentOf(image: Image | ImageIndex): Content {
 export function homesOf(content: Content): readonly BlobHome[] {
   const own = content.blobs.flatMap(({ home }) => (home === undefined ? [] : [home]))
   return [...own, ...content.children.flatMap(homesOf)]
+}
+
+/** A layer that lies somewhere else than in repositories: its descriptor says where. */
+export function isForeign(descriptor: Descriptor): boolean {
+  return isForeignLayer(descriptor.mediaType) && (descriptor.urls?.length ?? 0) > 0
 }
 
 /** Each digest once, in the order of first sight: an image may have the same layer twice. */

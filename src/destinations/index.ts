@@ -51,7 +51,7 @@ export async function openDestination(
   }
 }
 
-/** Opens a place to read an image from. Close it when done. @throws as {@link openDestination} */
+/** Opens a place to read an image from. @throws as {@link openDestination} */
 export async function openSource(location: string | Location, context: LocationContext = {}): Promise<Source> {
   const place = typeof location === 'string' ? parseLocation(location) : location
   switch (place.kind) {

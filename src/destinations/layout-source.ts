@@ -15,7 +15,6 @@ export function layoutSource(folder: string, tag: string | undefined): Source {
       readText: async (path) => String(await readOptional(join(folder, path))),
       readBlob: (digest) => readOptional(blobPath(folder, digest)),
       openBlob: (digest) => openPath(blobPath(folder, digest)),
-      close: async () => {},
     },
     `oci:${folder}`,
     tag,
@@ -28,7 +27,6 @@ export interface LayoutFiles {
   readText(path: string): Promise<string>
   readBlob(digest: Digest): Promise<Buffer>
   openBlob(digest: Digest): Open
-  close(): Promise<void>
 }
 
 /** A source over the files of an OCI layout. @see OCI image-spec, image-layout.md */
@@ -50,7 +48,6 @@ export function layoutOver(files: LayoutFiles, place: string, tag: string | unde
     manifest: read,
     blob: (descriptor) => files.openBlob(descriptor.digest),
     home: undefined,
-    close: () => files.close(),
   }
 }
 

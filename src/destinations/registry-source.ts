@@ -3,7 +3,8 @@ import type { RegistryClient } from '../../registry/client.ts'
 import { formatFamiliar, referenceTag, type Reference } from '../../registry/reference.ts'
 import type { Registries } from '../../registry/registries.ts'
 import { BuildError } from '../core/errors.ts'
-import { isForeign, type Source } from './source.ts'
+import { isForeign } from './content.ts'
+import type { Source } from './source.ts'
 
 /** Reads from a registry. Layers are not fetched before they are opened, so a copy that mounts them never does. */
 export function registrySource(reference: Reference, registries: Registries): Source {
@@ -21,6 +22,5 @@ export function registrySource(reference: Reference, registries: Registries): So
     blob: (descriptor: Descriptor) =>
       isForeign(descriptor) ? registries.openForeign(descriptor) : client.openBlob(descriptor),
     home: { registry, repository },
-    close: async () => {},
   }
 }

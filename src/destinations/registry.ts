@@ -4,7 +4,7 @@ import type { RawManifest } from '../../registry/manifest.ts'
 import { formatFamiliar, referenceTag, type Reference } from '../../registry/reference.ts'
 import type { Registries } from '../../registry/registries.ts'
 import { BuildError } from '../core/errors.ts'
-import { homesOf } from './content.ts'
+import { homesOf, isForeign } from './content.ts'
 import type { Destination } from './destination.ts'
 
 /** Blobs in flight to one registry. More gains little on fast lines and trips rate limits on slow ones. */
@@ -39,6 +39,8 @@ export function registryDestination(reference: Reference, registries: Registries
       return (await client.headManifest(tag ?? digest))?.digest === digest
     },
     async putBlob({ descriptor, open, home }, { onBytes, isRepair } = {}) {
+      // Its owner may not allow it to be handed on; who pulls the image fetches it from there.
+      if (isForeign(descriptor)) return 'exists'
       if (isRepair === true) return use().ensureBlob({ descriptor, open }, { onBytes })
       const from = home?.registry === registry ? home.repository : undefined
       return use().pushBlob({ descriptor, open }, { from, onBytes })

@@ -1,11 +1,11 @@
-import { isForeignLayer, isIndexMediaType, type Descriptor, type Index, type Manifest } from 'oci-spec-types'
+import { isIndexMediaType, type Descriptor, type Index, type Manifest } from 'oci-spec-types'
 import { imageConfigSchema, indexSchema, manifestSchema } from 'oci-spec-types/schemas'
 import type { RawManifest } from '../../registry/manifest.ts'
 import { collect, type Open } from '../core/bytes.ts'
 import { verify } from '../core/digest.ts'
 import { BuildError } from '../core/errors.ts'
 import type { Image, ImageIndex } from '../image/image.ts'
-import { uniqueBlobs, type BlobHome, type Content } from './content.ts'
+import { isForeign, uniqueBlobs, type BlobHome, type Content } from './content.ts'
 import { choosePlatform, formatPlatform, hostPlatform, type PlatformQuery } from './platform.ts'
 
 /** A place that an image is read from. Nothing is read before it is asked for. */
@@ -20,7 +20,6 @@ export interface Source {
   blob(descriptor: Descriptor): Open
   /** The repository that holds the blobs, when it is a registry. */
   readonly home: BlobHome | undefined
-  close(): Promise<void>
 }
 
 /** Which part of an index is wanted. */
@@ -159,11 +158,6 @@ function parseConfig(bytes: Buffer, name: string): Image['config'] {
     hint: 'The location may name an artifact (a chart, a model, a signature) instead of an image.',
     cause: parsed.error,
   })
-}
-
-/** A layer that lies somewhere else than in the repository. */
-export function isForeign(descriptor: Descriptor): boolean {
-  return isForeignLayer(descriptor.mediaType) && (descriptor.urls?.length ?? 0) > 0
 }
 
 function tooDeep(source: Source): BuildError {

@@ -1,0 +1,50 @@
+import { chmod, mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { findCredentials } from '../../registry/credentials.ts'
+import { eraseLogin, saveLogin } from '../../registry/login.ts'
+
+let home: string
+beforeEach(async () => void (home = await mkdtemp(join(tmpdir(), 'login-'))))
+afterEach(() => rm(home, { recursive: true, force: true }))
+
+const find = async (registry: string, env = {}): Promise<unknown> =>
+  (await findCredentials({ env, home, uid: 4242 })(registry, 'x'))?.credential
+
+test.each(['r.io', 'localhost:5000', 'docker.io'])(
+  'a login for %s is found again until it is erased',
+  async (registry) => {
+    const path = join(home, '.docker', 'config.json')
+    await mkdir(join(home, '.docker'))
+    await writeFile(path, JSON.stringify({ HttpHeaders: { a: 'b' }, auths: { 'other.io': { auth: 'bTpw' } } }))
+    expect(await saveLogin(registry, { username: 'me', password: 'p:w' }, { env: {}, home })).toBe(path)
+    expect(await find(registry)).toEqual({ kind: 'basic', username: 'me', password: 'p:w' })
+    expect((await stat(path)).mode & 0o777).toBe(0o600)
+    expect(await eraseLogin(registry, { env: {}, home })).toBe(true)
+    expect(await find(registry)).toBeUndefined()
+    expect(await eraseLogin(registry, { env: {}, home })).toBe(false)
+    expect(JSON.parse(await readFile(path, 'utf8'))).toEqual({
+      HttpHeaders: { a: 'b' },
+      auths: { 'other.io': { auth: 'bTpw' } },
+    })
+  },
+)
+
+test.skipIf(process.platform === 'win32')('a login goes to the helper that the configuration names', async () => {
+  const script = `#!/bin/sh\ncase $1 in store) cat > "${home}/kept";; erase) rm "${home}/kept";; esac\n`
+  await writeFile(join(home, 'docker-credential-box'), script)
+  await chmod(join(home, 'docker-credential-box'), 0o755)
+  await mkdir(join(home, '.docker'))
+  await writeFile(join(home, '.docker', 'config.json'), '{"credsStore":"box"}')
+  const place = { env: { PATH: `${home}:/usr/bin:/bin` }, home }
+  expect(await saveLogin('r.io', { username: 'me', password: 'pw' }, place)).toBe('docker-credential-box')
+  expect(JSON.parse(await readFile(join(home, 'kept'), 'utf8'))).toEqual({
+    ServerURL: 'r.io',
+    Username: 'me',
+    Secret: 'pw',
+  })
+  expect(await readFile(join(home, '.docker', 'config.json'), 'utf8')).not.toContain('pw')
+  await eraseLogin('r.io', place)
+  await expect(readFile(join(home, 'kept'))).rejects.toThrow()
+})
