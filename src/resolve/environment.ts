@@ -6,6 +6,7 @@ import {
   type Reason,
 } from '../compat/index.ts'
 import type { Config } from '../config/config.ts'
+import { withoutBuild } from './fit-requirement.ts'
 import type { LockedChoice } from '../lock/lock.ts'
 import type { RootRequirement } from '../python/resolution-input.ts'
 import { formatPublic, parseVersion } from '../python/version.ts'
@@ -56,6 +57,6 @@ function frameworkOf({ requirement }: RootRequirement, config: Config): Framewor
     ...(config.build.pythonIndex.packages[name] === undefined
       ? {}
       : { ownIndex: config.build.pythonIndex.packages[name] }),
-    accepts: (version) => matchesSpecifiers(specifiers, parseVersion(version), version),
+    accepts: (version) => matchesSpecifiers(withoutBuild(specifiers), parseVersion(version), version),
   }
 }

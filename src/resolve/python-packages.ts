@@ -1,12 +1,12 @@
 import type { Requirements } from '../python/input/requirements-file.ts'
 import type { LockedWheel } from '../python/lock.ts'
-import { parseRequirement, type Requirement } from '../python/requirement.ts'
-import type { RootRequirement } from '../python/resolution-input.ts'
+import { parseRequirement } from '../python/requirement.ts'
 import { resolvePython } from '../python/resolve-python.ts'
 import type { ResolvedIndexSettings } from '../python/settings/index-settings.ts'
 import type { Target } from '../python/target.ts'
 import type { ResolveContext } from './context.ts'
 import type { EnvironmentAnswer } from './environment.ts'
+import { fitRequirement } from './fit-requirement.ts'
 import { withPins } from './index-settings.ts'
 
 /** What the project's packages are resolved from. */
@@ -27,7 +27,7 @@ export async function resolvePackages(
 ): Promise<readonly LockedWheel[]> {
   const { target, environment, requirements, settings } = request
   const { constraints, options } = requirements
-  const stated = requirements.requirements.map((root) => withExtras(root, environment))
+  const stated = requirements.requirements.map((root) => fitRequirement(root, environment.choice))
   const names = new Set(stated.map(({ requirement }) => requirement.name))
   const brought = ['pip', ...(Number(target.pythonVersion.split('.')[1]) < 12 ? ['setuptools'] : [])]
   const added = brought.filter((name) => !names.has(name)).map((name) => ({ requirement: parseRequirement(name) }))
@@ -61,11 +61,4 @@ function frameworkPins({ environment, target }: PackagesRequest): Record<string,
     ({ sameAsDefault }) => !(sameAsDefault && target.platform.architecture === 'amd64'),
   )
   return Object.fromEntries(pins.flatMap(({ packages, url }) => packages.map((name) => [name, url] as const)))
-}
-
-function withExtras(root: RootRequirement, { choice }: EnvironmentAnswer): RootRequirement {
-  const added = choice.extras[root.requirement.name]
-  if (added === undefined) return root
-  const requirement: Requirement = { ...root.requirement, extras: [...root.requirement.extras, ...added] }
-  return { ...root, requirement }
 }
