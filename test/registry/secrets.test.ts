@@ -16,14 +16,7 @@ beforeEach(async () => {
 })
 afterEach(() => registry.close())
 
-const KINDS: readonly RequestKind[] = [
-  'token',
-  'head-manifest',
-  'put-upload',
-  'put-manifest',
-  'get-manifest',
-  'get-blob',
-]
+const KINDS: readonly RequestKind[] = ['token', 'put-upload', 'put-manifest', 'get-manifest', 'get-blob']
 
 test.each(KINDS)('no secret is in an error or an event when %s fails', async (on) => {
   for (const behaviour of [
