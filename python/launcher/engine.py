@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import collections
 import contextlib
+import itertools
 import logging
 import shutil
 import time
@@ -19,6 +20,10 @@ from .schema import Schema
 from .settings import Settings
 
 log = logging.getLogger("layerwright.engine")
+
+#: a model that is quicker than this is sent work ahead
+AHEAD_SECONDS = 0.002
+AHEAD_LENGTH = 8
 
 
 class QueueFull(Exception):
@@ -56,6 +61,9 @@ class Engine:
         self.slots = settings.concurrency or 1
         self.queue: collections.deque[Prediction] = collections.deque()
         self.running: dict[str, Prediction] = {}
+        #: sent to the model before their turn: its next ones, in order (see ``_send_ahead``)
+        self.ahead: collections.deque[Prediction] = collections.deque()
+        self._mean_seconds = 1.0
         self.preparing: dict[str, Prediction] = {}
         self.finished: collections.OrderedDict[str, Prediction] = collections.OrderedDict()
         self.changed: set[Callable[[], None]] = set()
@@ -124,6 +132,7 @@ class Engine:
         message = f"Model process {how}" + (f"; its last lines were:\n{last}" if last else "")
         log.error("%s", message)
         running, self.running = list(self.running.values()), {}
+        self._take_back()
         self.state = "restarting"
         for prediction in running:
             prediction.is_crash = True
@@ -167,7 +176,7 @@ class Engine:
         if prediction.id in self.running or self._waiting(prediction.id):
             raise Duplicate(prediction.id)
         has_files = bool(self.schema.file_fields)
-        if self.queue or has_files or len(self.running) >= self.slots or self.state != "ready" or self._is_batch:
+        if self.queue or self.ahead or has_files or len(self.running) >= self.slots or self.state != "ready" or self._is_batch:
             if self.is_full:
                 raise QueueFull
         self.finished.pop(prediction.id, None)
@@ -185,7 +194,7 @@ class Engine:
     def is_full(self) -> bool:
         """The next prediction would be refused."""
         free = max(0, self.slots - len(self.running)) if self.state == "ready" else 0
-        return len(self.queue) + len(self.preparing) - free >= self.settings.queue_length
+        return len(self.queue) + len(self.ahead) + len(self.preparing) - free >= self.settings.queue_length
 
     @property
     def is_busy(self) -> bool:
@@ -195,7 +204,7 @@ class Engine:
     @property
     def is_idle(self) -> bool:
         """Nothing runs, waits or is being written."""
-        return not (self.running or self.queue or self.preparing or self._tasks)
+        return not (self.running or self.ahead or self.queue or self.preparing or self._tasks)
 
     def find(self, id: str) -> Prediction | None:
         """A prediction that runs, waits, or ended not long ago."""
@@ -204,7 +213,7 @@ class Engine:
     def all(self) -> list[Prediction]:
         """What ``find`` finds, newest first."""
         self._forget()
-        known = [*self.finished.values(), *self.running.values(), *self.preparing.values(), *self.queue]
+        known = [*self.finished.values(), *self.running.values(), *self.preparing.values(), *self.ahead, *self.queue]
         return sorted(known, key=lambda prediction: prediction.created_at, reverse=True)
 
     def cancel(self, id: str) -> bool:
@@ -219,7 +228,7 @@ class Engine:
         if prediction.is_terminal or prediction.canceled_at is not None:
             return True
         prediction.canceled_at = time.time()
-        if id not in self.running:
+        if id not in self.running and prediction not in self.ahead:
             self.preparing.pop(id, None)
             with contextlib.suppress(ValueError):
                 self.queue.remove(prediction)
@@ -260,7 +269,7 @@ class Engine:
         deadline = time.monotonic() + grace
         while not self.is_idle and self.state in ("ready", "restarting") and time.monotonic() < deadline:
             await asyncio.sleep(0.02)
-        is_clean = not (self.running or self.queue or self.preparing)
+        is_clean = not (self.running or self.ahead or self.queue or self.preparing)
         self.state = "stopped"
         self._fail_all("The server was shut down before the prediction ended")
         process = self.process
@@ -287,9 +296,10 @@ class Engine:
     def _waiting(self, id: str) -> Prediction | None:
         if id in self.preparing:
             return self.preparing[id]
-        if not self.queue:
+        if not self.queue and not self.ahead:
             return None
-        return next((prediction for prediction in self.queue if prediction.id == id), None)
+        waiting = itertools.chain(self.ahead, self.queue)
+        return next((prediction for prediction in waiting if prediction.id == id), None)
 
     def _spawn_task(self, coroutine: Any) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(coroutine)
@@ -325,6 +335,26 @@ class Engine:
             prediction = self.queue.popleft()
             self._begin(prediction)
             process.send(to_json(["run", *_job(prediction)]))
+        if self.queue and self._mean_seconds < AHEAD_SECONDS and self.slots == 1:
+            self._send_ahead(process)
+
+    def _send_ahead(self, process: ModelProcess) -> None:
+        """Send the model its next ones while it works, when it takes less time than waking the two processes does.
+
+        They still wait: a cancellation reaches them, and when the model dies they are taken back.
+        """
+        while self.queue and len(self.ahead) < AHEAD_LENGTH:
+            prediction = self.queue.popleft()
+            self.ahead.append(prediction)
+            process.send(to_json(["run", *_job(prediction)]))
+
+    def _take_back(self) -> None:
+        while self.ahead:
+            prediction = self.ahead.pop()
+            if prediction.canceled_at is not None:
+                self._end(prediction, "canceled")
+            else:
+                self.queue.appendleft(prediction)
 
     def _begin(self, prediction: Prediction) -> None:
         self.running[prediction.id] = prediction
@@ -453,7 +483,10 @@ class Engine:
     def _done(self, frame: list[Any], has_files: bool) -> None:
         _, id, status, value, seconds = frame
         prediction = self.running.pop(id, None)
+        if self.ahead:
+            self._begin(self.ahead.popleft())
         self._failures = 0
+        self._mean_seconds = 0.8 * self._mean_seconds + 0.2 * seconds
         self._pump()  # the next one starts before this one's answer is written
         if prediction is None:
             return
@@ -519,8 +552,9 @@ class Engine:
             self.finished.popitem(last=False)
 
     def _fail_all(self, message: str) -> None:
-        waiting = [*self.running.values(), *self.queue, *self.preparing.values()]
+        waiting = [*self.running.values(), *self.ahead, *self.queue, *self.preparing.values()]
         self.running, self.preparing = {}, {}
+        self.ahead.clear()
         self.queue.clear()
         for prediction in waiting:
             self._end(prediction, "failed", error=message)

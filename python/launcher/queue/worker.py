@@ -134,7 +134,7 @@ class Worker:
     @property
     def room(self) -> int:
         """How many jobs can begin now."""
-        if self._stopping or self.engine.state != "ready" or self.engine.queue or self.engine.preparing:
+        if self._stopping or self.engine.state != "ready" or self.engine.queue or self.engine.ahead or self.engine.preparing:
             return 0
         return self.engine.slots - max(len(self.engine.running), len(self.jobs))
 

@@ -80,7 +80,7 @@ async def report(engine: Engine) -> dict[str, Any]:
         "status": status,
         "setup": {**engine.setup, "logs": "".join(engine.setup_logs)},
         "version": {"cog": COG_VERSION, "python": engine.facts.get("python")},
-        "queue": {"running": len(engine.running), "waiting": len(engine.queue), "restarts": engine.restarts},
+        "queue": {"running": len(engine.running), "waiting": len(engine.queue) + len(engine.ahead), "restarts": engine.restarts},
     }
     if error is not None:
         result["user_healthcheck_error"] = error

@@ -37,7 +37,7 @@ def render(service: "Service") -> str:
     ends = [(f'{{status="{status}"}}', engine.counts[status]) for status in ("succeeded", "failed", "canceled")]
     metric("layerwright_predictions_total", "counter", "Predictions that ended.", ends)
     metric("layerwright_predictions_running", "gauge", "Predictions that run.", [("", len(engine.running))])
-    metric("layerwright_predictions_waiting", "gauge", "Predictions that wait.", [("", len(engine.queue))])
+    metric("layerwright_predictions_waiting", "gauge", "Predictions that wait.", [("", len(engine.queue) + len(engine.ahead))])
     metric("layerwright_slots", "gauge", "Predictions that can run at a time.", [("", engine.slots)])
     metric("layerwright_ready", "gauge", "1 when the model takes work.", [("", engine.state == "ready")])
     metric("layerwright_model_restarts_total", "counter", "Model processes that died.", [("", engine.restarts)])

@@ -88,15 +88,19 @@ class SyncServer(Server):
     """One run at a time, in the main thread, where signals can interrupt it."""
 
     current: str | None = None
-    target: str | None = None
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        #: ids to cancel; one may wait in the channel still
+        self.targets: set[str] = set()
 
     def cancel(self, id: str) -> None:
-        self.target = id
+        self.targets.add(id)
         if self.current == id:
             signal.pthread_kill(self.main_thread, signal.SIGUSR1)
 
     def _interrupt(self, *_: Any) -> None:
-        if self.current is not None and self.current == self.target:
+        if self.current is not None and self.current in self.targets:
             self.current = None
             raise CancelationException("Canceled")
 
@@ -115,7 +119,7 @@ class SyncServer(Server):
         started = time.perf_counter()
         try:
             self.current = id
-            if self.target == id:
+            if id in self.targets:
                 raise CancelationException("Canceled")
             result = self.model.handler(**self.bind(values))
             if self.model.kind == "generator" or _is_iterator(result):
@@ -137,6 +141,7 @@ class SyncServer(Server):
             self.fail(id, error, started)
         finally:
             active.set(None)
+            self.targets.discard(id)
 
     def run_batch(self, jobs: list[list[Any]]) -> None:
         """Call the handler once with lists; every job gets its own item of the returned list."""
