@@ -28,6 +28,9 @@ export interface RemoteOptions {
   readonly pauseMs?: number | undefined
 }
 
+/** What fetching needs when nothing is kept. */
+export type DownloadOptions = Omit<RemoteOptions, 'store' | 'concurrency'>
+
 /** Room that a download leaves on the disk. */
 const SPARE_BYTES = 64 * 2 ** 20
 
@@ -88,10 +91,7 @@ async function fetchInto(store: Store, file: RemoteFile, options: RemoteOptions)
 }
 
 /** The bytes of a file, taken up where they were cut. Neither size nor digest is proven here. */
-export async function* download(
-  file: RemoteFile,
-  options: Omit<RemoteOptions, 'store' | 'concurrency'>,
-): AsyncGenerator<Uint8Array> {
+export async function* download(file: RemoteFile, options: DownloadOptions): AsyncGenerator<Uint8Array> {
   if (file.url.startsWith('file:')) {
     yield* openPath(fileURLToPath(file.url))({ signal: options.signal })
     return
@@ -123,23 +123,25 @@ export async function* download(
   }
 }
 
-/** The bytes of a file from an offset on. */
-async function request(
+/** The bytes of a file from an offset on: all that follow, or so many. */
+export async function request(
   file: RemoteFile,
   offset: number,
-  { http, headers, signal }: Omit<RemoteOptions, 'store'>,
+  { http, headers, signal }: DownloadOptions,
+  length?: number,
 ): Promise<AsyncIterable<Uint8Array>> {
+  const wantsPart = offset > 0 || length !== undefined
   const response = await http({
     url: file.url,
     headers: {
       ...(await headers?.(file.url)),
-      ...(offset > 0 ? { range: `bytes=${offset}-` } : {}),
+      ...(wantsPart ? { range: `bytes=${offset}-${length === undefined ? '' : offset + length - 1}` } : {}),
       'accept-encoding': 'identity',
     },
     signal,
   })
   const range = /^bytes (\d+)-/.exec(response.header('content-range') ?? '')
-  if (response.status === 206 && offset > 0 && Number(range?.[1]) === offset) return response.body
+  if (response.status === 206 && wantsPart && Number(range?.[1]) === offset) return response.body
   // The whole file once more: skip what is there already. `verify` sees it if it is another file now.
   if (response.status === 200) return skipBytes(response.body, offset)
   await response.discard()

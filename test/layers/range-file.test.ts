@@ -1,0 +1,104 @@
+import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { createServer, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { makeLayerStream, type LayerSpec } from '../../layers/kinds/index.ts'
+import { makeOpenDirect } from '../../layers/range-file.ts'
+import { collect } from '../../src/core/bytes.ts'
+import { makeHttp } from '../../src/core/http.ts'
+import { silent } from '../../src/core/progress.ts'
+import { readLayer } from '../support/layer-bytes.ts'
+import { makeWheel } from '../support/wheel.ts'
+import { bytesAccess } from '../support/zip.ts'
+
+const wheel = makeWheel({
+  files: [
+    { name: 'a.bin', content: randomBytes(300_000) },
+    { name: 'b.py', content: 'b' },
+  ],
+})
+let server: Server
+let served = wheel.bytes
+let knowsRanges = true
+let requests: (string | undefined)[] = []
+let sentBytes = 0
+beforeEach(async () => {
+  served = wheel.bytes
+  knowsRanges = true
+  requests = []
+  sentBytes = 0
+  server = createServer((request, response) => {
+    const { range } = request.headers
+    requests.push(range)
+    const [, start = '0', end = ''] = /^bytes=(\d+)-(\d*)$/.exec(knowsRanges ? (range ?? '') : '') ?? []
+    const part = served.subarray(Number(start), end === '' ? undefined : Number(end) + 1)
+    if (range !== undefined && knowsRanges)
+      response.writeHead(206, { 'content-range': `bytes ${start}-${Number(start) + part.length - 1}/${served.length}` })
+    sentBytes += part.length
+    response.end(part)
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+})
+afterEach(() => {
+  server.closeAllConnections()
+  server.close()
+})
+
+const file = () => ({
+  filename: wheel.filename,
+  url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/${wheel.filename}`,
+  sha256: wheel.sha256,
+  sizeBytes: wheel.bytes.length,
+})
+const open = makeOpenDirect({ http: makeHttp(), pauseMs: 1 })
+const context = { openRemote: open, projectFolder: '/', report: silent }
+const spec = (): LayerSpec => ({ kind: 'wheels', prefix: 'opt/venv', python: '3.11', wheels: [file()] })
+
+describe('a wheel that is spliced while it is downloaded', () => {
+  test('gives the same layer with two requests and one copy of its bytes', async () => {
+    const layer = await readLayer(await makeLayerStream(spec(), context))
+    const stored = await readLayer(
+      await makeLayerStream(spec(), { ...context, openRemote: async () => bytesAccess(wheel.bytes) }),
+    )
+    expect(layer.digest).toBe(stored.digest)
+    expect(requests).toEqual([expect.stringMatching(/^bytes=\d+-\d+$/), undefined])
+    expect(sentBytes).toBeLessThanOrEqual(wheel.bytes.length + 2 ** 17)
+  })
+
+  test('is refused when its bytes are not the locked ones, even those after the last file', async () => {
+    served = Buffer.from(wheel.bytes)
+    served.writeUInt8(served.readUInt8(50_000) ^ 1, 50_000)
+    await expect(makeLayerStream(spec(), context).then(readLayer)).rejects.toMatchObject({
+      code: expect.stringMatching(/_(?:MISMATCH|INVALID)$/),
+    })
+    served = Buffer.from(wheel.bytes)
+    served.writeUInt16LE(0x1234, served.length - 22 - 46 - wheel.filename.length)
+    await expect(makeLayerStream(spec(), context).then(readLayer)).rejects.toMatchObject({
+      code: expect.stringMatching(/_(?:MISMATCH|INVALID)$/),
+    })
+  })
+
+  test('works with a server that knows no ranges', async () => {
+    knowsRanges = false
+    await expect(readLayer(await makeLayerStream(spec(), context))).resolves.toBeDefined()
+  })
+})
+
+describe('makeOpenDirect()', () => {
+  test('reads the tail once, and other places as asked', async () => {
+    const source = await open(file())
+    expect(wheel.bytes.subarray(-100).equals(await source.read(source.sizeBytes - 100, 100))).toBe(true)
+    await source.read(source.sizeBytes - 50, 50)
+    expect(requests).toHaveLength(1)
+    expect(wheel.bytes.subarray(5, 15).equals(await source.read(5, 10))).toBe(true)
+    expect(requests).toHaveLength(2)
+    await expect(source.read(source.sizeBytes, 1)).rejects.toThrow(RangeError)
+    expect((await collect(source.stream(10, 100_000), 2 ** 20)).equals(wheel.bytes.subarray(10, 100_010))).toBe(true)
+  })
+
+  test('proves a whole file at the end of its stream', async () => {
+    const source = await open({ ...file(), sha256: '0'.repeat(64) })
+    await expect(collect(source.stream(0, 10), 100)).rejects.toMatchObject({ code: 'DIGEST_MISMATCH' })
+  })
+})
