@@ -1,6 +1,7 @@
 import { CommanderError, Option, Command as Program } from 'commander'
 import picocolors from 'picocolors'
 import { BuildError, EXIT, exitStatus } from '../core/errors.ts'
+import { defineCogFlags, judgeCogFlags } from './cog-flags.ts'
 import type { Command, CommandEntry, Io, Output } from './command.ts'
 import { commands } from './commands/index.ts'
 import { chooseProgress, PROGRESS_MODES, type ProgressMode } from './progress/choose.ts'
@@ -37,11 +38,13 @@ export async function main(args: readonly string[]): Promise<void> {
 export async function runCommandLine(args: readonly string[], io: Omit<Io, 'report'>): Promise<number> {
   const style = picocolors.createColors(useColor(io))
   const state: { status: number; mode: ProgressMode } = { status: EXIT.ok, mode: 'auto' }
-  const run: Run = async (command, commandArgs, options) => {
+  const run: Run = async (name, child, command) => {
+    const options = child.opts<Readonly<Record<string, unknown>>>()
     state.mode = options['quiet'] === true ? 'none' : (options['progress'] as ProgressMode)
     const report = chooseProgress(state.mode, io.stderr, io.env)
     try {
-      state.status = (await command.run(commandArgs, options, { ...io, report })) ?? EXIT.ok
+      judgeCogFlags(name, child, report)
+      state.status = (await command.run(child.args, options, { ...io, report })) ?? EXIT.ok
     } finally {
       report.close()
     }
@@ -60,7 +63,8 @@ export async function runCommandLine(args: readonly string[], io: Omit<Io, 'repo
   }
 }
 
-type Run = (command: Command, args: readonly string[], options: Readonly<Record<string, unknown>>) => Promise<void>
+/** Runs a command whose arguments and options were parsed. */
+type Run = (name: string, child: Program, command: Command) => Promise<void>
 
 function makeProgram(io: Omit<Io, 'report'>): Program {
   return new Program('layerwright')
@@ -107,10 +111,11 @@ async function addCommand(parent: Program, entry: CommandEntry, call: Call): Pro
     return
   }
   command.define(child)
+  defineCogFlags(child, entry.name)
   child
     .addOption(new Option('--progress <mode>', 'how progress is shown').choices(PROGRESS_MODES).default('auto'))
     .option('-q, --quiet', 'show no progress')
-    .action(async () => run(command, child.args, child.opts()))
+    .action(async () => run(entry.name, child, command))
 }
 
 function capitalise(text: string): string {

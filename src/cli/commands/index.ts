@@ -25,7 +25,13 @@ export const commands: readonly CommandEntry[] = [
     summary: 'write what indexes and registries answer now to a lock file',
     load: () => import('./lock.ts'),
   },
-  { name: 'plan', group: 'Look', summary: 'show what would be built, and why', load: () => import('./plan.ts') },
+  {
+    name: 'plan',
+    aliases: ['debug'],
+    group: 'Look',
+    summary: 'show what would be built, and why',
+    load: () => import('./plan.ts'),
+  },
   { name: 'why', group: 'Look', summary: 'tell the reason for one choice or package', load: () => import('./why.ts') },
   { name: 'inspect', group: 'Look', summary: 'show what an image is made of', load: () => import('./inspect.ts') },
   {
