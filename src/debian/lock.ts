@@ -1,5 +1,6 @@
 import type { BaseSystem } from './base-system.ts'
 import type { RemoteFile } from '../core/remote-file.ts'
+import type { UnhonouredScript } from './scripts.ts'
 
 /** The root of packages that belong to a base composed from nothing. */
 export const BASE_ROOT = 'base'
@@ -39,6 +40,8 @@ export interface DebianLock {
   readonly packages: readonly LockedDeb[]
   /** Packages of the base that one of these replaces by another version. */
   readonly upgraded: readonly { readonly package: string; readonly from: string }[]
+  /** Maintainer scripts that are neither run nor stood in for. */
+  readonly scriptsNotRun: readonly UnhonouredScript[]
   /** What the base told; absent for a file system that is composed from nothing. */
   readonly base?: BaseSystem | undefined
 }

@@ -1,6 +1,7 @@
 import { BuildError } from '../core/errors.ts'
 import { nearest } from '../core/suggest.ts'
 import { runTask, type Report } from '../core/progress.ts'
+import { inspectScripts } from './inspect-scripts.ts'
 import { fetchIndexLines } from './packages-index.ts'
 import { BASE_ROOT } from './lock.ts'
 import type { DebianArchitecture, DebianLock, LockedDeb, LockedRelease } from './lock.ts'
@@ -68,11 +69,17 @@ export async function resolveDebian(request: DebianRequest, context: DebianConte
       architecture: request.architecture,
     })
     const base = new Set(bootstrap)
-    return makeLock(
-      request,
-      archives.map((archive) => archive.release),
-      selections.map(({ record, root }) => ({ record, root: base.has(root) ? BASE_ROOT : root })),
-    )
+    const packages = selections.map(({ record, root }) => lockedDeb(record, base.has(root) ? BASE_ROOT : root))
+    // Scripts of the base's own set are all stood in for; its tests hold that true.
+    const others = packages.filter(({ root }) => root !== BASE_ROOT)
+    return {
+      suite: request.suite,
+      architecture: request.architecture,
+      releases: archives.map(({ release }) => lockedRelease(release)),
+      packages,
+      upgraded: upgradesOf(selections, installed),
+      scriptsNotRun: await inspectScripts(others, request.architecture, context),
+    }
   })
 }
 
@@ -141,18 +148,12 @@ function bootstrapNames(universe: Universe): string[] {
   return [...universe.requiredNames(), ...(hasMerge ? ['usr-is-merged'] : []), 'apt', 'ca-certificates']
 }
 
-function makeLock(request: DebianRequest, releases: readonly Release[], selections: readonly Selection[]): DebianLock {
-  const before = new Map((request.installed ?? []).map((record) => [record.name, record.version]))
-  return {
-    suite: request.suite,
-    architecture: request.architecture,
-    releases: releases.map(lockedRelease),
-    packages: selections.map(lockedDeb),
-    upgraded: selections.flatMap(({ record }) => {
-      const from = before.get(record.name)
-      return from === undefined ? [] : [{ package: record.name, from }]
-    }),
-  }
+function upgradesOf(selections: readonly Selection[], installed: readonly PackageRecord[]): DebianLock['upgraded'] {
+  const before = new Map(installed.map((record) => [record.name, record.version]))
+  return selections.flatMap(({ record }) => {
+    const from = before.get(record.name)
+    return from === undefined ? [] : [{ package: record.name, from }]
+  })
 }
 
 function lockedRelease(release: Release): LockedRelease {
@@ -160,7 +161,7 @@ function lockedRelease(release: Release): LockedRelease {
   return { archive: source.url, suite: source.suite, codename, date: date.toISOString(), sha256 }
 }
 
-function lockedDeb({ record, root }: Selection): LockedDeb {
+function lockedDeb(record: PackageRecord, root: string): LockedDeb {
   const replaces = record.clauses('replaces').flatMap((clause) => clause.map((relation) => relation.name))
   return {
     package: record.name,

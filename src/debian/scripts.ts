@@ -79,9 +79,14 @@ const WITHOUT_EFFECT =
   /^(?:set|exit|rm|rmdir|return|shift|true|:|echo|printf|export|local|unset|umask|dpkg-maintscript-helper|deb-systemd-helper|deb-systemd-invoke|systemctl|systemd-tmpfiles|systemd-sysusers|update-rc\.d|invoke-rc\.d|service|py3compile|py3clean|pycompile|pypy3compile|chmod \+x "?\/etc\/init\.d\/|update-alternatives|ldconfig|dpkg-trigger|db_\w+|update-menus|update-icon-caches|update-desktop-database|update-mime-database|update-mime|udevadm|update-initramfs|continue|break|install-info|\.\s+\/usr\/share\/debconf\/confmodule|_dh_action=.*|command -v|which)\b/
 const SYNTAX = /^(?:if|then|else|elif|fi|case|esac|for|while|do|done|\{|\}|;;|\w+\s*\(\)\s*\{?|\(?[\w"$*|. -]+\)|#.*|)$/
 
+/** Tells whether all scripts of a package are known to be stood in for. */
+export function isHonoured(packageName: string): boolean {
+  return HONOURED.has(packageName) || /^(?:lib)?python3(?:\.\d+)?(?:-\w+)*$/.test(packageName)
+}
+
 /** What a script would do that nobody has done; undefined when nothing is left. */
 export function unhonouredReason(packageName: string, script: string, architecture: string): string | undefined {
-  if (HONOURED.has(packageName) || /^(?:lib)?python3(?:\.\d+)?(?:-\w+)*$/.test(packageName)) return undefined
+  if (isHonoured(packageName)) return undefined
   if (hasUnreadAlternatives(script, architecture)) return 'update-alternatives with names that are computed'
   return leftOver(script)
 }

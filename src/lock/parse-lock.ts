@@ -22,6 +22,9 @@ const debian = z.looseObject({
   architecture: z.enum(['amd64', 'arm64']),
   releases: z.array(z.looseObject({ archive: z.string(), suite: z.string(), sha256: z.string() })),
   packages: z.array(remoteFile.extend({ package: z.string(), version: z.string(), architecture: z.string() })),
+  scriptsNotRun: z.array(
+    z.object({ package: z.string(), script: z.enum(['preinst', 'postinst']), reason: z.string() }),
+  ),
   base: z
     .object({ files: z.base64(), links: z.record(z.string(), z.string()), keptFolders: z.array(z.string()) })
     .optional(),

@@ -1,4 +1,5 @@
 import { ANNOTATION } from 'oci-spec-types'
+import type { PlatformLock } from '../lock/lock.ts'
 import type { PlanInput } from './make-plan.ts'
 
 /**
@@ -19,10 +20,18 @@ export function makeLabels(
     'run.layerwright.version': version,
     // SageMaker chooses the port through a variable only where this label allows it.
     'com.amazonaws.sagemaker.capabilities.accept-bind-to-port': 'true',
+    ...scriptsLabel(lock),
     ...(revision === undefined ? {} : { [ANNOTATION.revision]: revision.commit }),
     ...(revision?.ref === undefined ? {} : { [ANNOTATION.version]: revision.ref }),
     ...(config.image === undefined ? {} : { [ANNOTATION.title]: config.image }),
   }
+}
+
+/** Which packages' scripts were neither run nor stood in for, so that whoever runs the image can find out. */
+function scriptsLabel({ base, systemPackages }: PlatformLock): Record<string, string> {
+  const packages = base.kind === 'debian' ? base.packages : systemPackages
+  const names = (packages?.scriptsNotRun ?? []).map((entry) => `${entry.package} ${entry.script}`)
+  return names.length === 0 ? {} : { 'run.layerwright.scripts_not_run': JSON.stringify(names) }
 }
 
 /** The completed configuration under Cog's own key names. Environment values may be secrets of a sort: names only. */

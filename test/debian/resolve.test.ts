@@ -94,6 +94,14 @@ describe('resolveDebian()', () => {
     })
   })
 
+  it('names the scripts that nobody will stand in for, from the start of each package', async () => {
+    await archive.publish([
+      { package: 'a', fields: { Depends: 'b' }, controlFiles: { postinst: '#!/bin/sh\nset -e\nbuild-world\n' } },
+      { package: 'b', controlFiles: { postinst: '#!/bin/sh\nldconfig\n' } },
+    ])
+    expect((await resolve(['a'])).scriptsNotRun).toEqual([{ package: 'a', script: 'postinst', reason: 'build-world' }])
+  })
+
   it('takes the version that is asked for', async () => {
     await archive.publish([
       { package: 'a', version: '2' },
