@@ -1,4 +1,5 @@
-// Adds up what every suite reported and prints one plain line. Fails when a suite left no report or skipped a test.
+// Adds up what every suite reported and prints one plain line. Fails when a suite left no report, or when
+// an interop test was skipped.
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 
@@ -16,13 +17,15 @@ for (const name of readdirSync(folder).sort()) {
   if (counts === undefined) continue
   console.log(`${name}: ${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped`)
   for (const key of Object.keys(total)) total[key] += counts[key]
+  // Elsewhere a test may have nothing to do on a machine; with other people's tools nothing may be missing here.
+  if (name === 'interop.json' && counts.skipped > 0) total.failed += counts.skipped
 }
 
 const absent = expected.filter((name) => !readdirSync(folder).includes(name))
 for (const name of absent) console.log(`${name}: no report`)
 total.failed += absent.length
 console.log(`${total.passed} passed, ${total.failed} failed${total.skipped > 0 ? `, ${total.skipped} skipped` : ''}`)
-process.exitCode = total.failed + total.skipped > 0 ? 1 : 0
+process.exitCode = total.failed > 0 ? 1 : 0
 
 function fromVitest(report) {
   // A file that did not even load has no tests, yet it failed.
