@@ -1,5 +1,4 @@
 import type { WireError } from 'oci-spec-types'
-import { wireErrorsSchema } from 'oci-spec-types/schemas'
 import { BuildError, type ErrorCode } from '../src/core/errors.ts'
 import { maskUrl, type HttpResponse } from '../src/core/http.ts'
 
@@ -65,8 +64,18 @@ export async function readWireErrors(response: HttpResponse): Promise<readonly W
     const words = printable(text)
     return words === '' || words.startsWith('<') ? [] : [{ code: 'UNKNOWN', message: words }]
   }
-  const parsed = wireErrorsSchema.safeParse(document)
-  return parsed.success ? parsed.data.errors : []
+  return parseWireErrors(document)
+}
+
+// By hand: this lies on the path of every command, where loading a schema library shows.
+function parseWireErrors(document: unknown): readonly WireError[] {
+  const errors = typeof document === 'object' && document !== null && 'errors' in document ? document.errors : []
+  if (!Array.isArray(errors)) return []
+  return errors.flatMap((entry: unknown) => {
+    const { code, message } = (entry ?? {}) as Record<string, unknown>
+    if (typeof code !== 'string') return []
+    return [typeof message === 'string' ? { code, message } : { code }]
+  })
 }
 
 /** Makes the error for an answer that was not wanted. Reads the answer's body. */

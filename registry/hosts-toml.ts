@@ -1,6 +1,6 @@
-import { parse as parseToml } from 'smol-toml'
 import { BuildError } from '../src/core/errors.ts'
 import type { ConfigFile, HostSettings, MirrorSettings } from './hosts.ts'
+import { parseToml } from './toml.ts'
 
 /** What a `hosts.toml` says about a registry. */
 export interface HostsToml {

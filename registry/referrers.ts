@@ -1,5 +1,4 @@
 import { digestAlgorithm, digestHex, isDigest, OCI, type Descriptor, type Digest } from 'oci-spec-types'
-import { indexSchema } from 'oci-spec-types/schemas'
 import { BuildError } from '../src/core/errors.ts'
 import { maskUrl, type HttpResponse } from '../src/core/http.ts'
 import { registryError, RegistryError } from './errors.ts'
@@ -32,7 +31,7 @@ export async function listReferrers(
     }
     if (response.status !== 200)
       throw await registryError(response, { method: 'GET', what: `list what refers to ${remote.at(digest)}` })
-    found.push(...readReferrers(await response.bytes(MANIFEST_LIMIT), maskUrl(response.url)))
+    found.push(...(await readReferrers(await response.bytes(MANIFEST_LIMIT), maskUrl(response.url))))
     path = nextPage(response, remote.connection.origin)
   }
   // A registry may filter or not; it says so in a header that proxies drop.
@@ -69,7 +68,7 @@ export async function keepReferrer(remote: Remote, manifest: RawManifest, respon
 
 async function readReferrersTag(remote: Remote, digest: Digest): Promise<readonly Descriptor[]> {
   try {
-    return readReferrers((await fetchManifest(remote, referrersTag(digest))).bytes, remote.name)
+    return await readReferrers((await fetchManifest(remote, referrersTag(digest))).bytes, remote.name)
   } catch (error) {
     if (error instanceof RegistryError && error.status === 404) return []
     throw error
@@ -81,13 +80,14 @@ function referrersTag(digest: Digest): string {
   return `${digestAlgorithm(digest)}-${digestHex(digest)}`.slice(0, 128)
 }
 
-function readReferrers(bytes: Buffer, where: string): readonly Descriptor[] {
+async function readReferrers(bytes: Buffer, where: string): Promise<readonly Descriptor[]> {
   let document: unknown
   try {
     document = JSON.parse(bytes.toString('utf8'))
   } catch (error) {
     throw new BuildError('REGISTRY_FAILED', `The list of referrers is not JSON: ${where}`, { cause: error })
   }
+  const { indexSchema } = await import('oci-spec-types/schemas')
   const parsed = indexSchema.safeParse(document)
   if (!parsed.success) throw new BuildError('REGISTRY_FAILED', `The list of referrers is no index: ${where}`)
   return parsed.data.manifests

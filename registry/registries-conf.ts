@@ -1,7 +1,7 @@
-import { parse as parseToml } from 'smol-toml'
 import { BuildError } from '../src/core/errors.ts'
 import type { ConfigFile, HostSettings, MirrorSettings } from './hosts.ts'
 import { apiHost } from './reference.ts'
+import { parseToml } from './toml.ts'
 
 /** What `registries.conf` says, all files of it joined. */
 export interface RegistriesConf {

@@ -42,7 +42,7 @@ export function layoutOver(files: LayoutFiles, place: string, tag: string | unde
   return {
     name,
     async root() {
-      const entries = parseLayoutIndex(await files.readText('index.json'), `${place}/index.json`)
+      const entries = await parseLayoutIndex(await files.readText('index.json'), `${place}/index.json`)
       return read(chooseEntry(entries, place, tag))
     },
     manifest: read,

@@ -1,7 +1,6 @@
 import { mkdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { ANNOTATION, digestAlgorithm, digestHex, type Descriptor, type Digest } from 'oci-spec-types'
-import { indexSchema } from 'oci-spec-types/schemas'
 import { explainWriteError, writeAtomically, writeFileAtomically } from '../core/atomic-file.ts'
 import { verify } from '../core/digest.ts'
 import { BuildError, systemErrorCode } from '../core/errors.ts'
@@ -95,13 +94,15 @@ export async function readLayoutIndex(folder: string): Promise<readonly Descript
 }
 
 /** Parses an `index.json`. @throws BuildError IMAGE_INVALID */
-export function parseLayoutIndex(text: string, path: string): readonly Descriptor[] {
+export async function parseLayoutIndex(text: string, path: string): Promise<readonly Descriptor[]> {
   let document: unknown
   try {
     document = JSON.parse(text)
   } catch (error) {
     throw new BuildError('IMAGE_INVALID', `Not JSON: \`${path}\``, { cause: error })
   }
+  // Loaded here: commands that read no layout start sooner.
+  const { indexSchema } = await import('oci-spec-types/schemas')
   const parsed = indexSchema.safeParse(document)
   if (!parsed.success) throw new BuildError('IMAGE_INVALID', `Not an OCI image index: \`${path}\``)
   return parsed.data.manifests

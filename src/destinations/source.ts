@@ -1,5 +1,4 @@
 import { isIndexMediaType, type Descriptor, type Index, type Manifest } from 'oci-spec-types'
-import { imageConfigSchema, indexSchema, manifestSchema } from 'oci-spec-types/schemas'
 import type { RawManifest } from '../../registry/manifest.ts'
 import { collect, type Open } from '../core/bytes.ts'
 import { verify } from '../core/digest.ts'
@@ -55,7 +54,7 @@ export async function readImage(source: Source, options: ReadOptions = {}): Prom
 export async function readImageOrIndex(source: Source): Promise<Image | ImageIndex> {
   const root = await source.root()
   if (!isIndexMediaType(root.descriptor.mediaType)) return imageOf(source, root)
-  const index = parseIndex(root, source.name)
+  const index = await parseIndex(root, source.name)
   const images: ImageIndex['images'][number][] = []
   for (const entry of index.manifests) {
     if (entry.platform === undefined || entry.platform.os === 'unknown' || isIndexMediaType(entry.mediaType)) continue
@@ -65,7 +64,8 @@ export async function readImageOrIndex(source: Source): Promise<Image | ImageInd
 }
 
 /** @throws BuildError IMAGE_INVALID when the bytes are no image manifest */
-export function parseManifest(raw: RawManifest, name: string): Manifest {
+export async function parseManifest(raw: RawManifest, name: string): Promise<Manifest> {
+  const { manifestSchema } = await loadSchemas()
   const parsed = manifestSchema.safeParse(JSON.parse(raw.bytes.toString('utf8')))
   if (parsed.success) return parsed.data
   throw new BuildError('IMAGE_INVALID', `Not an image manifest: ${raw.descriptor.digest} of ${name}`, {
@@ -74,7 +74,8 @@ export function parseManifest(raw: RawManifest, name: string): Manifest {
 }
 
 /** @throws BuildError IMAGE_INVALID when the bytes are no index */
-export function parseIndex(raw: RawManifest, name: string): Index {
+export async function parseIndex(raw: RawManifest, name: string): Promise<Index> {
+  const { indexSchema } = await loadSchemas()
   const parsed = indexSchema.safeParse(JSON.parse(raw.bytes.toString('utf8')))
   if (parsed.success) return parsed.data
   throw new BuildError('IMAGE_INVALID', `Not an image index: ${raw.descriptor.digest} of ${name}`, {
@@ -90,7 +91,7 @@ async function descend(
 ): Promise<RawManifest> {
   if (!isIndexMediaType(raw.descriptor.mediaType)) return raw
   if (depth === MAX_DEPTH) throw tooDeep(source)
-  const { manifests } = parseIndex(raw, source.name)
+  const { manifests } = await parseIndex(raw, source.name)
   const wanted = platform ?? hostPlatform()
   // An index of one image without a platform says that it does not matter.
   const [only, ...others] = manifests
@@ -105,11 +106,11 @@ async function readTree(source: Source, raw: RawManifest, depth: number): Promis
   if (depth === MAX_DEPTH) throw tooDeep(source)
   if (isIndexMediaType(raw.descriptor.mediaType)) {
     const children: Content[] = []
-    for (const entry of parseIndex(raw, source.name).manifests)
+    for (const entry of (await parseIndex(raw, source.name)).manifests)
       children.push(await readTree(source, await source.manifest(entry), depth + 1))
     return { manifest: raw, blobs: [], children }
   }
-  const { config, layers } = parseManifest(raw, source.name)
+  const { config, layers } = await parseManifest(raw, source.name)
   const blobs = [config, ...layers].map((descriptor) => ({
     descriptor,
     open: source.blob(descriptor),
@@ -119,14 +120,14 @@ async function readTree(source: Source, raw: RawManifest, depth: number): Promis
 }
 
 async function imageOf(source: Source, raw: RawManifest): Promise<Image> {
-  const manifest = parseManifest(raw, source.name)
+  const manifest = await parseManifest(raw, source.name)
   const { config: configDescriptor } = manifest
   if (configDescriptor.size > CONFIG_LIMIT)
     throw new BuildError('IMAGE_INVALID', `The configuration is larger than ${CONFIG_LIMIT} bytes: ${source.name}`)
   const what = `the configuration of ${source.name}`
   const stream = verify(source.blob(configDescriptor)(), configDescriptor, what)
   const configBytes = await collect(stream, CONFIG_LIMIT)
-  const config = parseConfig(configBytes, source.name)
+  const config = await parseConfig(configBytes, source.name)
   const diffIds = config.rootfs.diff_ids
   if (diffIds.length !== manifest.layers.length)
     throw new BuildError(
@@ -145,7 +146,8 @@ async function imageOf(source: Source, raw: RawManifest): Promise<Image> {
   return { descriptor: raw.descriptor, manifest, manifestBytes: raw.bytes, config, configBytes, layers }
 }
 
-function parseConfig(bytes: Buffer, name: string): Image['config'] {
+async function parseConfig(bytes: Buffer, name: string): Promise<Image['config']> {
+  const { imageConfigSchema } = await loadSchemas()
   let document: unknown
   try {
     document = JSON.parse(bytes.toString('utf8'))
@@ -158,6 +160,11 @@ function parseConfig(bytes: Buffer, name: string): Image['config'] {
     hint: 'The location may name an artifact (a chart, a model, a signature) instead of an image.',
     cause: parsed.error,
   })
+}
+
+/** When a document is read: commands that read none start sooner. */
+function loadSchemas(): Promise<typeof import('oci-spec-types/schemas')> {
+  return import('oci-spec-types/schemas')
 }
 
 function tooDeep(source: Source): BuildError {

@@ -1,7 +1,6 @@
 import { request as requestHttp, type Agent, type ClientRequest, type IncomingMessage } from 'node:http'
 import { request as requestHttps } from 'node:https'
 import { Readable } from 'node:stream'
-import nodeFetch from 'node-fetch'
 import type { Open } from '../bytes.ts'
 import { systemErrorCode } from '../errors.ts'
 import { timeoutError } from './connect.ts'
@@ -35,6 +34,8 @@ export interface Answer {
 export async function exchangeDecoded(exchange: Exchange & { body: Uint8Array | string | undefined }): Promise<Answer> {
   const { method, url, body, agent, signal, patienceMs } = exchange
   signal?.throwIfAborted()
+  // Loaded when it is first needed: a build that asks nobody starts sooner.
+  const { default: nodeFetch } = await import('node-fetch')
   const patience = new Patience(patienceMs(0), `get an answer from ${url.host}`)
   const stop = new AbortController()
   const onAbort = (): void => stop.abort()
