@@ -14,6 +14,8 @@ export interface CogFlag {
   readonly reason: string
   /** Which values this is about; all of them unless given. */
   readonly when?: (value: unknown) => boolean
+  /** How the page writes it with those values. */
+  readonly shown?: string
 }
 
 const BUILDS = ['build', 'push', 'plan']
@@ -47,6 +49,7 @@ export const COG_FLAGS: readonly CogFlag[] = [
     outcome: 'refused',
     reason: 'The base is part of the configuration: set `base: slim` under `build`.',
     when: isFalse,
+    shown: '--use-cuda-base-image=false',
   },
   {
     flags: '--use-cuda-base-image [value]',
@@ -190,8 +193,8 @@ export function renderCogCommands(): string {
   const commands = COMMANDS.map(([cog, ours, note]) => `| \`${cog}\` | ${ours} | ${note} |`)
   const words = { note: 'accepted, with a note', refused: 'refused', silent: 'accepted' }
   const flags = COG_FLAGS.map(
-    ({ flags, commands, outcome, reason }) =>
-      `| \`${flags}\` | ${commands.join(', ')} | ${words[outcome]} | ${reason} |`,
+    ({ flags, shown, commands, outcome, reason }) =>
+      `| \`${shown ?? flags}\` | ${commands.join(', ')} | ${words[outcome]} | ${reason} |`,
   )
   return `# Cog's commands and flags
 
