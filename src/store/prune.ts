@@ -40,10 +40,12 @@ export async function pruneStore(store: Store, options: PruneOptions = {}): Prom
   const nowMs = (options.now ?? Date.now)()
   const leaseMs = await oldestLease(store.folder, nowMs)
   const inUseSinceMs = leaseMs === undefined ? Number.POSITIVE_INFINITY : leaseMs - TICK_MS
+  // A file of this very millisecond has a time with a fraction, later than a clock without one.
+  const unusedSinceMs = options.olderThanMs === undefined ? Number.POSITIVE_INFINITY : nowMs - options.olderThanMs
   const blobs = await listBlobs(store)
   const answers = [...(await listCaches(store)).values()].flat()
   const candidates = [...blobs.filter(({ role }) => role !== 'image'), ...answers]
-    .filter(({ usedMs }) => usedMs < inUseSinceMs && usedMs <= nowMs - (options.olderThanMs ?? 0))
+    .filter(({ usedMs }) => usedMs < inUseSinceMs && usedMs <= unusedSinceMs)
     .sort((a, b) => a.usedMs - b.usedMs || (a.path < b.path ? -1 : 1))
 
   const total = sum([...blobs, ...answers])
