@@ -2,7 +2,7 @@ import { isAbsolute, resolve } from 'node:path'
 import type { Command as Program } from 'commander'
 import { loadCdi } from '../run/cdi/registry.ts'
 import { evaluateRequirements } from '../run/gpu/requirements.ts'
-import { resolveGpus } from '../run/gpu/resolve-gpus.ts'
+import { defaultGpus, resolveGpus } from '../run/gpu/resolve-gpus.ts'
 import { BACKEND_NAMES, type BindMount } from '../run/container.ts'
 import type { DeviceEdits, RunContext } from '../run/run-container.ts'
 import { BuildError } from '../core/errors.ts'
@@ -34,7 +34,10 @@ export function defineRunOptions(program: Program): void {
       append,
       [],
     )
-    .option('--gpus <devices>', '`all`, numbers such as `0,1`, CDI names, or `none`')
+    .option(
+      '--gpus <devices>',
+      '`all`, numbers such as `0,1`, CDI names, or `none`; all for an image that asks for them',
+    )
     .option('--runtime <name>', `what runs the container: ${BACKEND_NAMES.join(', ')}`)
     .option('--insecure', 'allow plain HTTP and untrusted certificates')
 }
@@ -65,14 +68,11 @@ export async function openRunnable(name: string | undefined, options: RunOptions
   const world = await openWorld(io, { insecure: options.insecure })
   const image = imageForHost(await findImage(name, world, io))
   const { report } = io
+  const cdi = loadCdi(io.env['LAYERWRIGHT_CDI_DIRS']?.split(':'))
+  const gpuContext = { report, cdi, checkRequirements: evaluateRequirements }
+  const runtime = image.config.config ?? {}
   const devices =
-    options.gpus === undefined
-      ? undefined
-      : resolveGpus(options.gpus, image.config.config ?? {}, {
-          report,
-          checkRequirements: evaluateRequirements,
-          cdi: loadCdi(io.env['LAYERWRIGHT_CDI_DIRS']?.split(':')),
-        })
+    options.gpus === undefined ? defaultGpus(runtime, gpuContext) : resolveGpus(options.gpus, runtime, gpuContext)
   const context = { storeFolder: world.store.folder, env: io.env, runtime: options.runtime, report }
   return { image, env, binds, devices, context }
 }

@@ -20,7 +20,16 @@ import { packageRoot } from '../../src/core/package-root.ts'
 import type { Image } from '../../src/image/image.ts'
 import { BACKEND_NAMES, type BackendName } from '../../src/run/container.ts'
 import { predict } from '../../src/run/predict/predict.ts'
-import { runContainer, startContainer, type RunContext, type RunRequest } from '../../src/run/run-container.ts'
+import { knownHost } from '../../src/run/host.ts'
+import { BACKENDS } from '../../src/run/backends/index.ts'
+import { unpackMerged } from '../../src/run/rootfs.ts'
+import {
+  rootfsCache,
+  runContainer,
+  startContainer,
+  type RunContext,
+  type RunRequest,
+} from '../../src/run/run-container.ts'
 import { runStep, type StepRequest } from '../../src/run/step.ts'
 import { removeTree } from '../../src/run/unpack/remove-tree.ts'
 import { bundle } from '../support/bundle.ts'
@@ -218,6 +227,38 @@ test.runIf(isRoot)('podman takes CDI edits, hooks included, from versions that i
   )
   expect(result.stdout, result.stderr).toBe('1\nfake driver\n/dev/nvidia-fake\n')
   expect(readFileSync(join(folder, 'hooked'), 'utf8')).toBe('hooked\n')
+})
+
+test.for(DIRECT)('%s runs a copy where layers cannot be stacked', async (runtime, context) => {
+  await need(runtime, context)
+  const cache = rootfsCache(contextOf(runtime))
+  const host = { ...(await knownHost(cache.folder, process.env)), overlay: false }
+  const tree = await unpackMerged(image.layers, cache)
+  const running = await BACKENDS[runtime].start(
+    {
+      name: `copy-${process.pid}`,
+      image,
+      folders: async (canStack) => (canStack ? [] : [tree]),
+      request: { command: ['/bin/sh', '-c', 'cat hello && rm hello && touch /new && ls'] },
+      additionalGids: [],
+      binds: [],
+      memory: [],
+      devices: [],
+      hooks: {},
+      network: 'host',
+      hostname: 'copy',
+      stdin: 'ignore',
+      terminal: false,
+      workFolder: mkdtempSync(join(cache.folder, 'tmp', `run-${process.pid}-`)),
+    },
+    { stdin: 'ignore', output: 'pipe' },
+    host,
+  )
+  let text = ''
+  for await (const chunk of running.stdout ?? []) text += Buffer.from(chunk).toString()
+  expect(await running.exit).toBe(0)
+  expect(text).toBe('from the image\n')
+  expect(existsSync(join(tree, 'src/hello'))).toBe(true)
 })
 
 describe('ending', () => {

@@ -7,7 +7,7 @@ import { loadCdi } from '../../src/run/cdi/registry.ts'
 import { CDI_VERSIONS, parseCdiSpec } from '../../src/run/cdi/spec.ts'
 import { driverEdits, findNvidiaDriver, type NvidiaDriver } from '../../src/run/gpu/nvidia-driver.ts'
 import { evaluateRequirements } from '../../src/run/gpu/requirements.ts'
-import { resolveGpus } from '../../src/run/gpu/resolve-gpus.ts'
+import { defaultGpus, resolveGpus } from '../../src/run/gpu/resolve-gpus.ts'
 
 const all = mkdtempSync(join(tmpdir(), 'lw-gpu-'))
 afterAll(() => rmSync(all, { recursive: true }))
@@ -276,6 +276,17 @@ describe('resolveGpus()', () => {
     ['all', { ...nvidia, ...amd }, { NVIDIA_VISIBLE_DEVICES: 'void', D: 'all' }],
   ])('%s, by case %#', (words, files, env) => {
     expect(resolveGpus(words, {}, context(files))?.env).toEqual(env)
+  })
+
+  test('an image that asks for GPUs gets all there are, or a warning', () => {
+    const asking = { Env: ['NVIDIA_VISIBLE_DEVICES=all'] }
+    const said: unknown[] = []
+    const report = (event: unknown): void => void said.push(event)
+    expect(defaultGpus(asking, context(nvidia, { report }))?.env['D']).toBe('all')
+    expect(defaultGpus({}, context(nvidia, { report }))).toBeUndefined()
+    expect(said).toEqual([])
+    expect(defaultGpus(asking, context({}, { report }))).toBeUndefined()
+    expect(said).toMatchObject([{ type: 'note', level: 'warning' }])
   })
 
   test('none is none', () => {

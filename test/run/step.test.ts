@@ -6,6 +6,7 @@ import { collect, openBytes } from '../../src/core/bytes.ts'
 import { append, parseEnvironment, parseVolume } from '../../src/cli/run-options.ts'
 import { openImageArchive, runName } from '../../src/run/image-archive.ts'
 import { makeProbeImage } from '../../src/run/probe-image.ts'
+import { selectBackend } from '../../src/run/select-backend.ts'
 import { assertRunnable } from '../../src/run/step.ts'
 import { stepNetwork } from '../../src/run/step-network.ts'
 import { readEntries } from '../../src/run/unpack/tar-entries.ts'
@@ -108,6 +109,32 @@ describe('makeProbeImage() and openImageArchive()', () => {
     if (layer === undefined) throw new TypeError('no layer')
     const damaged = { ...image, layers: [{ ...layer, open: openBytes(Buffer.alloc(layer.descriptor.size)) }] }
     await expect(collect(openImageArchive(damaged), 1e6)).rejects.toMatchObject({ code: 'DIGEST_MISMATCH' })
+  })
+})
+
+describe('selectBackend()', () => {
+  const cache = { folder, keepOwners: false, report: () => {} }
+  const host = {
+    uid: 1,
+    env: { PATH: '/usr/bin' },
+    namespaces: 'none',
+    pidNamespace: false,
+    overlay: false,
+    reasons: ['unshare: not allowed'],
+  } as const
+
+  test('names everything that was looked for when nothing can run containers', async () => {
+    await expect(selectBackend(undefined, host, cache, ['chroot'])).rejects.toMatchObject({
+      code: 'HOST_UNSUPPORTED',
+      message: 'Nothing here can run containers. Looked for chroot: unshare: not allowed',
+    })
+  })
+
+  test('tells the nearest runtime for an unknown one', async () => {
+    await expect(selectBackend('podmn', host, cache)).rejects.toMatchObject({
+      code: 'USAGE',
+      hint: expect.stringMatching(/`podman`.*One of podman, docker, nerdctl, crun, runc, bubblewrap, chroot/),
+    })
   })
 })
 

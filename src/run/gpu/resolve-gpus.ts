@@ -77,6 +77,25 @@ export function resolveGpus(words: string, config: ImageRuntimeConfig, context: 
   return driverEdits(found, plain.includes('all') ? undefined : plain.map(toIndex), env['LD_LIBRARY_PATH'])
 }
 
+/**
+ * The GPUs for an image when nobody said which: all there are for one that asks for them (`NVIDIA_VISIBLE_DEVICES=all`),
+ * none for any other. A machine without GPUs runs it without, and says so.
+ */
+export function defaultGpus(config: ImageRuntimeConfig, context: GpuContext): DeviceEdits | undefined {
+  if (environmentOf(config)['NVIDIA_VISIBLE_DEVICES'] !== 'all') return undefined
+  const cdi = context.cdi ?? loadCdi()
+  const driver = context.driver ?? findNvidiaDriver() ?? false
+  if (cdi.names.some((name) => name.startsWith('nvidia.com/gpu=')) || driver !== false) {
+    return resolveGpus('all', config, { ...context, cdi, driver })
+  }
+  context.report({
+    type: 'note',
+    level: 'warning',
+    text: 'The image asks for GPUs and none was found here: running without',
+  })
+  return undefined
+}
+
 /** `all` where the specification has it, else every device of the kind. */
 function expand(words: readonly string[], kind: string, cdi: CdiRegistry): string[] {
   return words.flatMap((word) => {
