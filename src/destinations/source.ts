@@ -1,6 +1,6 @@
 import { isIndexMediaType, type Descriptor, type Index, type Manifest } from 'oci-spec-types'
 import type { RawManifest } from '../../registry/manifest.ts'
-import { collect, type Open } from '../core/bytes.ts'
+import { collect, openBytes, type Open } from '../core/bytes.ts'
 import { verify } from '../core/digest.ts'
 import { BuildError } from '../core/errors.ts'
 import type { Image, ImageIndex } from '../image/image.ts'
@@ -113,7 +113,7 @@ async function readTree(source: Source, raw: RawManifest, depth: number): Promis
   const { config, layers } = await parseManifest(raw, source.name)
   const blobs = [config, ...layers].map((descriptor) => ({
     descriptor,
-    open: source.blob(descriptor),
+    open: openOf(source, descriptor),
     home: isForeign(descriptor) ? undefined : source.home,
   }))
   return { manifest: raw, blobs: uniqueBlobs(blobs), children: [] }
@@ -125,7 +125,7 @@ async function imageOf(source: Source, raw: RawManifest): Promise<Image> {
   if (configDescriptor.size > CONFIG_LIMIT)
     throw new BuildError('IMAGE_INVALID', `The configuration is larger than ${CONFIG_LIMIT} bytes: ${source.name}`)
   const what = `the configuration of ${source.name}`
-  const stream = verify(source.blob(configDescriptor)(), configDescriptor, what)
+  const stream = verify(openOf(source, configDescriptor)(), configDescriptor, what)
   const configBytes = await collect(stream, CONFIG_LIMIT)
   const config = await parseConfig(configBytes, source.name)
   const diffIds = config.rootfs.diff_ids
@@ -139,7 +139,7 @@ async function imageOf(source: Source, raw: RawManifest): Promise<Image> {
     descriptor,
     // Lengths are equal, as checked above.
     diffId: diffIds[index] ?? descriptor.digest,
-    open: source.blob(descriptor),
+    open: openOf(source, descriptor),
     ...(source.home === undefined || isForeign(descriptor) ? {} : { source: source.home }),
     createdBy: lines[index]?.created_by ?? `layer of ${source.name}`,
   }))
@@ -160,6 +160,11 @@ async function parseConfig(bytes: Buffer, name: string): Promise<Image['config']
     hint: 'The location may name an artifact (a chart, a model, a signature) instead of an image.',
     cause: parsed.error,
   })
+}
+
+/** A small blob may lie in its descriptor (image-spec descriptor.md, `data`); it is verified as any other. */
+function openOf(source: Source, descriptor: Descriptor): Open {
+  return descriptor.data === undefined ? source.blob(descriptor) : openBytes(Buffer.from(descriptor.data, 'base64'))
 }
 
 /** When a document is read: commands that read none start sooner. */

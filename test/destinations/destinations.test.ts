@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, readdir, rm, utimes, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -180,6 +180,22 @@ test('convertContent() writes Docker schema 2 with the same blobs', async () => 
   expect(image.manifest.layers.map(({ mediaType }) => mediaType)).toEqual(Array(2).fill(DOCKER.layerGzip))
   const again = convertContent(await readContent(await openSource(to), { all: true }), 'oci')
   expect(again.children.map((child) => child.manifest.descriptor.digest)).toHaveLength(2)
+})
+
+test('what a killed copy left behind is swept, what a running one writes is not', async () => {
+  const path = join(folder, 'swept')
+  await copyImage(sampleImage(), await openDestination(`oci:${path}:v1`))
+  const [old, fresh] = ['.tmp-1-old', '.tmp-2-fresh'].map((name) => join(path, 'blobs', 'sha256', name)) as [
+    string,
+    string,
+  ]
+  await writeFile(old, 'x')
+  await utimes(old, 0, 0)
+  await writeFile(fresh, 'x')
+  await copyImage(sampleImage({ label: 'b' }), await openDestination(`oci:${path}:v2`))
+  const left = (await readdir(join(path, 'blobs', 'sha256'))).filter((name) => name.startsWith('.tmp-'))
+  expect(left).toEqual(['.tmp-2-fresh'])
+  await rm(fresh)
 })
 
 test('an archive that ends early is refused', async () => {
