@@ -1,4 +1,5 @@
 import type { Descriptor, Digest } from 'oci-spec-types'
+import type { Layer } from '../layers/layer.ts'
 import { makeOpenRemote } from '../layers/remote.ts'
 import { readProject } from '../layers/project.ts'
 import { obtainLock, type LockOptions } from './build/obtain-lock.ts'
@@ -23,7 +24,7 @@ import { describeModel } from './predictor/describe.ts'
 import type { SharedLayerStore } from './remote-cache/shared-layer-store.ts'
 import type { HeadersFor } from './python/settings/credentials.ts'
 import type { OpenedBase, ResolveContext } from './resolve/context.ts'
-import type { Lock, LockedPlatform } from './lock/lock.ts'
+import type { Lock, LockedImageBase, LockedPlatform } from './lock/lock.ts'
 import type { Store } from './store/store.ts'
 
 /** What a build needs of the world. */
@@ -40,6 +41,8 @@ export interface BuildContext {
   readonly shared?: SharedLayerStore | undefined
   /** Opens an existing image for one platform. */
   readonly openBase: (location: string, platform: LockedPlatform) => Promise<OpenedBase>
+  /** The layers of a base as a lock names them; asks nobody until one is read. */
+  readonly baseLayers: (base: LockedImageBase) => readonly Layer[]
 }
 
 /** What is to be built. */
@@ -146,10 +149,9 @@ export async function makeImages(
   }
   const images: { readonly platform: LockedPlatform; readonly image: Image }[] = []
   for (const plan of planned.plans) {
-    const openBase = (): Promise<OpenedBase> => context.openBase(plan.base?.location ?? '', plan.platform)
     images.push({
       platform: plan.platform,
-      image: await makePlannedImage(plan, { store, layers, steps, openBase, format, shared }),
+      image: await makePlannedImage(plan, { store, layers, steps, baseLayers: context.baseLayers, format, shared }),
     })
   }
   const [only] = images

@@ -5,9 +5,9 @@ import { layerKey } from '../../layers/kinds/index.ts'
 import { materialiseAll } from '../../layers/materialise.ts'
 import type { Image } from '../image/image.ts'
 import { makeImage, type ImageFormat } from '../image/make-image.ts'
+import type { LockedImageBase } from '../lock/lock.ts'
 import { isPlannedStep, type PlannedLayer, type Plan } from '../plan/plan.ts'
 import type { SharedLayerStore } from '../remote-cache/shared-layer-store.ts'
-import type { OpenedBase } from '../resolve/context.ts'
 import type { Store } from '../store/store.ts'
 import { stepLayer, type StepContext } from './run-step.ts'
 
@@ -16,8 +16,8 @@ export interface ImageContext {
   readonly store: Store
   readonly layers: LayerContext
   readonly steps: StepContext
-  /** Opens the plan's base by its locked digest. */
-  readonly openBase: (plan: Plan) => Promise<OpenedBase>
+  /** The layers of an existing base, as the lock names them. */
+  readonly baseLayers: (base: LockedImageBase) => readonly Layer[]
   readonly format: ImageFormat
   /** Layers shared with others; those of the local store alone unless given. */
   readonly shared?: SharedLayerStore | undefined
@@ -25,8 +25,8 @@ export interface ImageContext {
 
 /** Makes the image of a plan: its layers from the store or anew, then manifest and configuration. */
 export async function makePlannedImage(plan: Plan, context: ImageContext): Promise<Image> {
-  const base: OpenedBase | undefined = plan.base === undefined ? undefined : await context.openBase(plan)
-  const below = base?.layers ?? []
+  const { base } = plan
+  const below = base === undefined ? [] : context.baseLayers(base)
   return makeImage({
     platform: plan.platform,
     layers: [...below, ...(await makeLayers(plan, below, context))],

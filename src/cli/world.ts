@@ -1,8 +1,8 @@
 import { Registries } from '../../registry/registries.ts'
 import type { BuildContext } from '../build.ts'
+import { lockedBaseLayers, openBase } from '../build/locked-base.ts'
 import {
   openDestination,
-  openImage,
   openImageOrIndex,
   type Destination,
   type Location,
@@ -50,10 +50,8 @@ export async function openWorld(io: Io, options: WorldOptions = {}): Promise<Wor
       report,
       signal,
       now: Date.now,
-      openBase: async (location, platform) => {
-        const image = await openImage(location, { registries, report, signal, platform })
-        return { manifest: image.descriptor, config: image.config, layers: image.layers }
-      },
+      openBase: (location, platform) => openBase(location, platform, { registries, report, signal }),
+      baseLayers: (base) => lockedBaseLayers(base, { registries, report, signal }),
     },
     open: (location) => openDestination(location, { registries, report, signal }),
   }

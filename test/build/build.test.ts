@@ -2,6 +2,7 @@ import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import type { Layer } from '../../layers/layer.ts'
 import { build, type BuildContext, type BuildRequest, type BuildResult } from '../../src/build.ts'
 import { makeHttp } from '../../src/core/http.ts'
 import type { ProgressEvent } from '../../src/core/progress.ts'
@@ -30,6 +31,7 @@ let images: MemoryImages
 let context: BuildContext
 let events: ProgressEvent[]
 let baseRequests: string[]
+let baseLayers: Layer[]
 
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'build-'))
@@ -37,6 +39,7 @@ beforeEach(async () => {
   images = memoryImages()
   events = []
   baseRequests = []
+  baseLayers = []
   const launcherLock = join(folder, 'launcher.lock.json')
   const { filename, sha256, bytes } = launcherWheel
   const wheel = { name: 'doorman', version: '1.0', filename, sha256, sizeBytes: bytes.length }
@@ -54,6 +57,9 @@ beforeEach(async () => {
     report: (event) => void events.push(event),
     now: () => 1_000_000,
     launcherLock,
+    // Its bytes are those of the lock, as a registry's would be.
+    baseLayers: (base) =>
+      baseLayers.filter(({ descriptor }) => base.layers.some(({ digest }) => digest === descriptor.digest)),
     async openBase(location, platform) {
       baseRequests.push(location)
       const layer = await makeLayer({
@@ -61,6 +67,7 @@ beforeEach(async () => {
         'var/lib/dpkg/status': STATUS,
         'usr/local/bin/python3.11': `ELF ${platform.architecture}`,
       })
+      baseLayers.push(layer)
       return {
         manifest: layer.descriptor,
         config: {
