@@ -59,7 +59,9 @@ beforeEach(async () => {
     launcherLock,
     // Its bytes are those of the lock, as a registry's would be.
     baseLayers: (base) =>
-      baseLayers.filter(({ descriptor }) => base.layers.some(({ digest }) => digest === descriptor.digest)),
+      base.layers.flatMap(({ digest }) =>
+        baseLayers.filter(({ descriptor }) => descriptor.digest === digest).slice(0, 1),
+      ),
     async openBase(location, platform) {
       baseRequests.push(location)
       const layer = await makeLayer({
