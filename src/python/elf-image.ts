@@ -6,10 +6,11 @@ const MAX_DYNAMIC_BYTES = 1 << 16
 /** Longest string of interest: a search path. */
 const MAX_STRING_BYTES = 4096
 const MAX_STRINGS = 20_000
+/** The largest tables of names (libtorch) end before this place of the file. */
+const MAX_TABLE_BYTES = 64 * 2 ** 20
 
 const PT_LOAD = 1
 const PT_DYNAMIC = 2
-const PF_X = 1
 const DT_NEEDED = 1n
 const DT_STRTAB = 5n
 const DT_SONAME = 14n
@@ -21,7 +22,6 @@ interface Segment {
   readonly offset: number
   readonly address: number
   readonly bytes: number
-  readonly isExecutable: boolean
 }
 
 /** The part of {@link ElfScanner} that finds the dynamic section. */
@@ -43,7 +43,7 @@ export class ElfImage {
   write(chunk: Buffer, isOpaque = false): void {
     if (!this.#isParsed) this.#readHead(chunk)
     this.#collectDynamic(chunk)
-    if (isOpaque || this.#isCode(chunk.length)) {
+    if (isOpaque || !this.#isSearched(chunk.length)) {
       this.#tail = NOTHING
       this.#position += chunk.length
       return
@@ -96,24 +96,28 @@ export class ElfImage {
       .filter((at) => stride >= 56 && at + 56 <= head.length)
       .map((at) => ({
         type: head.readUInt32LE(at),
-        isExecutable: (head.readUInt32LE(at + 4) & PF_X) !== 0,
         offset: Number(head.readBigUInt64LE(at + 8)),
         address: Number(head.readBigUInt64LE(at + 16)),
         bytes: Number(head.readBigUInt64LE(at + 32)),
       }))
-    this.#loads = segments.filter(({ type }) => type === PT_LOAD)
+    this.#loads = segments.filter(({ type }) => type === PT_LOAD).sort((a, b) => a.offset - b.offset)
     this.#dynamic = segments.find(({ type }) => type === PT_DYNAMIC)
     // What lies in the head itself has gone by already.
     this.#collectDynamic(head.subarray(0, Math.min(head.length, this.#position)), 0)
   }
 
-  /** Linkers of today keep code apart; the segment with the headers is searched even if an old one put code into it. */
-  #isCode(bytes: number): boolean {
+  /**
+   * Whether a chunk may hold strings of the dynamic section: linkers put them near the start of the first segment,
+   * before code and data, and `patchelf` into a segment of their own at the end.
+   */
+  #isSearched(bytes: number): boolean {
+    const [first, ...others] = this.#loads
+    if (first === undefined) return true
     const start = this.#position
-    return this.#loads.some(
-      (load) =>
-        load.isExecutable && load.offset > 0 && start >= load.offset && start + bytes <= load.offset + load.bytes,
-    )
+    const end = start + bytes
+    const last = others.at(-1)
+    const isInFirst = start < Math.min(first.offset + first.bytes, MAX_TABLE_BYTES) && end > first.offset
+    return isInFirst || (last !== undefined && end > last.offset)
   }
 
   #collectDynamic(chunk: Buffer, position = this.#position): void {

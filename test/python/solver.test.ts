@@ -26,7 +26,7 @@ describe('solve()', () => {
         if (solution.kind === 'solved') expect(isSolution(packages, roots, solution.versions)).toBe(true)
         else expect(explain(solution.proof, words(packages)).join(' ')).toMatch(/unsatisfiable|[Yy]ou require/)
       }),
-      { numRuns: 400 },
+      { numRuns: 150 },
     )
   })
 

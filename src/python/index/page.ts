@@ -25,7 +25,10 @@ export interface IndexPage {
   readonly url: string
   /** One for each entry, in the page's order; empty for an entry that cannot be read. */
   readonly filenames: readonly string[]
-  /** The file at a place of `filenames`; undefined for an entry that cannot be read. */
+  /**
+   * The file at a place of `filenames`; undefined for an entry that cannot be read. A wheel for another system than Linux
+   * may lack its own address and hashes.
+   */
   fileAt(place: number): IndexFile | undefined
 }
 
