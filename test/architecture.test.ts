@@ -38,7 +38,8 @@ test('each outside package has one door', () => {
   const doors: Readonly<Record<string, RegExp>> = {
     'node-fetch': /^src\/core\/(http|net\/.*)\.ts$/,
     'tar-stream': /^layers\/tar\.ts$/,
-    yaml: /^src\/config\//,
+    // Read in one place, written in another.
+    yaml: /^src\/(config\/|cli\/commands\/deploy\.ts$)/,
     'web-tree-sitter': /^src\/predictor\//,
     openpgp: /^src\/debian\//,
     commander: /^src\/cli\//,

@@ -1,0 +1,92 @@
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
+import { dirname, join, relative } from 'node:path'
+import { Command as Program } from 'commander'
+import { expect, test } from 'vitest'
+import type { CommandEntry } from '../src/cli/command.ts'
+import { commands } from '../src/cli/commands/index.ts'
+import { ERROR_CODES } from '../src/core/errors.ts'
+import { codeBlocks } from './support/code-blocks.ts'
+
+const root = join(import.meta.dirname, '..')
+const pages = [join(root, 'README.md'), join(root, 'CONTRIBUTING.md'), ...list(join(root, 'docs'))]
+
+test('every link between pages leads to a file', () => {
+  const dead = pages.flatMap((page) =>
+    [...readFileSync(page, 'utf8').matchAll(/\]\((?!https?:|#|mailto:)([^)#]+)/g)]
+      .map(([, target]) => target ?? '')
+      .filter((target) => !existsSync(join(dirname(page), target)))
+      .map((target) => `${relative(root, page)}: ${target}`),
+  )
+  expect(dead).toEqual([])
+})
+
+test('every page is reached from the index', () => {
+  const index = readFileSync(join(root, 'docs', 'README.md'), 'utf8')
+  const lost = list(join(root, 'docs'))
+    .map((page) => relative(join(root, 'docs'), page))
+    .filter((page) => page !== 'README.md' && !index.includes(`(${page})`))
+  expect(lost).toEqual([])
+})
+
+test('every command line in the pages names a command and options that exist', async () => {
+  const wrong: string[] = []
+  for (const page of pages) {
+    for (const { language, text, line } of codeBlocks(readFileSync(page, 'utf8'))) {
+      if (language !== 'sh') continue
+      const joined = text.replaceAll(/\\\n\s*/g, ' ')
+      for (const [, call] of joined.matchAll(/(?:^|&& |\| |\$\()(?:npx )?(?:layerwright|lw) ([^\n|&]+)/gm)) {
+        const problem = await problemOf((call ?? '').replace(/ #.*$/, '').trim().split(/\s+/))
+        if (problem !== undefined) wrong.push(`${relative(root, page)}:${line}: ${call}: ${problem}`)
+      }
+    }
+  }
+  expect(wrong).toEqual([])
+})
+
+test('the page of exit statuses names no code that does not exist', () => {
+  const text = readFileSync(join(root, 'docs', 'reference', 'exit-status.md'), 'utf8')
+  const named = [...text.matchAll(/`([A-Z]+(?:_[A-Z]+)+)`/g)].map(([, code]) => code ?? '')
+  expect(named.filter((code) => !(code in ERROR_CODES) && code !== 'EX_TEMPFAIL')).toEqual([])
+})
+
+/** What is wrong with a command line; undefined when nothing is. */
+async function problemOf(words: readonly string[]): Promise<string | undefined> {
+  if (words[0]?.startsWith('-')) return undefined
+  let entries: readonly CommandEntry[] = commands
+  for (const [at, word] of words.entries()) {
+    const entry = entries.find(({ name, aliases }) => name === word || aliases?.includes(word) === true)
+    if (entry === undefined) return `no command ${word}`
+    const { command } = await entry.load()
+    if (command.subcommands !== undefined) {
+      entries = command.subcommands
+      continue
+    }
+    const program = new Program()
+    command.define(program)
+    const known = new Set([
+      '--progress',
+      '--quiet',
+      '-q',
+      '--help',
+      '-h',
+      ...program.options.flatMap(({ long, short }) => [long, short]),
+    ])
+    const rest = words.slice(at + 1)
+    const options = rest
+      .slice(0, rest.includes('--') ? rest.indexOf('--') : rest.length)
+      .filter((text) => /^--?[a-zA-Z]/.test(text))
+    return options
+      .map((option) => option.split('=')[0] ?? '')
+      .filter((option) => !known.has(option))
+      .map((option) => `no option ${option}`)[0]
+  }
+  return undefined
+}
+
+function list(folder: string): string[] {
+  return readdirSync(folder).flatMap((name) => {
+    const path = join(folder, name)
+    if (statSync(path).isDirectory()) return list(path)
+    return name.endsWith('.md') ? [path] : []
+  })
+}
