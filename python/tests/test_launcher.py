@@ -479,7 +479,9 @@ def test_replicate_s_routes(make_project: Any, start: Any) -> None:
     assert made.status == 201 and body["status"] == "succeeded" and body["output"] == ["a ", "b "]
     assert server.get(f"/v1/predictions/{body['id']}").json()["urls"]["get"].endswith(body["id"])
     stream = server.get(f"/v1/predictions/{body['id']}/stream").body.decode()
-    assert "event: output\ndata: a " in stream and stream.rstrip().endswith("event: done\ndata: {}")
+    events = [dict(line.split(": ", 1) for line in block.splitlines()) for block in stream.strip().split("\n\n")]
+    assert [event["data"] for event in events if event["event"] == "output"] == ["a ", "b "]
+    assert events[-1]["event"] == "done" and len({event["id"] for event in events}) == len(events)
 
 
 def test_the_docs_page_is_self_contained(hello: Any) -> None:
