@@ -30,8 +30,10 @@ export async function makeProbeImage(arch: string = process.arch): Promise<Runna
   const folders = ['dev', 'etc', 'proc', 'sys', 'tmp'].map(
     (path) => ({ kind: 'directory', path, mode: 0o755 }) as const,
   )
+  // As in images of distributions, something belongs to others: podman takes no such image from a user with a single id.
+  const owned = { kind: 'directory', path: 'var', mode: 0o755, uid: 1, gid: 50 } as const
   const probe = { kind: 'file', path: 'probe', mode: 0o755, sizeBytes: elf.length, open: openBytes(elf) } as const
-  const tar = await collect(writeTar([...folders, probe]), 1024 * 1024)
+  const tar = await collect(writeTar([...folders, owned, probe]), 1024 * 1024)
   const digest = digestOf(tar)
   return makeImage({
     platform: { os: 'linux', architecture: code.architecture },

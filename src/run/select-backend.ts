@@ -6,6 +6,7 @@ import { nearest } from '../core/suggest.ts'
 import { BACKENDS } from './backends/index.ts'
 import { BACKEND_NAMES, type Backend, type BackendName } from './container.ts'
 import type { Host } from './host.ts'
+import type { RunnableImage } from './image.ts'
 import { makeProbeImage, PROBE_STATUS } from './probe-image.ts'
 import { unpackImage, type RootfsCache } from './rootfs.ts'
 import { which } from './which.ts'
@@ -76,11 +77,19 @@ export async function detectBackend(name: BackendName, host: Host, cache: Rootfs
     return { name, program, works: false, reason: host.reasons.at(-1) ?? 'namespaces are not allowed' }
   }
   const file = join(cache.folder, `backend-${name}.json`)
-  const key = `${program} ${statSync(program).mtimeMs} ${host.uid} ${host.namespaces} ${host.env['DOCKER_HOST'] ?? ''}`
+  const image = await makeProbeImage()
+  const about = [
+    statSync(program).mtimeMs,
+    host.uid,
+    host.namespaces,
+    host.env['DOCKER_HOST'] ?? '',
+    image?.descriptor.digest,
+  ]
+  const key = [program, ...about].join(' ')
   const known = readAnswer(file)
   if (known?.key === key && Date.now() - known.time < GOOD_FOR_MS[known.detection.works ? 'works' : 'fails'])
     return known.detection
-  const reason = await tryBackend(backend, host, cache)
+  const reason = await tryBackend(backend, image, host, cache)
   const detection = { name, program, works: reason === undefined, ...(reason === undefined ? {} : { reason }) }
   writeFileSync(file, JSON.stringify({ key, time: Date.now(), detection }))
   return detection
@@ -96,8 +105,12 @@ function readAnswer(file: string): { key: string; time: number; detection: Detec
 }
 
 /** Runs the probe; undefined when it ran, else why not. */
-async function tryBackend(backend: Backend, host: Host, cache: RootfsCache): Promise<string | undefined> {
-  const image = await makeProbeImage()
+async function tryBackend(
+  backend: Backend,
+  image: RunnableImage | undefined,
+  host: Host,
+  cache: RootfsCache,
+): Promise<string | undefined> {
   // Nothing to try on an unknown architecture: the program being there has to do.
   if (image === undefined) return undefined
   mkdirSync(join(cache.folder, 'tmp'), { recursive: true, mode: 0o700 })

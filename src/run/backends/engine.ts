@@ -47,7 +47,10 @@ async function load(command: readonly string[], container: Container, host: Host
   const [outcome, status] = await Promise.allSettled([sent, ended])
   if (status.status === 'rejected') throw status.reason
   if (status.value !== 0) {
-    throw new BuildError('RUN_FAILED', `${program} did not take the image: ${Buffer.concat(words).toString().trim()}`)
+    const said = Buffer.concat(words).toString().trim()
+    // Engines try every format they know and tell of each; the first complaint is the one about ours.
+    const first = said.split('\n', 1)[0]?.slice(0, 400) ?? ''
+    throw new BuildError('RUN_FAILED', `${program} did not take the image: ${first}`, { data: { said } })
   }
   if (outcome.status === 'rejected') throw outcome.reason
 }
