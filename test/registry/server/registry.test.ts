@@ -39,6 +39,19 @@ describe.each(['memory', 'directory'] as const)('a registry in %s', (kind) => {
     })
   const finish = (location: string, digest: Digest): Promise<Response> =>
     fetch(`${location}?digest=${digest}`, { method: 'PUT' })
+  /** Sends the rest of an upload, as a client does that lost its connection. @returns where the rest began */
+  const resume = async (location: string, content: Buffer): Promise<number> => {
+    for (let response = await fetch(location), tries = 0; tries < 100; tries++) {
+      const last = Number(response.headers.get('range')?.split('-')[1])
+      // `0-0` is said of no byte and of one.
+      const offset = last === 0 ? 0 : last + 1
+      response = await patch(location, content.subarray(offset), `${offset}-${content.length - 1}`)
+      if (response.status === 202) return offset
+      // The last bytes of the broken connection came in meanwhile; the answer says how far it is now.
+      expect(response.status).toBe(416)
+    }
+    throw new Error('The upload does not get any further')
+  }
   const getText = async (path: string): Promise<string> => (await fetch(`${base}${path}`)).text()
 
   beforeEach(async () => {
@@ -71,23 +84,16 @@ describe.each(['memory', 'directory'] as const)('a registry in %s', (kind) => {
   })
 
   it('resumes an upload where a cut connection left it', async () => {
-    const content = randomBytes(600_000)
+    // More than both ends of a connection buffer, so that the registry has read some when it is cut.
+    const content = randomBytes(24 << 20)
     const location = await startUpload('a')
     const cut = httpRequest(location, { method: 'PATCH', headers: { 'content-length': content.length } })
     cut.on('error', () => {})
     const closed = new Promise((resolve) => cut.on('close', resolve))
-    cut.write(content.subarray(0, 300_000), () => cut.destroy())
+    cut.write(content.subarray(0, 20 << 20), () => cut.destroy())
     await closed
 
-    // The last bytes of the cut connection may still be on their way: then the answer is 416 with the right place.
-    const offsets: number[] = []
-    for (let response = await fetch(location); response.status !== 202;) {
-      expect([204, 416]).toContain(response.status)
-      const offset = Number(response.headers.get('range')?.split('-')[1]) + 1
-      offsets.push(offset)
-      response = await patch(location, content.subarray(offset), `${offset}-${content.length - 1}`)
-    }
-    expect(offsets.at(-1)).toBeGreaterThan(1)
+    expect(await resume(location, content)).toBeGreaterThan(0)
     expect((await finish(location, digestOf(content))).status).toBe(201)
     const pulled = await fetch(`${base}/v2/a/blobs/${digestOf(content)}`)
     expect(Buffer.from(await pulled.arrayBuffer()).equals(content)).toBe(true)
@@ -95,12 +101,14 @@ describe.each(['memory', 'directory'] as const)('a registry in %s', (kind) => {
 
   it('lets a client that comes back take over from its own stuck request', async () => {
     const location = await startUpload('a')
-    const stuck = httpRequest(location, { method: 'PATCH', headers: { 'content-length': 10 } })
+    const headers = { 'content-length': 10, expect: '100-continue' }
+    const stuck = httpRequest(location, { method: 'PATCH', headers })
     const broken = once(stuck, 'error')
+    stuck.flushHeaders()
+    // From here on the registry waits for the body.
+    await once(stuck, 'continue')
     stuck.write('abc')
-    // The answer waits a while for what is under way, so the server has the three bytes after it.
-    await fetch(location)
-    expect((await patch(location, 'def', '3-5')).status).toBe(202)
+    await resume(location, Buffer.from('abcdef'))
     await broken
     expect((await finish(location, digestOf('abcdef'))).status).toBe(201)
   })
