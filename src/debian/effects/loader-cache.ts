@@ -24,7 +24,7 @@ const FLAGS: Readonly<Record<string, number>> = { '2/62': 0x0303, '1/62': 0x0803
  * @see glibc, sysdeps/generic/dl-cache.h and elf/cache.c
  */
 export function loaderCache(system: System): void {
-  const hasLibraries = system.packages.some(({ paths }) => paths.some(({ library }) => library !== undefined))
+  const hasLibraries = system.packages.some(({ paths }) => paths.some(({ path }) => /\.so(?:\.|$)/.test(path)))
   const existing = system.base.get('etc/ld.so.cache')
   if (!hasLibraries && existing !== undefined) return
   if (system.read('etc/ld.so.conf') === undefined && existing === undefined) return
@@ -140,7 +140,7 @@ function describe(
   const real = resolve(`${folder}/${name}`, system)
   if (typeof real === 'string') {
     // A link of a new package to a library of the base, whose file is not read: the old cache knows it by its own name.
-    const known = inBase.get(real)
+    const known = knownUnder(real, inBase)
     const isLink = known !== undefined && name.endsWith('.so') && known.soname.startsWith(name)
     return isLink ? { name, soname: name, isLink, flags: known.flags } : undefined
   }
@@ -153,6 +153,14 @@ function describe(
   const isForLinker = name.endsWith('.so') && soname.startsWith(name)
   const isLink = path !== `${folder}/${name}` && (name === soname || isForLinker)
   return { name, soname: isLink ? name : soname, isLink, flags }
+}
+
+// The cache has `libz.so.1`, the link may name the file behind it, `libz.so.1.2.13`.
+function knownUnder(path: string, inBase: ReadonlyMap<string, CacheEntry>): CacheEntry | undefined {
+  for (let name = path; ; name = name.replace(/\.[^./]+$/, '')) {
+    const known = inBase.get(name)
+    if (known !== undefined || !/\.so\..+$/.test(name)) return known
+  }
 }
 
 /** The library that a path leads to; where it ends, when no package of this layer has that. */
