@@ -10,7 +10,7 @@ import { verify } from '../core/digest.ts'
 import { writeStream } from '../core/write-stream.ts'
 import type { RawManifest } from '../../registry/manifest.ts'
 import { assertSingle, manifestBlob, type Blob, type Content } from './content.ts'
-import type { Destination } from './destination.ts'
+import type { Destination, PutBlobOptions } from './destination.ts'
 import { formatLayoutIndex, LAYOUT_FILE, namedEntry } from './oci-layout.ts'
 
 /** An OCI layout in one tar file. Replaces the file. */
@@ -70,7 +70,7 @@ function archiveDestination(options: ArchiveOptions): Destination {
       await writer.add('oci-layout', LAYOUT_FILE)
       return false
     },
-    putBlob: (blob, { onBytes } = {}) => inTurn(() => writer.addBlob(blob, onBytes)),
+    putBlob: (blob, options) => inTurn(() => writer.addBlob(blob, options)),
     putManifest: (manifest) => inTurn(async () => void (await writer.addBlob(manifestBlob(manifest)))),
     async finish(root) {
       await writer.addBlob(manifestBlob(root))
@@ -128,11 +128,16 @@ class ArchiveWriter {
 
   async addBlob(
     { descriptor, open: openBlob }: Blob,
-    onBytes?: (bytes: number) => void,
+    { onBytes, signal }: PutBlobOptions = {},
   ): Promise<'exists' | 'uploaded'> {
     const path = entryPath(descriptor.digest)
     if (this.#known.has(path)) return 'exists'
-    await this.#entry(path, descriptor.size, verify(openBlob(), descriptor, `the blob ${descriptor.digest}`), onBytes)
+    await this.#entry(
+      path,
+      descriptor.size,
+      verify(openBlob({ signal }), descriptor, `the blob ${descriptor.digest}`),
+      onBytes,
+    )
     this.#known.add(path)
     return 'uploaded'
   }

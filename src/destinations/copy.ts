@@ -55,6 +55,8 @@ export async function copyContent(
     return run.result(content, 'copied')
   } catch (error) {
     await destination.abort()
+    // Whatever broke when the caller gave up, that is the reason.
+    if (options.signal?.aborted) throw options.signal.reason
     throw error
   }
 }
@@ -150,7 +152,7 @@ class Copy {
     for (let tries = 1; ; tries++) {
       this.#signal?.throwIfAborted()
       try {
-        return await this.#destination.putBlob(blob, { onBytes, isRepair })
+        return await this.#destination.putBlob(blob, { onBytes, isRepair, signal: this.#signal })
       } catch (error) {
         const isDamaged = isBuildError(error, 'DIGEST_MISMATCH') || isBuildError(error, 'SIZE_MISMATCH')
         if (!isDamaged || tries === BLOB_TRIES) throw error

@@ -37,6 +37,8 @@ export interface Destination {
 /** How a blob is stored. */
 export interface PutBlobOptions {
   readonly onBytes?: ((bytes: number) => void) | undefined
+  /** Ends the reading of the source. */
+  readonly signal?: AbortSignal | undefined
   /** Do not believe earlier answers: make sure that the blob is there. */
   readonly isRepair?: boolean | undefined
 }

@@ -7,7 +7,7 @@ import { BuildError, systemErrorCode } from '../core/errors.ts'
 import { writeStream } from '../core/write-stream.ts'
 import type { RawManifest } from '../../registry/manifest.ts'
 import { manifestBlob, type Blob } from './content.ts'
-import type { Destination } from './destination.ts'
+import type { Destination, PutBlobOptions } from './destination.ts'
 import { withLock } from './lock.ts'
 
 /** The file that says that a folder is an OCI layout. */
@@ -28,10 +28,10 @@ const CONCURRENCY = 2
  * @see OCI image-spec, image-layout.md
  */
 export function layoutDestination(folder: string, tag: string | undefined): Destination {
-  const put = async (blob: Blob, onBytes?: (bytes: number) => void): Promise<'exists' | 'uploaded'> => {
+  const put = async (blob: Blob, options: PutBlobOptions = {}): Promise<'exists' | 'uploaded'> => {
     const { descriptor } = blob
     if ((await sizeOf(blobPath(folder, descriptor.digest))) === descriptor.size) return 'exists'
-    await writeBlob(folder, blob, onBytes)
+    await writeBlob(folder, blob, options)
     return 'uploaded'
   }
   return {
@@ -45,7 +45,7 @@ export function layoutDestination(folder: string, tag: string | undefined): Dest
       // Not believed without a look at the manifest; blobs are looked at one by one.
       return entry?.digest === digest && (await isWhole(folder, manifest))
     },
-    putBlob: (blob, { onBytes } = {}) => put(blob, onBytes),
+    putBlob: put,
     putManifest: async (manifest) => void (await put(manifestBlob(manifest))),
     async finish(root) {
       await put(manifestBlob(root))
@@ -134,8 +134,9 @@ async function sweep(folder: string): Promise<void> {
   }
 }
 
-async function writeBlob(folder: string, { descriptor, open }: Blob, onBytes?: (bytes: number) => void): Promise<void> {
-  const stream = verify(open(), descriptor, `the blob ${descriptor.digest}`)
+async function writeBlob(folder: string, blob: Blob, { onBytes, signal }: PutBlobOptions): Promise<void> {
+  const { descriptor, open } = blob
+  const stream = verify(open({ signal }), descriptor, `the blob ${descriptor.digest}`)
   await writeAtomically(blobPath(folder, descriptor.digest), (file) => writeStream(file, stream, onBytes))
 }
 
