@@ -108,7 +108,9 @@ async function measure(server: Server, venv: string): Promise<Record<string, num
     return result
   } finally {
     if (child.pid !== undefined && child.exitCode === null) process.kill(-child.pid, 'SIGTERM')
+    const hard = setTimeout(() => child.kill('SIGKILL'), 10_000)
     await new Promise((resolve) => (child.exitCode === null ? child.once('exit', resolve) : resolve(undefined)))
+    clearTimeout(hard)
   }
 }
 
