@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { gzipSync } from 'node:zlib'
 import { makeMetadata, makeWheel, wheelFilename, type WheelSpec } from './make-wheel.ts'
 
 /** A file that the index lists besides what its wheel says. */
@@ -20,6 +21,8 @@ export interface Behaviour {
   /** `user:password` that every request must carry. */
   readonly credentials?: string
   readonly etag?: boolean
+  /** Packs pages for who asks for it; `wrong`: says so and does not. */
+  readonly gzip?: true | 'wrong'
   /** Status for pages of projects. */
   readonly pageStatus?: number
 }
@@ -101,7 +104,14 @@ function page(
     return
   }
   const type = behaviour.form === 'html' ? 'text/html' : 'application/vnd.pypi.simple.v1+json'
-  response.writeHead(200, { 'content-type': type, ...(behaviour.etag === true ? { etag } : {}) }).end(body)
+  const isPacked = behaviour.gzip !== undefined && request.headers['accept-encoding']?.includes('gzip') === true
+  response
+    .writeHead(200, {
+      'content-type': type,
+      ...(isPacked ? { 'content-encoding': 'gzip' } : {}),
+      ...(behaviour.etag === true ? { etag } : {}),
+    })
+    .end(isPacked && behaviour.gzip === true ? gzipSync(body) : body)
 }
 
 function offersMetadata({ metadata = 'none' }: Behaviour, { file }: Stored): boolean {

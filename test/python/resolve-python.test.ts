@@ -34,6 +34,7 @@ describe('resolvePython() over an index', () => {
     ['JSON with ranges', {}],
     ['JSON that promises metadata it does not have', { metadata: 'lie' }],
     ['JSON without ranges', { ranges: false }],
+    ['packed JSON', { gzip: true }],
     ['HTML with metadata files', { form: 'html', metadata: 'flag' }],
     ['HTML with ranges', { form: 'html' }],
     ['HTML without ranges', { form: 'html', ranges: false }],
@@ -65,6 +66,11 @@ describe('resolvePython() over an index', () => {
   it('refuses metadata that is not what the index promised', async () => {
     const index = await start(files, { metadata: 'wrong' })
     expect(await failure(resolve(['app'], [index]))).toMatchObject({ code: 'DIGEST_MISMATCH' })
+  })
+
+  it('refuses a page that is not packed as it says', async () => {
+    const index = await start(files, { gzip: 'wrong' })
+    expect(await failure(resolve(['app'], [index]))).toMatchObject({ code: 'INDEX_FAILED' })
   })
 
   it('treats a wheel whose metadata is of another package as unusable', async () => {

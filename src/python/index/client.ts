@@ -1,4 +1,6 @@
 import { setMaxListeners } from 'node:events'
+import { promisify } from 'node:util'
+import { gunzip } from 'node:zlib'
 import defaults from '../../core/defaults.json' with { type: 'json' }
 import type { Cache } from '../../core/cache.ts'
 import { BuildError } from '../../core/errors.ts'
@@ -193,7 +195,8 @@ export class IndexClient {
       ...(cached?.head.etag === undefined ? {} : { 'if-none-match': cached.head.etag }),
       ...(cached?.head.lastModified === undefined ? {} : { 'if-modified-since': cached.head.lastModified }),
     }
-    const response = await this.#get(url, { accept: PAGE_TYPES, ...validators })
+    // Unpacked here and not by the door: on another thread, and without a stream in between.
+    const response = await this.#get(url, { accept: PAGE_TYPES, 'accept-encoding': 'gzip', ...validators })
     if (response.status === 304 && cached !== undefined) {
       await response.discard()
       this.#store(key, () => writeCached({ head: { ...cached.head, fetchedMs: now() }, body: cached.body }))
@@ -207,7 +210,7 @@ export class IndexClient {
       if (response.status === 401 || response.status === 403) return { kind: 'denied' }
       throw indexError(response.status, url)
     }
-    const body = await response.bytes(PAGE_LIMIT_BYTES)
+    const body = await unpack(await response.bytes(PAGE_LIMIT_BYTES), response.header('content-encoding'), url)
     const head = {
       url: withoutCredentials(response.url),
       contentType: response.header('content-type'),
@@ -236,7 +239,8 @@ export class IndexClient {
   }
 
   async #get(url: string, headers: Readonly<Record<string, string>>): Promise<HttpResponse> {
-    return this.#http({ url, headers: { ...headers, ...(await this.#headers(url)) }, signal: this.#signal })
+    const all = { ...headers, ...(await this.#headers(url)) }
+    return this.#http({ url, headers: all, decode: false, signal: this.#signal })
   }
 
   #headers(url: string): Promise<Readonly<Record<string, string>>> {
@@ -250,6 +254,18 @@ const PAGE_LIMIT_BYTES = 256 << 20
 type PageAnswer =
   | { readonly kind: 'found'; readonly page: IndexPage }
   | { readonly kind: 'absent' | 'denied' | 'not-cached' }
+
+/** @throws BuildError INDEX_FAILED for a coding that was not asked for, and for a page beyond all measure */
+async function unpack(body: Buffer, coding: string | undefined, url: string): Promise<Buffer> {
+  if (coding === undefined || coding === 'identity') return body
+  try {
+    if (coding === 'gzip' || coding === 'x-gzip')
+      return await promisify(gunzip)(body, { maxOutputLength: PAGE_LIMIT_BYTES })
+  } catch (cause) {
+    throw new BuildError('INDEX_FAILED', `The page does not unpack: ${maskUrl(url)}`, { cause })
+  }
+  throw new BuildError('INDEX_FAILED', `The page is packed as ${coding}, which was not asked for: ${maskUrl(url)}`)
+}
 
 interface CachedPage {
   readonly head: {
