@@ -69,7 +69,8 @@ function explain(issue: z.core.$ZodIssue, path: readonly PropertyKey[], tree: Tr
   const at = path as readonly PathPart[]
   switch (issue.code) {
     case 'unrecognized_keys':
-      return issue.keys.map((key) => unknownKey(key, at, tree))
+      // A file of nothing but unknown keys is told by its first ones.
+      return issue.keys.slice(0, MAX_UNKNOWN_KEYS).map((key) => unknownKey(key, at, tree))
     case 'invalid_union':
       return explainUnion(issue, at, tree, plain)
     case 'invalid_type':
@@ -153,9 +154,15 @@ interface JsonSchema {
   readonly anyOf?: readonly JsonSchema[]
 }
 
+const MAX_UNKNOWN_KEYS = 50
+
+/** Made once, and only when something is wrong. */
+let jsonSchema: JsonSchema | undefined
+
 /** The keys that may stand in the mapping at a path. */
 export function keysAt(path: readonly PathPart[]): readonly string[] {
-  let schemas: readonly JsonSchema[] = [z.toJSONSchema(cogYamlSchema, { target: 'draft-7', io: 'input' }) as JsonSchema]
+  jsonSchema ??= z.toJSONSchema(cogYamlSchema, { target: 'draft-7', io: 'input' }) as JsonSchema
+  let schemas: readonly JsonSchema[] = [jsonSchema]
   for (const part of path) {
     schemas = schemas
       .flatMap((schema) => [schema, ...(schema.anyOf ?? [])])
