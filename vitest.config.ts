@@ -34,6 +34,8 @@ export default defineConfig({
           include: ['test/interop/**/*.test.ts'],
           pool: 'forks',
           fileParallelism: false,
+          // These reach real indexes and archives, which fail now and then; a fault of ours fails twice.
+          retry: 1,
           testTimeout: 600_000,
           hookTimeout: 600_000,
         },

@@ -86,6 +86,8 @@ function runHelper(
     const fail = (problem: string, cause?: unknown): void => {
       clearTimeout(timer)
       child.kill('SIGKILL')
+      // A program that the helper started may hold the pipe and go on writing.
+      child.stdout.destroy()
       reject(helperError(name, problem, cause))
     }
     const timer = setTimeout(() => fail(`did not answer within ${timeoutMs / 1000} s`), timeoutMs)
