@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import { CommanderError, Option, Command as Program } from 'commander'
 import picocolors from 'picocolors'
 import { BuildError, EXIT, exitStatus } from '../core/errors.ts'
@@ -11,6 +12,8 @@ import { programVersion } from '../core/version.ts'
 /** The command line's entry: runs one command and sets the process's exit status. */
 export async function main(args: readonly string[]): Promise<void> {
   const abort = new AbortController()
+  // Every download and every stream listens to it; many are no leak.
+  setMaxListeners(0, abort.signal)
   const interrupt = (): void => {
     // A second Ctrl-C means now.
     if (abort.signal.aborted) process.exit(EXIT.interrupted)
