@@ -6,7 +6,8 @@
 export async function settleAll<T extends readonly unknown[]>(
   promises: readonly [...{ [Index in keyof T]: Promise<T[Index]> }],
 ): Promise<T> {
-  const results: readonly PromiseSettledResult<unknown>[] = await Promise.allSettled(promises)
+  const pending: readonly Promise<unknown>[] = promises
+  const results = await Promise.allSettled(pending)
   for (const result of results) if (result.status === 'rejected') throw result.reason
   // Each result stands at its promise's place; TypeScript does not follow a tuple through allSettled.
   return results.map((result) => (result.status === 'fulfilled' ? result.value : undefined)) as unknown as T

@@ -125,7 +125,7 @@ class Copy {
     let outcome = this.#stored.get(digest)
     if (outcome === undefined) {
       // One failure is enough: what has not begun does not begin.
-      if (this.#failure !== undefined) return Promise.reject(this.#failure.error as Error)
+      if (this.#failure !== undefined) return Promise.reject(this.#failure.error)
       outcome = this.#store(blob, false)
       this.#stored.set(digest, outcome)
       outcome.catch((error: unknown) => (this.#failure ??= { error }))

@@ -20,8 +20,8 @@ export interface Queue {
   cancel(id: string): Promise<boolean>
   /** The dead letters, oldest first. */
   listDead(): Promise<readonly DeadLetter[]>
-  /** Puts dead letters back into the queue: one by its entry or job id, or all. Gives the number back. */
-  retryDead(which: string | 'all'): Promise<number>
+  /** Puts dead letters back into the queue: one by its entry or job id, or `all`. Gives the number back. */
+  retryDead(which: string): Promise<number>
   /** Ends the connection. */
   close(): Promise<void>
 }

@@ -47,8 +47,7 @@ export async function exchangeDecoded(exchange: Exchange & { body: Uint8Array | 
     headers: { ...exchange.headers },
     redirect: 'manual',
     agent: () => listening(agent, failure),
-    // node-fetch declares its own AbortSignal type; the platform's fits at run time.
-    signal: stop.signal as never,
+    signal: stop.signal,
     ...(body === undefined ? {} : { body: asSmallBody(body) }),
   })
   try {

@@ -17,7 +17,7 @@ export const DEFAULT_RETRY: RetryPolicy = { tries: 5, baseMs: 250, capMs: 8_000,
 
 /** The parts of the world that waiting needs. */
 export interface Waiting {
-  readonly sleep: (ms: number, signal?: AbortSignal | undefined) => Promise<void>
+  readonly sleep: (ms: number, signal?: AbortSignal) => Promise<void>
   readonly random: () => number
   readonly now: () => number
 }

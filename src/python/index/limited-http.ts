@@ -18,7 +18,7 @@ export function limitHttp(http: Http, concurrency: number): Http {
               (response) => resolve(finishing(response, finish)),
               (error: unknown) => {
                 finish()
-                reject(error as Error)
+                reject(error)
               },
             )
           }),
