@@ -18,7 +18,7 @@ interface MarkerCases {
   }[]
 }
 
-const cases = readCases<MarkerCases>('packaging-markers')
+const cases = readCases('packaging-markers') as MarkerCases
 
 describe('parseMarker()', () => {
   it('answers as pypa/packaging for every marker of the table', () => {

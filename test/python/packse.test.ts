@@ -43,7 +43,7 @@ const NEEDS_SOURCE: ReadonlySet<string> = new Set([
   'no-wheels-with-matching-platform',
 ])
 
-const { scenarios } = readCases<{ readonly scenarios: readonly Scenario[] }>('packse-scenarios')
+const { scenarios } = readCases('packse-scenarios') as { readonly scenarios: readonly Scenario[] }
 const forOneTarget = scenarios.filter(({ resolver_options: options }) => options?.universal !== true)
 
 describe('resolvePython() solves every packse scenario for one environment', () => {

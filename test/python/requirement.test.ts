@@ -8,7 +8,7 @@ interface RequirementCases {
   readonly requirement: readonly { readonly in: string; readonly out: { readonly valid: boolean } }[]
 }
 
-const cases = readCases<RequirementCases>('packaging-requirements')
+const cases = readCases('packaging-requirements') as RequirementCases
 
 describe('parseRequirement()', () => {
   it('answers as pypa/packaging for every requirement of the table', () => {

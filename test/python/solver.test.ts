@@ -143,5 +143,6 @@ function hasSolution(packages: World, roots: Readonly<Record<string, readonly nu
 }
 
 function describeSolution(solution: Solution): unknown {
-  return solution.kind === 'solved' ? [...solution.versions].filter(([key]) => key !== ROOT).sort() : 'unsolvable'
+  if (solution.kind !== 'solved') return 'unsolvable'
+  return [...solution.versions].filter(([key]) => key !== ROOT).sort(([a], [b]) => (a < b ? -1 : 1))
 }

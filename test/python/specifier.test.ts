@@ -37,7 +37,7 @@ interface SpecifierCases {
   readonly specifierset_filter: readonly Filter[]
 }
 
-const cases = readCases<SpecifierCases>('packaging-specifiers')
+const cases = readCases('packaging-specifiers') as SpecifierCases
 
 describe('parseSpecifier()', () => {
   it('answers as pypa/packaging for every specifier of the table', () => {

@@ -150,7 +150,7 @@ export async function startFaultRegistry(options: FaultRegistryOptions = {}): Pr
   const registry = { options, protection, blobs, manifests, uploads, tokens, nextUpload: () => ++lastUpload }
 
   const handle = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
-    const url = new URL(request.url ?? '/', `${origin()}`)
+    const url = new URL(request.url ?? '/', origin())
     const kind = kindOf(request.method ?? 'GET', url)
     const entry: Seen = {
       kind,
@@ -415,7 +415,7 @@ function continueUpload(registry: Registry, request: Seen, url: URL, id: string,
   if (state !== String(upload.bytes.length)) {
     return { status: 416, headers: { range: range(), location: location() }, body: wire('RANGE_INVALID') }
   }
-  const start = /^(\d+)-/.exec(String(request.headers['content-range'] ?? ''))?.[1]
+  const start = /^(\d+)-/.exec(request.headers['content-range'] ?? '')?.[1]
   if (start !== undefined && Number(start) !== upload.bytes.length)
     return { status: 416, headers: { range: range() }, body: wire('RANGE_INVALID') }
   upload.bytes = Buffer.concat([upload.bytes, body])

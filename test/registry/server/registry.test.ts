@@ -228,7 +228,7 @@ describe.each(['memory', 'directory'] as const)('a registry in %s', (kind) => {
     await pushImage(base, 'a', 'unrelated')
     const list = async (query = ''): Promise<Index> =>
       JSON.parse(await getText(`/v2/a/referrers/${subject.digest}${query}`)) as Index
-    expect((await list()).manifests.map(({ artifactType }) => artifactType).sort()).toEqual(
+    expect((await list()).manifests.map(({ artifactType }) => artifactType ?? '').sort()).toEqual(
       [OCI.empty, 'application/x.signature'].sort(),
     )
     expect((await list('?artifactType=application/x.signature')).manifests).toEqual([
