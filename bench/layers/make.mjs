@@ -12,7 +12,10 @@ const { makeCheckPool } = await load('layers/workers/pool.js')
 const { openFile } = await load('src/core/file-access.js')
 
 // Without a check the blob alone is made: what a build does whose lock knows the diffId.
-const unchecked = { check: () => ({ write: async () => {}, end: async () => ({ diffId: 'sha256:', libraries: [] }), close() {} }), close: async () => {} }
+const unchecked = {
+  check: () => ({ write: async () => {}, end: async () => ({ diffId: 'sha256:', libraries: [] }), close() {} }),
+  close: async () => {},
+}
 const checks = mode === 'blob' ? unchecked : makeCheckPool()
 const context = { openRemote: ({ url }) => openFile(url), projectFolder: '/', report() {}, checks }
 const started = performance.now()
@@ -31,7 +34,13 @@ async function layer(wheel, n) {
     await target.write(chunk)
   }
   await target.close()
-  return { wheel: path.basename(wheel), wheelBytes: size, layerBytes: bytes, digest: hash.digest('hex'), diffId: stream.diffId() }
+  return {
+    wheel: path.basename(wheel),
+    wheelBytes: size,
+    layerBytes: bytes,
+    digest: hash.digest('hex'),
+    diffId: stream.diffId(),
+  }
 }
 
 // As many at once as a build makes, largest first.
@@ -40,7 +49,8 @@ waiting.sort((a, b) => b.size - a.size)
 const layers = []
 await Promise.all(
   Array.from({ length: 3 }, async () => {
-    for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) layers.push(await layer(next.wheel, layers.length + waiting.length * 1000))
+    for (let next = waiting.shift(); next !== undefined; next = waiting.shift())
+      layers.push(await layer(next.wheel, layers.length + waiting.length * 1000))
   }),
 )
 await checks?.close()
