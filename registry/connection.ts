@@ -232,7 +232,8 @@ function withScope(scopes: readonly string[], challenge: Challenge): readonly st
 /** A server that answers a TLS greeting with something else; or that does not listen on the port of https at all. */
 function speaksNoTls(error: unknown, host: string): boolean {
   if (!isBuildError(error, 'NETWORK_FAILED')) return false
-  const reason = String(error.data?.['reason'] ?? '')
+  const reason = error.data?.['reason']
+  if (typeof reason !== 'string') return false
   if (/^(EPROTO|ERR_SSL_(WRONG_VERSION_NUMBER|PACKET_LENGTH_TOO_LONG))$/.test(reason)) return true
   return reason === 'ECONNREFUSED' && !/:\d+$/.test(host)
 }

@@ -58,7 +58,8 @@ function mediaTypeOf(bytes: Buffer, contentType: string | undefined, where: stri
   if (field !== undefined && header !== undefined && field !== header)
     throw invalid(where, `says it is ${field} but was sent as ${header}`)
   const mediaType = field ?? header ?? guess(document)
-  if (mediaType === undefined) throw invalid(where, `is no image manifest (${String(written ?? sent)})`)
+  if (mediaType === undefined)
+    throw invalid(where, `is no image manifest (${typeof written === 'string' ? written : String(sent)})`)
   if (isIndex(mediaType) !== 'manifests' in document) throw invalid(where, `is not what its type ${mediaType} says`)
   return mediaType
 }

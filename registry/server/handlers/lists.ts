@@ -71,5 +71,5 @@ function page(all: readonly string[], query: URLSearchParams): Page {
 }
 
 function linkTo(path: string, query: URLSearchParams | undefined): Record<string, string> {
-  return query === undefined ? {} : { link: `<${path}?${query}>; rel="next"` }
+  return query === undefined ? {} : { link: `<${path}?${query.toString()}>; rel="next"` }
 }

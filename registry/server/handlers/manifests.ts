@@ -101,7 +101,10 @@ function parseDocument(call: Call, bytes: Buffer): TypedDocument {
   const declared = call.header('content-type')?.split(';')[0]?.trim()
   const own = typeof value === 'object' && value !== null && 'mediaType' in value ? value.mediaType : undefined
   if (own !== undefined && declared !== undefined && own !== declared) {
-    throw new Fault('MANIFEST_INVALID', `The manifest is of the type ${String(own)}, the request says ${declared}`)
+    throw new Fault(
+      'MANIFEST_INVALID',
+      `The manifest is of the type ${typeof own === 'string' ? own : typeof own}, the request says ${declared}`,
+    )
   }
   const mediaType = declared ?? (typeof own === 'string' ? own : '')
   if (mediaType === DOCKER.manifestV1 || mediaType === DOCKER.manifestV1Signed) {

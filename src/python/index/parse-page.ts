@@ -42,7 +42,8 @@ function parseJsonPage(body: Buffer, url: string): IndexPage {
     readonly meta?: { readonly 'api-version'?: unknown }
     readonly files?: unknown
   }
-  const version = String(page?.meta?.['api-version'] ?? '1.0')
+  const stated = page?.meta?.['api-version'] ?? '1.0'
+  const version = typeof stated === 'string' || typeof stated === 'number' ? String(stated) : 'unknown'
   if (!version.startsWith('1.')) {
     throw new BuildError('INDEX_FAILED', `The index speaks version ${version} of the simple API: ${maskUrl(url)}`, {
       hint: 'Only version 1 is known.',

@@ -87,7 +87,14 @@ async function spool(response: HttpResponse, url: string): Promise<RandomAccess>
     const path = join(folder, 'wheel')
     await pipeline(response.body, createWriteStream(path))
     const file = await openFile(path)
-    return { ...file, close: () => file.close().finally(remove) }
+    const close = async (): Promise<void> => {
+      try {
+        await file.close()
+      } finally {
+        await remove()
+      }
+    }
+    return { ...file, close }
   } catch (cause) {
     await remove()
     throw cause instanceof BuildError

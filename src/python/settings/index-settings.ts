@@ -159,7 +159,7 @@ async function pipFiles({ env, home }: SettingsContext): Promise<readonly IndexS
     '/etc/pip.conf',
   ]
   const texts = await Promise.all(
-    paths.map((path) => (path === undefined || path === '' ? undefined : readIfThere(path))),
+    paths.map(async (path) => (path === undefined || path === '' ? undefined : readIfThere(path))),
   )
   return texts.flatMap((text) => {
     if (text === undefined) return []
@@ -226,7 +226,7 @@ function toUvSettings(toml: Table, folder: string): IndexSettings {
 
 function toNamedIndex(table: Table): NamedIndex {
   return {
-    url: String(table['url'] ?? ''),
+    url: typeof table['url'] === 'string' ? table['url'] : '',
     name: typeof table['name'] === 'string' ? table['name'] : undefined,
     isDefault: table['default'] === true,
     isExplicit: table['explicit'] === true,

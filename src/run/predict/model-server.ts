@@ -110,7 +110,10 @@ async function waitUntilReady(
 function readHealth(body: unknown): { readonly status: string; readonly logs: string } {
   const health = (typeof body === 'object' && body !== null ? body : {}) as { status?: unknown; setup?: unknown }
   const setup = (typeof health.setup === 'object' && health.setup !== null ? health.setup : {}) as { logs?: unknown }
-  return { status: String(health.status ?? ''), logs: typeof setup.logs === 'string' ? setup.logs : '' }
+  return {
+    status: typeof health.status === 'string' ? health.status : '',
+    logs: typeof setup.logs === 'string' ? setup.logs : '',
+  }
 }
 
 function failed(what: string, logs: string): BuildError {
