@@ -146,16 +146,19 @@ function follow(
     // terminal has to stay in it.
     detached: options.stdin === 'ignore',
   })
-  const exit = waitFor(child)
-    .then(async (status) => {
+  const end = async (): Promise<number> => {
+    try {
+      const status = await waitFor(child)
       await container.capture?.(readChanges(container, status, inner.folders))
       return status
-    })
-    .finally(() => removeWork(container.workFolder, host))
+    } finally {
+      await removeWork(container.workFolder, host)
+    }
+  }
   return {
     stdout: child.stdout ?? undefined,
     stderr: child.stderr ?? undefined,
-    exit,
+    exit: end(),
     kill: (signal) => killInner(child, signal, host.pidNamespace ? inner.depth : inner.depth - 1),
   }
 }

@@ -93,11 +93,15 @@ export async function startContainer(request: RunRequest, context: RunContext): 
   }
   const stop = stopper(running)
   signal?.addEventListener('abort', stop, { once: true })
-  const exit = running.exit.finally(async () => {
-    signal?.removeEventListener('abort', stop)
-    await removeWork(container.workFolder, host)
-  })
-  return { ...running, exit }
+  const end = async (): Promise<number> => {
+    try {
+      return await running.exit
+    } finally {
+      signal?.removeEventListener('abort', stop)
+      await removeWork(container.workFolder, host)
+    }
+  }
+  return { ...running, exit: end() }
 }
 
 /** What is to be captured needs the overlay at hand, which engines keep to themselves. */
