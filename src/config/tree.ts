@@ -64,8 +64,8 @@ class TreeReader {
     }
     if (isMap(node)) return { kind: 'map', entries: this.#readMap(node, depth), span }
     if (isScalar(node)) {
-      const value = isPlain(node.value) ? node.value : String(node.value)
-      return { kind: 'scalar', value, source: node.source ?? String(node.value), span }
+      const text = String(node.value)
+      return { kind: 'scalar', value: isPlain(node.value) ? node.value : text, source: node.source ?? text, span }
     }
     return empty(span)
   }

@@ -96,9 +96,7 @@ function extendPath(path: string, item: PathItem): readonly (readonly [string, u
 
 function extendSchema(name: string, schema: JsonSchema, document: OpenApiDocument): JsonSchema {
   if (name !== 'PredictionRequest' && name !== 'TrainingRequest') return schema
-  const input = document.components.schemas[name === 'TrainingRequest' ? 'TrainingInput' : 'Input'] as
-    | JsonSchema
-    | undefined
+  const input = document.components.schemas[name === 'TrainingRequest' ? 'TrainingInput' : 'Input']
   return {
     ...schema,
     properties: { ...(schema['properties'] as JsonSchema), ...REQUEST_FIELDS },

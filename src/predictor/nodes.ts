@@ -8,7 +8,7 @@ export function children(node: Node): Node[] {
 
 /** The children that are part of the grammar, without comments. */
 export function named(node: Node): Node[] {
-  return node.namedChildren.filter((child) => child !== null && child.type !== 'comment') as Node[]
+  return node.namedChildren.filter((child) => child !== null && child.type !== 'comment')
 }
 
 /** Where a node stands; the mark ends with its first line. */

@@ -11,7 +11,7 @@ export function readExpression(node: Node): Expression {
     const [inner] = named(node)
     if (inner !== undefined) return readExpression(inner)
   }
-  return { ...readShape(node), text: node.text, place: placeOf(node) } as Expression
+  return { ...readShape(node), text: node.text, place: placeOf(node) }
 }
 
 function readShape(node: Node): Shape {
