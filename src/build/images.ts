@@ -1,14 +1,16 @@
 import type { LayerContext } from '../../layers/context.ts'
 import { layerStore } from '../../layers/layer-store.ts'
 import type { Layer } from '../../layers/layer.ts'
-import { layerKey } from '../../layers/kinds/index.ts'
+import { layerKey, type LayerSpec } from '../../layers/kinds/index.ts'
 import { materialiseAll } from '../../layers/materialise.ts'
+import type { Cache } from '../core/cache.ts'
 import type { Image } from '../image/image.ts'
 import { makeImage, type ImageFormat } from '../image/make-image.ts'
 import type { LockedImageBase } from '../lock/lock.ts'
 import { isPlannedStep, type PlannedLayer, type Plan } from '../plan/plan.ts'
 import type { SharedLayerStore } from '../remote-cache/shared-layer-store.ts'
 import type { Store } from '../store/store.ts'
+import { describeMissingLibrary, findMissingLibraries } from './check-libraries.ts'
 import { stepLayer, type StepContext } from './run-step.ts'
 
 /** What making an image needs of the world. */
@@ -45,7 +47,10 @@ async function makeLayers(plan: Plan, below: readonly Layer[], context: ImageCon
   const specs = computed.map(({ spec }) => spec)
   const { compression, mtimeSeconds } = context.layers
   for (const spec of specs) context.shared?.describe(layerKey(spec, compression, mtimeSeconds), spec)
-  const made = [...(await materialiseAll(specs, context.layers, context.shared ?? layerStore(context.store)))]
+  const store = context.shared ?? layerStore(context.store)
+  const found = await materialiseAll(specs, context.layers, store)
+  await reportMissingLibraries(plan, specs, found, store.notes, context)
+  const made = [...found]
   const layers: Layer[] = []
   for (const planned of plan.layers) {
     const next = isPlannedStep(planned)
@@ -55,4 +60,21 @@ async function makeLayers(plan: Plan, below: readonly Layer[], context: ImageCon
     layers.push(next)
   }
   return layers
+}
+
+/** Said while the image is built, since it is otherwise found out by the first request in production. */
+async function reportMissingLibraries(
+  plan: Plan,
+  specs: readonly LayerSpec[],
+  layers: readonly Layer[],
+  notes: Cache,
+  context: ImageContext,
+): Promise<void> {
+  const path = plan.runtime.Env?.find((line) => line.startsWith('LD_LIBRARY_PATH='))?.slice('LD_LIBRARY_PATH='.length)
+  const libraryPath = (path ?? '').split(':').filter((folder) => folder !== '')
+  const missing = await findMissingLibraries({ specs, layers, context: context.layers, notes, libraryPath })
+  for (const library of missing) {
+    const text = describeMissingLibrary(library)
+    context.layers.report({ type: 'note', level: 'warning', text, code: 'LIBRARY_MISSING' })
+  }
 }

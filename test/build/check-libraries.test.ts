@@ -1,0 +1,66 @@
+import { expect, test } from 'vitest'
+import { layerKey, type LayerSpec } from '../../layers/kinds/index.ts'
+import { saveNotes } from '../../layers/notes.ts'
+import { describeMissingLibrary, findMissingLibraries } from '../../src/build/check-libraries.ts'
+import { memoryCache, type Cache } from '../../src/core/cache.ts'
+import { formatLoaderCache } from '../../src/debian/effects/loader-cache.ts'
+import { makeLayer } from '../support/layers.ts'
+
+const wheels: LayerSpec = { kind: 'wheels', prefix: 'opt/venv', python: '3.11', wheels: [] }
+const registration: LayerSpec = { kind: 'debian-registration', architecture: 'amd64', debs: [] }
+const library = (path: string, needed: readonly string[]): Record<string, unknown> => ({
+  path,
+  soname: undefined,
+  needed,
+  searchPath: ['$ORIGIN/../cv2.libs'],
+  cudaArchitectures: [],
+})
+
+/** Notes of a layer of wheels with these libraries. */
+async function notesOf(libraries: readonly Record<string, unknown>[]): Promise<Cache> {
+  const notes = memoryCache()
+  const stream = { findings: () => ({ libraries }) } as unknown as Parameters<typeof saveNotes>[1]
+  await saveNotes(layerKey(wheels), stream, notes)
+  return notes
+}
+
+async function check(
+  libraries: readonly Record<string, unknown>[],
+  specs = [registration, wheels],
+): Promise<readonly string[]> {
+  const cache = formatLoaderCache(
+    [{ soname: 'libc.so.6', path: '/lib/x86_64-linux-gnu/libc.so.6', flags: 0x0303 }],
+    'test',
+  )
+  const layer = await makeLayer({ 'etc/ld.so.cache': cache.toString('latin1') })
+  const layers = specs.map(() => layer)
+  const missing = await findMissingLibraries({
+    specs,
+    layers,
+    context: {},
+    notes: await notesOf(libraries),
+    libraryPath: [],
+  })
+  return missing.map(describeMissingLibrary)
+}
+
+test('a library that nothing brings is named with the package that has it', async () => {
+  const path = 'opt/venv/lib/python3.11/site-packages/cv2/cv2.so'
+  expect(await check([library(path, ['libc.so.6', 'libGL.so.1'])])).toEqual([
+    `\`${path}\` needs libGL.so.1, which nothing in the image has; add \`libgl1\` to build.system_packages`,
+  ])
+})
+
+test('what the system, another wheel or the driver brings is not missed', async () => {
+  const site = 'opt/venv/lib/python3.11/site-packages'
+  expect(
+    await check([
+      library(`${site}/cv2/cv2.so`, ['libc.so.6', 'libavcodec-1.so', 'libcuda.so.1']),
+      library(`${site}/cv2.libs/libavcodec-1.so`, []),
+    ]),
+  ).toEqual([])
+})
+
+test('nothing is told of an existing image whose libraries are not known', async () => {
+  expect(await check([library('a/b.so', ['libGL.so.1'])], [wheels])).toEqual([])
+})
