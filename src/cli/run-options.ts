@@ -8,6 +8,7 @@ import type { DeviceEdits, RunContext } from '../run/run-container.ts'
 import { BuildError } from '../core/errors.ts'
 import { choosePlatform, formatPlatform, hostPlatform } from '../destinations/platform.ts'
 import { isImageIndex, type Image, type ImageIndex } from '../image/image.ts'
+import { holdStore } from '../store/lease.ts'
 import type { Io } from './command.ts'
 
 /** What all commands that run an image take. */
@@ -66,6 +67,8 @@ export async function openRunnable(name: string | undefined, options: RunOptions
   const binds = options.volume.map((word) => parseVolume(word, io.cwd))
   const { openWorld, findImage } = await import('./world.ts')
   const world = await openWorld(io, { insecure: options.insecure })
+  // Prune must not take away what is unpacked or running. The lease ends with this process, however that ends.
+  await holdStore(world.store.folder)
   const image = imageForHost(await findImage(name, world, io))
   const { report } = io
   const cdi = loadCdi(io.env['LAYERWRIGHT_CDI_DIRS']?.split(':'))
