@@ -17,6 +17,9 @@ export interface WaitOptions {
 /** Locks that this very process holds: another process may have left one with the number that we have now. */
 const held = new Set<string>()
 
+/** The last of this process's own work by lock: a file tells processes apart, not what runs inside of one. */
+const queues = new Map<string, Promise<unknown>>()
+
 /**
  * Does work while no other process of this machine does the same with the same store, so that builds side by side fetch a
  * file once: whoever waited is told so, and looks again whether the work is still to be done.
@@ -31,6 +34,28 @@ export async function oneAtATime<T>(
   { signal, pollMs = 50 }: WaitOptions = {},
 ): Promise<T> {
   const path = join(folder, 'locks', digestHex(digestOf(name)))
+  const before = queues.get(path)
+  const turn = (async () => {
+    // Whatever became of it, it is over.
+    await before?.catch(() => {})
+    signal?.throwIfAborted()
+    return locked(path, folder, (hasWaited) => work(hasWaited || before !== undefined), { signal, pollMs })
+  })()
+  queues.set(path, turn)
+  try {
+    return await turn
+  } finally {
+    if (queues.get(path) === turn) queues.delete(path)
+  }
+}
+
+/** Does work under a lock file that other processes see. */
+async function locked<T>(
+  path: string,
+  folder: string,
+  work: (hasWaited: boolean) => Promise<T>,
+  { signal, pollMs = 50 }: WaitOptions,
+): Promise<T> {
   // Among the temporary files, so that prune finds one that a killed process left.
   const draft = join(folder, 'tmp', `lock-${process.pid}-${randomBytes(6).toString('hex')}`)
   for (const part of ['locks', 'tmp']) await mkdir(join(folder, part), { recursive: true })
@@ -42,8 +67,9 @@ export async function oneAtATime<T>(
   try {
     return await work(hasWaited)
   } finally {
-    held.delete(path)
+    // The file first: while it is there it is ours.
     await rm(path, { force: true })
+    held.delete(path)
   }
 }
 
