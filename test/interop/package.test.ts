@@ -30,8 +30,7 @@ test('the packed program, installed in an empty folder, builds examples/hello', 
 })
 
 test('a disk that is full is an error with a hint, and leaves no image', async () => {
-  const disk = join(folder, 'disk')
-  await mkdir(disk)
+  const disk = await mkdtemp(join(folder, 'disk-'))
   await mustRun('mount', ['-t', 'tmpfs', '-o', 'size=24m', 'tmpfs', disk])
   try {
     const layout = join(folder, 'full')
