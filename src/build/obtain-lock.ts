@@ -7,6 +7,7 @@ import { canonicalJson } from '../core/json.ts'
 import { programVersion } from '../core/version.ts'
 import type { Lock } from '../lock/lock.ts'
 import type { HeadersFor } from '../python/settings/credentials.ts'
+import { aptKeyFiles } from '../resolve/apt-sources.ts'
 import type { ResolveContext } from '../resolve/context.ts'
 import { prepareQuestion, resolve } from '../resolve/resolve.ts'
 
@@ -42,7 +43,8 @@ export async function obtainLock(config: Config, context: ResolveContext, option
   const { inputs } = question
   const { headers } = question.settings
   const local = question.requirements.files.filter((path) => isAbsolute(path))
-  const files = [join(context.projectFolder, LOCK_FILE), ...local]
+  const keys = aptKeyFiles(config.build.aptSources, context.projectFolder)
+  const files = [join(context.projectFolder, LOCK_FILE), ...local, ...keys]
   const file = await readLockFile(context.projectFolder)
   if (file !== undefined && options.mode !== 'refresh') {
     if (file.inputs === inputs) return { lock: file, validUntil: Infinity, files, headers }

@@ -1,6 +1,7 @@
 import { readdir, stat } from 'node:fs/promises'
 import { dirname, isAbsolute, join, normalize } from 'node:path'
 import { nearest } from '../core/suggest.ts'
+import { isArmoredKey } from './make-config.ts'
 import type { ReportIssue } from './issues.ts'
 import type { CogYaml } from './schema.ts'
 import type { PathPart } from './tree.ts'
@@ -20,7 +21,9 @@ export async function checkFiles(yaml: CogYaml, projectFolder: string, report: R
     await checkFile(requirements, ['build', 'python_requirements'], projectFolder, report, '')
   }
   for (const [index, source] of (yaml.build?.apt_sources ?? []).entries()) {
-    await checkFile(source.key, ['build', 'apt_sources', index, 'key'], projectFolder, report, '')
+    const { key } = source
+    if (typeof key !== 'string' || isArmoredKey(key)) continue
+    await checkFile(key, ['build', 'apt_sources', index, 'key'], projectFolder, report, '')
   }
 }
 

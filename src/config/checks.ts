@@ -25,6 +25,7 @@ const CHECKS: readonly ((yaml: CogYaml, report: ReportIssue) => void)[] = [
   checkVersions,
   checkGpuKeys,
   checkBase,
+  checkAptSources,
   checkPackages,
   checkConcurrency,
   checkEnvironment,
@@ -100,6 +101,19 @@ function checkGpuKeys(yaml: CogYaml, report: ReportIssue): void {
     report('error', 'exclusive-keys', ['build', 'base'], `The base \`${build.base}\` needs \`gpu: true\``, {
       hint: 'Set `build.gpu: true`, or use `base: debian`.',
     })
+  }
+}
+
+function checkAptSources(yaml: CogYaml, report: ReportIssue): void {
+  for (const [index, { suite, components = [] }] of (yaml.build?.apt_sources ?? []).entries()) {
+    const isFlat = suite.endsWith('/')
+    if (isFlat === (components.length === 0)) continue
+    const path = ['build', 'apt_sources', index, isFlat ? 'components' : 'suite']
+    const text = isFlat ? 'A flat archive has no components' : `Components of \`${suite}\` must be named`
+    const hint = isFlat
+      ? 'Remove `components`, or name a suite without a final `/`.'
+      : 'Add `components: [main]`; the suite of a flat archive ends with `/`.'
+    report('error', isFlat ? 'exclusive-keys' : 'missing-key', path, text, { hint })
   }
 }
 

@@ -81,12 +81,20 @@ export interface PythonIndexConfig {
 
 /** One further package archive. */
 export interface AptSourceConfig {
+  /** Without trailing slash. */
   readonly url: string
+  /** Ends with `/` for a flat archive. */
   readonly suite: string
+  /** None for a flat archive. */
   readonly components: readonly string[]
-  /** Key file, relative to the project. */
-  readonly key: string
+  readonly key: AptKeyConfig
 }
+
+/** Where the OpenPGP key of an archive is: a file relative to the project, an address, or in the configuration itself. */
+export type AptKeyConfig =
+  | { readonly kind: 'file'; readonly path: string }
+  | { readonly kind: 'url'; readonly url: string; readonly sha256: string }
+  | { readonly kind: 'inline'; readonly text: string }
 
 /** A folder of weights. */
 export interface WeightConfig {

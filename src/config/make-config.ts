@@ -1,7 +1,8 @@
-import type { BuildConfig, Config, EnvironmentVariable, WeightConfig } from './config.ts'
+import type { AptSourceConfig, BuildConfig, Config, EnvironmentVariable, WeightConfig } from './config.ts'
 import type { CogYaml } from './schema.ts'
 
 type BuildYaml = NonNullable<CogYaml['build']>
+type AptSourceYaml = NonNullable<BuildYaml['apt_sources']>[number]
 type WeightYaml = NonNullable<CogYaml['weights']>[number]
 
 /** Applies defaults and resolves the forms that a cog.yaml may take into one. Pure. */
@@ -64,8 +65,22 @@ function makeBuild(yaml: BuildYaml): BuildConfig {
     extras: yaml.extras ?? [],
     groups: yaml.groups ?? [],
     systemSitePackages: yaml.system_site_packages ?? false,
-    aptSources: (yaml.apt_sources ?? []).map((source) => ({ ...source, components: source.components ?? [] })),
+    aptSources: (yaml.apt_sources ?? []).map(makeAptSource),
   }
+}
+
+function makeAptSource({ url, suite, components = [], key }: AptSourceYaml): AptSourceConfig {
+  return { url: url.replace(/\/+$/, ''), suite, components, key: makeAptKey(key) }
+}
+
+function makeAptKey(key: AptSourceYaml['key']): AptSourceConfig['key'] {
+  if (typeof key !== 'string') return { kind: 'url', ...key }
+  return isArmoredKey(key) ? { kind: 'inline', text: key } : { kind: 'file', path: key }
+}
+
+/** Tells a key written into the configuration from the name of a file. */
+export function isArmoredKey(text: string): boolean {
+  return text.trimStart().startsWith('-----BEGIN PGP')
 }
 
 function makeInterpreter(yaml: BuildYaml['interpreter']): BuildConfig['interpreter'] {

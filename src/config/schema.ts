@@ -116,12 +116,28 @@ const interpreter = z
   ])
   .meta({ description: 'Which Python is used.', default: 'auto', ...OURS })
 
-const aptSource = z.strictObject({
-  url: url.meta({ description: 'The archive, above `dists/`.' }),
-  suite: name.meta({ description: 'Such as `bookworm` or `stable`; with a final `/` for a flat repository.' }),
-  components: z.array(name).optional().meta({ description: 'Such as `main`; none for a flat repository.' }),
-  key: nonEmpty.meta({ description: 'File in the project with the OpenPGP key that signs it.' }),
-})
+const aptKeyUrl = z
+  .string()
+  .regex(/^https?:\/\/[^\s@]+$/, 'An address starts with https:// or http:// and holds no credentials')
+  .meta({ description: 'Where the key is.' })
+const aptKeyDigest = sha256.meta({ description: 'The digest of that file.' })
+
+const aptSource = z
+  .strictObject({
+    url: z
+      .string()
+      .regex(/^https?:\/\/[^\s@]+$/, 'An address starts with https:// or http:// and holds no credentials')
+      .meta({ description: 'The archive, above `dists/`.' }),
+    suite: name
+      .regex(/^(?!.*(?:^|\/)\.\.?(?:\/|$))(?:\/|[^/].*)$/, 'A suite is a name, or ends with `/` for a flat archive')
+      .meta({ description: 'Such as `bookworm` or `stable`; for a flat archive `/`, or its folder with a final `/`.' }),
+    components: z.array(name).optional().meta({ description: 'Such as `main`; none for a flat archive.' }),
+    key: z.union([nonEmpty, z.strictObject({ url: aptKeyUrl, sha256: aptKeyDigest })]).meta({
+      description:
+        'The OpenPGP key that signs the archive: a file in the project, the key itself (`-----BEGIN PGP ...`), or an address with its digest.',
+    }),
+  })
+  .meta({ description: 'A package archive besides those of the distribution. Always signed.' })
 
 const build = z
   .strictObject({

@@ -24,23 +24,12 @@ export function findUnsupported(yaml: CogYaml): readonly Unsupported[] {
       hint: 'Keep the files in the project: files of 10 MiB or more become layers of their own.',
     })
   }
-  const {
-    python_requirements: requirements = '',
-    apt_sources: sources = [],
-    system_site_packages: site,
-  } = yaml.build ?? {}
+  const { python_requirements: requirements = '', system_site_packages: site } = yaml.build ?? {}
   if (/(^|\/)(pylock(\.[^/]+)?\.toml|[^/]+\.lock)$/.test(requirements)) {
     found.push({
       path: ['build', 'python_requirements'],
       what: 'A Python lock file',
       hint: 'Name a requirements file or `pyproject.toml`; `layerwright lock` keeps what they resolve to.',
-    })
-  }
-  if (sources.length > 0) {
-    found.push({
-      path: ['build', 'apt_sources'],
-      what: '`build.apt_sources`',
-      hint: "Packages come from the distribution's own archives.",
     })
   }
   if (site === true) {

@@ -19,6 +19,10 @@ export const BASE_FILES: readonly RegExp[] = [
 /** File lists of the base's packages; those of upgraded packages are needed to remove what is gone. */
 export const BASE_LISTS = /^var\/lib\/dpkg\/info\/[^/]+\.list$/
 
+/** Keyrings of the distributions themselves; a vendor's key in a base vouches for the vendor's archive only. */
+export const BASE_KEYRING =
+  /^(?:usr\/share\/keyrings|etc\/apt\/trusted\.gpg\.d)\/(?:debian|ubuntu)-[^/]*\.(?:gpg|pgp|asc)$/
+
 const MAX_UNPACKED_BYTES = 256 << 20
 
 /** Packs a base's files into text for a layer spec: equal files give equal text. */

@@ -1,5 +1,5 @@
 import { collect } from '../core/bytes.ts'
-import { BASE_FILES, BASE_LISTS, packBaseFiles } from './base-files.ts'
+import { BASE_FILES, BASE_KEYRING, BASE_LISTS, packBaseFiles } from './base-files.ts'
 import { linkDestination, SYSTEM_LINKS } from './paths.ts'
 import type { TarMember } from './tar-reader.ts'
 
@@ -60,6 +60,12 @@ export class BaseSystemScan {
     return this.#files.get(path)
   }
 
+  /** Keys by which the base's own apt proves its distribution's archive, in order of their paths. */
+  keyring(): Buffer[] {
+    const found = [...this.#files].filter(([path]) => BASE_KEYRING.test(path))
+    return found.sort(([a], [b]) => (a < b ? -1 : 1)).map(([, content]) => content)
+  }
+
   /**
    * What was learned.
    *
@@ -68,6 +74,7 @@ export class BaseSystemScan {
   system(upgraded: ReadonlySet<string>): BaseSystem {
     const files = new Map(
       [...this.#files].filter(([path]) => {
+        if (BASE_KEYRING.test(path)) return false
         const name = /([^/]+)\.list$/.exec(path)?.[1]?.replace(/:.*/, '')
         return !BASE_LISTS.test(path) || (name !== undefined && upgraded.has(name))
       }),
@@ -103,5 +110,5 @@ export class BaseSystemScan {
 }
 
 function isWanted(path: string): boolean {
-  return BASE_LISTS.test(path) || BASE_FILES.some((pattern) => pattern.test(path))
+  return BASE_LISTS.test(path) || BASE_KEYRING.test(path) || BASE_FILES.some((pattern) => pattern.test(path))
 }

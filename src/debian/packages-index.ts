@@ -5,13 +5,14 @@ import { maskUrl } from '../core/http.ts'
 import { compressionOf, decompress } from './compression.ts'
 import { RECORD_FIELDS } from './package-record.ts'
 import type { ArchiveContext, Release } from './release.ts'
+import { releaseFolder } from './source.ts'
 
 /** Bump when a line of the slim index changes its meaning. */
 const SLIM_VERSION = 1
 const MAX_INDEX_BYTES = 512 << 20
 
 /**
- * Fetches one component's index for an architecture (which has the packages of `all` too) and keeps a slim form of it in
+ * Fetches one component's index (a flat archive has no components, and one index) for an architecture (which has the packages of `all` too) and keeps a slim form of it in
  * the cache, keyed by the digest that the Release file vouches for.
  *
  * @returns one line a package, its fields apart by tabs in the order of `RECORD_FIELDS`
@@ -19,7 +20,7 @@ const MAX_INDEX_BYTES = 512 << 20
  */
 export async function fetchIndexLines(
   release: Release,
-  component: string,
+  component: string | undefined,
   architecture: string,
   context: ArchiveContext,
 ): Promise<string[]> {
@@ -43,16 +44,20 @@ interface IndexFile {
 }
 
 // xz is the smallest everywhere that has it; Debian itself publishes nothing else for new suites.
-function chooseFile(release: Release, component: string, architecture: string): IndexFile {
-  const stem = `${component}/binary-${architecture}/Packages`
+function chooseFile(release: Release, component: string | undefined, architecture: string): IndexFile {
+  const stem = component === undefined ? 'Packages' : `${component}/binary-${architecture}/Packages`
   for (const ending of ['.xz', '.zst', '.gz', '']) {
     const found = release.files.get(stem + ending)
     if (found !== undefined) return { path: stem + ending, ...found }
   }
   throw new BuildError(
     'ARCHIVE_INVALID',
-    `${release.source.suite} has no packages of ${component} for ${architecture}: ${maskUrl(release.source.url)}`,
-    { hint: 'Check the component and the architecture.' },
+    component === undefined
+      ? `The archive lists no Packages file: ${maskUrl(releaseFolder(release.source))}`
+      : `${release.source.suite} has no packages of ${component} for ${architecture}: ${maskUrl(release.source.url)}`,
+    {
+      hint: component === undefined ? 'Check the address and the suite.' : 'Check the component and the architecture.',
+    },
   )
 }
 
@@ -62,7 +67,7 @@ async function download(
   architecture: string,
   context: ArchiveContext,
 ): Promise<string[]> {
-  const folder = `${release.source.url}/dists/${release.source.suite}`
+  const folder = releaseFolder(release.source)
   const plain = `${folder}/${file.path}`
   const byHash = `${folder}/${file.path.replace(/[^/]+$/, '')}by-hash/SHA256/${file.sha256}`
   const addresses = release.hasByHash ? [byHash, plain] : [plain]

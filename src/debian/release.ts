@@ -1,10 +1,10 @@
-import type { Key } from 'openpgp'
 import type { Cache } from '../core/cache.ts'
-import { BuildError } from '../core/errors.ts'
+import { BuildError, isBuildError } from '../core/errors.ts'
 import { digestOf } from '../core/digest.ts'
 import { maskUrl, type Http } from '../core/http.ts'
 import { parseStanza, type Stanza } from './deb822.ts'
-import { shippedKeys, type ArchiveSource } from './source.ts'
+import { provenText, type SignedRelease } from './release-signature.ts'
+import { isFlat, releaseFolder, type ArchiveSource } from './source.ts'
 
 /** A signed Release file: what the archive vouches for. */
 export interface Release {
@@ -13,9 +13,9 @@ export interface Release {
   readonly codename: string
   readonly date: Date
   readonly hasByHash: boolean
-  /** Hex, of the InRelease file as it came. */
+  /** Hex, of the InRelease (or Release) file as it came. */
   readonly sha256: string
-  /** Files below `dists/SUITE/` with their SHA-256 (hex) and size. */
+  /** Files below `dists/SUITE/` (below the suite's folder in a flat archive) with their SHA-256 (hex) and size. */
   readonly files: ReadonlyMap<string, { readonly sha256: string; readonly sizeBytes: number }>
 }
 
@@ -32,7 +32,7 @@ const MAX_RELEASE_BYTES = 16 << 20
 const CLOCK_SKEW_MS = 24 * 3600_000
 
 /**
- * Fetches and proves the InRelease file of a suite.
+ * Fetches and proves the InRelease file of a suite, or `Release` with `Release.gpg` where the archive has no such file.
  *
  * Any one valid signature of a trusted key suffices, as for apt. A file older than one seen before is refused: somebody
  * may replay a state whose packages have known holes.
@@ -40,13 +40,28 @@ const CLOCK_SKEW_MS = 24 * 3600_000
  * @throws BuildError SIGNATURE_INVALID, ARCHIVE_INVALID, ARCHIVE_UNAVAILABLE
  */
 export async function fetchRelease(source: ArchiveSource, context: ArchiveContext): Promise<Release> {
-  const url = `${source.url}/dists/${source.suite}/InRelease`
-  const bytes = await download(url, MAX_RELEASE_BYTES, context)
-  const text = await verifiedText(bytes, url, source, context)
-  const release = parseRelease(text, bytes, source, url)
+  const folder = releaseFolder(source)
+  const url = `${folder}/InRelease`
+  const file = await downloadRelease(folder, context)
+  const text = await provenText(file, url, source, context.now())
+  const release = parseRelease(text, file.bytes, source, url)
   checkDates(release.date, text, url, source, context.now())
   await guardReplay(release.date, url, context)
   return release
+}
+
+async function downloadRelease(folder: string, context: ArchiveContext): Promise<SignedRelease> {
+  const get = (name: string): Promise<Buffer> => download(`${folder}/${name}`, MAX_RELEASE_BYTES, context)
+  try {
+    return { kind: 'clear', bytes: await get('InRelease') }
+  } catch (error) {
+    if (!isBuildError(error) || error.data?.['status'] !== 404) throw error
+    const signature = await get('Release.gpg').catch(() => {
+      // What was asked for first is what the reader must hear of.
+      throw error
+    })
+    return { kind: 'detached', bytes: await get('Release'), signature }
+  }
 }
 
 /**
@@ -67,41 +82,6 @@ export async function download(url: string, limitBytes: number, context: Archive
   })
 }
 
-async function verifiedText(
-  bytes: Buffer,
-  url: string,
-  source: ArchiveSource,
-  context: ArchiveContext,
-): Promise<string> {
-  const { readCleartextMessage, verify } = await import('openpgp')
-  const keys = await readTrustedKeys(source.keys ?? (await shippedKeys(source.distribution ?? 'debian')))
-  const unsigned = (cause: unknown): BuildError =>
-    new BuildError('SIGNATURE_INVALID', `The Release file is not signed by a trusted key: ${maskUrl(url)}`, {
-      hint: 'The mirror may be altered, or its signing key is not known to this version. Name the key, or use another mirror.',
-      cause,
-    })
-  try {
-    const message = await readCleartextMessage({ cleartextMessage: bytes.toString('utf8') })
-    const { data, signatures } = await verify({ message, verificationKeys: keys, date: context.now() })
-    await Promise.any(signatures.map((signature) => signature.verified))
-    return data
-  } catch (error) {
-    throw unsigned(error)
-  }
-}
-
-async function readTrustedKeys(blobs: readonly Uint8Array[]): Promise<Key[]> {
-  const { readKeys } = await import('openpgp')
-  const keys = await Promise.all(
-    blobs.map((blob) =>
-      Buffer.from(blob.subarray(0, 16)).toString('latin1').startsWith('-----BEGIN')
-        ? readKeys({ armoredKeys: Buffer.from(blob).toString('utf8') })
-        : readKeys({ binaryKeys: blob }),
-    ),
-  )
-  return keys.flat()
-}
-
 function parseRelease(text: string, bytes: Buffer, source: ArchiveSource, url: string): Release {
   const stanza = invalidAs(url, () => parseStanza(text))
   const date = new Date(stanza.get('date') ?? '')
@@ -109,7 +89,7 @@ function parseRelease(text: string, bytes: Buffer, source: ArchiveSource, url: s
   const suite = stanza.get('suite') ?? ''
   const codename = stanza.get('codename') ?? ''
   // A signed file of another suite must not stand in for the one that was asked for.
-  if (source.suite !== suite && source.suite !== codename && !isFlat(source.suite)) {
+  if (source.suite !== suite && source.suite !== codename && !isFlat(source)) {
     throw invalid(url, `it is of the suite ${suite || codename}`)
   }
   return {
@@ -123,10 +103,6 @@ function parseRelease(text: string, bytes: Buffer, source: ArchiveSource, url: s
   }
 }
 
-function isFlat(suite: string): boolean {
-  return suite.endsWith('/')
-}
-
 function parseFiles(stanza: Stanza): Release['files'] {
   const files = new Map<string, { sha256: string; sizeBytes: number }>()
   for (const line of (stanza.get('sha256') ?? '').split('\n')) {
@@ -134,7 +110,8 @@ function parseFiles(stanza: Stanza): Release['files'] {
     const match = /^\s*([0-9a-f]{64})\s+(\d+)\s+(\S+)\s*$/.exec(line)
     const [, sha256, size, path] = match ?? []
     if (sha256 === undefined || path === undefined) throw new RangeError(`a line that is no SHA256 entry: ${line}`)
-    files.set(path, { sha256, sizeBytes: Number(size) })
+    // Flat archives may write `./Packages`.
+    files.set(path.replace(/^\.\//, ''), { sha256, sizeBytes: Number(size) })
   }
   if (files.size === 0) throw new RangeError('it lists no SHA256')
   return files

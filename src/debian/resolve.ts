@@ -8,7 +8,7 @@ import type { DebianArchitecture, DebianLock, LockedDeb, LockedRelease } from '.
 import type { PackageRecord } from './package-record.ts'
 import { fetchRelease, type ArchiveContext, type Release } from './release.ts'
 import { solve, type Selection } from './solver.ts'
-import { debianSources, type ArchiveSource, type DebianMirrors } from './source.ts'
+import { debianSources, isFlat, type ArchiveSource, type DebianMirrors } from './source.ts'
 import { makeUniverse, type IndexLines, type Universe } from './universe.ts'
 
 /** What shall be installed from Debian's (or another) archive. */
@@ -94,8 +94,9 @@ async function readArchive(
   context: DebianContext,
 ): Promise<Archive> {
   const release = await fetchRelease(source, context)
+  const components = isFlat(source) ? [undefined] : source.components
   const indexes = await Promise.all(
-    source.components.map(async (component) => ({
+    components.map(async (component) => ({
       archive: source.url,
       lines: await fetchIndexLines(release, component, architecture, context),
     })),
@@ -167,7 +168,7 @@ function lockedDeb(record: PackageRecord, root: string): LockedDeb {
     package: record.name,
     version: record.version,
     architecture: record.architecture,
-    url: `${record.archive}/${record.field('filename')}`,
+    url: `${record.archive}/${record.field('filename').replace(/^\.\//, '')}`,
     sha256: record.field('sha256'),
     sizeBytes: Number(record.field('size')),
     installedBytes: Number(record.field('installed-size') || 0) * 1024,

@@ -8,15 +8,33 @@ import defaults from '../core/defaults.json' with { type: 'json' }
 export interface ArchiveSource {
   /** Address that `dists/` and `pool/` lie under, without trailing slash. */
   readonly url: string
-  /** `bookworm`, `bookworm-updates`, `bookworm-security`, ... */
+  /** `bookworm`, `bookworm-updates`, ...; of a flat archive its folder below the address with a final `/`, or `/`. */
   readonly suite: string
+  /** None for a flat archive. */
   readonly components: readonly string[]
   /** Whose shipped keys sign it, when `keys` is absent; Debian's unless given. */
   readonly distribution?: Distribution | undefined
   /** OpenPGP public keys, ASCII-armoured or binary. */
   readonly keys?: readonly Uint8Array[] | undefined
+  /** Asked when none of the others fits: the base's own keyring. */
+  readonly furtherKeys?: readonly Uint8Array[] | undefined
   /** False for an archive of the past, whose Release files have expired. */
   readonly checkValidUntil?: boolean | undefined
+}
+
+/**
+ * Tells an archive without `dists/` and components, whose index lies beside its packages.
+ *
+ * @see sources.list(5): "exact path", a suite with a final slash
+ */
+export function isFlat({ suite }: Pick<ArchiveSource, 'suite'>): boolean {
+  return suite.endsWith('/')
+}
+
+/** The address of the folder that holds a suite's Release file, without trailing slash. */
+export function releaseFolder(source: Pick<ArchiveSource, 'url' | 'suite'>): string {
+  const { url, suite } = source
+  return isFlat(source) ? `${url}/${suite}`.replace(/\/+$/, '') : `${url}/dists/${suite}`
 }
 
 /** Where Debian's packages come from, when not from the default addresses. */

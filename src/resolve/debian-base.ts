@@ -2,6 +2,7 @@ import { resolveDebian } from '../debian/resolve.ts'
 import { DEBIAN_SUITES } from '../debian/source.ts'
 import type { DebianLock } from '../debian/lock.ts'
 import type { LockedInterpreter, LockedLibc } from '../lock/lock.ts'
+import { openAptSources } from './apt-sources.ts'
 import { interpreterChoice, type BaseDraft, type BaseRequest } from './base-draft.ts'
 import type { ResolveContext } from './context.ts'
 import { archiveFor, chooseSuite } from './interpreter.ts'
@@ -20,6 +21,7 @@ export async function debianBase(reason: string, request: BaseRequest, context: 
       isBootstrap: true,
       packages: ['apt', 'ca-certificates', ...(hasPython ? [`python${python}`] : []), ...build.systemPackages],
       mirrors: { archive: mirror, snapshot },
+      extraSources: await openAptSources(build.aptSources, context),
     },
     { ...context, cache: context.cache('debian'), now: () => new Date(context.now()) },
   )

@@ -6,6 +6,7 @@ import { canonicalJson } from '../core/json.ts'
 import { runTask } from '../core/progress.ts'
 import { settleAll } from '../core/settle.ts'
 import type { Lock, LockedPlatform, PlatformLock } from '../lock/lock.ts'
+import { aptKeyDigests } from './apt-sources.ts'
 import { draftBase } from './base.ts'
 import type { ResolveContext } from './context.ts'
 import { answerEnvironment } from './environment.ts'
@@ -38,6 +39,9 @@ export async function prepareQuestion(config: Config, context: ResolveContext): 
     canonicalJson({
       build,
       runtime: config.runtime,
+      ...(build.aptSources.length === 0
+        ? {}
+        : { aptKeys: await aptKeyDigests(build.aptSources, context.projectFolder) }),
       requirements: requirementsKey(requirements),
       indexes: { plan, excludeNewer, allowsPreReleases },
       places: Object.fromEntries(places),

@@ -1,7 +1,8 @@
 import { BuildError } from '../core/errors.ts'
 import type { DebianLock } from '../debian/lock.ts'
 import { resolveDebian } from '../debian/resolve.ts'
-import { ubuntuSources } from '../debian/source.ts'
+import { debianSources, ubuntuSources, type ArchiveSource } from '../debian/source.ts'
+import { openAptSources } from './apt-sources.ts'
 import type { BaseRequest } from './base-draft.ts'
 import type { BaseFacts } from './base-facts.ts'
 import type { ResolveContext } from './context.ts'
@@ -15,10 +16,11 @@ import type { ResolveContext } from './context.ts'
 export async function systemPackagesFor(
   wanted: readonly string[],
   facts: BaseFacts,
-  { platform, config }: BaseRequest,
+  request: BaseRequest,
   context: ResolveContext,
 ): Promise<DebianLock | undefined> {
   if (wanted.length === 0) return undefined
+  const { platform, config } = request
   if (facts.packages === undefined || facts.osCodename === '') {
     const system = `${facts.osId} ${facts.osVersion}`.trim() || 'unknown'
     throw new BuildError('NOT_SUPPORTED', `System packages cannot be added to this base (${system}): it has no dpkg`, {
@@ -26,18 +28,28 @@ export async function systemPackagesFor(
       data: { packages: wanted },
     })
   }
-  const { mirror, snapshot } = config.build.debian
   const lock = await resolveDebian(
     {
       suite: facts.osCodename,
       architecture: platform.architecture,
       packages: [...wanted],
       installed: facts.packages.map(({ record }) => record),
-      mirrors: { archive: mirror, snapshot },
-      ...(facts.osId === 'ubuntu' ? { sources: ubuntuSources(facts.osCodename, platform.architecture, mirror) } : {}),
+      sources: distributionSources(facts, request),
+      extraSources: await openAptSources(config.build.aptSources, context),
     },
     { ...context, cache: context.cache('debian'), now: () => new Date(context.now()) },
   )
   const replaced = new Set(lock.upgraded.map(({ package: name }) => name))
   return { ...lock, base: facts.system.system(replaced) }
+}
+
+// A derivative or a renewed key signs with what only the base's own keyring has.
+function distributionSources(facts: BaseFacts, { platform, config }: BaseRequest): ArchiveSource[] {
+  const { mirror, snapshot } = config.build.debian
+  const { osId, osCodename } = facts
+  const sources =
+    osId === 'ubuntu'
+      ? ubuntuSources(osCodename, platform.architecture, mirror)
+      : debianSources(osCodename, { archive: mirror, snapshot })
+  return sources.map((source) => ({ ...source, furtherKeys: facts.system.keyring() }))
 }

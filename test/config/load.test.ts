@@ -253,9 +253,27 @@ describe('diagnostics', () => {
     ['an alias without an anchor', 'image: *x', ['error yaml-alias  1:8-10']],
     ['a key that is a list', '? [a]\n: b', ['error yaml-key  1:3-6']],
     [
-      'further archives',
-      'build: {apt_sources: [{url: "https://apt.test", suite: stable, key: k.asc}]}',
-      ['error not-supported build.apt_sources 1:9-20'],
+      'an archive without components',
+      'build: {apt_sources: [{url: "https://apt.test", suite: stable, key: "-----BEGIN PGP x"}]}',
+      ['error missing-key build.apt_sources[0].suite 1:56-62'],
+    ],
+    [
+      'a flat archive with components',
+      'build: {apt_sources: [{url: "https://apt.test", suite: /, components: [main], key: "-----BEGIN PGP x"}]}',
+      ['error exclusive-keys build.apt_sources[0].components 1:59-69'],
+    ],
+    [
+      'an archive that is trusted without a key',
+      'build: {apt_sources: [{url: "https://apt.test", suite: /, trusted: true}]}',
+      ['error missing-key build.apt_sources[0].key 1:23-73', 'error unknown-key build.apt_sources[0].trusted 1:59-66'],
+    ],
+    [
+      'an archive with credentials, outside of its address',
+      'build: {apt_sources: [{url: "https://me:pw@apt.test", suite: ../x/, key: "-----BEGIN PGP x"}]}',
+      [
+        'error invalid-value build.apt_sources[0].url 1:29-53',
+        'error invalid-value build.apt_sources[0].suite 1:62-67',
+      ],
     ],
     [
       'packages of the base',

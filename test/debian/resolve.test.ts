@@ -158,6 +158,66 @@ describe('fetchRelease(), through resolveDebian()', () => {
   })
 })
 
+describe('an archive of another make', () => {
+  const flat = (suite: string): Partial<DebianRequest> => ({
+    sources: [{ url: archive.url, suite, components: [], keys: [key.publicKey] }],
+  })
+
+  it('may be flat, at its root or in a folder', async () => {
+    for (const [flatFolder, suite, prefix] of [
+      ['', '/', ''],
+      ['x86_64', 'x86_64/', 'x86_64/'],
+    ] as const) {
+      await archive.publish([{ package: 'a', fields: { Depends: 'b' } }, { package: 'b' }], { flatFolder })
+      const lock = await resolve(['a'], { request: flat(suite) })
+      expect(lock.packages.map(({ url }) => url)).toEqual([
+        `${archive.url}/${prefix}a_1.deb`,
+        `${archive.url}/${prefix}b_1.deb`,
+      ])
+      expect(lock.releases[0]).toMatchObject({ archive: archive.url, suite })
+    }
+  })
+
+  it('may have its index in xz or as it is', async () => {
+    for (const indexEnding of ['.xz', ''] as const) {
+      await archive.publish([{ package: 'a' }], { indexEnding })
+      expect(names(await resolve(['a']))).toEqual(['a'])
+    }
+  })
+
+  it('may sign in a file of its own, which is held to the same', async () => {
+    await archive.publish([{ package: 'a' }], { isDetached: true })
+    expect(names(await resolve(['a']))).toEqual(['a'])
+    await expect(resolve(['a'], { trusted: await makeArchiveKey() })).rejects.toMatchObject({
+      code: 'SIGNATURE_INVALID',
+    })
+    await archive.publish([{ package: 'a' }], { isDetached: true, tamperRelease: true })
+    await expect(resolve(['a'])).rejects.toMatchObject({ code: 'SIGNATURE_INVALID' })
+  })
+
+  it('is refused without a signature', async () => {
+    for (const flatFolder of [undefined, '']) {
+      await archive.publish([{ package: 'a' }], { isUnsigned: true, flatFolder })
+      const request = flatFolder === undefined ? {} : flat('/')
+      await expect(resolve(['a'], { request })).rejects.toMatchObject({ code: 'SIGNATURE_INVALID' })
+    }
+  })
+
+  it("may be signed by a key of the base's keyring, which is read only when no other fits", async () => {
+    await archive.publish([{ package: 'a' }])
+    const source = (furtherKeys: readonly Uint8Array[], keys: readonly Uint8Array[]): Partial<DebianRequest> => ({
+      sources: [{ url: archive.url, suite: 'stable', components: ['main'], keys, furtherKeys }],
+    })
+    const other = await makeArchiveKey()
+    const damaged = Buffer.from('no key')
+    expect(names(await resolve(['a'], { request: source([key.publicKey], [other.publicKey]) }))).toEqual(['a'])
+    expect(names(await resolve(['a'], { request: source([damaged], [key.publicKey]) }))).toEqual(['a'])
+    await expect(resolve(['a'], { request: source([damaged], [other.publicKey]) })).rejects.toMatchObject({
+      code: 'SIGNATURE_INVALID',
+    })
+  })
+})
+
 describe('parseWanted()', () => {
   it('reads names as apt takes them', () => {
     expect(parseWanted('git', 'amd64')).toEqual({ name: 'git', version: undefined })

@@ -1,6 +1,7 @@
+import { execFileSync } from 'node:child_process'
 import { createServer, type Server } from 'node:http'
 import { gzipSync } from 'node:zlib'
-import { createCleartextMessage, generateKey, readPrivateKey, sign } from 'openpgp'
+import { createCleartextMessage, createMessage, generateKey, readPrivateKey, sign } from 'openpgp'
 import { controlText, makeDeb, sha256, type DebDescription } from './debian-package.ts'
 
 /** A key pair of a test archive. */
@@ -21,6 +22,8 @@ export async function makeArchiveKey(): Promise<ArchiveKey> {
 
 /** What a test archive serves, and how it misbehaves. */
 export interface ArchiveOptions {
+  /** `main` unless given. */
+  readonly components?: readonly string[] | undefined
   readonly suite?: string | undefined
   readonly date?: Date | undefined
   readonly validUntil?: Date | undefined
@@ -29,6 +32,14 @@ export interface ArchiveOptions {
   /** Changes the Release file after it was signed. */
   readonly tamperRelease?: boolean | undefined
   readonly hasByHash?: boolean | undefined
+  /** Lays the archive out without `dists/` and components, in this folder (`''` for the root). */
+  readonly flatFolder?: string | undefined
+  /** Signs `Release` by `Release.gpg` and has no `InRelease`. */
+  readonly isDetached?: boolean | undefined
+  /** Gives nothing but `InRelease`-like text without a signature. */
+  readonly isUnsigned?: boolean | undefined
+  /** How the index is compressed; gzip unless given. */
+  readonly indexEnding?: '.gz' | '.xz' | '' | undefined
 }
 
 /** A signed Debian archive on loopback. */
@@ -37,6 +48,12 @@ export interface TestArchive {
   /** Paths that were asked for. */
   readonly requests: string[]
   publish(packages: readonly DebDescription[], options?: ArchiveOptions): Promise<void>
+  /** Publishes the same packages in every component of several suites. */
+  publishSuites(
+    suites: readonly string[],
+    components: readonly string[],
+    packages: readonly DebDescription[],
+  ): Promise<void>
   close(): Promise<void>
 }
 
@@ -61,6 +78,12 @@ export async function startArchive(key: ArchiveKey): Promise<TestArchive> {
       files.clear()
       for (const [path, content] of await archiveFiles(packages, options, key)) files.set(path, content)
     },
+    publishSuites: async (suites, components, packages) => {
+      files.clear()
+      for (const suite of suites) {
+        for (const [path, content] of await archiveFiles(packages, { suite, components }, key)) files.set(path, content)
+      }
+    },
     close: () => new Promise((resolve) => server.close(() => resolve())),
   }
 }
@@ -70,41 +93,71 @@ async function archiveFiles(
   options: ArchiveOptions,
   key: ArchiveKey,
 ): Promise<Map<string, Buffer>> {
-  const { suite = 'stable', date = new Date(Date.now() - 60_000), hasByHash = true } = options
+  const { suite = 'stable', hasByHash = true, flatFolder, indexEnding = '.gz' } = options
+  const isFlat = flatFolder !== undefined
   const files = new Map<string, Buffer>()
+  const pool = isFlat ? `./${flatFolder === '' ? '' : `${flatFolder}/`}` : 'pool/'
   const stanzas = packages.map((description) => {
     const deb = makeDeb(description)
-    const filename = `pool/${description.package}_${description.version ?? '1'}.deb`
-    files.set(`/${filename}`, deb)
+    const filename = `${pool}${description.package}_${description.version ?? '1'}.deb`
+    files.set(`/${filename.replace(/^\.\//, '')}`, deb)
     return `${controlText(description)}Filename: ${filename}\nSize: ${deb.length}\nSHA256: ${sha256(deb)}\n`
   })
-  const index = gzipSync(stanzas.join('\n'))
-  const indexPath = 'main/binary-amd64/Packages.gz'
+  const compress = COMPRESS[indexEnding]
+  const index = compress(stanzas.join('\n'))
+  const folder = isFlat ? (flatFolder === '' ? '' : `/${flatFolder}`) : `/dists/${suite}`
+  const indexPaths = (options.components ?? ['main']).map(
+    (component) => `${isFlat ? '' : `${component}/binary-amd64/`}Packages${indexEnding}`,
+  )
   const served =
-    options.tamperIndex === true ? gzipSync(stanzas.join('\n').replaceAll('Version: 1', 'Version: 6')) : index
-  files.set(`/dists/${suite}/${indexPath}`, served)
-  files.set(`/dists/${suite}/main/binary-amd64/by-hash/SHA256/${sha256(index)}`, served)
+    options.tamperIndex === true ? compress(stanzas.join('\n').replaceAll('Version: 1', 'Version: 6')) : index
+  for (const path of indexPaths) {
+    files.set(`${folder}/${path}`, served)
+    files.set(`${folder}/${path.replace(/[^/]+$/, '')}by-hash/SHA256/${sha256(index)}`, served)
+  }
+  const { date = new Date(Date.now() - 60_000), validUntil } = options
   const lines = [
     'Origin: Test',
-    `Suite: ${suite}`,
-    `Codename: ${suite}`,
+    ...(isFlat ? [] : [`Suite: ${suite}`, `Codename: ${suite}`]),
     `Date: ${date.toUTCString().replace('GMT', 'UTC')}`,
-    ...(options.validUntil === undefined
-      ? []
-      : [`Valid-Until: ${options.validUntil.toUTCString().replace('GMT', 'UTC')}`]),
+    ...(validUntil === undefined ? [] : [`Valid-Until: ${validUntil.toUTCString().replace('GMT', 'UTC')}`]),
     ...(hasByHash ? ['Acquire-By-Hash: yes'] : []),
     'SHA256:',
-    ` ${sha256(index)} ${index.length} ${indexPath}`,
+    ...indexPaths.map((path) => ` ${sha256(index)} ${index.length} ${isFlat ? './' : ''}${path}`),
   ]
-  const message = await createCleartextMessage({ text: `${lines.join('\n')}\n` })
-  const signed = await sign({
-    message,
+  for (const [name, content] of await signedRelease(`${lines.join('\n')}\n`, date, options, key)) {
+    files.set(`${folder}/${name}`, content)
+  }
+  return files
+}
+
+const COMPRESS = {
+  '.gz': (text: string) => gzipSync(text),
+  // The xz tool is part of every Debian and of the runners.
+  '.xz': (text: string) => execFileSync('xz', ['-c'], { input: text }),
+  '': (text: string) => Buffer.from(text),
+}
+
+async function signedRelease(
+  text: string,
+  date: Date,
+  options: ArchiveOptions,
+  key: ArchiveKey,
+): Promise<[string, Buffer][]> {
+  if (options.isUnsigned === true) return [['InRelease', Buffer.from(text)]]
+  const signing = {
     signingKeys: await readPrivateKey({ armoredKey: key.privateKey }),
     date: new Date(Math.min(Date.now(), date.getTime() + 1000)),
-  })
-  files.set(
-    `/dists/${suite}/InRelease`,
-    Buffer.from(options.tamperRelease === true ? signed.replace('Origin: Test', 'Origin: Evil') : signed),
-  )
-  return files
+  }
+  const altered = (signed: string): Buffer =>
+    Buffer.from(options.tamperRelease === true ? signed.replace('Origin: Test', 'Origin: Evil') : signed)
+  if (options.isDetached !== true) {
+    return [['InRelease', altered(await sign({ message: await createCleartextMessage({ text }), ...signing }))]]
+  }
+  const message = await createMessage({ binary: Buffer.from(text) })
+  const signature = await sign({ message, detached: true, ...signing })
+  return [
+    ['Release', altered(text)],
+    ['Release.gpg', Buffer.from(signature)],
+  ]
 }
