@@ -8,17 +8,25 @@ import type { RemoteFile } from '../core/remote-file.ts'
 import type { ListedFile } from './index/client.ts'
 import { indexError } from './index/index-error.ts'
 import type { RemoteAccess } from './index/remote-wheel.ts'
+import { parseMetadata } from './metadata.ts'
 import type { ResolutionInput, RootRequirement } from './resolution-input.ts'
 import type { DirectWheel } from './resolution-source.ts'
+import type { SourceReader } from './source-package.ts'
+import { formatVersion } from './version.ts'
 import { parseWheelName } from './wheel-name.ts'
 
 /**
- * The wheels that requirements and constraints name by URL.
+ * The wheels that requirements and constraints name by URL, and the sources.
  *
- * @throws BuildError NOT_SUPPORTED for what would have to be built: source archives, folders, repositories
+ * @param sources describes source archives, folders and repositories
+ * @throws BuildError NOT_SUPPORTED for these without it
  * @throws BuildError REQUIREMENT_INVALID when the wheel is of another package
  */
-export async function directWheels(input: ResolutionInput, access: RemoteAccess): Promise<readonly DirectWheel[]> {
+export async function directWheels(
+  input: ResolutionInput,
+  access: RemoteAccess,
+  sources?: SourceReader,
+): Promise<readonly DirectWheel[]> {
   const stated = [
     ...input.requirements,
     ...(input.constraints ?? []),
@@ -26,7 +34,7 @@ export async function directWheels(input: ResolutionInput, access: RemoteAccess)
   ]
   const wheels = new Map<string, DirectWheel>()
   for (const root of stated) {
-    const wheel = toDirectWheel(root)
+    const wheel = toDirectWheel(root) ?? (await toDirectSource(root, sources))
     const known = wheel === undefined ? undefined : wheels.get(wheel.name)
     if (wheel === undefined) continue
     if (known !== undefined && known.file.url !== wheel.file.url) {
@@ -38,22 +46,23 @@ export async function directWheels(input: ResolutionInput, access: RemoteAccess)
     wheels.set(wheel.name, wheel)
   }
   return Promise.all(
-    [...wheels.values()].map(async (wheel) => ({
-      ...wheel,
-      file: { ...wheel.file, ...(await hashOnce(wheel.file, access)) },
-    })),
+    [...wheels.values()].map(async (wheel) =>
+      wheel.described === undefined
+        ? { ...wheel, file: { ...wheel.file, ...(await hashOnce(wheel.file, access)) } }
+        : wheel,
+    ),
   )
 }
 
+/** Undefined for what is no wheel. */
 function toDirectWheel({ requirement, hashes = [], origin }: RootRequirement): DirectWheel | undefined {
-  if (requirement.url === undefined) return undefined
+  if (requirement.url === undefined || !/^(?:https?|file):/i.test(requirement.url)) return undefined
   const where = origin === undefined ? '' : `${origin}: `
-  if (!/^(?:https?|file):/i.test(requirement.url)) throw unbuildable(requirement.url, where)
   const url = new URL(requirement.url)
   const fragment = new URLSearchParams(url.hash.slice(1))
   url.hash = ''
   const filename = decodeURIComponent(url.pathname.slice(url.pathname.lastIndexOf('/') + 1))
-  if (!filename.endsWith('.whl')) throw unbuildable(requirement.url, where)
+  if (!filename.endsWith('.whl')) return undefined
   const wheel = parseWheelName(filename)
   if (wheel.name !== requirement.name) {
     throw new BuildError(
@@ -66,6 +75,27 @@ function toDirectWheel({ requirement, hashes = [], origin }: RootRequirement): D
     name: wheel.name,
     file: { filename, url: url.href, index: '', hashes: sha256 === undefined ? {} : { sha256: sha256.toLowerCase() } },
   }
+}
+
+async function toDirectSource(
+  { requirement, origin }: RootRequirement,
+  sources: SourceReader | undefined,
+): Promise<DirectWheel | undefined> {
+  if (requirement.url === undefined) return undefined
+  const where = origin === undefined ? '' : `${origin}: `
+  if (sources === undefined) throw unbuildable(requirement.url, where)
+  const described = await sources.named(requirement.url, origin)
+  const metadata = parseMetadata(described.metadata, maskUrl(requirement.url))
+  if (metadata.name !== requirement.name) {
+    throw new BuildError(
+      'REQUIREMENT_INVALID',
+      `${where}The source for \`${requirement.name}\` is of another package, \`${metadata.name}\`: ${maskUrl(requirement.url)}`,
+    )
+  }
+  const { url, sha256, sizeBytes } = described.file
+  // Whatever the archive is called: name and version are what its metadata says.
+  const filename = `${metadata.name}-${formatVersion(metadata.version)}.tar.gz`
+  return { name: metadata.name, file: { filename, url, index: '', hashes: { sha256 }, sizeBytes }, described }
 }
 
 function unbuildable(url: string, where: string): BuildError {

@@ -1,4 +1,5 @@
 import type { RemoteFile } from '../core/remote-file.ts'
+import type { LockedSource } from './source-package.ts'
 import type { Target } from './target.ts'
 
 /** What a resolution answers: one wheel for every package, for one target. Plain JSON. */
@@ -8,7 +9,7 @@ export interface PythonLock {
   readonly packages: readonly LockedWheel[]
 }
 
-/** One wheel, provable by its hash. */
+/** One wheel, provable by its hash; or the source of one, which is then what file name, URL, hash and size speak of. */
 export interface LockedWheel extends RemoteFile {
   /** Normalised. */
   readonly name: string
@@ -27,4 +28,6 @@ export interface LockedWheel extends RemoteFile {
   readonly uploadTime?: string
   /** The reason for which the release was yanked; it is locked all the same because it was pinned. */
   readonly yanked?: string
+  /** Present when the wheel has to be built, since nobody published one that fits. */
+  readonly source?: LockedSource
 }

@@ -184,17 +184,35 @@ function refuse(
   version: ProjectVersion,
   policy: FilePolicy,
 ): Refusal | undefined {
-  const { excludeNewerMs, hashes } = policy
+  const { excludeNewerMs } = policy
   if (excludeNewerMs !== undefined && !isOlder(file, excludeNewerMs))
     return { kind: 'too-new', uploadTime: file.uploadTime }
   if (wheel === undefined) return { kind: 'source' }
   if (policy.isBinaryRefused) return { kind: 'no-binary' }
-  if (file.requiresPython !== undefined && !fitsPython(file.requiresPython, policy)) {
-    return { kind: 'python', requiresPython: file.requiresPython }
-  }
+  const requiresPython = refusedPython(file, policy)
+  if (requiresPython !== undefined) return { kind: 'python', requiresPython }
   if (rankWheel(wheel, policy.tags) === undefined) {
     return { kind: 'tag', mismatch: tagMismatch(wheel, policy.tags), wheel }
   }
+  return refuseRelease(file, version, policy)
+}
+
+/** Why a file may not be taken, whatever kind of file it is. */
+export function refuseFile(file: ListedFile, version: ProjectVersion, policy: FilePolicy): Refusal | undefined {
+  const { excludeNewerMs } = policy
+  if (excludeNewerMs !== undefined && !isOlder(file, excludeNewerMs))
+    return { kind: 'too-new', uploadTime: file.uploadTime }
+  const requiresPython = refusedPython(file, policy)
+  if (requiresPython !== undefined) return { kind: 'python', requiresPython }
+  return refuseRelease(file, version, policy)
+}
+
+function refusedPython({ requiresPython }: ListedFile, policy: FilePolicy): string | undefined {
+  return requiresPython === undefined || fitsPython(requiresPython, policy) ? undefined : requiresPython
+}
+
+function refuseRelease(file: ListedFile, version: ProjectVersion, policy: FilePolicy): Refusal | undefined {
+  const { hashes } = policy
   if (file.yanked !== undefined && !policy.allowsYanked(version.version)) return { kind: 'yanked', reason: file.yanked }
   if (hashes !== undefined && !hasHash(file, hashes)) return { kind: 'hash' }
   return undefined

@@ -28,4 +28,6 @@ export interface ResolutionInput {
   readonly requiresHashes?: boolean
   /** Normalised names, or `:all:`, whose wheels are refused (pip's `--no-binary`). */
   readonly noBinary?: readonly string[]
+  /** Normalised names, or `:all:`, whose sources are refused (pip's `--only-binary`). */
+  readonly onlyBinary?: readonly string[]
 }

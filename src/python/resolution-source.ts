@@ -1,4 +1,5 @@
 import { BuildError } from '../core/errors.ts'
+import { chooseSource } from './choose-source.ts'
 import type { IndexClient, ListedFile, Project } from './index/client.ts'
 import { pageOf } from './index/page.ts'
 import type { MarkerEnvironment } from './marker.ts'
@@ -16,6 +17,7 @@ import type { ResolutionInput, RootRequirement } from './resolution-input.ts'
 import { describeRefusals } from './refusals.ts'
 import { allowsPython, targetPython } from './requires-python.ts'
 import { ROOT, type PackageKey, type Unmet } from './solver/incompatibility.ts'
+import type { DescribedSource, SourceReader } from './source-package.ts'
 import type { Choice, Dependencies, Dependency, SolverSource } from './solver/pubgrub.ts'
 import { VersionSet } from './solver/version-set.ts'
 import { formatSpecifier, formatSpecifiers, matchesSpecifiers, type SpecifierSet } from './specifier.ts'
@@ -30,10 +32,12 @@ export interface LoadedProject {
   readonly versions: readonly ProjectVersion[]
 }
 
-/** A wheel that the user named by its address instead of a version. */
+/** A wheel, or a source, that the user named by its address instead of a version. */
 export interface DirectWheel {
   readonly name: string
   readonly file: ListedFile
+  /** Present for a source. */
+  readonly described?: DescribedSource
 }
 
 /** Answers the solver from package indexes: one target, one set of rules. */
@@ -55,10 +59,19 @@ export class ResolutionSource implements SolverSource {
   readonly #overrides: ReadonlyMap<string, readonly Requirement[]>
   readonly #direct: ReadonlyMap<string, DirectWheel>
   readonly #foreseen = new Map<string, Requirement[]>()
+  readonly #sources: SourceReader | undefined
+  readonly #described = new Map<string, Promise<DescribedSource>>()
 
-  constructor(client: IndexClient, input: ResolutionInput, direct: readonly DirectWheel[]) {
+  /** @param sources describes packages without a wheel that fits; such are refused without it */
+  constructor(
+    client: IndexClient,
+    input: ResolutionInput,
+    direct: readonly DirectWheel[],
+    sources: SourceReader | undefined,
+  ) {
     const { target, excludeNewer } = input
     this.#client = client
+    this.#sources = sources
     this.#input = input
     this.#environment = targetMarkers(target)
     this.#policy = {
@@ -72,6 +85,9 @@ export class ResolutionSource implements SolverSource {
     )
     this.#overrides = groupByName(input.overrides ?? [])
     this.#direct = new Map(direct.map((wheel) => [wheel.name, wheel]))
+    for (const { file, described } of direct) {
+      if (described !== undefined) this.#described.set(file.url, Promise.resolve(described))
+    }
   }
 
   get target(): Target {
@@ -114,7 +130,7 @@ export class ResolutionSource implements SolverSource {
 
   async choose(key: PackageKey, set: VersionSet): Promise<Choice> {
     const loaded = await this.#load(this.baseOf(key))
-    const index = this.#best(loaded, set)
+    const index = this.#best(loaded, set) ?? this.#bestSource(loaded, set)
     if (index !== undefined) return { kind: 'version', index }
     return { kind: 'unusable', reason: describeRefusals(this, loaded, set) }
   }
@@ -146,18 +162,29 @@ export class ResolutionSource implements SolverSource {
     return { kind: 'known', dependencies: key === base ? dependencies : [this.#pin(loaded, index), ...dependencies] }
   }
 
-  /** METADATA of a version's wheel. */
+  /** METADATA of a version's wheel, or of its source. */
   metadataOf(loaded: LoadedProject, index: number): Promise<Metadata> {
     const version = loaded.versions[index]
-    const choice = version === undefined ? undefined : this.wheelOf(version, loaded.name)
-    if (version === undefined || choice?.kind !== 'wheel') throw new RangeError(`No wheel of ${loaded.name} was chosen`)
-    let metadata = this.#metadata.get(choice.file.url)
+    const file = version === undefined ? undefined : this.fileOf(version, loaded.name)
+    if (version === undefined || file === undefined) throw new RangeError(`No file of ${loaded.name} was chosen`)
+    let metadata = this.#metadata.get(file.url)
     if (metadata === undefined) {
-      metadata = this.#fetchMetadata(loaded.name, version.version, choice.file)
+      metadata = this.#fetchMetadata(loaded.name, version.version, file)
       metadata.catch(() => {})
-      this.#metadata.set(choice.file.url, metadata)
+      this.#metadata.set(file.url, metadata)
     }
     return metadata
+  }
+
+  /** The file that stands for a version: its wheel, else its source where sources may be taken. */
+  fileOf(version: ProjectVersion, name: string): ListedFile | undefined {
+    const choice = this.wheelOf(version, name)
+    return choice.kind === 'wheel' ? choice.file : this.#sourceOf(version, name)
+  }
+
+  /** What is known of a version's source; undefined for a version with a wheel. */
+  async describedOf(version: ProjectVersion, name: string): Promise<DescribedSource | undefined> {
+    return this.wheelOf(version, name).kind === 'wheel' ? undefined : this.#describe(this.#sourceOf(version, name))
   }
 
   /** Requirements of a locked version that hold on the target, with those of the extras. */
@@ -201,7 +228,9 @@ export class ResolutionSource implements SolverSource {
   }
 
   async #fetchMetadata(name: string, version: Version, file: ListedFile): Promise<Metadata> {
-    const metadata = parseMetadata(await this.#client.metadata(file), file.filename)
+    const isWheel = file.filename.endsWith('.whl')
+    const text = isWheel ? await this.#client.metadata(file) : ((await this.#describe(file))?.metadata ?? '')
+    const metadata = parseMetadata(text, file.filename)
     if (metadata.name !== name || comparePublic(metadata.version, version) !== 0) {
       const says = `${metadata.name} ${formatVersion(metadata.version)}`
       throw new BuildError('WHEEL_INVALID', `The metadata of ${file.filename} is of ${says}`)
@@ -289,6 +318,32 @@ export class ResolutionSource implements SolverSource {
       if (version !== undefined && this.wheelOf(version, loaded.name).kind === 'wheel') return index
     }
     return undefined
+  }
+
+  /**
+   * A source is taken only where no version of the set has a wheel that fits: what needs no building is preferred to what is
+   * newer, as pip's `--prefer-binary` does.
+   */
+  #bestSource(loaded: LoadedProject, set: VersionSet): number | undefined {
+    for (const index of this.#preferred(loaded, set)) {
+      const version = loaded.versions[index]
+      if (version !== undefined && this.#sourceOf(version, loaded.name) !== undefined) return index
+    }
+    return undefined
+  }
+
+  #sourceOf(version: ProjectVersion, name: string): ListedFile | undefined {
+    const { onlyBinary = [] } = this.#input
+    if (this.#sources === undefined || onlyBinary.includes(':all:') || onlyBinary.includes(name)) return undefined
+    return chooseSource(version, this.#policyFor(name))
+  }
+
+  async #describe(file: ListedFile | undefined): Promise<DescribedSource | undefined> {
+    if (file === undefined || this.#sources === undefined) return undefined
+    const known = this.#described.get(file.url) ?? this.#sources.listed(file)
+    known.catch(() => {})
+    this.#described.set(file.url, known)
+    return known
   }
 
   /** Newest first; pre-releases last unless they are welcome. */

@@ -12,6 +12,7 @@ import { ResolveError, type ResolveHint } from './resolve-error.ts'
 import { explain } from './solver/explain.ts'
 import { ROOT, type Incompatibility } from './solver/incompatibility.ts'
 import { solve, type Solution } from './solver/pubgrub.ts'
+import type { SourceReader } from './source-package.ts'
 
 /** What a resolution works with; everything but `http` has a default. */
 export interface ResolutionContext {
@@ -27,10 +28,12 @@ export interface ResolutionContext {
   readonly signal?: AbortSignal | undefined
   /** Told about extras that do not exist and yanked releases that were pinned. */
   readonly report?: Report | undefined
+  /** Describes packages that have no wheel; they are refused unless given. */
+  readonly sources?: SourceReader | undefined
 }
 
 /**
- * Finds one wheel for every package that the requirements need on a target.
+ * Finds one wheel, or else the source of one, for every package that the requirements need on a target.
  *
  * The same input and the same answers of the indexes give the same lock, whatever order the answers come in.
  *
@@ -40,7 +43,8 @@ export interface ResolutionContext {
  */
 export async function resolvePython(input: ResolutionInput, context: ResolutionContext): Promise<PythonLock> {
   const client = new IndexClient(input.indexes, context)
-  const source = new ResolutionSource(client, input, await directWheels(input, client.remote))
+  const { sources } = context
+  const source = new ResolutionSource(client, input, await directWheels(input, client.remote, sources), sources)
   source.prefetch()
   try {
     const solution = await solve(source, context.signal)
@@ -81,23 +85,23 @@ async function lockPackage(
 ): Promise<LockedWheel> {
   const loaded = source.loaded(name)
   const version = loaded?.versions[index]
-  const choice = version === undefined ? undefined : source.wheelOf(version, name)
-  if (loaded === undefined || version === undefined || choice?.kind !== 'wheel')
-    throw new RangeError(`${name} has no wheel`)
+  const file = version === undefined ? undefined : source.fileOf(version, name)
+  if (loaded === undefined || version === undefined || file === undefined) throw new RangeError(`${name} has no file`)
   const metadata = await source.metadataOf(loaded, index)
   const required = source.requirementsFor(metadata, extras).map((requirement) => requirement.name)
-  const { file } = choice
+  const described = await source.describedOf(version, name)
   return {
     name,
     version: version.text,
     filename: file.filename,
-    ...(await completeFile(file, client.remote)),
+    ...(described === undefined ? await completeFile(file, client.remote) : described.file),
     ...(file.index === '' ? {} : { index: file.index }),
     requested: source.roots.some(({ requirement }) => requirement.name === name),
     ...(extras.length === 0 ? {} : { extras }),
     dependencies: [...new Set(required)].filter((other) => other !== name && chosen.has(other)).sort(),
     ...(file.uploadTime === undefined ? {} : { uploadTime: file.uploadTime }),
     ...(file.yanked === undefined ? {} : { yanked: file.yanked }),
+    ...(described === undefined ? {} : { source: described.source }),
   }
 }
 

@@ -15,6 +15,8 @@ export type ParsedLine =
       readonly location: string
       readonly name: string | undefined
       readonly marker: Marker | undefined
+      /** As written; absent when there are none. */
+      readonly extras?: readonly string[]
     }
 
 /** Folders that relative paths may start from, in the order in which they are tried. */
@@ -37,7 +39,13 @@ export function parseRequirementLine(text: string, folders: BaseFolders): Parsed
       ? requirement.url
       : toFileUrl(requirement.url, folders)
   if (isWheel(url)) return { kind: 'requirement', requirement: { ...requirement, url } }
-  return { kind: 'source', location: url, name: requirement.name, marker: requirement.marker }
+  return {
+    kind: 'source',
+    location: url,
+    name: requirement.name,
+    marker: requirement.marker,
+    ...(requirement.extras.length === 0 ? {} : { extras: requirement.extras }),
+  }
 }
 
 /** A name cannot hold a slash or start with a dot, and nobody names a package `x.whl`. */
@@ -56,9 +64,19 @@ function parseLocation(text: string, folders: BaseFolders): ParsedLine {
   const location = (split === null ? text : text.slice(0, split.index)).trim()
   const marker = split === null ? undefined : parseMarker(text.slice(split.index).replace(/^\s*;\s*/, ''))
   const [, path = location, extras] = /^(.*?)(\[[^[\]]*\])?$/.exec(location) ?? []
-  if (REPOSITORY.test(location)) return { kind: 'source', location, name: eggOf(location), marker }
+  if (REPOSITORY.test(location))
+    return {
+      kind: 'source',
+      location,
+      name: eggOf(location),
+      marker,
+      ...extrasOf(/[#&]egg=[\w.-]+(\[[^[\]]*\])/.exec(location)?.[1]),
+    }
   const url = URL_START.test(location) ? location : toFileUrl(path, folders)
-  if (!isWheel(url)) return { kind: 'source', location: url, name: eggOf(location), marker }
+  if (!isWheel(url)) {
+    const text = URL_START.test(location) ? undefined : extras
+    return { kind: 'source', location: url, name: eggOf(location), marker, ...extrasOf(text) }
+  }
   const wheel = parseWheelName(decodeURIComponent(new URL(url).pathname.split('/').at(-1) ?? ''))
   const named = parseRequirement(`${wheel.name}${URL_START.test(location) ? '' : (extras ?? '')}`)
   return { kind: 'requirement', requirement: { ...named, url, marker } }
@@ -66,6 +84,10 @@ function parseLocation(text: string, folders: BaseFolders): ParsedLine {
 
 function isWheel(url: string): boolean {
   return URL_START.test(url) && new URL(url).pathname.endsWith('.whl')
+}
+
+function extrasOf(text: string | undefined): { readonly extras?: readonly string[] } {
+  return text === undefined ? {} : { extras: parseRequirement(`x${text}`).extras }
 }
 
 function eggOf(location: string): string | undefined {

@@ -28,6 +28,8 @@ export interface SourceRequirement {
   readonly origin: string
   readonly isEditable: boolean
   readonly marker?: Marker
+  /** As written. */
+  readonly extras?: readonly string[]
 }
 
 /** Options of requirements files that speak of the whole resolution. */
@@ -189,7 +191,8 @@ class Loader {
   #addSource(line: Extract<ParsedLine, { kind: 'source' }>, origin: string, isEditable: boolean): void {
     const name = line.name === undefined ? undefined : normalizeName(line.name)
     const marker = line.marker === undefined ? {} : { marker: line.marker }
-    this.#sources.push({ location: line.location, name, origin, isEditable, ...marker })
+    const extras = line.extras === undefined ? {} : { extras: line.extras }
+    this.#sources.push({ location: line.location, name, origin, isEditable, ...marker, ...extras })
   }
 
   async #applyOption(

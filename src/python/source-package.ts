@@ -1,0 +1,48 @@
+import type { RemoteFile } from '../core/remote-file.ts'
+import type { ListedFile } from './index/client.ts'
+import type { LockedWheel } from './lock.ts'
+
+/** Where the source of a package lies. */
+export type SourcePlace =
+  /** A source distribution or another archive; its file is named beside it. */
+  | { readonly kind: 'archive'; readonly subdirectory?: string }
+  /** A git repository at one commit; `url` holds no credentials. */
+  | { readonly kind: 'repository'; readonly url: string; readonly commit: string; readonly subdirectory?: string }
+  /** A folder, relative to the project with `/` between parts. */
+  | { readonly kind: 'folder'; readonly path: string; readonly subdirectory?: string }
+
+/** What a wheel is built from when nobody published one that fits. */
+export interface LockedSource {
+  readonly place: SourcePlace
+  /** What the build itself needs, laid into an environment of its own; sorted by name. */
+  readonly buildRequires: readonly LockedWheel[]
+}
+
+/** A source whose metadata is known. */
+export interface DescribedSource {
+  /** Core metadata: of a source distribution that states it for good, else as its build backend prepared it. */
+  readonly metadata: string
+  /**
+   * The archive; for a repository or a folder a made-up name, with a digest of address and commit, or of the folder's
+   * files.
+   */
+  readonly file: RemoteFile & { readonly filename: string }
+  readonly source: LockedSource
+}
+
+/** Describes sources: from what they say of themselves, else by running their build backend in a sandbox. */
+export interface SourceReader {
+  /**
+   * Describes a source distribution that an index lists.
+   *
+   * @throws BuildError RUN_FAILED, HOST_UNSUPPORTED when its backend had to run and could not
+   */
+  listed(file: ListedFile): Promise<DescribedSource>
+  /**
+   * Describes what a requirement names: the URL of an archive, `git+...`, the `file:` URL of a folder.
+   *
+   * @param origin where it was read, for errors
+   * @throws BuildError NOT_SUPPORTED for other kinds of repositories
+   */
+  named(location: string, origin: string | undefined): Promise<DescribedSource>
+}
