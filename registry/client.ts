@@ -10,7 +10,9 @@ import type { Patience } from './patience.ts'
 import { keepReferrer, listReferrers } from './referrers.ts'
 import { Remote, type RemoteOptions } from './remote.ts'
 import { listTags } from './tags.ts'
-import { isWorthAHead, uploadBlob, type PushedBlob, type PushOutcome, type UploadTarget } from './upload.ts'
+import { uploadStream, type PushedStream, type StreamedBlob } from './stream-upload.ts'
+import { isWorthAHead, uploadBlob, type PushedBlob, type PushOutcome } from './upload.ts'
+import type { UploadTarget } from './upload-session.ts'
 
 /** What a {@link RegistryClient} works with. */
 export interface ClientOptions {
@@ -40,6 +42,12 @@ export interface PushBlobOptions {
   /** A repository of the same registry that has the blob. */
   readonly from?: string | undefined
   readonly onBytes?: ((bytes: number) => void) | undefined
+}
+
+/** How a stream is pushed. */
+export interface PushStreamOptions {
+  readonly onBytes?: ((bytes: number) => void) | undefined
+  readonly signal?: AbortSignal | undefined
 }
 
 /**
@@ -163,6 +171,16 @@ export class RegistryClient {
     return uploadBlob(this.#target(options), blob)
   }
 
+  /**
+   * Uploads a blob while it is being made, and tells what it turned out to be. Nothing is asked before: what has no digest
+   * yet cannot be known to be there.
+   *
+   * @throws RegistryError; what the source throws; nothing of the blob is then in the repository
+   */
+  pushStream(stream: PushedStream, options: PushStreamOptions = {}): Promise<StreamedBlob> {
+    return uploadStream(this.#target(options), stream)
+  }
+
   /** Mounts a blob from another repository of the same registry; false when the registry does not. */
   async mountBlob(digest: Digest, from: string): Promise<boolean> {
     const started = await this.#mount(digest, from)
@@ -220,8 +238,8 @@ export class RegistryClient {
     return 'failed'
   }
 
-  #target({ onBytes }: Pick<PushBlobOptions, 'onBytes'>): UploadTarget {
-    const { patience, signal } = this.#options
+  #target({ onBytes, signal = this.#options.signal }: PushStreamOptions): UploadTarget {
+    const { patience } = this.#options
     return {
       remote: this.#origin,
       patience,

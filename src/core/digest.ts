@@ -35,6 +35,14 @@ export function digestOf(bytes: Uint8Array | string, algorithm: DigestAlgorithm 
   return `${algorithm}:${createHash(algorithm).update(bytes).digest('hex')}`
 }
 
+/** Passes bytes on and shows them to a digester. */
+export async function* digesting(stream: AsyncIterable<Uint8Array>, digester: Digester): AsyncGenerator<Uint8Array> {
+  for await (const chunk of stream) {
+    digester.update(chunk)
+    yield chunk
+  }
+}
+
 /** The size and digest that bytes must turn out to have. */
 export type Expected = Pick<Descriptor, 'digest' | 'size'>
 

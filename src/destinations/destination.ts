@@ -1,3 +1,4 @@
+import type { PushedStream, StreamedBlob } from '../../registry/stream-upload.ts'
 import type { PushOutcome } from '../../registry/upload.ts'
 import type { RawManifest } from '../../registry/manifest.ts'
 import type { Blob, Content } from './content.ts'
@@ -22,6 +23,13 @@ export interface Destination {
    * @throws BuildError DIGEST_MISMATCH, SIZE_MISMATCH when the source gives other bytes; it may then be called again
    */
   putBlob(blob: Blob, options?: PutBlobOptions): Promise<PushOutcome>
+  /**
+   * Stores a blob while it is being made, and tells what it turned out to be; absent where a blob's digest must be known
+   * before it is written.
+   *
+   * @throws whatever the source throws; nothing of it then stays
+   */
+  putStream?(stream: PushedStream, options?: PutBlobOptions): Promise<StreamedBlob>
   /** Stores a manifest by its digest. */
   putManifest(manifest: RawManifest): Promise<void>
   /** Publishes the root manifest. */

@@ -2,10 +2,11 @@ import { mkdir, readdir, readFile, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { ANNOTATION, digestAlgorithm, digestHex, type Descriptor, type Digest } from 'oci-spec-types'
 import { explainWriteError, writeAtomically, writeFileAtomically } from '../core/atomic-file.ts'
-import { verify } from '../core/digest.ts'
+import { Digester, digesting, verify } from '../core/digest.ts'
 import { BuildError, systemErrorCode } from '../core/errors.ts'
 import { writeStream } from '../core/write-stream.ts'
 import type { RawManifest } from '../../registry/manifest.ts'
+import type { PushedStream, StreamedBlob } from '../../registry/stream-upload.ts'
 import { manifestBlob, type Blob } from './content.ts'
 import type { Destination, PutBlobOptions } from './destination.ts'
 import { withLock } from './lock.ts'
@@ -46,6 +47,7 @@ export function layoutDestination(folder: string, tag: string | undefined): Dest
       return entry?.digest === digest && (await isWhole(folder, manifest))
     },
     putBlob: put,
+    putStream: (stream, options) => writeUnnamed(folder, stream, options),
     putManifest: async (manifest) => void (await put(manifestBlob(manifest))),
     async finish(root) {
       await put(manifestBlob(root))
@@ -138,6 +140,23 @@ async function writeBlob(folder: string, blob: Blob, { onBytes, signal }: PutBlo
   const { descriptor, open } = blob
   const stream = verify(open({ signal }), descriptor, `the blob ${descriptor.digest}`)
   await writeAtomically(blobPath(folder, descriptor.digest), (file) => writeStream(file, stream, onBytes))
+}
+
+/** The file is named when its digest is known. */
+async function writeUnnamed(
+  folder: string,
+  { open, sizeBytes }: PushedStream,
+  { onBytes, signal }: PutBlobOptions = {},
+): Promise<StreamedBlob> {
+  const blobs = join(folder, 'blobs', 'sha256')
+  return writeAtomically({ folder: blobs, name: ({ digest }) => digestHex(digest) }, async (file) => {
+    const digester = new Digester()
+    await writeStream(file, digesting(open({ signal }), digester), onBytes)
+    const size = digester.sizeBytes
+    if (sizeBytes !== undefined && size !== sizeBytes)
+      throw new BuildError('SIZE_MISMATCH', `The source of a blob gave ${size} bytes instead of ${sizeBytes}`)
+    return { digest: digester.digest(), size }
+  })
 }
 
 /** Whether everything that a manifest names is there, by size. */

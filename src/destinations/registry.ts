@@ -45,6 +45,7 @@ export function registryDestination(reference: Reference, registries: Registries
       const from = home?.registry === registry ? home.repository : undefined
       return use().pushBlob({ descriptor, open }, { from, onBytes })
     },
+    putStream: (stream, { onBytes, signal } = {}) => use().pushStream(stream, { onBytes, signal }),
     putManifest: (manifest) => use().putManifest(manifest.descriptor.digest, manifest),
     finish: (root) => use().putManifest(tag ?? root.descriptor.digest, root),
     // An unfinished upload is the registry's to sweep; no tag was moved.

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { collect, openBytes } from '../../src/core/bytes.ts'
+import { digestOf } from '../../src/core/digest.ts'
 import {
   copyContent,
   copyImage,
@@ -16,7 +17,7 @@ import {
 } from '../../src/destinations/index.ts'
 import { isImageIndex } from '../../src/image/image.ts'
 import { sampleImage, sampleIndex, sampleLayer } from '../support/sample-image.ts'
-import { DOCKER } from 'oci-spec-types'
+import { DOCKER, digestHex } from 'oci-spec-types'
 
 let folder: string
 beforeAll(async () => void (folder = await mkdtemp(join(tmpdir(), 'destinations-'))))
@@ -29,6 +30,20 @@ const places = {
   'oci-archive': (name: string) => `oci-archive:${join(folder, `${name}.tar`)}:v1`,
   'docker-archive': (name: string) => `docker-archive:${join(folder, `${name}.tar`)}:sample:v1`,
 } as const
+
+test('a layout names a blob when its digest is known, and keeps nothing of one that failed', async () => {
+  const place = join(folder, 'streamed')
+  const destination = await openDestination(`oci:${place}`)
+  const bytes = Buffer.from('bytes of a layer that is being made')
+  const blob = await destination.putStream?.({ open: openBytes(bytes) })
+  expect(blob).toEqual({ digest: digestOf(bytes), size: bytes.length })
+  const blobs = join(place, 'blobs', 'sha256')
+  expect(await readFile(join(blobs, digestHex(digestOf(bytes))))).toEqual(bytes)
+  await expect(destination.putStream?.({ open: openBytes(bytes), sizeBytes: 1 })).rejects.toMatchObject({
+    code: 'SIZE_MISMATCH',
+  })
+  expect(await readdir(blobs)).toHaveLength(1)
+})
 
 describe.each(Object.entries(places))('%s', (kind, place) => {
   const isSingle = kind === 'docker-archive'

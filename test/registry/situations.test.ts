@@ -7,7 +7,7 @@ import { afterEach, expect, test } from 'vitest'
 import { chooseChallenge, parseChallenges } from '../../registry/challenge.ts'
 import type { Credential } from '../../registry/credentials.ts'
 import { parseReference } from '../../registry/reference.ts'
-import { resolveLocation } from '../../registry/upload.ts'
+import { resolveLocation } from '../../registry/upload-session.ts'
 import { collect, openBytes } from '../../src/core/bytes.ts'
 import { digestOf, verify } from '../../src/core/digest.ts'
 import {

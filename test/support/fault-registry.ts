@@ -20,6 +20,7 @@ export type RequestKind =
   | 'mount'
   | 'put-upload'
   | 'patch-upload'
+  | 'delete-upload'
   | 'upload-status'
   | 'tags'
   | 'referrers'
@@ -121,6 +122,8 @@ export interface FaultRegistry {
   readonly origin: string
   readonly requests: readonly Seen[]
   readonly blobs: Map<string, Map<string, Buffer>>
+  /** How many uploads are begun and neither closed nor cancelled. */
+  readonly openUploads: () => number
   readonly manifests: Map<string, Map<string, { readonly bytes: Buffer; readonly mediaType: string }>>
   /** Puts an image there without any request. */
   seed(repository: string, tag: string, image: Image): Promise<void>
@@ -210,6 +213,7 @@ export async function startFaultRegistry(options: FaultRegistryOptions = {}): Pr
     origin: origin(),
     requests: seen,
     blobs,
+    openUploads: () => uploads.size,
     manifests,
     fail,
     seed: async (repository, tag, image) => {
@@ -407,6 +411,10 @@ function locationOf(registry: Registry, name: string, id: string, offset: number
 function continueUpload(registry: Registry, request: Seen, url: URL, id: string, body: Buffer, origin: string): Reply {
   const upload = registry.uploads.get(id)
   if (upload === undefined) return { status: 404, body: wire('BLOB_UPLOAD_UNKNOWN') }
+  if (request.method === 'DELETE') {
+    registry.uploads.delete(id)
+    return { status: 204 }
+  }
   const { repository } = upload
   const state = /[?&]state=(\d+)%2Dx\+y(?:&|$)/.exec(url.search)?.[1]
   const range = (): string => `0-${Math.max(0, upload.bytes.length - 1)}`
