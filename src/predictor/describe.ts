@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { readFileSync, statSync } from 'node:fs'
 import { join, posix } from 'node:path'
 import type { Diagnostic } from '../core/diagnostic.ts'
 import { BuildError, systemErrorCode } from '../core/errors.ts'
@@ -140,7 +140,9 @@ function loadSource(modules: Modules, file: string, problems: Problems): Module 
     )
     return undefined
   }
-  for (const place of module.errors) problems.error('syntax-error', 'This is not valid Python', module, place)
+  for (const { message = 'This is not valid Python', ...place } of module.errors) {
+    problems.error('syntax-error', message, module, place)
+  }
   return module.errors.length > 0 ? undefined : module
 }
 
@@ -150,9 +152,14 @@ function folderReader(projectFolder: string): ReadFile {
   return (path) => {
     const file = join(projectFolder, path)
     try {
-      const bytes = readFileSync(file)
-      return bytes.length > MAX_SOURCE_BYTES ? undefined : bytes.toString('utf8').replace(/^\uFEFF/, '')
+      const { size } = statSync(file)
+      if (size > MAX_SOURCE_BYTES)
+        throw new BuildError('PROJECT_INVALID', `The file has more than ${MAX_SOURCE_BYTES} bytes: ${path}`, {
+          hint: 'Keep the predictor, and what its signature needs, in a smaller file.',
+        })
+      return readFileSync(file, 'utf8').replace(/^\uFEFF/, '')
     } catch (error) {
+      if (error instanceof BuildError) throw error
       const code = systemErrorCode(error)
       if (code === 'ENOENT' || code === 'ENOTDIR' || code === 'EISDIR') return undefined
       throw new BuildError('FILE_UNREADABLE', `Cannot read ${file}: ${code ?? String(error)}`, { cause: error })

@@ -1,7 +1,8 @@
 import { dirname, join } from 'node:path/posix'
+import { methodOrder } from './method-order.ts'
 import type { PythonParser } from './parse.ts'
 import type { SourceFile } from './problems.ts'
-import type { AssignSyntax, ClassSyntax, Expression, FunctionSyntax, Statement } from './syntax.ts'
+import type { AssignSyntax, ClassSyntax, Expression, Fault, FunctionSyntax, Statement } from './syntax.ts'
 
 /** Gives the text of a file of the project by its path relative to the project (with `/`), or undefined. */
 export type ReadFile = (path: string) => string | undefined
@@ -9,7 +10,7 @@ export type ReadFile = (path: string) => string | undefined
 /** A Python file of the project. */
 export interface Module extends SourceFile {
   readonly statements: readonly Statement[]
-  readonly errors: readonly { readonly line: number; readonly column: number; readonly endColumn: number }[]
+  readonly errors: readonly Fault[]
 }
 
 /** Where a name is looked up: the class bodies around it, innermost first, then the module. */
@@ -27,6 +28,9 @@ export type Meaning =
   | { readonly kind: 'function'; readonly syntax: FunctionSyntax; readonly scope: Scope }
   | { readonly kind: 'value'; readonly syntax: AssignSyntax; readonly scope: Scope }
 
+/** A class of the project. */
+export type ClassMeaning = Extract<Meaning, { kind: 'class' }>
+
 const MAX_HOPS = 50
 
 /** The Python files of a project, read when a name leads to them. */
@@ -34,6 +38,7 @@ export class Modules {
   readonly #readFile: ReadFile
   readonly #parser: PythonParser
   readonly #loaded = new Map<string, Module | undefined>()
+  readonly #ancestries = new Map<ClassSyntax, readonly ClassMeaning[]>()
   /** Folders in which absolute imports are looked for. */
   readonly #roots: readonly string[]
 
@@ -75,18 +80,31 @@ export class Modules {
         this.#lookup(name, { module: object.module, classes: [] }, hops + 1) ?? this.#submodule(object.module, name)
       )
     if (object.kind !== 'class') return undefined
-    const statement = lastBinding(object.syntax.body, name)
-    const inner: Scope = { module: object.scope.module, classes: [object.syntax, ...object.scope.classes] }
-    if (statement !== undefined) return this.#meaning(statement, inner, hops)
-    for (const base of this.bases(object, hops)) {
-      const found = base.kind === 'class' ? this.member(base, name, hops + 1) : undefined
-      if (found !== undefined) return found
+    for (const { syntax, scope } of this.ancestry(object, hops)) {
+      const statement = lastBinding(syntax.body, name)
+      const inner: Scope = { module: scope.module, classes: [syntax, ...scope.classes] }
+      if (statement !== undefined) return this.#meaning(statement, inner, hops)
     }
     return undefined
   }
 
+  /** A class of the project and its ancestors of the project, in the order in which Python looks through them. */
+  ancestry(object: ClassMeaning, hops = 0): readonly ClassMeaning[] {
+    const known = this.#ancestries.get(object.syntax)
+    if (known !== undefined) return known
+    // A class that derives from itself is its only ancestor.
+    this.#ancestries.set(object.syntax, [object])
+    const bases = this.bases(object, hops).filter((base) => base.kind === 'class')
+    const canonical = (meaning: ClassMeaning): ClassMeaning =>
+      this.#ancestries.get(meaning.syntax)?.find(({ syntax }) => syntax === meaning.syntax) ?? meaning
+    const orders = bases.map((base) => this.ancestry(base, hops + 1))
+    const order = methodOrder(object, orders, bases.map(canonical))
+    this.#ancestries.set(object.syntax, order)
+    return order
+  }
+
   /** What the bases of a class stand for, in their order; unknown ones are left out. */
-  bases(object: Extract<Meaning, { kind: 'class' }>, hops = 0): readonly Meaning[] {
+  bases(object: ClassMeaning, hops = 0): readonly Meaning[] {
     if (hops > MAX_HOPS) return []
     return object.syntax.bases.flatMap((base) => {
       const target = base.kind === 'subscript' ? base.value : base
@@ -95,12 +113,11 @@ export class Modules {
   }
 
   /** Full names of everything outside the project that a class derives from, directly or not. */
-  externalBases(object: Extract<Meaning, { kind: 'class' }>, hops = 0): readonly string[] {
-    if (hops > MAX_HOPS) return []
-    return this.bases(object, hops).flatMap((base) => {
-      if (base.kind === 'external') return [base.name]
-      return base.kind === 'class' ? this.externalBases(base, hops + 1) : []
-    })
+  externalBases(object: ClassMeaning): readonly string[] {
+    const names = this.ancestry(object).flatMap((ancestor) =>
+      this.bases(ancestor).flatMap((base) => (base.kind === 'external' ? [base.name] : [])),
+    )
+    return [...new Set(names)]
   }
 
   #lookup(name: string, scope: Scope, hops: number): Meaning | undefined {

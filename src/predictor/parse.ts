@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { Language, Parser, type Node } from 'web-tree-sitter'
+import { findTooDeep } from './nesting.ts'
 import { children, named, placeOf } from './nodes.ts'
 import { readArguments, readExpression } from './read-expression.ts'
 import type { Expression, FunctionSyntax, ModuleSyntax, Parameter, Place, Statement } from './syntax.ts'
@@ -33,12 +34,15 @@ async function makeParser(): Promise<PythonParser> {
     }
   }
   return {
-    parseModule: (source) =>
-      withTree(source, (root) => ({
+    parseModule: (source) => {
+      const tooDeep = findTooDeep(source)
+      if (tooDeep !== undefined) return { statements: [], errors: [tooDeep] }
+      return withTree(source, (root) => ({
         statements: readBlock(root, false),
         errors: root.hasError ? findErrors(root) : [],
-      })),
-    parseExpression: (source) => withTree(source, readOnlyExpression),
+      }))
+    },
+    parseExpression: (source) => (findTooDeep(source) === undefined ? withTree(source, readOnlyExpression) : undefined),
   }
 }
 
@@ -49,11 +53,20 @@ function readOnlyExpression(root: Node): Expression | undefined {
   return expression === undefined ? undefined : readExpression(expression)
 }
 
-/** The innermost nodes that the grammar could not take, or that it had to make up. */
-function findErrors(node: Node): Place[] {
-  if (node.isMissing) return [placeOf(node)]
-  const below = children(node).flatMap((child) => (child.hasError || child.isMissing ? findErrors(child) : []))
-  return below.length === 0 && node.isError ? [placeOf(node)] : below
+/** More than a person will read at once. */
+const MAX_ERRORS = 20
+
+/** The innermost nodes that the grammar could not take, or that it had to make up; the first of them. */
+function findErrors(root: Node): Place[] {
+  const found: Place[] = []
+  // A stack and no recursion: chains of operators are as deep as they are long.
+  const stack = [root]
+  for (let node = stack.pop(); node !== undefined && found.length < MAX_ERRORS; node = stack.pop()) {
+    const below = node.isMissing ? [] : children(node).filter((child) => child.hasError || child.isMissing)
+    if (below.length === 0 && (node.isMissing || node.isError)) found.push(placeOf(node))
+    stack.push(...below.toReversed())
+  }
+  return found
 }
 
 function readBlock(block: Node, fallback: boolean): Statement[] {
@@ -203,12 +216,15 @@ function readFunction(
 }
 
 /** A `yield` in an inner function or lambda makes that one the generator. */
-function yields(node: Node): boolean {
-  return children(node).some(
-    (child) =>
-      child.type === 'yield' ||
-      (!['function_definition', 'lambda', 'class_definition'].includes(child.type) && yields(child)),
-  )
+function yields(body: Node): boolean {
+  const stack = [body]
+  for (let node = stack.pop(); node !== undefined; node = stack.pop()) {
+    for (const child of children(node)) {
+      if (child.type === 'yield') return true
+      if (!['function_definition', 'lambda', 'class_definition'].includes(child.type)) stack.push(child)
+    }
+  }
+  return false
 }
 
 function readParameter(node: Node): Parameter[] {

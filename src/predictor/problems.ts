@@ -21,6 +21,7 @@ export interface SourceFile {
 /** Collects what is wrong in the files of one predictor. */
 export class Problems {
   readonly #issues: Diagnostic[] = []
+  readonly #known = new Set<string>()
 
   error(code: DiagnosticCode, message: string, source: SourceFile, place: Place, details: ProblemDetails = {}): void {
     this.#add('error', code, message, source, place, details)
@@ -46,10 +47,9 @@ export class Problems {
     { line, column, endColumn }: Place,
     { hint, suggestion }: ProblemDetails,
   ): void {
-    const isKnown = this.#issues.some(
-      (issue) => issue.file === file && issue.line === line && issue.column === column && issue.code === code,
-    )
-    if (isKnown) return
+    const key = `${file}:${line}:${column}:${code}`
+    if (this.#known.has(key)) return
+    this.#known.add(key)
     const source = lines[line - 1]
     this.#issues.push({
       severity,

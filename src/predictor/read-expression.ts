@@ -5,13 +5,23 @@ import type { Expression, Keyword } from './syntax.ts'
 
 type Shape = Expression extends infer E ? (E extends Expression ? Omit<E, 'text' | 'place'> : never) : never
 
-/** Reads an expression or an annotation. */
+/** Chains of operators and attributes need no brackets, so nothing else bounds them; signatures have a few links. */
+const MAX_DEPTH = 500
+let depth = 0
+
+/** Reads an expression or an annotation; what is nested absurdly deep is `other`. */
 export function readExpression(node: Node): Expression {
   if (['type', 'parenthesized_expression', 'constrained_type'].includes(node.type)) {
     const [inner] = named(node)
     if (inner !== undefined) return readExpression(inner)
   }
-  return { ...readShape(node), text: node.text, place: placeOf(node) }
+  depth++
+  try {
+    const shape: Shape = depth > MAX_DEPTH ? { kind: 'other' } : readShape(node)
+    return { ...shape, text: node.text, place: placeOf(node) }
+  } finally {
+    depth--
+  }
 }
 
 function readShape(node: Node): Shape {

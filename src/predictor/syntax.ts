@@ -115,9 +115,14 @@ export type Statement = (FunctionSyntax | ClassSyntax | AssignSyntax | ImportSyn
   readonly fallback: boolean
 }
 
+/** A place at which a file cannot be read, with the reason where it is known. */
+export interface Fault extends Place {
+  readonly message?: string
+}
+
 /** What is known of a Python file. */
 export interface ModuleSyntax {
   readonly statements: readonly Statement[]
   /** Places at which the grammar was lost. */
-  readonly errors: readonly Place[]
+  readonly errors: readonly Fault[]
 }

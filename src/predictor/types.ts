@@ -16,12 +16,16 @@ import {
 } from './type-names.ts'
 import { union, type ObjectField, type ObjectForm, type ValueType } from './value-type.ts'
 
+/** Annotations that are read for one predictor, those that aliases and classes lead to included. */
+const MAX_STEPS = 20_000
+
 /** Reads annotations; reports what it cannot read and goes on with `any`. */
 export class TypeReader {
   readonly #modules: Modules
   readonly #problems: Problems
   /** Classes whose fields are being read, to stop at a class that holds itself. */
   readonly #open = new Set<unknown>()
+  #steps = 0
 
   constructor(modules: Modules, problems: Problems) {
     this.#modules = modules
@@ -29,10 +33,13 @@ export class TypeReader {
   }
 
   read(annotation: Expression, scope: Scope, depth = 0): ValueType {
-    if (depth > 50)
+    // Aliases that name others twice grow twofold with each; the first type beyond the budget is reported.
+    if (this.#steps > MAX_STEPS) return { kind: 'any' }
+    this.#steps += 1 + (annotation.kind === 'string' ? annotation.text.length >> 8 : 0)
+    if (depth > 50 || this.#steps > MAX_STEPS)
       return this.#refuse(
         'unsupported-type',
-        `This type is nested too deeply: \`${short(annotation)}\``,
+        `This type is too large, or nested too deeply: \`${short(annotation)}\``,
         annotation,
         scope,
       )
@@ -229,17 +236,15 @@ export class TypeReader {
   /** Fields of the bases first, each at the place where it was first named. */
   #fields(meaning: Extract<Meaning, { kind: 'class' }>, form: ObjectForm, depth: number): readonly ObjectField[] {
     const fields = new Map<string, ObjectField>()
-    for (const base of this.#modules.bases(meaning).toReversed()) {
-      if (base.kind !== 'class') continue
-      for (const field of this.#fields(base, form, depth + 1)) fields.set(field.name, field)
-    }
-    const total = !meaning.syntax.keywords.some(
-      ({ name, value }) => name === 'total' && value.kind === 'constant' && value.value === false,
-    )
-    const scope: Scope = { module: meaning.scope.module, classes: [meaning.syntax, ...meaning.scope.classes] }
-    for (const statement of meaning.syntax.body) {
-      const field = this.#field(statement, form, total, scope, depth)
-      if (field !== undefined) fields.set(field.name, field)
+    for (const { syntax, scope: outer } of this.#modules.ancestry(meaning).toReversed()) {
+      const total = !syntax.keywords.some(
+        ({ name, value }) => name === 'total' && value.kind === 'constant' && value.value === false,
+      )
+      const scope: Scope = { module: outer.module, classes: [syntax, ...outer.classes] }
+      for (const statement of syntax.body) {
+        const field = this.#field(statement, form, total, scope, depth)
+        if (field !== undefined) fields.set(field.name, field)
+      }
     }
     return [...fields.values()]
   }
