@@ -4,10 +4,21 @@ import type { RemoteFile } from '../src/core/remote-file.ts'
 import type { Compression } from './compress.ts'
 import type { CheckPool } from './workers/pool.ts'
 
+/** A file that is read where it lies, and may not be proven yet. */
+export interface RemoteAccess extends RandomAccess {
+  /**
+   * Makes sure that what `read` gave is the file's, by reading all of it if need be. Absent when it is proven already. A `stream`
+   * from the start, read to its end, proves it as well.
+   */
+  prove?(): Promise<void>
+}
+
 /** What a layer kind may ask of the world. */
 export interface LayerContext {
-  /** Opens a proven file: its size and sha256 were checked, or the stream fails when they are wrong. Close it. */
+  /** Opens a proven file: its size and sha256 were checked. Close it. */
   openRemote(file: RemoteFile): Promise<RandomAccess>
+  /** Opens a large file without keeping it; as `openRemote` unless given. */
+  readonly openDirect?: ((file: RemoteFile) => Promise<RemoteAccess>) | undefined
   /** The folder that project files are relative to. */
   readonly projectFolder: string
   readonly report: Report
@@ -25,3 +36,11 @@ export const DEFAULT_MTIME_SECONDS = 315532800
 
 /** Part of every layer's key: a change of how layers are laid out makes all of them new. */
 export const LAYOUT_VERSION = 1
+
+/** From this size on a file is not kept: it becomes a layer of its own, and whoever has the layer needs no file. */
+const DIRECT_BYTES = 8_000_000
+
+/** Opens a file that makes a layer by itself when it is large: it then passes through without being kept. */
+export function openOnce(file: RemoteFile, context: LayerContext): Promise<RemoteAccess> {
+  return (file.sizeBytes < DIRECT_BYTES ? undefined : context.openDirect?.(file)) ?? context.openRemote(file)
+}

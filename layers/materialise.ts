@@ -99,7 +99,12 @@ export async function materialiseAll(
     running.set(key, promise)
     return promise
   }
-  const promises = specs.map(start)
+  const first = specs.filter(({ kind }) => kind !== 'environment').map(start)
+  // An environment reads metadata of wheels: by then their own layers have fetched and proven them.
+  const promises = specs.map(async (spec) => {
+    if (spec.kind === 'environment') await Promise.all(first)
+    return start(spec)
+  })
   try {
     const layers = await Promise.all(promises)
     await checkClashes(specs, context, store.notes)

@@ -1,12 +1,27 @@
 import { fileURLToPath } from 'node:url'
+import pLimit from 'p-limit'
+import { ByteReader } from '../src/core/byte-reader.ts'
 import type { RandomAccess } from '../src/core/bytes.ts'
+import type { Cache } from '../src/core/cache.ts'
 import { verify } from '../src/core/digest.ts'
+import { BuildError } from '../src/core/errors.ts'
 import { openFile } from '../src/core/file-access.ts'
 import { maskUrl } from '../src/core/http.ts'
+import { silent, startTask } from '../src/core/progress.ts'
 import type { RemoteFile } from '../src/core/remote-file.ts'
-import { BuildError } from '../src/core/errors.ts'
-import { ByteReader } from '../src/core/byte-reader.ts'
-import { download, request, type DownloadOptions } from './remote.ts'
+import type { RemoteAccess } from './context.ts'
+import { FileRanges, loadRanges, saveRanges } from './file-ranges.ts'
+import { download, fileName, requestRange, type DownloadOptions } from './remote.ts'
+
+/** How files are read where they lie. */
+export interface DirectOptions extends DownloadOptions {
+  /** Downloads at once, shared with whatever else downloads. */
+  readonly limit?: ReturnType<typeof pLimit> | undefined
+  /** Keeps the parts that were read and proven, so that they need not be asked for again. */
+  readonly ranges?: Cache | undefined
+  /** Opens a file whose server knows no ranges, by fetching the whole. */
+  readonly openWhole?: ((file: RemoteFile) => Promise<RandomAccess>) | undefined
+}
 
 /** A wheel's directory and metadata lie in its last bytes; this much serves most wheels with one request. */
 const TAIL_BYTES = 1 << 17
@@ -15,64 +30,138 @@ const TAIL_BYTES = 1 << 17
  * Opens remote files where they lie, without keeping them: the tail is read by range requests, and the whole passes
  * through once.
  *
- * What `read` gives is unproven. A `stream` from the start passes all of the file through its hash, also what lies behind
- * the part that was asked for, and fails at its end when the file is not the one that was locked: so a consumer must
- * not publish what it made before the stream has ended.
+ * What `read` gives is proven by the next `stream` from the start, or by `prove`: all of the file passes through its hash,
+ * also what lies behind the part that was asked for, and what was read before is compared with it. Either fails at its
+ * end when the file is not the one that was locked: so a consumer must not publish what it made before.
  */
-export function makeOpenDirect(options: DownloadOptions): (file: RemoteFile) => Promise<RandomAccess> {
+export function makeOpenDirect(options: DirectOptions): (file: RemoteFile) => Promise<RemoteAccess> {
+  const limit = options.limit ?? pLimit(4)
+  const known = new Map<string, Promise<FileRanges>>()
+  const settings = { ...options, limit }
   return async (file) => {
-    if (file.url.startsWith('file:')) {
-      const local = await openFile(fileURLToPath(file.url))
-      return {
-        ...local,
-        stream: (offset, length) => (offset === 0 ? provenStart(file, length, options) : local.stream(offset, length)),
-      }
+    let finding = known.get(file.sha256)
+    if (finding === undefined) {
+      finding = findRanges(file, settings)
+      known.set(file.sha256, finding)
+      // A file that could not be reached may be asked for again.
+      finding.catch(() => known.delete(file.sha256))
     }
-    const tailOffset = Math.max(0, file.sizeBytes - TAIL_BYTES)
-    let tail: Promise<Buffer> | undefined
-    const readRange = async (offset: number, length: number): Promise<Buffer> => {
-      const reader = new ByteReader(await request(file, offset, options, length))
-      try {
-        return await reader.take(length)
-      } catch (error) {
-        if (!(error instanceof RangeError)) throw error
-        throw new BuildError('NETWORK_FAILED', `A part of the file was cut short: ${maskUrl(file.url)}`, {
-          cause: error,
-        })
-      } finally {
-        await reader.close()
-      }
-    }
-    return {
-      sizeBytes: file.sizeBytes,
-      read: async (offset, length) => {
-        if (offset < 0 || offset + length > file.sizeBytes) throw new RangeError('Read past the end of a remote file')
-        if (offset < tailOffset) return readRange(offset, length)
-        tail ??= readRange(tailOffset, file.sizeBytes - tailOffset)
-        return (await tail).subarray(offset - tailOffset, offset - tailOffset + length)
-      },
-      stream: (offset, length) =>
-        offset === 0 ? provenStart(file, length, options) : rangeStream(readRange, offset, length),
-      close: async () => {},
-    }
+    const ranges = await finding
+    if (ranges.isRefused && options.openWhole !== undefined) return options.openWhole(file)
+    return access(file, ranges, settings)
+  }
+}
+
+type Settings = DirectOptions & { readonly limit: ReturnType<typeof pLimit> }
+
+/** The parts that are known from an earlier build, else the tail, asked for now. */
+async function findRanges(file: RemoteFile, settings: Settings): Promise<FileRanges> {
+  const saved = await loadRanges(settings.ranges, file.sha256)
+  if (saved !== undefined) return saved
+  const ranges = new FileRanges()
+  const offset = Math.max(0, file.sizeBytes - TAIL_BYTES)
+  const tail = await readRange(file, offset, file.sizeBytes - offset, settings)
+  if (tail === undefined) ranges.isRefused = true
+  else ranges.add(offset, tail)
+  return ranges
+}
+
+function access(file: RemoteFile, ranges: FileRanges, settings: Settings): RemoteAccess {
+  const read = async (offset: number, length: number): Promise<Uint8Array> => {
+    if (offset < 0 || offset + length > file.sizeBytes) throw new RangeError('Read past the end of a remote file')
+    const found = ranges.find(offset, length)
+    if (found !== undefined) return found
+    const bytes = await readRange(file, offset, length, settings)
+    if (bytes === undefined)
+      throw new BuildError('INDEX_FAILED', `The server answers some ranges only: ${maskUrl(file.url)}`)
+    return ranges.add(offset, bytes)
+  }
+  return {
+    sizeBytes: file.sizeBytes,
+    read,
+    stream: (offset, length) =>
+      offset === 0 ? provenStart(file, length, ranges, settings) : rangeStream(read, offset, length),
+    prove: async () => {
+      if (ranges.isProven) return
+      for await (const _ of provenStart(file, 0, ranges, settings));
+    },
+    close: async () => {},
   }
 }
 
 /** The first bytes of a file, while all of it is proven. */
-async function* provenStart(file: RemoteFile, length: number, options: DownloadOptions): AsyncGenerator<Uint8Array> {
-  const expected = { digest: `sha256:${file.sha256}`, size: file.sizeBytes } as const
-  let left = length
-  for await (const chunk of verify(download(file, options), expected, maskUrl(file.url))) {
-    if (left > 0) yield chunk.subarray(0, left)
-    left -= chunk.length
+async function* provenStart(
+  file: RemoteFile,
+  length: number,
+  ranges: FileRanges,
+  settings: Settings,
+): AsyncGenerator<Uint8Array> {
+  const what = maskUrl(file.url)
+  const release = await acquire(settings.limit)
+  const task = startTask(settings.report ?? silent, `download ${fileName(file.url)}`, { totalBytes: file.sizeBytes })
+  let isDone = false
+  try {
+    let at = 0
+    let left = length
+    for await (const chunk of verify(
+      download(file, settings),
+      { digest: `sha256:${file.sha256}`, size: file.sizeBytes },
+      what,
+    )) {
+      ranges.compare(at, chunk, what)
+      at += chunk.length
+      task.bytes(at, file.sizeBytes)
+      if (left > 0) yield chunk.length > left ? chunk.subarray(0, left) : chunk
+      left -= chunk.length
+    }
+    ranges.isProven = true
+    await saveRanges(settings.ranges, file.sha256, ranges)
+    isDone = true
+  } finally {
+    task.end(isDone ? 'done' : 'failed')
+    release()
+  }
+}
+
+async function readRange(
+  file: RemoteFile,
+  offset: number,
+  length: number,
+  settings: Settings,
+): Promise<Buffer | undefined> {
+  if (file.url.startsWith('file:')) {
+    const local = await openFile(fileURLToPath(file.url))
+    try {
+      return Buffer.from(await local.read(offset, length))
+    } finally {
+      await local.close()
+    }
+  }
+  const body = await settings.limit(() => requestRange(file, offset, length, settings))
+  if (body === undefined) return undefined
+  const reader = new ByteReader(body)
+  try {
+    return await reader.take(length)
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error
+    throw new BuildError('NETWORK_FAILED', `A part of the file was cut short: ${maskUrl(file.url)}`, { cause: error })
+  } finally {
+    await reader.close()
   }
 }
 
 async function* rangeStream(
-  read: (offset: number, length: number) => Promise<Buffer>,
+  read: (offset: number, length: number) => Promise<Uint8Array>,
   offset: number,
   length: number,
 ): AsyncGenerator<Uint8Array> {
   for (let done = 0; done < length; done += TAIL_BYTES)
     yield await read(offset + done, Math.min(TAIL_BYTES, length - done))
+}
+
+/** Takes a place among what may run at once until it is given back. */
+function acquire(limit: ReturnType<typeof pLimit>): Promise<() => void> {
+  return new Promise((resolve) => {
+    void limit(() => new Promise<void>((release) => resolve(release)))
+  })
 }

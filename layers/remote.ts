@@ -6,7 +6,7 @@ import { verify } from '../src/core/digest.ts'
 import type { RandomAccess } from '../src/core/bytes.ts'
 import { BuildError, isBuildError } from '../src/core/errors.ts'
 import { openPath } from '../src/core/file-access.ts'
-import { maskUrl, type Http } from '../src/core/http.ts'
+import { maskUrl, type Http, type HttpResponse } from '../src/core/http.ts'
 import { silent, startTask, type Report } from '../src/core/progress.ts'
 import type { RemoteFile } from '../src/core/remote-file.ts'
 import { oneAtATime } from '../src/store/single-flight.ts'
@@ -18,8 +18,8 @@ export interface RemoteOptions {
   readonly store: Store
   /** Headers for a URL, such as an index's credentials; never sent to another origin. */
   readonly headers?: ((url: string) => Promise<Readonly<Record<string, string>>>) | undefined
-  /** Downloads at once; 4 unless given. */
-  readonly concurrency?: number | undefined
+  /** Downloads at once, shared with whatever else downloads; 4 unless given. */
+  readonly limit?: ReturnType<typeof pLimit> | undefined
   readonly report?: Report | undefined
   readonly signal?: AbortSignal | undefined
   /** How often a download that was cut is taken up again without having got any further; 4 unless given. */
@@ -29,7 +29,7 @@ export interface RemoteOptions {
 }
 
 /** What fetching needs when nothing is kept. */
-export type DownloadOptions = Omit<RemoteOptions, 'store' | 'concurrency'>
+export type DownloadOptions = Omit<RemoteOptions, 'store' | 'limit'>
 
 /** Room that a download leaves on the disk. */
 const SPARE_BYTES = 64 * 2 ** 20
@@ -39,7 +39,7 @@ const SPARE_BYTES = 64 * 2 ** 20
  * opens them from there. What is opened has the size and sha256 that were asked for.
  */
 export function makeOpenRemote(options: RemoteOptions): (file: RemoteFile) => Promise<RandomAccess> {
-  const limit = pLimit(options.concurrency ?? 4)
+  const limit = options.limit ?? pLimit(4)
   const running = new Map<string, Promise<void>>()
   return async (file) => {
     const digest = `sha256:${file.sha256}` as const
@@ -101,7 +101,7 @@ export async function* download(file: RemoteFile, options: DownloadOptions): Asy
   for (let attempt = 1; ; attempt++) {
     const before = done
     // A request that gets no answer is the transport's to try again; here only bodies that break off are taken up.
-    const body = await request(file, done, options)
+    const body = await requestRest(file, done, options)
     try {
       for await (const chunk of body) {
         done += chunk.length
@@ -123,29 +123,53 @@ export async function* download(file: RemoteFile, options: DownloadOptions): Asy
   }
 }
 
-/** The bytes of a file from an offset on: all that follow, or so many. */
-export async function request(
+/** The bytes of a file from an offset on. */
+async function requestRest(
   file: RemoteFile,
   offset: number,
-  { http, headers, signal }: DownloadOptions,
-  length?: number,
+  options: DownloadOptions,
 ): Promise<AsyncIterable<Uint8Array>> {
-  const wantsPart = offset > 0 || length !== undefined
-  const response = await http({
-    url: file.url,
-    headers: {
-      ...(await headers?.(file.url)),
-      ...(wantsPart ? { range: `bytes=${offset}-${length === undefined ? '' : offset + length - 1}` } : {}),
-      'accept-encoding': 'identity',
-    },
-    signal,
-  })
-  const range = /^bytes (\d+)-/.exec(response.header('content-range') ?? '')
-  if (response.status === 206 && wantsPart && Number(range?.[1]) === offset) return response.body
+  const response = await ask(file, offset > 0 ? `bytes=${offset}-` : undefined, options)
+  if (offset > 0 && isPartAt(response, offset)) return response.body
   // The whole file once more: skip what is there already. `verify` sees it if it is another file now.
   if (response.status === 200) return skipBytes(response.body, offset)
   await response.discard()
   throw explainStatus(file, response.status)
+}
+
+/** Some bytes of a file; undefined from a server that gives whole files only. */
+export async function requestRange(
+  file: RemoteFile,
+  offset: number,
+  length: number,
+  options: DownloadOptions,
+): Promise<AsyncIterable<Uint8Array> | undefined> {
+  const response = await ask(file, `bytes=${offset}-${offset + length - 1}`, options)
+  if (isPartAt(response, offset)) return response.body
+  await response.discard()
+  if (response.status === 200) return undefined
+  throw explainStatus(file, response.status)
+}
+
+async function ask(
+  file: RemoteFile,
+  range: string | undefined,
+  { http, headers, signal }: DownloadOptions,
+): Promise<HttpResponse> {
+  return http({
+    url: file.url,
+    headers: {
+      ...(await headers?.(file.url)),
+      ...(range === undefined ? {} : { range }),
+      'accept-encoding': 'identity',
+    },
+    signal,
+  })
+}
+
+function isPartAt(response: HttpResponse, offset: number): boolean {
+  const range = /^bytes (\d+)-/.exec(response.header('content-range') ?? '')
+  return response.status === 206 && Number(range?.[1]) === offset
 }
 
 async function* skipBytes(stream: AsyncIterable<Uint8Array>, length: number): AsyncGenerator<Uint8Array> {
@@ -197,7 +221,8 @@ async function checkSpace(folder: string, file: RemoteFile): Promise<void> {
   )
 }
 
-function fileName(url: string): string {
+/** The last part of a URL's path, for people. */
+export function fileName(url: string): string {
   const path = maskUrl(url).split('?')[0] ?? url
   return decodeURIComponent(path.slice(path.lastIndexOf('/') + 1))
 }

@@ -1,5 +1,8 @@
+import pLimit from 'p-limit'
 import type { Descriptor, Digest } from 'oci-spec-types'
 import type { Layer } from '../layers/layer.ts'
+import type { StoredLayer } from '../layers/materialise.ts'
+import { makeOpenDirect } from '../layers/range-file.ts'
 import { makeOpenRemote } from '../layers/remote.ts'
 import { readProject } from '../layers/project.ts'
 import { obtainLock, type LockOptions } from './build/obtain-lock.ts'
@@ -10,10 +13,12 @@ import { defaultImageName } from './config/image-name.ts'
 import type { Config } from './config/config.ts'
 import { loadConfig } from './config/load.ts'
 import type { Http } from './core/http.ts'
-import { nested, runTask, type Report, type Task } from './core/progress.ts'
+import { nested, startTask, type Report } from './core/progress.ts'
+import type { RemoteFile } from './core/remote-file.ts'
 import { settleAll } from './core/settle.ts'
 import { programVersion } from './core/version.ts'
-import { copyImage, type CopyResult } from './destinations/copy.ts'
+import { contentOf, type BlobHome } from './destinations/content.ts'
+import { startDelivery, type CopyResult } from './destinations/copy.ts'
 import type { Destination } from './destinations/destination.ts'
 import { isImageIndex, type Image, type ImageIndex } from './image/image.ts'
 import { makeIndex, type ImageFormat } from './image/make-image.ts'
@@ -76,6 +81,9 @@ export interface PlannedBuild {
   readonly headers: HeadersFor
 }
 
+/** Files that are fetched at once. */
+const DOWNLOADS = 4
+
 /** Loads a project and plans its images. */
 export async function planBuild(request: BuildRequest, context: BuildContext): Promise<PlannedBuild> {
   const loaded = await loadConfig(request.project)
@@ -131,17 +139,35 @@ export async function planBuild(request: BuildRequest, context: BuildContext): P
   }
 }
 
-/** Makes the images of a planned build: one image, or an index of one for each platform. */
+/**
+ * Makes the images of a planned build: one image, or an index of one for each platform.
+ *
+ * @param onLayer hears of every layer that had to be made, as soon as it is there
+ */
 export async function makeImages(
   planned: PlannedBuild,
   { format, secrets = new Map(), network = 'host' }: BuildRequest,
   context: BuildContext,
+  onLayer?: (layer: StoredLayer) => void,
 ): Promise<Image | ImageIndex> {
   const { store, http, report, signal, env, shared } = context
   const steps = { store, shared, env, report, secrets, network, epochSeconds: sourceDate(env) ?? 0, signal }
+  // Downloads are part of the layers that ask for them.
+  const downloads = {
+    http,
+    headers: planned.headers,
+    limit: pLimit(DOWNLOADS),
+    report: nested(report, 'downloads'),
+    signal,
+  }
+  const openRemote = makeOpenRemote({ ...downloads, store })
+  const openDirect = makeOpenDirect({ ...downloads, ranges: store.cache('ranges'), openWhole: openRemote })
   const layers = {
-    // Downloads are part of the layers that ask for them.
-    openRemote: makeOpenRemote({ http, store, headers: planned.headers, report: nested(report, 'downloads'), signal }),
+    openRemote,
+    openDirect: async (file: RemoteFile) => {
+      const isStored = (await store.has(`sha256:${file.sha256}`)) === file.sizeBytes
+      return isStored ? openRemote(file) : openDirect(file)
+    },
     projectFolder: planned.projectFolder,
     report,
     signal,
@@ -151,7 +177,15 @@ export async function makeImages(
   for (const plan of planned.plans) {
     images.push({
       platform: plan.platform,
-      image: await makePlannedImage(plan, { store, layers, steps, baseLayers: context.baseLayers, format, shared }),
+      image: await makePlannedImage(plan, {
+        store,
+        layers,
+        steps,
+        baseLayers: context.baseLayers,
+        format,
+        shared,
+        onLayer,
+      }),
     })
   }
   const [only] = images
@@ -180,20 +214,57 @@ export async function build(
 ): Promise<BuildResult> {
   const planned = await planBuild(request, context)
   const sinks = await destinations(planned)
-  const image = await makeImages(planned, request, context)
-  await context.shared?.publish()
-  const copies: CopyResult[] = []
-  for (const sink of sinks) {
-    const { report, signal } = context
-    const copy = (task: Task): Promise<CopyResult> =>
-      copyImage(image, sink, { report: nested(report, task.id), signal })
-    copies.push(await runTask(report, `write ${sink.name}`, copy))
-  }
+  const { image, copies } = await makeAndDeliver(planned, sinks, request, context)
   const platforms = imagesOf(image).map(({ config, descriptor }) => ({
     platform: `${config.os}/${config.architecture}`,
     digest: descriptor.digest,
   }))
   return { digest: image.descriptor.digest, planned, image, platforms, copies }
+}
+
+/** Makes the images and brings each layer to the destinations while the next is made. */
+async function makeAndDeliver(
+  planned: PlannedBuild,
+  sinks: readonly Destination[],
+  request: BuildRequest,
+  context: BuildContext,
+): Promise<Pick<BuildResult, 'image' | 'copies'>> {
+  const { shared, report } = context
+  const failed = new AbortController()
+  const signal = context.signal === undefined ? failed.signal : AbortSignal.any([context.signal, failed.signal])
+  const deliveries = sinks.map((sink) => {
+    const task = startTask(report, `write ${sink.name}`)
+    // A destination that refuses the first layer will refuse the image: the others need not be made.
+    const onFailure = (error: unknown): void => failed.abort(error)
+    const homes = homesOfBases(planned, context)
+    const options = { report: nested(report, task.id), signal: context.signal, homes, onFailure }
+    return { task, delivery: startDelivery(sink, options) }
+  })
+  const offer = ({ descriptor, open, source }: StoredLayer): void => {
+    for (const { delivery } of deliveries) delivery.offer({ descriptor, open, home: source })
+  }
+  const copies: CopyResult[] = []
+  try {
+    // Layers that go to a cache first are mounted from there.
+    const image = await makeImages(planned, request, { ...context, signal }, shared === undefined ? offer : undefined)
+    await shared?.publish()
+    const content = contentOf(image)
+    for (const { task, delivery } of deliveries) {
+      copies.push(await delivery.finish(content))
+      task.end()
+    }
+    return { image, copies }
+  } catch (error) {
+    const open = deliveries.slice(copies.length)
+    await Promise.all(open.map(({ delivery }) => delivery.abort(error)))
+    for (const { task } of open) task.end('failed', error instanceof Error ? error.message : String(error))
+    throw error
+  }
+}
+
+function homesOfBases({ plans }: PlannedBuild, { baseLayers }: BuildContext): readonly BlobHome[] {
+  const layers = plans.flatMap(({ base }) => (base === undefined ? [] : baseLayers(base)))
+  return layers.flatMap(({ source }) => (source === undefined ? [] : [source]))
 }
 
 /** Everything that a root names, manifests and configurations included; each digest once. */

@@ -1,6 +1,6 @@
 import { posix } from 'node:path'
 import { openWheel } from '../../src/python/wheel.ts'
-import type { LayerContext } from '../context.ts'
+import { openOnce, type LayerContext } from '../context.ts'
 import { layerOfEntries } from '../files.ts'
 import { activateScript, pyvenvConfig } from '../virtual-environment.ts'
 import {
@@ -61,10 +61,12 @@ async function requestedFiles(
   scheme: InstallScheme,
   context: LayerContext,
 ): Promise<readonly InlineFile[]> {
-  const source = await context.openRemote(file)
+  const source = await openOnce(file, context)
   try {
     const wheel = await openWheel(source, file.filename)
     const installed = await wheelFiles(source, wheel, scheme)
+    // Nothing streams this file here: its own layer has done so before, or it was known already.
+    await source.prove?.()
     const own = recordPath(wheel, scheme)
     const folder = posix.dirname(own)
     const added: WrittenFile[] = [{ path: `${folder}/REQUESTED`, mode: 0o644, bytes: Buffer.alloc(0) }]

@@ -5,7 +5,7 @@ import { openWheel, type Wheel } from '../../src/python/wheel.ts'
 import { streamEntries } from '../../src/python/zip-stream.ts'
 import { claimsOf, explainClashes, settleClaims, type Claim } from '../clashes.ts'
 import { compress, layerMediaType, through } from '../compress.ts'
-import { DEFAULT_MTIME_SECONDS, type LayerContext } from '../context.ts'
+import { DEFAULT_MTIME_SECONDS, openOnce, type LayerContext } from '../context.ts'
 import { joinChunks } from '../join-chunks.ts'
 import { checkLayer, TarCheck, type ExpectedFile, type LayerFindings } from '../layer-check.ts'
 import { parentsOf } from '../paths.ts'
@@ -63,7 +63,7 @@ interface Installed {
 }
 
 async function readInstalled(file: WheelFile, scheme: InstallScheme, context: LayerContext): Promise<Installed> {
-  const source = await context.openRemote(file)
+  const source = await openOnce(file, context)
   try {
     const wheel = await openWheel(source, file.filename)
     for (const text of wheel.warnings) context.report({ type: 'note', level: 'warning', text })
@@ -102,7 +102,7 @@ function layOut(installed: readonly Installed[]): Layout {
 
 async function* streamFiles(installed: readonly Installed[], context: LayerContext): AsyncGenerator<SplicedFile> {
   for (const { file, wheel, files } of installed) {
-    const source = await context.openRemote(file)
+    const source = await openOnce(file, context)
     try {
       yield* streamPlaced(source, wheel, files)
     } finally {

@@ -2,7 +2,7 @@ import type { LayerContext } from '../../layers/context.ts'
 import { layerStore } from '../../layers/layer-store.ts'
 import type { Layer } from '../../layers/layer.ts'
 import { layerKey, type LayerSpec } from '../../layers/kinds/index.ts'
-import { materialiseAll } from '../../layers/materialise.ts'
+import { materialiseAll, type LayerStore, type StoredLayer } from '../../layers/materialise.ts'
 import type { Cache } from '../core/cache.ts'
 import type { Image } from '../image/image.ts'
 import { makeImage, type ImageFormat } from '../image/make-image.ts'
@@ -23,6 +23,8 @@ export interface ImageContext {
   readonly format: ImageFormat
   /** Layers shared with others; those of the local store alone unless given. */
   readonly shared?: SharedLayerStore | undefined
+  /** Hears of every layer that had to be made, as soon as it is there. */
+  readonly onLayer?: ((layer: StoredLayer) => void) | undefined
 }
 
 /** Makes the image of a plan: its layers from the store or anew, then manifest and configuration. */
@@ -47,7 +49,7 @@ async function makeLayers(plan: Plan, below: readonly Layer[], context: ImageCon
   const specs = computed.map(({ spec }) => spec)
   const { compression, mtimeSeconds } = context.layers
   for (const spec of specs) context.shared?.describe(layerKey(spec, compression, mtimeSeconds), spec)
-  const store = context.shared ?? layerStore(context.store)
+  const store = telling(context.shared ?? layerStore(context.store), context.onLayer)
   const found = await materialiseAll(specs, context.layers, store)
   await reportMissingLibraries(plan, specs, found, store.notes, context)
   const made = [...found]
@@ -60,6 +62,19 @@ async function makeLayers(plan: Plan, below: readonly Layer[], context: ImageCon
     layers.push(next)
   }
   return layers
+}
+
+/** Tells of layers when they are saved. */
+function telling(store: LayerStore, onLayer: ImageContext['onLayer']): LayerStore {
+  if (onLayer === undefined) return store
+  return {
+    ...store,
+    save: async (key, stream) => {
+      const layer = await store.save(key, stream)
+      onLayer(layer)
+      return layer
+    },
+  }
 }
 
 /** Said while the image is built, since it is otherwise found out by the first request in production. */

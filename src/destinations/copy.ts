@@ -4,7 +4,7 @@ import { isBuildError } from '../core/errors.ts'
 import { silent, startTask, type Report } from '../core/progress.ts'
 import type { PushOutcome } from '../../registry/upload.ts'
 import type { Image, ImageIndex } from '../image/image.ts'
-import { contentOf, type Blob, type Content } from './content.ts'
+import { contentOf, type Blob, type BlobHome, type Content } from './content.ts'
 import type { Destination } from './destination.ts'
 
 /** How a copy runs. */
@@ -40,24 +40,75 @@ export function copyImage(
 }
 
 /** Writes a content to a destination as {@link copyImage} does. */
-export async function copyContent(
+export function copyContent(
   content: Content,
   destination: Destination,
   options: CopyOptions = {},
 ): Promise<CopyResult> {
-  const run = new Copy(destination, options)
-  try {
-    options.signal?.throwIfAborted()
-    if (await destination.begin(content)) return run.result(content, 'exists')
-    await run.copy(content)
-    options.signal?.throwIfAborted()
-    await run.publish(content)
-    return run.result(content, 'copied')
-  } catch (error) {
+  return startDelivery(destination, options).finish(content)
+}
+
+/** A copy that may begin before all of its content is known. Call `finish` or `abort` once, last. */
+export interface Delivery {
+  /**
+   * Begins to put a blob that will be part of the content, where the destination takes such. A failure is told at once to
+   * `onFailure`, and thrown by `finish`.
+   */
+  offer(blob: Blob): void
+  /** Puts what is missing, then the manifests, the name last. @throws whatever broke */
+  finish(content: Content): Promise<CopyResult>
+  /** Gives up; once it resolves nothing moves any more, and nothing is visible at the destination. */
+  abort(reason: unknown): Promise<void>
+}
+
+/** How a delivery runs. */
+export interface DeliveryOptions extends CopyOptions {
+  /** Repositories that blobs will be mounted from. */
+  readonly homes?: readonly BlobHome[] | undefined
+  readonly onFailure?: ((error: unknown) => void) | undefined
+}
+
+/** Starts a copy whose blobs may come before its manifest. Asks nothing of the destination yet. */
+export function startDelivery(destination: Destination, options: DeliveryOptions = {}): Delivery {
+  const given = new AbortController()
+  const signal = options.signal === undefined ? given.signal : AbortSignal.any([options.signal, given.signal])
+  const run = new Copy(destination, { ...options, signal })
+  const offered: Promise<unknown>[] = []
+  let preparing: Promise<void> | undefined
+  const put = async (blob: Blob): Promise<void> => {
+    preparing ??= destination.prepare?.(options.homes ?? [])
+    await preparing
+    await run.put(blob)
+  }
+  const abort = async (reason: unknown): Promise<void> => {
+    given.abort(reason)
+    await Promise.allSettled(offered)
     await destination.abort()
-    // Whatever broke when the caller gave up, that is the reason.
-    if (options.signal?.aborted) throw options.signal.reason
-    throw error
+  }
+  return {
+    offer(blob) {
+      if (destination.prepare === undefined || signal.aborted) return
+      const putting = put(blob)
+      putting.catch((error: unknown) => options.onFailure?.(error))
+      offered.push(putting)
+    },
+    async finish(content) {
+      try {
+        signal.throwIfAborted()
+        await preparing
+        if (await destination.begin(content)) return run.result(content, 'exists')
+        await run.copy(content)
+        signal.throwIfAborted()
+        await run.publish(content)
+        return run.result(content, 'copied')
+      } catch (error) {
+        await abort(error)
+        // Whatever broke when the caller gave up, that is the reason.
+        if (options.signal?.aborted) throw options.signal.reason
+        throw error
+      }
+    },
+    abort,
   }
 }
 
@@ -98,6 +149,11 @@ class Copy {
     if (isKnown !== true) await this.#putAll(layers)
   }
 
+  /** One blob, when its turn comes. */
+  put(blob: Blob): Promise<PushOutcome> {
+    return this.#limit(() => this.#put(blob))
+  }
+
   async publish(content: Content): Promise<void> {
     await this.#putting(content, () => this.#destination.finish(content.manifest))
   }
@@ -114,7 +170,7 @@ class Copy {
   }
 
   async #putAll(blobs: readonly Blob[]): Promise<void> {
-    const results = await Promise.allSettled(blobs.map((blob) => this.#limit(() => this.#put(blob))))
+    const results = await Promise.allSettled(blobs.map((blob) => this.put(blob)))
     // Told once all that has begun is over.
     const failed = results.find((result) => result.status === 'rejected')
     if (failed !== undefined) throw failed.reason
@@ -152,11 +208,25 @@ class Copy {
     for (let tries = 1; ; tries++) {
       this.#signal?.throwIfAborted()
       try {
-        return await this.#destination.putBlob(blob, { onBytes, isRepair, signal: this.#signal })
+        return await this.#destination.putBlob(this.#abortable(blob), { onBytes, isRepair, signal: this.#signal })
       } catch (error) {
         const isDamaged = isBuildError(error, 'DIGEST_MISMATCH') || isBuildError(error, 'SIZE_MISMATCH')
         if (!isDamaged || tries === BLOB_TRIES) throw error
       }
+    }
+  }
+
+  /** The same blob, whose stream ends with an error when the copy is given up: whoever sends it stops then. */
+  #abortable({ open, ...blob }: Blob): Blob {
+    const signal = this.#signal
+    return {
+      ...blob,
+      open: async function* (options) {
+        for await (const chunk of open(options)) {
+          signal?.throwIfAborted()
+          yield chunk
+        }
+      },
     }
   }
 }

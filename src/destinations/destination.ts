@@ -1,7 +1,7 @@
 import type { PushedStream, StreamedBlob } from '../../registry/stream-upload.ts'
 import type { PushOutcome } from '../../registry/upload.ts'
 import type { RawManifest } from '../../registry/manifest.ts'
-import type { Blob, Content } from './content.ts'
+import type { Blob, BlobHome, Content } from './content.ts'
 
 /**
  * A place that an image can be written to, for one copy.
@@ -15,6 +15,13 @@ export interface Destination {
   readonly name: string
   /** How many blobs it takes at a time. */
   readonly concurrency: number
+  /**
+   * Prepares for blobs that come before `begin`: from then on `putBlob` may be called. Absent where blobs can only be stored
+   * once the whole is known.
+   *
+   * @param homes repositories that blobs may be mounted from
+   */
+  prepare?(homes: readonly BlobHome[]): Promise<void>
   /** Prepares for a content; true when it is there already under this name, so that nothing is to do. */
   begin(content: Content): Promise<boolean>
   /**

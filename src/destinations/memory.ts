@@ -20,6 +20,7 @@ export function memoryDestination(images: MemoryImages, name: string): Destinati
   return {
     name: `memory:${name}`,
     concurrency: 4,
+    prepare: async () => {},
     begin: async (content) => images.roots.get(name) === content.manifest.descriptor.digest,
     async putBlob({ descriptor, open }) {
       if (images.blobs.has(descriptor.digest)) return 'exists'

@@ -38,6 +38,7 @@ export function layoutDestination(folder: string, tag: string | undefined): Dest
   return {
     name: `oci:${folder}${tag === undefined ? '' : `:${tag}`}`,
     concurrency: CONCURRENCY,
+    prepare: async () => prepareFolder(folder),
     async begin({ manifest }) {
       await prepareFolder(folder)
       await sweep(join(folder, 'blobs', 'sha256'))

@@ -4,7 +4,7 @@ import type { RawManifest } from '../../registry/manifest.ts'
 import { formatFamiliar, referenceTag, type Reference } from '../../registry/reference.ts'
 import type { Registries } from '../../registry/registries.ts'
 import { BuildError } from '../core/errors.ts'
-import { homesOf, isForeign } from './content.ts'
+import { homesOf, isForeign, type BlobHome } from './content.ts'
 import type { Destination } from './destination.ts'
 
 /** Blobs in flight to one registry. More gains little on fast lines and trips rate limits on slow ones. */
@@ -24,9 +24,19 @@ export function registryDestination(reference: Reference, registries: Registries
     return client
   }
   const name = formatFamiliar(reference)
+  /** One token for all that will be done: a client is made anew only for repositories that were not announced. */
+  let announced: ReadonlySet<string> | undefined
+  const announce = (homes: readonly BlobHome[]): RegistryClient => {
+    const mountFrom = homes.flatMap((home) => (home.registry === registry ? [home.repository] : []))
+    if (client !== undefined && mountFrom.every((from) => announced?.has(from))) return client
+    announced = new Set([...(announced ?? []), ...mountFrom])
+    client = registries.client({ registry, repository }, { actions: 'push', mountFrom: [...announced] })
+    return client
+  }
   return {
     name,
     concurrency: CONCURRENCY,
+    prepare: async (homes) => void announce(homes),
     async begin(content) {
       const { digest } = content.manifest.descriptor
       if (reference.digest !== undefined && reference.digest !== digest)
@@ -34,9 +44,7 @@ export function registryDestination(reference: Reference, registries: Registries
           'REFERENCE_INVALID',
           `The image has the digest ${digest}, so it cannot be pushed as: \`${name}\``,
         )
-      const mountFrom = homesOf(content).flatMap((home) => (home.registry === registry ? [home.repository] : []))
-      client = registries.client({ registry, repository }, { actions: 'push', mountFrom })
-      return (await client.headManifest(tag ?? digest))?.digest === digest
+      return (await announce(homesOf(content)).headManifest(tag ?? digest))?.digest === digest
     },
     async putBlob({ descriptor, open, home }, { onBytes, isRepair } = {}) {
       // Its owner may not allow it to be handed on; who pulls the image fetches it from there.

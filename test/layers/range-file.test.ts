@@ -3,9 +3,11 @@ import { once } from 'node:events'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import type { LayerContext } from '../../layers/context.ts'
 import { makeLayerStream, type LayerSpec } from '../../layers/kinds/index.ts'
 import { makeOpenDirect } from '../../layers/range-file.ts'
 import { collect } from '../../src/core/bytes.ts'
+import { memoryCache } from '../../src/core/cache.ts'
 import { makeHttp } from '../../src/core/http.ts'
 import { silent } from '../../src/core/progress.ts'
 import { readLayer } from '../support/layer-bytes.ts'
@@ -20,11 +22,14 @@ const wheel = makeWheel({
 })
 let server: Server
 let served = wheel.bytes
+/** What range requests are answered from, when that is not the file. */
+let partsOf: Buffer | undefined
 let knowsRanges = true
 let requests: (string | undefined)[] = []
 let sentBytes = 0
 beforeEach(async () => {
   served = wheel.bytes
+  partsOf = undefined
   knowsRanges = true
   requests = []
   sentBytes = 0
@@ -32,7 +37,10 @@ beforeEach(async () => {
     const { range } = request.headers
     requests.push(range)
     const [, start = '0', end = ''] = /^bytes=(\d+)-(\d*)$/.exec(knowsRanges ? (range ?? '') : '') ?? []
-    const part = served.subarray(Number(start), end === '' ? undefined : Number(end) + 1)
+    const part = (range === undefined ? served : (partsOf ?? served)).subarray(
+      Number(start),
+      end === '' ? undefined : Number(end) + 1,
+    )
     if (range !== undefined && knowsRanges)
       response.writeHead(206, { 'content-range': `bytes ${start}-${Number(start) + part.length - 1}/${served.length}` })
     sentBytes += part.length
@@ -51,8 +59,12 @@ const file = () => ({
   sha256: wheel.sha256,
   sizeBytes: wheel.bytes.length,
 })
-const open = makeOpenDirect({ http: makeHttp(), pauseMs: 1 })
-const context = { openRemote: open, projectFolder: '/', report: silent }
+let open: ReturnType<typeof makeOpenDirect>
+let context: LayerContext
+beforeEach(() => {
+  open = makeOpenDirect({ http: makeHttp(), pauseMs: 1 })
+  context = { openRemote: open, projectFolder: '/', report: silent }
+})
 const spec = (): LayerSpec => ({ kind: 'wheels', prefix: 'opt/venv', python: '3.11', wheels: [file()] })
 
 describe('a wheel that is spliced while it is downloaded', () => {
@@ -79,9 +91,21 @@ describe('a wheel that is spliced while it is downloaded', () => {
     })
   })
 
-  test('works with a server that knows no ranges', async () => {
+  test('is refused when its tail was another one than the whole file has', async () => {
+    const other = Buffer.from(wheel.bytes)
+    // The mode of the first file, in the directory: nothing but the file's hash would tell.
+    const at = other.indexOf(Buffer.from([0x50, 0x4b, 1, 2])) + 40
+    other.writeUInt8(other.readUInt8(at) ^ 0x49, at)
+    partsOf = other
+    await expect(makeLayerStream(spec(), context).then(readLayer)).rejects.toMatchObject({ code: 'DIGEST_MISMATCH' })
+  })
+
+  test('is fetched whole from a server that knows no ranges', async () => {
     knowsRanges = false
-    await expect(readLayer(await makeLayerStream(spec(), context))).resolves.toBeDefined()
+    const direct = makeOpenDirect({ http: makeHttp(), pauseMs: 1, openWhole: async () => bytesAccess(wheel.bytes) })
+    const layer = await readLayer(await makeLayerStream(spec(), { ...context, openDirect: direct, openRemote: direct }))
+    expect(layer.blob.length).toBeGreaterThan(0)
+    expect(requests).toHaveLength(1)
   })
 })
 
@@ -95,6 +119,19 @@ describe('makeOpenDirect()', () => {
     expect(requests).toHaveLength(2)
     await expect(source.read(source.sizeBytes, 1)).rejects.toThrow(RangeError)
     expect((await collect(source.stream(10, 100_000), 2 ** 20)).equals(wheel.bytes.subarray(10, 100_010))).toBe(true)
+  })
+
+  test('proves what was read, once, and knows it in the next build without asking', async () => {
+    const ranges = memoryCache()
+    const first = await makeOpenDirect({ http: makeHttp(), ranges })(file())
+    await first.read(first.sizeBytes - 100, 100)
+    await first.prove?.()
+    await first.prove?.()
+    expect(requests).toEqual([expect.stringMatching(/^bytes=/), undefined])
+    const second = await makeOpenDirect({ http: makeHttp(), ranges })(file())
+    expect(wheel.bytes.subarray(-100).equals(await second.read(second.sizeBytes - 100, 100))).toBe(true)
+    await second.prove?.()
+    expect(requests).toHaveLength(2)
   })
 
   test('proves a whole file at the end of its stream', async () => {

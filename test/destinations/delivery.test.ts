@@ -1,0 +1,83 @@
+import { beforeEach, expect, test } from 'vitest'
+import { BuildError } from '../../src/core/errors.ts'
+import { contentOf, type Content } from '../../src/destinations/content.ts'
+import { startDelivery } from '../../src/destinations/copy.ts'
+import type { Destination } from '../../src/destinations/destination.ts'
+import { memoryDestination, memoryImages, type MemoryImages } from '../../src/destinations/memory.ts'
+import { sampleImage } from '../support/sample-image.ts'
+
+let images: MemoryImages
+let calls: string[]
+let content: Content
+beforeEach(() => {
+  images = memoryImages()
+  calls = []
+  content = contentOf(sampleImage())
+})
+
+function destination(change: Partial<Destination> = {}): Destination {
+  const memory = memoryDestination(images, 'app')
+  return {
+    ...memory,
+    begin: (begun) => (calls.push('begin'), memory.begin(begun)),
+    putBlob: (blob, options) => (calls.push(blob.descriptor.digest), memory.putBlob(blob, options)),
+    ...change,
+  }
+}
+
+const layersOf = ({ blobs }: Content): readonly Content['blobs'][number][] => blobs.slice(1)
+
+test('startDelivery() puts a blob as it is offered, and not again when the whole is known', async () => {
+  const delivery = startDelivery(destination())
+  for (const blob of layersOf(content)) delivery.offer(blob)
+  await expect.poll(() => calls.length).toBe(layersOf(content).length)
+  const { outcome, blobs } = await delivery.finish(content)
+  expect(outcome).toBe('copied')
+  expect(blobs).toEqual({ exists: 0, mounted: 0, uploaded: content.blobs.length })
+  expect(calls.filter((call) => call === layersOf(content)[0]?.descriptor.digest)).toHaveLength(1)
+  expect(calls.indexOf('begin')).toBe(layersOf(content).length)
+  expect(images.roots.get('app')).toBe(content.manifest.descriptor.digest)
+})
+
+test('startDelivery() tells of a failure at once, and publishes nothing', async () => {
+  const refusal = new BuildError('REGISTRY_DENIED', 'no')
+  const failures: unknown[] = []
+  const delivery = startDelivery(destination({ putBlob: () => Promise.reject(refusal) }), {
+    onFailure: (error) => void failures.push(error),
+  })
+  for (const blob of layersOf(content)) delivery.offer(blob)
+  await expect.poll(() => failures[0]).toBe(refusal)
+  await expect(delivery.finish(content)).rejects.toBe(refusal)
+  expect(images.roots.size).toBe(0)
+})
+
+test('startDelivery() waits with blobs for destinations that must know the whole first', async () => {
+  const { prepare: _, ...plain } = destination()
+  const delivery = startDelivery(plain)
+  for (const blob of layersOf(content)) delivery.offer(blob)
+  expect(calls).toEqual([])
+  await delivery.finish(content)
+  expect(calls[0]).toBe('begin')
+})
+
+test('abort() of a delivery ends what is on its way', async () => {
+  let isAborted = false
+  const delivery = startDelivery(destination({ abort: async () => void (isAborted = true) }))
+  const [blob] = layersOf(content)
+  if (blob === undefined) throw new Error('The sample has no layer')
+  const failures: unknown[] = []
+  delivery.offer({
+    ...blob,
+    open: async function* () {
+      for (;;) {
+        await new Promise((resolve) => setTimeout(resolve, 1))
+        yield new Uint8Array(0)
+      }
+    },
+  })
+  await expect.poll(() => calls.length).toBe(1)
+  await delivery.abort(new Error('enough'))
+  expect(isAborted).toBe(true)
+  expect(failures).toEqual([])
+  expect(images.blobs.size).toBe(0)
+})
