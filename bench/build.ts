@@ -1,0 +1,174 @@
+/**
+ * How long does it take from an index to an image in a registry: cold, again, with one thing changed, beside other builders
+ * on the same inputs in the same run?
+ *
+ * Everything is local: the wheels of `--wheels` are served by an index of our own, images go to Debian's docker-registry, which
+ * starts empty but for the base before every cold build. A peer that is not installed is left out and named. Prints JSON
+ * (medians of `--runs`); `--detail` adds every run.
+ *
+ * `pip download -d .cache/wheels --only-binary :all: --python-version 3.11 --platform manylinux_2_28_x86_64 \
+ *   --platform manylinux_2_27_x86_64 --platform manylinux2014_x86_64 torch==2.8.0 numpy pillow fastapi pydantic pip`
+ * and the wheels of `python/launcher.lock.json`; then, with Node 22.18 or newer (which runs it as it is),
+ * `node bench/build.ts --set half --ways all --base oci:FOLDER`
+ *
+ * `--base` is an image that layerwright built with `python3-pip` among its system packages: its Debian layers become the
+ * base of all. `--node` names the Node that runs the program.
+ */
+import { copyFile, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { cpus, loadavg, tmpdir } from 'node:os'
+import path from 'node:path'
+import { parseArgs } from 'node:util'
+import { medians, round, run, timed, type Cost } from './build/measure.ts'
+import { hasTool, peers, type PeerContext } from './build/peers.ts'
+import { startIndex, startRegistry } from './build/servers.ts'
+import { SETS } from './build/sets.ts'
+
+const { values: options } = parseArgs({
+  options: {
+    set: { type: 'string', default: 'half' },
+    ways: { type: 'string', default: 'cold,known,again,code,requirement' },
+    runs: { type: 'string', default: '3' },
+    wheels: { type: 'string', default: '.cache/wheels' },
+    base: { type: 'string' },
+    node: { type: 'string', default: process.execPath },
+    program: { type: 'string', default: 'bin/layerwright.mjs' },
+    dist: { type: 'string', default: 'dist' },
+    scratch: { type: 'string', default: tmpdir() },
+    uv: { type: 'string', default: 'uv' },
+    crane: { type: 'string', default: 'crane' },
+    flags: { type: 'string', default: '' },
+    detail: { type: 'boolean', default: false },
+  },
+})
+if (options.base === undefined) throw new TypeError('Say what the images stand on: --base oci:FOLDER')
+const requirements = SETS[options.set]
+if (requirements === undefined) throw new TypeError(`There is no set ${options.set}: ${Object.keys(SETS).join(', ')}`)
+
+const folder = await mkdtemp(path.join(options.scratch, 'lw-bench-build-'))
+const program = path.resolve(options.program)
+const flags = options.flags.split(' ').filter((flag) => flag !== '')
+const wanted = new Set(options.ways === 'all' ? [...OWN_WAYS(), ...Object.keys(peers)] : options.ways.split(','))
+const base = `oci:${path.join(folder, 'base')}`
+const left: Record<string, string> = {}
+const costs: Record<string, Cost[]> = {}
+const index = await startIndex(path.resolve(options.wheels))
+let registry = await startRegistry(folder)
+
+try {
+  await run(options.node, [path.resolve('bench/build/base.mjs'), path.resolve(options.dist), options.base, base])
+  for (let round = 0; round < Number(options.runs); round++) {
+    await ownRound()
+    for (const [name, peer] of Object.entries(peers)) {
+      if (!wanted.has(name)) continue
+      const lacking = await peer.lacks(peerContext())
+      if (lacking !== undefined) left[name] = lacking
+      else {
+        await emptyRegistry()
+        const context = peerContext()
+        await mkdir(context.scratch, { recursive: true })
+        await writeProject(context.project, requirements)
+        keep(name, await peer.build(context))
+        await rm(context.scratch, { recursive: true, force: true })
+      }
+    }
+  }
+  const result = {
+    question: 'index -> registry',
+    set: options.set,
+    machine: `${cpus().length} x ${cpus()[0]?.model}, node ${(await run(options.node, ['--version'])).trim()}`,
+    load: loadavg()[0],
+    medians: Object.fromEntries(Object.entries(costs).map(([name, all]) => [name, round(medians(all))])),
+    ...(options.detail ? { runs: costs } : {}),
+    notRun: left,
+  }
+  process.stdout.write(`${JSON.stringify(result, undefined, 1)}\n`)
+} finally {
+  index.close()
+  await registry.close()
+  await rm(folder, { recursive: true, force: true })
+}
+
+function OWN_WAYS(): string[] {
+  return ['cold', 'no-store', 'known', 'again', 'code', 'requirement', 'fresh']
+}
+
+/** Our own builds: each way starts where the one before it ended. */
+async function ownRound(): Promise<void> {
+  const own = OWN_WAYS().filter((way) => wanted.has(way))
+  if (own.length === 0) return
+  const project = path.join(folder, 'project')
+  const store = path.join(folder, 'store')
+  await rm(project, { recursive: true, force: true })
+  await rm(store, { recursive: true, force: true })
+  await writeProject(project, requirements ?? [])
+  const build = (more: readonly string[] = [], storeFolder = store): Promise<Cost> => {
+    const tag = `${registry.host}/lw/app:1`
+    const args = [program, 'build', project, '--push', '-t', tag, '--quiet', ...flags, ...more]
+    return timed([options.node, ...args], { LAYERWRIGHT_CACHE: storeFolder })
+  }
+  if (wanted.has('no-store')) {
+    await emptyRegistry()
+    keep('no-store', await build(['--no-store'], path.join(folder, 'none')))
+  }
+  await emptyRegistry()
+  keep('cold', await build())
+  if (wanted.has('again')) keep('again', await build())
+  if (wanted.has('code')) {
+    await writeFile(path.join(project, 'helper.py'), `VALUE = ${Math.random()}\n`)
+    keep('code', await build())
+  }
+  if (wanted.has('requirement')) {
+    await writeProject(project, [...(requirements ?? []).filter((name) => name !== 'pillow'), 'networkx'])
+    keep('requirement', await build(['--refresh']))
+    await writeProject(project, requirements ?? [])
+  }
+  if (wanted.has('known')) {
+    // The lock file knows what its layers become; store and registry know nothing.
+    const environment = { LAYERWRIGHT_CACHE: store }
+    await run(options.node, [program, 'lock', project], environment)
+    await emptyRegistry()
+    await rm(path.join(folder, 'known'), { recursive: true, force: true })
+    keep('known', await build(['--locked'], path.join(folder, 'known')))
+    await rm(path.join(folder, 'known'), { recursive: true, force: true })
+  }
+}
+
+function peerContext(): PeerContext {
+  const scratch = path.join(folder, 'peer')
+  return {
+    scratch,
+    project: path.join(scratch, 'project'),
+    registry: registry.host,
+    index: index.url,
+    requirements: requirements ?? [],
+    uv: options.uv,
+    crane: options.crane,
+    hasTool,
+  }
+}
+
+async function emptyRegistry(): Promise<void> {
+  await registry.close()
+  registry = await startRegistry(folder)
+  await run(options.node, [program, 'copy', '--quiet', base, `docker://${registry.host}/base/python:3.11`])
+}
+
+async function writeProject(target: string, names: readonly string[]): Promise<void> {
+  await mkdir(path.join(target, 'code'), { recursive: true })
+  const lines = [
+    'build:',
+    `  base_image: "docker://${registry.host}/base/python:3.11"`,
+    `  python_index: { url: "${index.url}" }`,
+    '  python_version: "3.11"',
+    `  python_packages: ${JSON.stringify(names)}`,
+    'run: "run.py:Runner"',
+  ]
+  await writeFile(path.join(target, 'cog.yaml'), `${lines.join('\n')}\n`)
+  await copyFile('examples/hello/run.py', path.join(target, 'run.py'))
+  for (let n = 0; n < 200; n++) await writeFile(path.join(target, 'code', `part${n}.py`), `# ${'x'.repeat(n * 10)}\n`)
+}
+
+function keep(name: string, cost: Cost): void {
+  ;(costs[name] ??= []).push({ ...cost, registryMegabytes: registry.megabytes() })
+  process.stderr.write(`${name}: ${JSON.stringify(round(cost))}\n`)
+}

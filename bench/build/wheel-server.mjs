@@ -1,0 +1,97 @@
+// Serves a folder of wheels as a package index on loopback: PEP 691 and 503, metadata files (PEP 658), ranges.
+// A process of its own, so that its processor time is not counted with what is measured.
+// node bench/build/wheel-server.mjs FOLDER   prints the URL of the index, serves until it is ended
+import { createHash } from 'node:crypto'
+import { execFileSync } from 'node:child_process'
+import { createReadStream, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import path from 'node:path'
+
+const folder = path.resolve(process.argv[2] ?? '.')
+const memo = path.join(folder, '.index.json')
+const known = existsSync(memo) ? JSON.parse(readFileSync(memo, 'utf8')) : {}
+const files = new Map()
+for (const name of readdirSync(folder).filter((name) => name.endsWith('.whl'))) {
+  const { size, mtimeMs } = statSync(path.join(folder, name))
+  if (known[name]?.mtimeMs !== mtimeMs) known[name] = await describe(name, size, mtimeMs)
+  files.set(name, known[name])
+}
+writeFileSync(memo, JSON.stringify(known))
+
+const projectOf = (name) =>
+  name
+    .split('-')[0]
+    .toLowerCase()
+    .replaceAll(/[-_.]+/g, '-')
+
+async function describe(name, size, mtimeMs) {
+  const hash = createHash('sha256')
+  for await (const chunk of createReadStream(path.join(folder, name), { highWaterMark: 1 << 20 })) hash.update(chunk)
+  const python =
+    'import sys,zipfile; z=zipfile.ZipFile(sys.argv[1]); ' +
+    'n=[n for n in z.namelist() if n.endswith(".dist-info/METADATA") and n.count("/")==1][0]; sys.stdout.buffer.write(z.read(n))'
+  const metadata = execFileSync('python3', ['-c', python, path.join(folder, name)], { maxBuffer: 2 ** 26 })
+  return {
+    size,
+    mtimeMs,
+    sha256: hash.digest('hex'),
+    metadata: metadata.toString('utf8'),
+    metadataSha256: createHash('sha256').update(metadata).digest('hex'),
+  }
+}
+
+function page(project, wantsJson) {
+  const listed = [...files].filter(([name]) => projectOf(name) === project)
+  if (listed.length === 0) return undefined
+  if (wantsJson)
+    return JSON.stringify({
+      meta: { 'api-version': '1.1' },
+      name: project,
+      versions: [...new Set(listed.map(([name]) => name.split('-')[1]))],
+      files: listed.map(([filename, { size, sha256, metadataSha256 }]) => ({
+        filename,
+        url: `/files/${filename}`,
+        hashes: { sha256 },
+        size,
+        'core-metadata': { sha256: metadataSha256 },
+      })),
+    })
+  const links = listed.map(
+    ([name, { sha256, metadataSha256 }]) =>
+      `<a href="/files/${name}#sha256=${sha256}" data-core-metadata="sha256=${metadataSha256}">${name}</a><br>`,
+  )
+  return `<!DOCTYPE html><html><body>${links.join('')}</body></html>`
+}
+
+const server = createServer((request, response) => {
+  const url = decodeURIComponent((request.url ?? '').split('?')[0])
+  const project = /^\/simple\/([^/]+)\/$/.exec(url)?.[1]
+  if (project !== undefined) {
+    const wantsJson = (request.headers.accept ?? '').includes('json')
+    const body = page(project, wantsJson)
+    if (body === undefined) return response.writeHead(404).end()
+    const type = wantsJson ? 'application/vnd.pypi.simple.v1+json' : 'text/html'
+    return response.writeHead(200, { 'content-type': type, 'content-length': Buffer.byteLength(body) }).end(body)
+  }
+  const name = /^\/files\/([^/]+?)(\.metadata)?$/.exec(url)
+  const file = files.get(name?.[1])
+  if (file === undefined) return response.writeHead(404).end()
+  if (name[2] !== undefined) return response.writeHead(200).end(file.metadata)
+  const range = /^bytes=(\d*)-(\d*)$/.exec(request.headers.range ?? '')
+  let [start, end] = [0, file.size - 1]
+  if (range !== null) {
+    if (range[1] === '') start = Math.max(0, file.size - Number(range[2]))
+    else [start, end] = [Number(range[1]), range[2] === '' ? end : Math.min(end, Number(range[2]))]
+  }
+  response.writeHead(range === null ? 200 : 206, {
+    'content-length': end - start + 1,
+    'accept-ranges': 'bytes',
+    'content-type': 'application/octet-stream',
+    ...(range === null ? {} : { 'content-range': `bytes ${start}-${end}/${file.size}` }),
+  })
+  if (request.method === 'HEAD') return response.end()
+  const stream = createReadStream(path.join(folder, name[1]), { start, end, highWaterMark: 1 << 18 })
+  stream.pipe(response)
+  response.on('close', () => stream.destroy())
+})
+server.listen(0, '127.0.0.1', () => console.log(`http://127.0.0.1:${server.address().port}/simple/`))
