@@ -15,6 +15,7 @@ import {
   type Waiting,
 } from './net/retry.ts'
 import { Routes } from './net/routes.ts'
+import type { SharedConnection } from './net/shared-connection.ts'
 import type { TlsSettings } from './net/tls.ts'
 
 export type { Environment } from './net/proxy.ts'
@@ -37,6 +38,11 @@ export interface HttpRequest {
   readonly redirect?: 'follow' | 'manual' | undefined
   /** False: ask for the bytes as they are stored and do not undo any `Content-Encoding`. True unless given. */
   readonly decode?: boolean | undefined
+  /**
+   * Shares one HTTP/2 connection with the other requests of this kind where the server offers it: right for many small
+   * answers, wrong for large ones. Needs `decode: false` and no body.
+   */
+  readonly isShared?: boolean | undefined
   /** Whether a broken connection or a status such as 503 leads to another try; true for GET, HEAD, PUT and DELETE. */
   readonly retry?: boolean | undefined
   /** The server that named this address (a token realm, an upload location); see {@link makeHttp} on private addresses. */
@@ -60,6 +66,8 @@ export interface HttpResponse {
   discard(): Promise<void>
   /** How often the request was sent until this answer; 1 when absent. */
   readonly tries?: number | undefined
+  /** The request asked to share a connection, and did. */
+  readonly isShared?: boolean | undefined
 }
 
 /** Sends a request; any HTTP status is an answer, only a broken connection throws (BuildError NETWORK_FAILED). */
@@ -244,10 +252,30 @@ async function sendOnce(request: HttpRequest, hop: Hop, door: Door, tries: numbe
     },
   } satisfies Omit<Exchange, 'body'>
   const { body } = hop
+  if (request.isShared === true && !decode && body === undefined) {
+    const shared = await door.routes.sharedFor(hop.url, hop.via)
+    if (shared !== undefined) return sendShared(base, shared, hop, door)
+  }
   if (typeof body !== 'function') {
     return decode ? exchangeDecoded({ ...base, body }) : exchangeRaw({ ...base, body })
   }
   return exchangeRaw({ ...base, body: markingSource(body) })
+}
+
+async function sendShared(
+  exchange: Omit<Exchange, 'body'>,
+  shared: SharedConnection,
+  { url, via }: Hop,
+  { routes }: Door,
+): Promise<Answer> {
+  const { exchangeShared, OldProtocolError } = await import('./net/shared-connection.ts')
+  try {
+    return await exchangeShared(exchange, shared)
+  } catch (error) {
+    if (!(error instanceof OldProtocolError)) throw error
+    await routes.forbidShared(url, via)
+    return exchangeRaw({ ...exchange, body: undefined })
+  }
 }
 
 /** A wrong body is found by its own reader, which must not be taken for a fault of the network. */
@@ -268,6 +296,7 @@ function makeResponse(answer: Answer, tries: number, request: HttpRequest, hop: 
     status: answer.status,
     url: hop.url.href,
     tries,
+    isShared: answer.isShared,
     header: answer.header,
     body: namingFailures(answer.body, hop.url.href, request.signal),
     bytes: (limitBytes) => readWhole(answer, tries, limitBytes, request, hop, door),

@@ -390,9 +390,17 @@ export class ResolutionSource implements SolverSource {
   }
 
   #foresee(requirement: Requirement): void {
-    const known = this.#foreseen.get(requirement.name)
-    if (known === undefined) this.#foreseen.set(requirement.name, [requirement])
+    const { name, specifiers } = requirement
+    const known = this.#foreseen.get(name)
+    if (known === undefined) this.#foreseen.set(name, [requirement])
     else known.push(requirement)
+    const [loaded, guess] = [this.#loaded.get(name), this.#guesses.get(name)]
+    if (loaded === undefined || guess === undefined || this.#set(loaded, specifiers).has(guess)) return
+    // What was guessed before this was known is wrong now; the extras that were followed are followed again.
+    this.#guesses.delete(name)
+    const keys = [...this.#followed].filter((key) => this.baseOf(key) === name)
+    for (const key of keys) this.#followed.delete(key)
+    this.#follow({ ...requirement, extras: keys.flatMap((key) => extraOf(key) ?? []) })
   }
 
   /** Guesses the version of a requirement, fetches its metadata and goes on with what that requires. */
@@ -400,7 +408,8 @@ export class ResolutionSource implements SolverSource {
     void this.#followNow(requirement).catch(() => {})
   }
 
-  readonly #followed = new Set<string>()
+  readonly #followed = new Set<PackageKey>()
+  readonly #guesses = new Map<string, number>()
 
   async #followNow(requirement: Requirement): Promise<void> {
     const { name } = requirement
@@ -411,6 +420,7 @@ export class ResolutionSource implements SolverSource {
     const loaded = await this.#load(name)
     const index = this.#guess(loaded)
     if (index === undefined) return
+    this.#guesses.set(name, index)
     const metadata = await this.metadataOf(loaded, index)
     const next = fresh.flatMap((key) => this.#requirementsOf(key, metadata)).map((r) => this.#overridden(r))
     for (const each of next) this.#foresee(each)

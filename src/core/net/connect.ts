@@ -25,6 +25,8 @@ export interface ConnectOptions {
   /** Needed when the origin or the proxy is `https:`. */
   readonly tls: Tls | undefined
   readonly proxy: Proxy | undefined
+  /** Protocols to offer to an `https:` origin, best first; HTTP/1.1 alone unless given. */
+  readonly protocols?: readonly string[] | undefined
 }
 
 /** The system's resolver. */
@@ -52,7 +54,11 @@ export async function openConnection(origin: URL, options: ConnectOptions): Prom
 async function openProxy(proxy: Proxy, options: ConnectOptions): Promise<Socket> {
   const socket = await openSocket(proxy.url, { ...options, allows: undefined })
   if (proxy.url.protocol === 'http:') return socket
-  return startTls(socket, proxy.url, { ...options, tls: options.tls && { ...options.tls, insecure: false } })
+  return startTls(socket, proxy.url, {
+    ...options,
+    tls: options.tls && { ...options.tls, insecure: false },
+    protocols: undefined,
+  })
 }
 
 function openSocket(target: URL, options: ConnectOptions): Promise<Socket> {
@@ -81,7 +87,7 @@ function startTls(socket: Socket, origin: URL, options: ConnectOptions): Promise
       socket,
       secureContext: tls.context,
       rejectUnauthorized: !tls.insecure,
-      ALPNProtocols: ['http/1.1'],
+      ALPNProtocols: [...(options.protocols ?? ['http/1.1'])],
       ...(isAddress(host) ? { host } : { servername: host, host }),
     })
     settle(secure, 'secureConnect', timeoutMs, `agree on TLS with ${origin.host}`, resolve, reject)

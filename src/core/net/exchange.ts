@@ -20,6 +20,8 @@ export interface Exchange {
 /** The head of an answer, and its body as it came or decoded. Exactly one of `body` and `discard` must be used. */
 export interface Answer {
   readonly status: number
+  /** It came over a connection that carries many at once. */
+  readonly isShared?: boolean
   readonly header: (name: string) => string | undefined
   readonly body: AsyncIterable<Uint8Array>
   readonly discard: () => void
@@ -155,7 +157,7 @@ async function writeBody(request: ClientRequest, open: Open, patience: Patience,
 }
 
 /** Ends a wait in which nothing moves. */
-class Patience {
+export class Patience {
   /** Rejects when the wait was too long; never resolves. */
   readonly over: Promise<never>
   #ms: number
@@ -200,7 +202,7 @@ class Patience {
  * The bytes of an answer, at the consumer's pace: only the time in which a chunk is asked for and does not come counts.
  * Ends the connection when the consumer stops early.
  */
-async function* patiently(stream: Readable, patience: Patience, close: () => void): AsyncGenerator<Uint8Array> {
+export async function* patiently(stream: Readable, patience: Patience, close: () => void): AsyncGenerator<Uint8Array> {
   patience.over.catch((error: Error) => stream.destroy(error))
   try {
     patience.renew(undefined, 'read the answer')
@@ -216,7 +218,7 @@ async function* patiently(stream: Readable, patience: Patience, close: () => voi
 }
 
 /** Throws the rest of an answer away; a short one is read, so that its connection can be used again. */
-function drop(stream: Readable, patience: Patience, close: () => void): void {
+export function drop(stream: Readable, patience: Patience, close: () => void): void {
   patience.renew()
   patience.over.catch(() => stream.destroy())
   let left = DISCARD_LIMIT

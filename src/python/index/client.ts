@@ -107,7 +107,7 @@ export class IndexClient {
     const limited = limitHttp(options.http, options.concurrency ?? 20)
     this.#http = (request) => {
       this.#requests++
-      return limited(request)
+      return limited({ ...request, isShared: true })
     }
   }
 

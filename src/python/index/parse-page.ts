@@ -2,6 +2,7 @@ import { BuildError } from '../../core/errors.ts'
 import { maskUrl } from '../../core/http.ts'
 import { parseHtmlPage } from './html-page.ts'
 import type { IndexFile, IndexPage } from './page.ts'
+import { splitFiles } from './split-files.ts'
 
 /** What to send as `Accept`: JSON first, then HTML, as PEP 691 advises. */
 export const PAGE_TYPES =
@@ -38,10 +39,41 @@ interface JsonFile {
 
 /** @see PEP 691, PEP 700 */
 function parseJsonPage(body: Buffer, url: string): IndexPage {
-  const page = parseJson(body, url) as {
-    readonly meta?: { readonly 'api-version'?: unknown }
-    readonly files?: unknown
+  return lazyPage(body, url) ?? wholePage(body, url)
+}
+
+/** A page whose entries are parsed when they are looked at; undefined when that cannot be done with certainty. */
+function lazyPage(body: Buffer, url: string): IndexPage | undefined {
+  // Bytes as characters: what is not ASCII is decoded where it is looked at.
+  const split = splitFiles(body.toString('latin1'))
+  if (split === undefined) return undefined
+  try {
+    checkPage(JSON.parse(split.envelope), url)
+    JSON.parse(split.entries.at(-1) ?? '')
+  } catch (error) {
+    if (error instanceof SyntaxError) return undefined
+    throw error
   }
+  const { entries, filenames } = split
+  return {
+    url,
+    filenames,
+    fileAt: (place) => toIndexFile(parseJson(Buffer.from(entries[place] ?? 'null', 'latin1'), url) ?? {}, url),
+  }
+}
+
+function wholePage(body: Buffer, url: string): IndexPage {
+  const files = checkPage(parseJson(body, url), url).map(withoutForeign)
+  return {
+    url,
+    filenames: files.map((file) => (typeof file?.filename === 'string' ? file.filename : '')),
+    fileAt: (place) => toIndexFile(files[place] ?? {}, url),
+  }
+}
+
+/** The files of a page of the version that is known. */
+function checkPage(value: unknown, url: string): readonly (JsonFile | null)[] {
+  const page = value as { readonly meta?: { readonly 'api-version'?: unknown }; readonly files?: unknown }
   const stated = page?.meta?.['api-version'] ?? '1.0'
   const version = typeof stated === 'string' || typeof stated === 'number' ? String(stated) : 'unknown'
   if (!version.startsWith('1.')) {
@@ -50,12 +82,7 @@ function parseJsonPage(body: Buffer, url: string): IndexPage {
     })
   }
   if (!Array.isArray(page.files)) throw new BuildError('INDEX_FAILED', `The page lists no files: ${maskUrl(url)}`)
-  const files = (page.files as readonly (JsonFile | null)[]).map(withoutForeign)
-  return {
-    url,
-    filenames: files.map((file) => (typeof file?.filename === 'string' ? file.filename : '')),
-    fileAt: (place) => toIndexFile(files[place] ?? {}, url),
-  }
+  return page.files as readonly (JsonFile | null)[]
 }
 
 const FOREIGN = /-(?:win|macosx|ios|android)[a-z0-9_]*\.whl$/
@@ -70,9 +97,9 @@ function withoutForeign(file: JsonFile | null): JsonFile | null {
   return { filename, url: '', yanked, 'requires-python': requiresPython, 'upload-time': uploadTime }
 }
 
-function parseJson(body: Buffer, url: string): unknown {
+function parseJson(body: Buffer, url: string): JsonFile | null {
   try {
-    return JSON.parse(body.toString('utf8'))
+    return JSON.parse(body.toString('utf8')) as JsonFile | null
   } catch (cause) {
     throw new BuildError('INDEX_FAILED', `The page is not JSON: ${maskUrl(url)}`, { cause })
   }

@@ -44,6 +44,7 @@ async function fetchOffered(url: string, sha256: string, access: RemoteAccess): 
     url: `${url}.metadata`,
     headers: await access.headers(url),
     signal: access.signal,
+    decode: false,
   })
   if (response.status === 404 || response.status === 410) {
     await response.discard()
