@@ -1,10 +1,13 @@
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { dirname, join, relative } from 'node:path'
 import { Command as Program } from 'commander'
 import { expect, test } from 'vitest'
 import type { CommandEntry } from '../src/cli/command.ts'
 import { commands } from '../src/cli/commands/index.ts'
+import { parseConfig } from '../src/config/load.ts'
 import { ERROR_CODES } from '../src/core/errors.ts'
+import { describeModel } from '../src/predictor/describe.ts'
 import { codeBlocks } from './support/code-blocks.ts'
 
 const root = join(import.meta.dirname, '..')
@@ -42,6 +45,33 @@ test('every command line in the pages names a command and options that exist', a
   }
   expect(wrong).toEqual([])
 })
+
+const marked = pages.flatMap((page) =>
+  codeBlocks(readFileSync(page, 'utf8')).map((block) => ({ ...block, page: relative(root, page) })),
+)
+
+test.each(marked.filter(({ marks }) => marks.includes('cog')))(
+  '$page line $line is a cog.yaml without a problem or a deprecated key',
+  ({ text }) => {
+    const isWhole = /^(run|predict):/m.test(text)
+    const { warnings } = parseConfig(isWhole ? text : `${text}\nrun: predict.py:Predictor\n`)
+    expect(warnings.map(({ code, message }) => `${code}: ${message}`)).toEqual([])
+  },
+)
+
+test.each(marked.filter(({ marks }) => marks.includes('predictor')))(
+  '$page line $line is a predictor that can be described',
+  async ({ text }) => {
+    const folder = mkdtempSync(join(tmpdir(), 'docs-'))
+    try {
+      writeFileSync(join(folder, 'predict.py'), text)
+      const { warnings } = await describeModel({ projectFolder: folder, run: 'predict.py:Predictor' })
+      expect(warnings).toEqual([])
+    } finally {
+      rmSync(folder, { recursive: true })
+    }
+  },
+)
 
 test('the page of exit statuses names no code that does not exist', () => {
   const text = readFileSync(join(root, 'docs', 'reference', 'exit-status.md'), 'utf8')
