@@ -4,6 +4,8 @@
  * One hello model behind each server; the server pinned to core 0, the client (wrk) to core 1; three runs, each with a
  * fresh server; medians. Only answers with status 200 count. Prints JSON.
  *
+ * As root both run under SCHED_RR, so that what else the machine does costs neither of them its turn.
+ *
  * Needs wrk, taskset and Python 3.12: `node bench/serve.ts [--only layerwright,cog] [--seconds 3] [--requests 100000]`.
  */
 import { execFile, spawn, type ChildProcess } from 'node:child_process'
@@ -68,6 +70,7 @@ const { values } = parseArgs({
   },
 })
 
+const REAL_TIME = process.getuid?.() === 0 ? ['chrt', '-r', '10'] : []
 const results: Record<string, unknown> = {}
 for (const name of values.only.split(',')) {
   const server = SERVERS[name]
@@ -86,7 +89,8 @@ async function measure(server: Server, venv: string): Promise<Record<string, num
   const [command, env] = server.start(venv, port)
   const began = performance.now()
   const site = path.join(venv, 'lib', (await readdir(path.join(venv, 'lib')))[0] ?? '', 'site-packages')
-  const child = spawn('taskset', ['-c', '0', ...command], {
+  const [first = '', ...rest] = pinned(0, command)
+  const child = spawn(first, rest, {
     cwd: path.join(here, 'project'),
     env: { ...process.env, LAYERWRIGHT_SITE: site, LOG_FORMAT: 'console', ...env },
     stdio: 'ignore',
@@ -102,8 +106,7 @@ async function measure(server: Server, venv: string): Promise<Record<string, num
       result[`p99Ms${connections}`] = p99
       result[`refusedPercent${connections}`] = refused
     }
-    const sequential = [path.join(here, 'sequential.py'), `${port}`, values.requests]
-    const { stdout } = await run('taskset', ['-c', '1', python, ...sequential])
+    const stdout = await runPinned([python, path.join(here, 'sequential.py'), `${port}`, values.requests])
     result['sequentialRefused'] = Number(stdout)
     return result
   } finally {
@@ -126,7 +129,7 @@ async function wrk(port: number, connections: number) {
     path.join(here, 'post.lua'),
     url,
   ]
-  const { stdout } = await run('taskset', ['-c', '1', ...load])
+  const stdout = await runPinned(load)
   const total = Number(/(\d+) requests in/.exec(stdout)?.[1])
   const bad = Number(/Non-2xx or 3xx responses: (\d+)/.exec(stdout)?.[1] ?? 0)
   const rate = Number(/Requests\/sec:\s+([\d.]+)/.exec(stdout)?.[1])
@@ -136,6 +139,15 @@ async function wrk(port: number, connections: number) {
     p50: milliseconds(/50%\s+(\S+)/.exec(stdout)?.[1]),
     p99: milliseconds(/99%\s+(\S+)/.exec(stdout)?.[1]),
   }
+}
+
+function pinned(core: number, command: readonly string[]): readonly string[] {
+  return [...REAL_TIME, 'taskset', '-c', `${core}`, ...command]
+}
+
+async function runPinned(command: readonly string[]): Promise<string> {
+  const [first = '', ...rest] = pinned(1, command)
+  return (await run(first, rest)).stdout
 }
 
 function milliseconds(text = 'NaN'): number {

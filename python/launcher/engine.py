@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import bisect
 import collections
 import contextlib
 import itertools
@@ -23,7 +24,7 @@ log = logging.getLogger("layerwright.engine")
 
 #: a model that is quicker than this is sent work ahead
 AHEAD_SECONDS = 0.002
-AHEAD_LENGTH = 8
+AHEAD_LENGTH = 16
 
 
 class QueueFull(Exception):
@@ -64,9 +65,12 @@ class Engine:
         #: sent to the model before their turn: its next ones, in order (see ``_send_ahead``)
         self.ahead: collections.deque[Prediction] = collections.deque()
         self._mean_seconds = 1.0
+        self._has_raw_output = False
         self.preparing: dict[str, Prediction] = {}
         self.finished: collections.OrderedDict[str, Prediction] = collections.OrderedDict()
+        #: called when the state changes, and when a slot is free again
         self.changed: set[Callable[[], None]] = set()
+        self.freed: set[Callable[[], None]] = set()
         self.counts: collections.Counter[str] = collections.Counter()
         self.seconds = Histogram()
         self.restarts = 0
@@ -173,13 +177,14 @@ class Engine:
             self._restart()
         if self.state not in ("ready", "restarting"):
             raise NotReady(_WHY.get(self.state, self.state))
-        if prediction.id in self.running or self._waiting(prediction.id):
+        if prediction.is_named and (prediction.id in self.running or self._waiting(prediction.id)):
             raise Duplicate(prediction.id)
         has_files = bool(self.schema.file_fields)
         if self.queue or self.ahead or has_files or len(self.running) >= self.slots or self.state != "ready" or self._is_batch:
             if self.is_full:
                 raise QueueFull
-        self.finished.pop(prediction.id, None)
+        if prediction.is_named:
+            self.finished.pop(prediction.id, None)
         prediction.hidden = self.schema.secret_fields
         if self._is_batch:
             self._note_arrival()
@@ -335,18 +340,19 @@ class Engine:
             prediction = self.queue.popleft()
             self._begin(prediction)
             process.send(to_json(["run", *_job(prediction)]))
-        if self.queue and self._mean_seconds < AHEAD_SECONDS and self.slots == 1:
+        if self.queue and self._mean_seconds < AHEAD_SECONDS and self.slots == 1 and not self._has_raw_output:
             self._send_ahead(process)
 
     def _send_ahead(self, process: ModelProcess) -> None:
         """Send the model its next ones while it works, when it takes less time than waking the two processes does.
 
-        They still wait: a cancellation reaches them, and when the model dies they are taken back.
+        They still wait: a cancellation reaches them, and when the model dies they are taken back. A model that writes
+        to its file descriptors gets none, since only the order of events tells whose such text is.
         """
         while self.queue and len(self.ahead) < AHEAD_LENGTH:
             prediction = self.queue.popleft()
             self.ahead.append(prediction)
-            process.send(to_json(["run", *_job(prediction)]))
+            process.send_soon(to_json(["run", *_job(prediction)]))
 
     def _take_back(self) -> None:
         while self.ahead:
@@ -405,6 +411,7 @@ class Engine:
     def _text(self, name: str, text: str) -> None:
         """What was written to a file descriptor belongs to the one that runs, if there is just one."""
         if len(self.running) == 1:
+            self._has_raw_output = True
             prediction = next(iter(self.running.values()))
             self._log_line(prediction.id, name, text)
             if not prediction.is_terminal:
@@ -532,7 +539,8 @@ class Engine:
         self.finished[prediction.id] = prediction
         if len(self.finished) > self.settings.history:
             self.finished.popitem(last=False)
-        self._notify()
+        for callback in self.freed:
+            callback()
 
     def _clean(self, prediction: Prediction) -> None:
         if prediction.folder is not None:
@@ -584,11 +592,7 @@ class Histogram:
     def observe(self, value: float) -> None:
         """Count a value."""
         self.sum += value
-        for index, bound in enumerate(self.bounds):
-            if value <= bound:
-                self.counts[index] += 1
-                return
-        self.counts[-1] += 1
+        self.counts[bisect.bisect_left(self.bounds, value)] += 1
 
 
 def _job(prediction: Prediction) -> list[Any]:

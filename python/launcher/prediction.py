@@ -30,17 +30,18 @@ class Prediction:
     """State of a prediction or training; ``snapshot()`` is what clients and webhooks see."""
 
     __slots__ = (
+        "_done",
         "canceled_at",
         "completed_at",
         "context",
         "created_at",
-        "done",
         "error",
         "folder",
         "hidden",
         "id",
         "input",
         "is_crash",
+        "is_named",
         "listeners",
         "logs",
         "metrics",
@@ -56,7 +57,10 @@ class Prediction:
     )
 
     def __init__(self, request: dict[str, Any], id: str | None = None) -> None:
-        self.id: str = id or request.get("id") or "pred_" + os.urandom(13).hex()
+        named: str | None = id or request.get("id")
+        #: the client chose the id, so another prediction may have it
+        self.is_named = named is not None
+        self.id: str = named or "pred_" + os.urandom(13).hex()
         self.input: dict[str, Any] = request.get("input") or {}
         #: the input with paths in place of URLs; None when there are no files
         self.sent_input: dict[str, Any] | None = None
@@ -83,7 +87,16 @@ class Prediction:
         self.listeners: list[Listener] = []
         #: the last piece of file work that later events must wait for
         self.tail: asyncio.Task[None] | None = None
-        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._done: asyncio.Future[None] | None = None
+
+    @property
+    def done(self) -> asyncio.Future[None]:
+        """Comes true at the end; made when somebody asks."""
+        if self._done is None:
+            self._done = asyncio.get_running_loop().create_future()
+            if self.is_terminal:
+                self._done.set_result(None)
+        return self._done
 
     @property
     def is_terminal(self) -> bool:
@@ -146,8 +159,8 @@ class Prediction:
         self.status, self.error = status, error
         if self.listeners:
             self.emit("completed", None)
-        if not self.done.done():
-            self.done.set_result(None)
+        if self._done is not None and not self._done.done():
+            self._done.set_result(None)
 
     def shown_input(self) -> dict[str, Any]:
         """The input without secrets, which the document calls write-only."""

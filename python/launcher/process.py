@@ -68,6 +68,7 @@ class ModelProcess:
         self.is_alive = True
         self._transport: asyncio.Transport | None = None
         self._frames: _Frames | None = None
+        self._later: list[bytes] = []
 
     async def attach(self) -> None:
         """Start to listen; the child may have been running for a while."""
@@ -81,7 +82,21 @@ class ModelProcess:
     def send(self, payload: bytes) -> None:
         """Send a frame that is JSON already."""
         if self._transport is not None:
+            self._flush()
             self._transport.write(_LENGTH.pack(len(payload)) + payload)
+
+    def send_soon(self, payload: bytes) -> None:
+        """Send a frame that nobody waits for yet, together with others of this turn of the loop."""
+        if not self._later:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._later += (_LENGTH.pack(len(payload)), payload)
+
+    def _flush(self) -> None:
+        if self._later:
+            data = b"".join(self._later)
+            self._later.clear()
+            if self._transport is not None:
+                self._transport.write(data)
 
     def control(self, payload: bytes) -> None:
         """Send a frame on the control channel; it is small, so it never blocks."""

@@ -138,7 +138,7 @@ class _Follower:
         elif event == "log":
             if "logs" in self.events and not self.has_logs:
                 self.has_logs = True
-                self.queue.put_nowait(("logs", None))
+                self.queue.put_nowait(("logs", self._body()))
         elif event in self.events:
             self.queue.put_nowait((event, self._body()))
 
@@ -166,6 +166,8 @@ class _Follower:
                 self.has_logs = False
                 if self.prediction.is_terminal:
                     continue  # the completed event carries them
-                last_logs, body = time.monotonic(), self._body()
+                last_logs = time.monotonic()
+                if self.queue.empty():
+                    body = self._body()  # else older snapshots would follow a newer one
             if body is not None:
                 await self.webhooks.post(url, event, body, trace)

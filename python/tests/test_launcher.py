@@ -6,7 +6,9 @@ import http.client
 import json
 import os
 import pathlib
+import re
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -74,6 +76,87 @@ def test_many_clients_at_once_all_get_answers(hello: Any) -> None:
     server = hello()
     answers = in_threads(24, lambda n: server.predict(name=str(n)).json()["output"])
     assert answers == [f"hello {n}" for n in range(24)]
+
+
+def exchange(server: Server, data: bytes, answers: int) -> list[tuple[bytes, bytes]]:
+    """Send bytes over one connection; the heads and bodies of the answers, until there are as many or the end."""
+    found: list[tuple[bytes, bytes]] = []
+    with socket.create_connection(("127.0.0.1", server.port), 20) as sock:
+        sock.sendall(data)
+        reader = sock.makefile("rb")
+        while len(found) < answers:
+            head = b""
+            while not head.endswith(b"\r\n\r\n"):
+                line = reader.readline()
+                if not line:
+                    return found
+                head += line
+            if b"100 Continue" in head:
+                continue
+            length = re.search(rb"content-length: (\d+)", head)
+            found.append((head, reader.read(int(length[1]) if length else 0)))
+        if answers == 1 and b"connection: close" in found[0][0]:
+            assert reader.read() == b""
+    return found
+
+
+def plain_request(body: bytes, *headers: str, version: str = "1.1", path: str = "/predictions") -> bytes:
+    """A POST as it goes over the wire."""
+    lines = [f"POST {path} HTTP/{version}", "Host: a", "Content-Type: application/json", f"Content-Length: {len(body)}", *headers]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+GOOD, BAD = b'{"input": {"name": "a"}}', b'{"input": {"name": 5}}'
+
+
+@pytest.mark.parametrize("is_short", [True, False])
+def test_both_ways_of_a_prediction_answer_alike(hello: Any, is_short: bool) -> None:
+    # The access log is one of the things that the short way does not do.
+    server = hello(LAYERWRIGHT_ACCESS_LOG="0" if is_short else "1")
+    chunked = plain_request(b"18\r\n" + GOOD + b"\r\n0\r\n\r\n", "Transfer-Encoding: chunked")
+    chunked = re.sub(rb"Content-Length: \d+\r\n", b"", chunked)
+    cases = {
+        "good": plain_request(GOOD),
+        "bad": plain_request(BAD),
+        "syntax": plain_request(b"{"),
+        "empty": plain_request(b""),
+        "close": plain_request(GOOD, "Connection: close"),
+        "old": plain_request(GOOD, version="1.0"),
+        "expect": plain_request(GOOD, "Expect: 100-continue"),
+        "large": plain_request(b'{"input": {"name": "' + b"a" * 100_000 + b'"}}'),
+        "chunked": chunked,
+        "kind": plain_request(GOOD).replace(b"application/json", b"text/plain"),
+        "charset": plain_request(GOOD).replace(b"application/json", b"Application/JSON; charset=utf-8"),
+        "query": plain_request(GOOD, path="/predictions?a=b"),
+    }
+    seen = {}
+    for name, data in cases.items():
+        ((head, body),) = exchange(server, data, 1)
+        answer = json.loads(body)
+        status, *lines = head.decode().split("\r\n")
+        names = sorted(line.partition(":")[0] for line in lines if line)
+        seen[name] = status, names, sorted(answer), str(answer.get("output"))[:20], answer.get("detail")
+    kept = ["content-length", "content-type", "date"]
+    keys = ["completed_at", "created_at", "id", "logs", "metrics", "output", "started_at", "status"]
+    good = ("HTTP/1.1 200 OK", kept, keys, "hello a", None)
+    ended = ("HTTP/1.1 200 OK", ["connection", *kept], keys, "hello a", None)
+    assert {name: seen[name] for name in ("good", "expect", "chunked", "charset", "query")} == dict.fromkeys(
+        ("good", "expect", "chunked", "charset", "query"), good
+    )
+    assert seen["close"] == seen["old"] == ended
+    assert seen["large"][:3] == good[:3]
+    assert [seen[name][0].split()[1] for name in ("bad", "syntax", "empty", "kind")] == ["422", "400", "400", "415"]
+    assert seen["bad"][1] == kept and seen["bad"][4][0]["loc"] == ["body", "input", "name"]
+
+
+def test_pipelined_requests_are_answered_in_order(hello: Any) -> None:
+    server = hello()
+    requests = [plain_request(b'{"input": {"name": "%d"}}' % n, *(["Prefer: wait=20"] if n % 3 == 2 else [])) for n in range(9)]
+    mixed = b"".join(requests[:4]) + b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n" + b"".join(requests[4:])
+    bodies = [json.loads(body) for _, body in exchange(server, mixed, 10)]
+    assert [body.get("output", body["status"]) for body in bodies] == [
+        *(f"hello {n}" for n in range(4)), "live", *(f"hello {n}" for n in range(4, 9))
+    ]
 
 
 @pytest.mark.parametrize(("prefer", "seconds", "status"), [("wait=5", 0.2, 200), ("wait=0.2", 2, 202), ("respond-async, wait=5", 0.2, 200)])

@@ -49,6 +49,28 @@ test('terminalProgress() leaves the same lines on the screen as plainProgress()'
   ])
 })
 
+test('plainProgress() leaves the reason of a failure to the error, and figures to what has moved', () => {
+  const output = recordOutput()
+  const report = plainProgress(output, () => 0)
+  report({ type: 'start', id: 'a', name: 'torch' })
+  report({ type: 'bytes', id: 'a', bytes: 10 })
+  report({ type: 'end', id: 'a', outcome: 'failed', detail: 'Not enough space' })
+  report.close()
+  expect(output.text()).toBe('failed  torch (0.0s)\n')
+})
+
+test('terminalProgress() shortens a name before it cuts the figures', () => {
+  const output = recordOutput({ isTerminal: true, columns: 100 })
+  let time = 0
+  const report = terminalProgress(output, () => time)
+  report({ type: 'start', id: 'a', name: `system packages: ${'package '.repeat(20)}` })
+  time = 1000
+  report({ type: 'bytes', id: 'a', bytes: 10_000_000, totalBytes: 20_000_000 })
+  report({ type: 'note', level: 'info', text: 'drawn' })
+  expect(output.text()).toContain('… 10.0 MB of 20.0 MB, 10.0 MB/s, 1.0s left')
+  report.close()
+})
+
 test('json progress prints each event as one line of JSON', () => {
   const output = recordOutput()
   const report = chooseProgress('json', output, {})

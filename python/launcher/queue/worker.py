@@ -86,6 +86,7 @@ class Worker:
     def start(self) -> None:
         """Begin to take work as soon as the model is ready."""
         self.engine.changed.add(self._free.set)
+        self.engine.freed.add(self._free.set)
         loop = asyncio.get_running_loop()
         self._loops = [loop.create_task(self._forever(step)) for step in (self._take, self._keep, self._watch_waiting)]
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ..schema import InvalidRequest
 from . import docs, health, metrics, oip, platforms, predictions, replicate
 from .asgi import Exchange, HTTPError, Receive, Router, Scope, Send
+from .direct import Direct
 
 if TYPE_CHECKING:
     from ..service import Service
@@ -23,7 +22,8 @@ class App:
     def __init__(self, service: "Service") -> None:
         self.service = service
         self.router = Router()
-        self.open = 0
+        #: plain predictions do not come here: see its module
+        self.direct = Direct(service, service.engine)
         for module in (predictions, health, docs, metrics, platforms, oip, replicate):
             module.routes(self.router, service)
 
@@ -31,26 +31,18 @@ class App:
         if scope["type"] != "http":
             return
         exchange = Exchange(scope, receive, send, {})
-        self.open += 1
         started = time.perf_counter() if self.service.settings.access_log else 0.0
         try:
             handler, exchange.parameters = self.router.find(scope["method"], scope["path"])
             await handler(exchange)
-        except HTTPError as error:
-            await self._answer(exchange, error.status, error.body, error.headers)
-        except InvalidRequest as error:
-            await self._answer(exchange, 400 if error.is_syntax else 422, {"detail": error.errors})
-        except asyncio.CancelledError:
-            raise
-        except Exception:
-            log.exception("Unexpected error in %s %s", scope["method"], scope["path"])
-            await self._answer(exchange, 500, {"detail": "Internal Server Error"})
+        except Exception as error:
+            answer = predictions.refusal_of(error)
+            if answer is None:
+                log.exception("Unexpected error in %s %s", scope["method"], scope["path"])
+                answer = HTTPError(500, {"detail": "Internal Server Error"})
+            if not exchange.is_answered:
+                await exchange.json(answer.status, answer.body, answer.headers)
         finally:
-            self.open -= 1
             if started:
                 milliseconds = round((time.perf_counter() - started) * 1000, 2)
                 log.info("%s %s", scope["method"], scope["path"], extra={"duration_ms": milliseconds})
-
-    async def _answer(self, exchange: Exchange, status: int, body: Any, headers: Any = None) -> None:
-        if not exchange.is_answered:
-            await exchange.json(status, body, headers)

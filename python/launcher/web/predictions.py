@@ -10,6 +10,7 @@ from pydantic_core import to_json
 
 from ..engine import Duplicate, Engine, NotReady, QueueFull
 from ..prediction import Prediction
+from ..schema import InvalidRequest
 from .asgi import Exchange, Handler, HTTPError, Router
 from .sse import stream_events
 
@@ -118,6 +119,15 @@ async def answer_preferred(exchange: Exchange, prediction: Prediction, prefer: s
         await exchange.json(202, {"id": prediction.id, "status": "starting"})
     else:
         await exchange.bytes(200 if prediction.is_terminal else 202, body_of(prediction), b"application/json")
+
+
+def refusal_of(error: Exception) -> HTTPError | None:
+    """The answer that an error of a request stands for; None for an unexpected one."""
+    if isinstance(error, HTTPError):
+        return error
+    if isinstance(error, InvalidRequest):
+        return HTTPError(400 if error.is_syntax else 422, {"detail": error.errors})
+    return None
 
 
 def submit(service: "Service", engine: Engine, prediction: Prediction) -> None:

@@ -8,6 +8,9 @@ const HEARTBEAT_MS = 15_000
 /** A layer of a hundred packages names them all; a line does not. */
 const NAME_WIDTH = 72
 
+/** A stream that has given no more than its header waits for something; a rate would say nothing. */
+const HEADER_BYTES = 64
+
 /**
  * Progress as short lines: one when a top task ends, and one every 15 s while something runs.
  *
@@ -44,19 +47,19 @@ export function indent(text: string): string {
     .join('\n')
 }
 
-/** One line for a task that has ended. */
+/** One line for a task that has ended. Why one failed is not repeated here: the command's error says it, once. */
 export function describeEnded(task: TaskState): string {
   const time = formatDuration((task.endedAt ?? task.startedAt) - task.startedAt)
-  const size = task.bytes > 0 ? ` ${formatBytes(task.bytes)}` : ''
-  const detail = task.detail === undefined || task.detail === '' ? '' : ` ${task.detail}`
+  const size = task.bytes > HEADER_BYTES ? ` ${formatBytes(task.bytes)}` : ''
+  const detail = task.outcome === 'failed' || !task.detail ? '' : ` ${task.detail}`
   return `${MARK[task.outcome ?? 'done']} ${truncate(task.name, NAME_WIDTH)}${detail}${size} (${time})`
 }
 
 /** One line for a task that runs: done of all, rate, time left. */
-export function describeRunning(task: TaskState, now: number): string {
+export function describeRunning(task: TaskState, now: number, nameWidth = NAME_WIDTH): string {
   const elapsed = now - task.startedAt
-  const name = truncate(task.name, NAME_WIDTH)
-  if (task.bytes === 0) return `${name} (${formatDuration(elapsed)})`
+  const name = truncate(task.name, nameWidth)
+  if (task.bytes <= HEADER_BYTES) return `${name} (${formatDuration(elapsed)})`
   const rate = task.bytes / Math.max(elapsed, 1)
   const total = task.totalBytes === undefined ? '' : ` of ${formatBytes(task.totalBytes)}`
   const left = task.totalBytes === undefined ? '' : `, ${formatDuration((task.totalBytes - task.bytes) / rate)} left`

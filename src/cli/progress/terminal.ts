@@ -8,6 +8,10 @@ const REFRESH_MS = 100
 const MAX_LINES = 8
 const BAR_WIDTH = 20
 
+/** Columns that a bar and the figures behind a name take at most. */
+const BAR_AND_FIGURES = BAR_WIDTH + 50
+const SHORTEST_NAME = 16
+
 /**
  * Progress on a terminal: ended top tasks scroll up, running ones are redrawn below with bars.
  *
@@ -19,9 +23,10 @@ export function terminalProgress(output: Output, now: () => number = Date.now): 
   const erase = (): string => (drawnLines === 0 ? '' : `\x1b[${drawnLines}A\x1b[J`)
   const draw = (above: string): void => {
     const width = (output.columns ?? 80) - 1
+    const nameWidth = Math.max(SHORTEST_NAME, width - BAR_AND_FIGURES)
     const running = model.running().slice(-MAX_LINES)
     const lines = running.map((task) =>
-      truncate(`${bar(task.bytes, task.totalBytes)} ${describeRunning(task, now())}`, width),
+      truncate(`${bar(task.bytes, task.totalBytes)} ${describeRunning(task, now(), nameWidth)}`, width),
     )
     output.write(`${erase()}${above}${lines.map((line) => `${line}\n`).join('')}`)
     drawnLines = lines.length
