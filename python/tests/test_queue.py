@@ -7,7 +7,6 @@ import json
 import os
 import random
 import signal
-import threading
 import time
 import uuid
 from typing import Any
@@ -247,31 +246,36 @@ def test_a_redis_that_is_killed_and_restarted_loses_nothing(worker: Any, redis_s
 
 def test_200_jobs_survive_workers_that_are_killed_every_half_second(worker: Any, redis_server: Any, project: Any) -> None:
     redis = redis_server.client
-    workers = [worker(LAYERWRIGHT_MAX_DELIVERIES="5") for _ in range(3)]
-    ids = [submit(redis, text=f"j{number}", seconds=0.05) for number in range(200)]
-    stop = threading.Event()
-    kills = 0
-    deadline = time.monotonic() + 25
+    workers = [worker() for _ in range(3)]
     for server in workers:
         server.wait()
-    while time.monotonic() < deadline and kills < 20:
+    ids = [submit(redis, text=f"j{number}", seconds=0.1) for number in range(200)]
+
+    def ended() -> int:
+        return sum(1 for id in ids if redis.hget(f"{STREAM}:p:{id}", "status") in ("succeeded", "failed", "canceled"))
+
+    kills, deadline = 0, time.monotonic() + 90
+    # On a slow machine workers hardly start within their turn: the killing ends, and what is left must still come.
+    while ended() < 200 and time.monotonic() < deadline:
         victim = random.randrange(3)
         os.kill(workers[victim].process.pid, signal.SIGKILL)
         workers[victim].process.wait()
         kills += 1
-        workers[victim] = worker(LAYERWRIGHT_MAX_DELIVERIES="5")
+        workers[victim] = worker()
         time.sleep(0.5)
-    stop.set()
-    results = [finished(redis, id, 90) for id in ids]
-    statuses = collections.Counter(result["status"] for result in results)
-    assert kills >= 20
-    assert statuses["succeeded"] >= 190, statuses
-    assert statuses["succeeded"] + statuses["failed"] == 200
-    assert redis.xlen(f"{STREAM}:dead") == statuses["failed"]
+    results = {id: finished(redis, id, 90) for id in ids}
+    assert kills >= 10
+    statuses = collections.Counter(result["status"] for result in results.values())
+    assert statuses["succeeded"] + statuses["failed"] == 200, statuses
+    # Three workers in a row had to be killed with the same job in hand.
+    assert statuses["failed"] <= 4, statuses
+    dead = [fields for _, fields in redis.xrange(f"{STREAM}:dead")]
+    assert sorted(one["id"] for one in dead) == sorted(id for id, result in results.items() if result["status"] == "failed")
+    assert all(one["deliveries"] in ("3", "4") and "deliveries ended without a result" in one["reason"] for one in dead)
     assert until(lambda: redis.xlen(STREAM) == 0 and redis.xpending(STREAM, STREAM)["pending"] == 0)
-    for id in ids:
+    for id, result in results.items():
         ends = [f for _, f in redis.xrange(f"{STREAM}:p:{id}:events") if f["event"] == "completed"]
-        assert len(ends) == 1
+        assert len(ends) == 1 and json.loads(ends[0]["data"])["status"] == result["status"]
 
 
 def test_several_queues_take_turns(worker: Any, redis_server: Any) -> None:
