@@ -19,6 +19,11 @@ export interface QueueOptions {
   readonly address: string
   readonly stream: string
   readonly maxReplicas: number
+  /** The scaler connects with TLS. */
+  readonly isTls: boolean
+  /** Keys of the secret that hold the scaler's user and password, since it cannot read them from a URL. */
+  readonly usernameKey?: string | undefined
+  readonly passwordKey?: string | undefined
 }
 
 /** A Kubernetes object. */
@@ -30,7 +35,7 @@ const GRACE_SECONDS = 40
 
 /**
  * The objects that serve an image on Kubernetes: Deployment, Service and PodDisruptionBudget; with a queue also a
- * Deployment of workers and KEDA's ScaledObject on the lag of the stream's consumer group.
+ * Deployment of workers and KEDA's ScaledObject on what waits and runs in the stream's consumer group.
  */
 export function makeKubernetesObjects(options: KubernetesOptions): readonly KubernetesObject[] {
   const { name, queue } = options
@@ -57,6 +62,7 @@ export function makeKubernetesObjects(options: KubernetesOptions): readonly Kube
     budget,
     deployment(options, workerName, workerLabels, undefined, workerContainer(options, queue)),
     scaledObject(workerName, queue),
+    ...triggerAuthentication(workerName, queue),
   ]
 }
 
@@ -144,8 +150,15 @@ function baseContainer(image: string): KubernetesObject {
   }
 }
 
-/** The worker's consumer group has the stream's name; the lag is what no worker has read yet (Redis 7 or newer). */
-function scaledObject(name: string, { address, stream, maxReplicas }: QueueOptions): KubernetesObject {
+/**
+ * The worker's consumer group has the stream's name. The lag (Redis 7 or newer) is what no worker has read yet; what
+ * was read and has not ended is pending, and must keep workers too: a running job would otherwise be stopped when the
+ * queue is empty, and one that was given back would wait for somebody else's job.
+ */
+function scaledObject(name: string, queue: QueueOptions): KubernetesObject {
+  const { address, stream, maxReplicas, isTls } = queue
+  const source = { address, stream, consumerGroup: stream, ...(isTls ? { enableTLS: 'true' } : {}) }
+  const authentication = secretKeys(queue).length === 0 ? {} : { authenticationRef: { name } }
   return {
     apiVersion: 'keda.sh/v1alpha1',
     kind: 'ScaledObject',
@@ -159,9 +172,31 @@ function scaledObject(name: string, { address, stream, maxReplicas }: QueueOptio
       triggers: [
         {
           type: 'redis-streams',
-          metadata: { address, stream, consumerGroup: stream, lagCount: '1', activationLagCount: '0' },
+          metadata: { ...source, lagCount: '1', activationLagCount: '0' },
+          ...authentication,
         },
+        { type: 'redis-streams', metadata: { ...source, pendingEntriesCount: '1' }, ...authentication },
       ],
     },
   }
+}
+
+function triggerAuthentication(name: string, queue: QueueOptions): readonly KubernetesObject[] {
+  const keys = secretKeys(queue)
+  if (keys.length === 0) return []
+  return [
+    {
+      apiVersion: 'keda.sh/v1alpha1',
+      kind: 'TriggerAuthentication',
+      metadata: { name },
+      spec: { secretTargetRef: keys.map(([parameter, key]) => ({ parameter, name: queue.secret, key })) },
+    },
+  ]
+}
+
+function secretKeys({ usernameKey, passwordKey }: QueueOptions): readonly (readonly [string, string])[] {
+  return [
+    ...(usernameKey === undefined ? [] : [['username', usernameKey] as const]),
+    ...(passwordKey === undefined ? [] : [['password', passwordKey] as const]),
+  ]
 }

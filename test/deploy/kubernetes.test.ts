@@ -1,8 +1,11 @@
+import { readFile } from 'node:fs/promises'
+import { Ajv } from 'ajv'
 import { describe, expect, it } from 'vitest'
+import { parse, stringify } from 'yaml'
 import { makeKubernetesObjects } from '../../src/deploy/kubernetes.ts'
 
 const base = { image: 'registry.example/team/model@sha256:00', name: 'model', replicas: 2, gpus: 1 }
-const queue = { secret: 'redis', address: 'redis:6379', stream: 'jobs', maxReplicas: 4 }
+const queue = { secret: 'redis', address: 'redis:6379', stream: 'jobs', maxReplicas: 4, isTls: false }
 
 describe('makeKubernetesObjects()', () => {
   it('serves an image without privileges on a read-only root, with GPUs', () => {
@@ -41,7 +44,10 @@ describe('makeKubernetesObjects()', () => {
         scaleTargetRef: { name: 'model-worker' },
         minReplicaCount: 0,
         maxReplicaCount: 4,
-        triggers: [{ type: 'redis-streams', metadata: { stream: 'jobs', consumerGroup: 'jobs' } }],
+        triggers: [
+          { type: 'redis-streams', metadata: { stream: 'jobs', consumerGroup: 'jobs', lagCount: '1' } },
+          { type: 'redis-streams', metadata: { stream: 'jobs', consumerGroup: 'jobs', pendingEntriesCount: '1' } },
+        ],
       },
     })
     expect(JSON.stringify(objects)).toContain('"secretKeyRef":{"name":"redis","key":"url"}')
@@ -53,4 +59,93 @@ describe('makeKubernetesObjects()', () => {
       expect(object).toMatchObject({ spec: { template: { spec: { terminationGracePeriodSeconds: 40 } } } })
     }
   })
+
+  it('lets the scaler read its user and password from the secret', () => {
+    const objects = makeKubernetesObjects({ ...base, queue: secured })
+    const scaled = objects.find((one) => one['kind'] === 'ScaledObject')
+    const authentication = objects.find((one) => one['kind'] === 'TriggerAuthentication')
+    const trigger = { metadata: { enableTLS: 'true' }, authenticationRef: { name: 'model-worker' } }
+    expect(scaled).toMatchObject({ spec: { triggers: [trigger, trigger] } })
+    expect(authentication).toMatchObject({
+      metadata: { name: 'model-worker' },
+      spec: {
+        secretTargetRef: [
+          { parameter: 'username', name: 'redis', key: 'user' },
+          { parameter: 'password', name: 'redis', key: 'pass' },
+        ],
+      },
+    })
+  })
 })
+
+const secured = { ...queue, isTls: true, usernameKey: 'user', passwordKey: 'pass' }
+const variants = {
+  'a server': base,
+  'a server without GPUs': { ...base, gpus: 0 },
+  'a queue': { ...base, queue },
+  'a queue with TLS and a password': { ...base, queue: secured },
+}
+
+describe.each(Object.entries(variants))('the published schemas take the objects of %s', (_, options) => {
+  // As `layerwright deploy kubernetes` prints them and `kubectl apply` reads them.
+  const objects = makeKubernetesObjects(options).map((object) => parse(stringify(object)) as Record<string, unknown>)
+  const isKeda = (object: Record<string, unknown>) => String(object['apiVersion']).startsWith('keda.sh/')
+
+  it.each(['v1.30', 'v1.37'])('Kubernetes %s', async (version) => {
+    const ajv = validator(await fixture(`${version}.json`))
+    for (const object of objects.filter((one) => !isKeda(one))) {
+      expect(problems(ajv, `#/$defs/${String(object['kind'])}`, object)).toEqual([])
+    }
+  })
+
+  it('KEDA 2.21', async () => {
+    const ajv = validator(await fixture('keda.json'))
+    const triggers = (await fixture('keda-redis-streams.json')) as { parameters: readonly Parameter[] }
+    for (const object of objects.filter(isKeda)) {
+      expect(problems(ajv, `#/$defs/${String(object['kind'])}`, object)).toEqual([])
+      const { spec } = object as { spec: { triggers?: readonly { metadata: object }[] } }
+      for (const { metadata } of spec.triggers ?? []) {
+        const known = triggers.parameters.filter((one) => one.metadataVariableReadable === true).map(({ name }) => name)
+        expect(known).toEqual(expect.arrayContaining(Object.keys(metadata)))
+      }
+    }
+  })
+})
+
+describe('the published schemas', () => {
+  it('refuse what is misspelled or of the wrong type', async () => {
+    const [deployment] = makeKubernetesObjects(base)
+    const scaled = makeKubernetesObjects({ ...base, queue }).find((one) => one['kind'] === 'ScaledObject')
+    const kubernetes = validator(await fixture('v1.37.json'))
+    const keda = validator(await fixture('keda.json'))
+    const broken = { ...deployment, spec: { ...(deployment?.['spec'] as object), replica: 1 } }
+    expect(problems(kubernetes, '#/$defs/Deployment', broken)).not.toEqual([])
+    expect(problems(kubernetes, '#/$defs/Deployment', { ...deployment, spec: undefined })).not.toEqual([])
+    expect(problems(keda, '#/$defs/ScaledObject', { ...scaled, spec: { triggers: [] } })).not.toEqual([])
+    expect(
+      problems(keda, '#/$defs/ScaledObject', { ...scaled, spec: { ...(scaled?.['spec'] as object), minReplicas: 0 } }),
+    ).not.toEqual([])
+  })
+})
+
+interface Parameter {
+  readonly name: string
+  readonly metadataVariableReadable?: boolean
+}
+
+async function fixture(name: string): Promise<object> {
+  const url = new URL(`../../fixtures/kubernetes/${name}`, import.meta.url)
+  return JSON.parse(await readFile(url, 'utf8')) as object
+}
+
+function validator(schema: object): Ajv {
+  return new Ajv({ strict: false, allErrors: true, validateFormats: false }).addSchema({ ...schema, $id: 'objects' })
+}
+
+function problems(ajv: Ajv, reference: string, value: unknown): unknown {
+  const validate = ajv.getSchema(`objects${reference}`)
+  if (validate === undefined) throw new RangeError(`No such schema: ${reference}`)
+  // Through JSON: what is undefined is not there.
+  validate(JSON.parse(JSON.stringify(value)))
+  return validate.errors ?? []
+}

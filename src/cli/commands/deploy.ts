@@ -10,6 +10,9 @@ interface KubernetesFlags {
   readonly queueSecret?: string
   readonly queueAddress: string
   readonly queueName: string
+  readonly queueTls: boolean
+  readonly queueUsernameKey?: string
+  readonly queuePasswordKey?: string
   readonly maxWorkers: string
 }
 
@@ -23,6 +26,9 @@ const kubernetes: Command = {
       .option('--queue-secret <name>', 'secret whose key `url` is a Redis URL; adds workers that scale with the queue')
       .option('--queue-address <host:port>', 'Redis without credentials, for the scaler', 'redis:6379')
       .option('--queue-name <stream>', 'stream of the jobs', 'predictions')
+      .option('--queue-tls', 'the scaler connects to Redis with TLS', false)
+      .option('--queue-username-key <key>', 'key of the secret that holds the user alone, for the scaler')
+      .option('--queue-password-key <key>', 'key of the secret that holds the password alone, for the scaler')
       .option('--max-workers <count>', 'most workers', '10')
   },
   async run(args, options, io) {
@@ -46,6 +52,9 @@ const kubernetes: Command = {
               secret: flags.queueSecret,
               address: flags.queueAddress,
               stream: flags.queueName,
+              isTls: flags.queueTls,
+              usernameKey: flags.queueUsernameKey,
+              passwordKey: flags.queuePasswordKey,
               maxReplicas: count('--max-workers', flags.maxWorkers),
             },
           }),
