@@ -46,18 +46,44 @@ interface BuildSummary {
   readonly platforms: BuildMemory['platforms']
 }
 
+/** Builds, writes to every destination and prints the result. */
+export async function runBuild(project: string, options: BuildOptions, io: Io): Promise<void> {
+  await printSummary(await makeBuild(project, options, io), options, io)
+}
+
+/** Builds a project into the local store, as `build` without an option does. */
+export async function buildLocally(project: string, io: Io): Promise<void> {
+  await makeBuild(project, PLAIN_BUILD, io)
+}
+
+const PLAIN_BUILD: BuildOptions = {
+  tag: [],
+  output: [],
+  platform: [],
+  format: 'oci',
+  secret: [],
+  network: 'host',
+  cacheFrom: [],
+  cacheTo: [],
+  cacheTrustKey: [],
+}
+
+/** Options that say how a build is told, and nothing of what it makes. */
+const TELLING: readonly string[] = ['iidfile', 'metadataFile', 'json', 'progress', 'quiet']
+
 /**
- * Builds, writes to every destination and prints the result.
+ * Builds and writes to every destination.
  *
  * A build that has been done already, with nothing changed since, loads none of the machinery: most of the time of such
  * a run is the start of the process.
  */
-export async function runBuild(project: string, options: BuildOptions, io: Io): Promise<void> {
+async function makeBuild(project: string, options: BuildOptions, io: Io): Promise<BuildSummary> {
   const store = await Store.open(storeLocation({ env: io.env }))
   const path = resolve(io.cwd, project, options.file ?? '')
+  const making = Object.entries(options).filter(([name]) => !TELLING.includes(name))
   const identity: BuildIdentity = {
     project: path,
-    options: { ...options, cwd: io.cwd, store: store.folder },
+    options: { ...Object.fromEntries(making), cwd: io.cwd, store: store.folder },
     env: io.env,
   }
   const mayRecall = options.refresh !== true && options.load !== true
@@ -67,15 +93,12 @@ export async function runBuild(project: string, options: BuildOptions, io: Io): 
   if (memory !== undefined) {
     startTask(io.report, 'image').end('cached')
     const destinations = memory.places.map(({ name }) => name)
-    return printSummary({ digest: memory.root.digest, destinations, platforms: memory.platforms }, options, io)
+    return { digest: memory.root.digest, destinations, platforms: memory.platforms }
   }
   const release = await holdStore(store.folder)
-  try {
-    await printSummary(await buildAnew(path, identity, options, store, io), options, io)
-  } finally {
-    await release()
-  }
+  const summary = await buildAnew(path, identity, options, store, io).finally(release)
   await boundStore(store, io)
+  return summary
 }
 
 /** Keeps the store as small as the user wants it. */

@@ -60,11 +60,12 @@ export interface Runnable {
 /**
  * Finds the image and reads the common options.
  *
- * @param name as a user wrote it; undefined for the project of the current folder
+ * @param name as a user wrote it; undefined for the project of the current folder, which is built first, as Cog does
  */
 export async function openRunnable(name: string | undefined, options: RunOptions, io: Io): Promise<Runnable> {
   const env = parseEnvironment(options.env, io.env)
   const binds = options.volume.map((word) => parseVolume(word, io.cwd))
+  if (name === undefined) await (await import('./run-build.ts')).buildLocally('.', io)
   const { openWorld, findImage } = await import('./world.ts')
   const world = await openWorld(io, { insecure: options.insecure })
   // Prune must not take away what is unpacked or running. The lease ends with this process, however that ends.

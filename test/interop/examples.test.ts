@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -59,6 +59,17 @@ test.skipIf(!hasTools)(
     expect((await layerwright(['predict', layout, '-i', 'text=you'])).stdout).toBe('hello you\n')
   },
 )
+
+test('predict without an image builds the project first, and prints the output alone', async () => {
+  const project = join(folder, 'own')
+  await cp(join(root, 'examples', 'hello'), project, { recursive: true })
+  const code = join(project, 'run.py')
+  const first = await layerwright(['predict', '-i', 'text=you'], project)
+  expect(first.stdout).toBe('hello you\n')
+  await writeFile(code, (await readFile(code, 'utf8')).replace('"hello"', '"good day"'))
+  const second = await layerwright(['predict', '-q', '-i', 'text=you'], project)
+  expect(second.stdout).toBe('good day you\n')
+})
 
 test.skipIf(!hasTools)('examples/blur: an image file in, an image file out', async () => {
   const { layout } = await throughRegistry('blur')

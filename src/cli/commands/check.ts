@@ -12,7 +12,7 @@ interface CheckOptions extends RunOptions {
 export const command: Command = {
   define(program) {
     program
-      .argument('[image]', 'image by location or local name; the project in this folder unless given')
+      .argument('[image]', 'image by location or local name; without it the project in this folder is built and taken')
       .addOption(new Option('--target <platform>', 'the platform').choices([...TARGETS]).makeOptionMandatory())
       .option('--json', 'print the findings as JSON')
     defineRunOptions(program)

@@ -13,7 +13,10 @@ export const command: Command = {
   define(program) {
     program
       .argument('<command...>', 'the command and its arguments; put -- before it when it has options')
-      .option('--image <image>', 'image by location or local name; the project in this folder unless given')
+      .option(
+        '--image <image>',
+        'image by location or local name; without it the project in this folder is built and taken',
+      )
       .option('-w, --workdir <path>', 'working directory in the container')
       .option('-u, --user <user>', 'user, or user:group, by name or number')
       .option('--network <mode>', '`host` or `none`', 'host')

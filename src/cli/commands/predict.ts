@@ -19,7 +19,7 @@ export const command: Command = {
 /** What `predict` and `train` have in common. */
 export function definePredict(program: Program, output: string): void {
   program
-    .argument('[image]', 'image by location or local name; the project in this folder unless given')
+    .argument('[image]', 'image by location or local name; without it the project in this folder is built and taken')
     .option('-i, --input <name=value>', 'an input; `name=@file` for the contents of a file; repeatable', append, [])
     .option('-o, --output <path>', output)
     .option('--setup-timeout <seconds>', 'how long the setup of the model may take', '300')

@@ -11,7 +11,7 @@ interface ServeOptions extends RunOptions {
 export const command: Command = {
   define(program) {
     program
-      .argument('[image]', 'image by location or local name; the project in this folder unless given')
+      .argument('[image]', 'image by location or local name; without it the project in this folder is built and taken')
       .option('-p, --port <port>', 'port on this machine', '8393')
       .option('--host <address>', 'address to listen on; 0.0.0.0 for everybody', '127.0.0.1')
     defineRunOptions(program)
