@@ -1,15 +1,16 @@
 import { readFile } from 'node:fs/promises'
 import { isAbsolute, join } from 'node:path'
 import type { Config } from '../config/config.ts'
-import { BuildError, systemErrorCode } from '../core/errors.ts'
+import { BuildError, isBuildError, systemErrorCode } from '../core/errors.ts'
 import { digestOf } from '../core/digest.ts'
 import { canonicalJson } from '../core/json.ts'
 import { programVersion } from '../core/version.ts'
 import type { Lock } from '../lock/lock.ts'
+import { normalizeName } from '../python/package-name.ts'
 import type { HeadersFor } from '../python/settings/credentials.ts'
 import { aptKeyFiles } from '../resolve/apt-sources.ts'
 import type { ResolveContext } from '../resolve/context.ts'
-import { prepareQuestion, resolve } from '../resolve/resolve.ts'
+import { prepareQuestion, resolve, type Preferences } from '../resolve/resolve.ts'
 
 /** The lock file's name, beside cog.yaml. */
 export const LOCK_FILE = 'layerwright.lock'
@@ -21,6 +22,11 @@ export const ANSWERS_FRESH_MS = 10 * 60_000
 export interface LockOptions {
   /** `refresh` asks the world in any case; `locked` never does; `auto` asks when answers are old or absent. */
   readonly mode: 'auto' | 'refresh' | 'locked'
+  /**
+   * Which Python packages of the lock file are chosen anew when the world is asked; the others keep their version as
+   * long as it fits. All unless given.
+   */
+  readonly upgrade?: readonly string[] | undefined
 }
 
 /** A lock, and until when it can be relied on (milliseconds since the epoch; forever for a lock file). */
@@ -45,7 +51,11 @@ export async function obtainLock(config: Config, context: ResolveContext, option
   const local = question.requirements.files.filter((path) => isAbsolute(path))
   const keys = aptKeyFiles(config.build.aptSources, context.projectFolder)
   const files = [join(context.projectFolder, LOCK_FILE), ...local, ...keys]
-  const file = await readLockFile(context.projectFolder)
+  const file = await readLockFile(context.projectFolder).catch((error: unknown) => {
+    // A damaged file is what asking anew replaces.
+    if (options.mode !== 'refresh' || !isBuildError(error)) throw error
+    return undefined
+  })
   if (file !== undefined && options.mode !== 'refresh') {
     if (file.inputs === inputs) return { lock: file, validUntil: Infinity, files, headers }
     const text = `${LOCK_FILE} was made for another configuration`
@@ -63,10 +73,22 @@ export async function obtainLock(config: Config, context: ResolveContext, option
   if (known !== undefined && known.madeAt + ANSWERS_FRESH_MS > context.now()) {
     return { lock: known.lock, validUntil: known.madeAt + ANSWERS_FRESH_MS, files, headers }
   }
-  const lock = await resolve(question, context)
+  const lock = await resolve(question, context, preferencesOf(file, options.upgrade))
   const madeAt = context.now()
   await cache.set(key, Buffer.from(JSON.stringify({ madeAt, lock })))
   return { lock, validUntil: madeAt + ANSWERS_FRESH_MS, files, headers }
+}
+
+/** The versions of a lock file, but for packages that are to be upgraded. */
+function preferencesOf(lock: Lock | undefined, upgrade: readonly string[] | undefined): Preferences {
+  if (lock === undefined || upgrade === undefined) return () => undefined
+  const names = new Set(upgrade.map(normalizeName))
+  return ({ architecture }) => {
+    const known = lock.platforms.find(({ platform }) => platform.architecture === architecture)
+    return new Map(
+      known?.wheels.flatMap(({ name, version }) => (names.has(name) ? [] : [[name, version] as const])) ?? [],
+    )
+  }
 }
 
 /** The lock file of a project; undefined when there is none. @throws BuildError LOCK_STALE, FILE_UNREADABLE */

@@ -154,7 +154,7 @@ const build = z
         description: 'The Python version, with or without its patch number. Chosen to fit the packages when not given.',
       }),
     python_requirements: nonEmpty.optional().meta({
-      description: 'A requirements file or `pyproject.toml`, relative to the project.',
+      description: 'A requirements file, `pyproject.toml`, `uv.lock` or `pylock.toml`, relative to the project.',
     }),
     python_packages: z.array(nonEmpty).optional().meta({
       description: 'Python packages as requirement lines.',

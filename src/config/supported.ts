@@ -25,11 +25,11 @@ export function findUnsupported(yaml: CogYaml): readonly Unsupported[] {
     })
   }
   const { python_requirements: requirements = '', system_site_packages: site } = yaml.build ?? {}
-  if (/(^|\/)(pylock(\.[^/]+)?\.toml|[^/]+\.lock)$/.test(requirements)) {
+  if (/\.lock$/.test(requirements) && !/(^|\/)uv\.lock$/.test(requirements)) {
     found.push({
       path: ['build', 'python_requirements'],
-      what: 'A Python lock file',
-      hint: 'Name a requirements file or `pyproject.toml`; `layerwright lock` keeps what they resolve to.',
+      what: 'The lock of another tool than uv',
+      hint: 'Export it as `pylock.toml` (PEP 751) or as a requirements file with hashes.',
     })
   }
   if (site === true) {

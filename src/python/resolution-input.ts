@@ -30,4 +30,6 @@ export interface ResolutionInput {
   readonly noBinary?: readonly string[]
   /** Normalised names, or `:all:`, whose sources are refused (pip's `--only-binary`). */
   readonly onlyBinary?: readonly string[]
+  /** Normalised name to the version that is taken as long as it fits, though a better one exists. */
+  readonly preferences?: ReadonlyMap<string, string>
 }

@@ -346,12 +346,16 @@ export class ResolutionSource implements SolverSource {
     return known
   }
 
-  /** Newest first; pre-releases last unless they are welcome. */
+  /** What an earlier lock has, then newest first; pre-releases last unless they are welcome. */
   *#preferred(loaded: LoadedProject, set: VersionSet): Generator<number> {
+    const preference = this.#input.preferences?.get(loaded.name)
+    const kept = preference === undefined ? -1 : loaded.versions.findIndex(({ text }) => text === preference)
+    if (kept !== -1 && set.has(kept)) yield kept
     const isEqual = this.#input.allowsPreReleases === true
     for (const isSecond of isEqual ? [false] : [false, true]) {
       for (let index = loaded.versions.length - 1; index >= 0; index--) {
-        if (set.has(index) && (isEqual || loaded.versions[index]?.isPreRelease === isSecond)) yield index
+        if (index !== kept && set.has(index) && (isEqual || loaded.versions[index]?.isPreRelease === isSecond))
+          yield index
       }
     }
   }
@@ -374,7 +378,9 @@ export class ResolutionSource implements SolverSource {
     return {
       allowsYanked: (version) =>
         pins.some((pin) => compareVersions(pin.version ?? parseVersion(pin.text), version) === 0) ||
-        stated.some(({ requirement }) => requirement.url !== undefined),
+        stated.some(({ requirement }) => requirement.url !== undefined) ||
+        // Yanking is for those who choose anew; whoever has it keeps it, with a warning.
+        this.#input.preferences?.get(name) === formatVersion(version),
       isBinaryRefused: noBinary.includes(':all:') || noBinary.includes(name),
       hashes: isHashed ? new Set(hashes) : undefined,
     }

@@ -1,6 +1,8 @@
+import { applyLockFile } from '../python/formats/lock-file.ts'
 import type { Requirements } from '../python/input/requirements-file.ts'
 import type { LockedWheel } from '../python/lock.ts'
 import { parseRequirement } from '../python/requirement.ts'
+import type { RootRequirement } from '../python/resolution-input.ts'
 import { resolvePython } from '../python/resolve-python.ts'
 import type { ResolvedIndexSettings } from '../python/settings/index-settings.ts'
 import type { Target } from '../python/target.ts'
@@ -8,6 +10,7 @@ import type { ResolveContext } from './context.ts'
 import type { EnvironmentAnswer } from './environment.ts'
 import { fitRequirement } from './fit-requirement.ts'
 import { withPins } from './index-settings.ts'
+import { BROUGHT_ALONG } from './requirements.ts'
 
 /** What the project's packages are resolved from. */
 export interface PackagesRequest {
@@ -15,27 +18,63 @@ export interface PackagesRequest {
   readonly requirements: Requirements
   readonly environment: EnvironmentAnswer
   readonly settings: ResolvedIndexSettings
+  /** Versions to keep as long as they fit, by normalised name. */
+  readonly preferences?: ReadonlyMap<string, string> | undefined
 }
 
 /**
- * Resolves the project's Python packages for one target, with pip beside them, since `run` steps and people expect it
- * (and setuptools below 3.12, which venv brings there).
+ * The project's Python packages for one target, with pip beside them: resolved, or as another tool's lock has them.
  */
 export async function resolvePackages(
   request: PackagesRequest,
   context: ResolveContext,
 ): Promise<readonly LockedWheel[]> {
-  const { target, environment, requirements, settings } = request
-  const { constraints, options } = requirements
+  const { environment, requirements } = request
+  if (requirements.lock !== undefined) return applyLock(requirements.lock, request, context)
+  const { options } = requirements
   const stated = requirements.requirements.map((root) => fitRequirement(root, environment.choice))
   const names = new Set(stated.map(({ requirement }) => requirement.name))
-  const brought = ['pip', ...(Number(target.pythonVersion.split('.')[1]) < 12 ? ['setuptools'] : [])]
-  const added = brought.filter((name) => !names.has(name)).map((name) => ({ requirement: parseRequirement(name) }))
+  const added = broughtAlong(request).filter(({ requirement }) => !names.has(requirement.name))
+  // With hashes required, pip itself would have to be hashed: it is left to the project then.
+  const packages = await resolveRoots(options.requiresHashes ? stated : [...stated, ...added], request, context)
+  return packages.map((wheel) => ({ ...wheel, requested: names.has(wheel.name) }))
+}
+
+/** What another tool locked, with pip beside it. */
+async function applyLock(
+  lock: NonNullable<Requirements['lock']>,
+  request: PackagesRequest,
+  context: ResolveContext,
+): Promise<readonly LockedWheel[]> {
+  const { target, settings } = request
+  const { extras = [], groups = [] } = lock
+  const access = { http: context.http, headers: settings.headers, signal: context.signal }
+  const applied = await applyLockFile(lock, { target, extras, groups }, access)
+  const packages = applied.packages.filter(({ name }) => !BROUGHT_ALONG.has(name))
+  const names = new Set(packages.map(({ name }) => name))
+  const missing = broughtAlong(request).filter(({ requirement }) => !names.has(requirement.name))
+  const added = missing.length === 0 ? [] : await resolveRoots(missing, request, context)
+  const all = [...packages, ...added.map((wheel) => ({ ...wheel, requested: false }))]
+  return all.sort((a, b) => (a.name < b.name ? -1 : 1))
+}
+
+/** pip, since `run` steps and people expect it, and setuptools below 3.12, which venv brings there. */
+function broughtAlong({ target }: PackagesRequest): readonly RootRequirement[] {
+  const names = ['pip', ...(Number(target.pythonVersion.split('.')[1]) < 12 ? ['setuptools'] : [])]
+  return names.map((name) => ({ requirement: parseRequirement(name) }))
+}
+
+async function resolveRoots(
+  roots: readonly RootRequirement[],
+  request: PackagesRequest,
+  context: ResolveContext,
+): Promise<readonly LockedWheel[]> {
+  const { target, requirements, settings, preferences } = request
+  const { constraints, options } = requirements
   const lock = await resolvePython(
     {
       target,
-      // With hashes required, pip itself would have to be hashed: it is left to the project then.
-      requirements: options.requiresHashes ? stated : [...stated, ...added],
+      requirements: roots,
       constraints,
       // What the user says of a package wins over what the tables say.
       indexes: withPins(withPins(settings.plan, frameworkPins(request)), settings.plan.pins),
@@ -43,6 +82,7 @@ export async function resolvePackages(
       allowsPreReleases: settings.allowsPreReleases,
       requiresHashes: options.requiresHashes,
       noBinary: options.noBinary,
+      ...(preferences === undefined ? {} : { preferences }),
     },
     {
       http: context.http,
@@ -52,7 +92,7 @@ export async function resolvePackages(
       now: context.now,
     },
   )
-  return lock.packages.map((wheel) => ({ ...wheel, requested: names.has(wheel.name) }))
+  return lock.packages
 }
 
 /** Packages that the tables tie to an index, such as the builds of torch; none where the default index has the same. */

@@ -1,7 +1,9 @@
 import { readFile } from 'node:fs/promises'
 import { basename, resolve } from 'node:path'
 import type { Config } from '../config/config.ts'
+import { digestOf } from '../core/digest.ts'
 import { BuildError } from '../core/errors.ts'
+import { isLockFile, loadLockFile, lockedVersions } from '../python/formats/lock-file.ts'
 import { parsePyproject } from '../python/formats/pyproject.ts'
 import { decodeText } from '../python/input/decode-text.ts'
 import {
@@ -10,14 +12,14 @@ import {
   type Requirements,
   type SourceRequirement,
 } from '../python/input/requirements-file.ts'
-import { formatRequirement } from '../python/requirement.ts'
+import { formatRequirement, parseRequirement } from '../python/requirement.ts'
 import type { RootRequirement } from '../python/resolution-input.ts'
 import { formatSpecifiers, matchesSpecifiers, type SpecifierSet } from '../python/specifier.ts'
 import { parseVersion } from '../python/version.ts'
 import type { ResolveContext } from './context.ts'
 
 /** Packages that the image brings itself; a project's own lines for them are left out, as Cog does. */
-const BROUGHT_ALONG = new Set(['cog', 'coglet'])
+export const BROUGHT_ALONG: ReadonlySet<string> = new Set(['cog', 'coglet'])
 
 /** What reading requirements takes: files may name others by URL. */
 export type RequirementsContext = Pick<ResolveContext, 'projectFolder' | 'env' | 'http' | 'report' | 'signal'>
@@ -43,7 +45,29 @@ async function readSource({ build }: Config, context: RequirementsContext): Prom
   const { pythonRequirements: file, pythonPackages } = build
   const reading = { cwd: context.projectFolder, env: context.env, http: context.http, signal: context.signal }
   if (file === undefined) return parseRequirements(pythonPackages.join('\n'), 'build.python_packages', reading)
+  if (isLockFile(file)) return readLock(file, build, context)
   return basename(file) === 'pyproject.toml' ? readPyproject(file, build, context) : loadRequirements([file], reading)
+}
+
+/** A lock answers everything; what it holds is told as pins, since frameworks decide about the rest of the image. */
+async function readLock(
+  file: string,
+  { extras, groups }: Config['build'],
+  { projectFolder }: RequirementsContext,
+): Promise<Requirements> {
+  const lock = await loadLockFile(resolve(projectFolder, file))
+  const requirements = [...lockedVersions(lock)].map(([name, version]) => ({
+    requirement: parseRequirement(version === undefined ? name : `${name}==${version}`),
+    origin: file,
+  }))
+  return {
+    requirements,
+    constraints: [],
+    sources: [],
+    options: NO_OPTIONS,
+    files: [lock.path],
+    lock: { ...lock, extras, groups },
+  }
 }
 
 /** The dependencies of a project, with those of the extras and groups that cog.yaml names. */
@@ -65,18 +89,20 @@ async function readPyproject(
     requirements: requirements.map((requirement) => ({ requirement, origin: file })),
     constraints: [],
     sources: [],
-    options: {
-      extraIndexUrls: [],
-      findLinks: [],
-      noIndex: false,
-      allowsPreReleases: false,
-      requiresHashes: false,
-      noBinary: [],
-      onlyBinary: [],
-      trustedHosts: [],
-    },
+    options: NO_OPTIONS,
     files: [path],
   }
+}
+
+const NO_OPTIONS: Requirements['options'] = {
+  extraIndexUrls: [],
+  findLinks: [],
+  noIndex: false,
+  allowsPreReleases: false,
+  requiresHashes: false,
+  noBinary: [],
+  onlyBinary: [],
+  trustedHosts: [],
 }
 
 /** `3.12` stands for any 3.12.x: it is refused only when neither its first nor its last release will do. */
@@ -87,10 +113,15 @@ function admits(requiresPython: SpecifierSet, pythonVersion: string): boolean {
 }
 
 /** Requirements as plain JSON, for keys: equal lines give an equal value. */
-export function requirementsKey({ requirements, constraints, options }: Requirements): unknown {
+export function requirementsKey({ requirements, constraints, options, lock }: Requirements): unknown {
   const lines = (roots: readonly RootRequirement[]): unknown =>
     roots.map(({ requirement, hashes }) => [formatRequirement(requirement), hashes ?? []])
-  return { requirements: lines(requirements), constraints: lines(constraints), options }
+  return {
+    requirements: lines(requirements),
+    constraints: lines(constraints),
+    options,
+    ...(lock === undefined ? {} : { lock: digestOf(lock.text) }),
+  }
 }
 
 /** `-e .` means the project, which the image holds in any case; Cog drops the line, too. */

@@ -53,16 +53,26 @@ export async function prepareQuestion(config: Config, context: ResolveContext): 
 /** Variables that say where interpreters and CUDA images come from. */
 const PLACES = /^(?:UV_PYTHON_INSTALL_MIRROR|LAYERWRIGHT_(?:INTERPRETERS|CUDA_REPOSITORY))$/
 
+/** Python packages of a platform to keep at a version as long as it fits. */
+export type Preferences = (platform: LockedPlatform) => ReadonlyMap<string, string> | undefined
+
 /**
  * Asks the world everything that a build must know, for every platform of the project.
  *
+ * @param preferences  what an earlier lock has; every package is chosen anew unless given
  * @throws BuildError as base, interpreter, index and archive say
  */
-export async function resolve(question: Question, context: ResolveContext): Promise<Lock> {
+export async function resolve(
+  question: Question,
+  context: ResolveContext,
+  preferences: Preferences = () => undefined,
+): Promise<Lock> {
   const platforms: PlatformLock[] = []
   for (const text of question.config.build.platforms) {
     const platform = parsePlatform(text)
-    platforms.push(await runTask(context.report, `resolve ${text}`, () => resolvePlatform(question, platform, context)))
+    platforms.push(
+      await runTask(context.report, `resolve ${text}`, () => resolvePlatform(question, platform, context, preferences)),
+    )
   }
   return { lockVersion: 1, inputs: question.inputs, platforms }
 }
@@ -80,13 +90,14 @@ async function resolvePlatform(
   { config, requirements, settings }: Question,
   platform: LockedPlatform,
   context: ResolveContext,
+  preferences: Preferences,
 ): Promise<PlatformLock> {
   const environment = answerEnvironment(config, requirements.requirements)
   const draft = await draftBase({ config, platform, environment }, context)
   const { interpreter, libc } = draft
   const target = { pythonVersion: interpreter.version, platform, libc }
   const [wheels, launcher] = await settleAll([
-    resolvePackages({ target, requirements, environment, settings }, context),
+    resolvePackages({ target, requirements, environment, settings, preferences: preferences(platform) }, context),
     resolveLauncher(target, settings, context),
   ])
   const { base, systemPackages, choices } = await draft.complete(wheels)

@@ -281,13 +281,8 @@ describe('diagnostics', () => {
       ['error not-supported build.system_site_packages 1:9-29'],
     ],
     [
-      'a Python lock',
-      'build: {python_requirements: uv.lock}',
-      ['error not-supported build.python_requirements 1:9-28'],
-    ],
-    [
-      'another Python lock',
-      'build: {python_requirements: "locks/pylock.gpu.toml"}',
+      'the lock of another tool',
+      'build: {python_requirements: poetry.lock}',
       ['error not-supported build.python_requirements 1:9-28'],
     ],
     ['something not built yet', 'runtime: coglet', ['error not-supported runtime 1:1-8']],

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { isBuildError } from '../../src/core/errors.ts'
 import { packageRoot } from '../../src/core/package-root.ts'
-import { formatPylock, readPylock } from '../../src/python/formats/pylock.ts'
+import { formatPylock, readPylock, type StatedLock } from '../../src/python/formats/pylock.ts'
 import { parsePyproject } from '../../src/python/formats/pyproject.ts'
 import { formatRequirementsText } from '../../src/python/formats/requirements-text.ts'
 import { readUvLock } from '../../src/python/formats/uv-lock.ts'
@@ -48,6 +48,7 @@ describe('pylock.toml', () => {
   it('chooses by marker and by the tags of the target', () => {
     const text = `lock-version = "1.0"
 created-by = "x"
+extras = ["web"]
 [[packages]]
 name = "a"
 version = "1.0"
@@ -72,6 +73,31 @@ wheels = [{ url = "https://e.example/web-1-py3-none-any.whl", size = 1, hashes =
       readPylock(text, 'pylock.toml', { target, extras }).packages.map(({ filename }) => filename)
     expect(names([])).toEqual(['a-2.0-cp311-cp311-manylinux_2_17_x86_64.whl'])
     expect(names(['web'])).toEqual(['a-2.0-cp311-cp311-manylinux_2_17_x86_64.whl', 'web-1-py3-none-any.whl'])
+  })
+
+  it('reads wheels by path, and wheels without a size, as pip writes them', () => {
+    const text = `lock-version = "1.0"
+[[packages]]
+name = "a"
+version = "1.0"
+[[packages.wheels]]
+name = "a-1.0-py3-none-any.whl"
+path = "wheels/a-1.0-py3-none-any.whl"
+[packages.wheels.hashes]
+sha256 = "${'1'.repeat(64)}"
+`
+    const [found] = readPylock(text, 'pylock.toml', { target, folder: '/work/project' }).packages
+    expect(found).toMatchObject({ name: 'a', url: 'file:///work/project/wheels/a-1.0-py3-none-any.whl' })
+    expect(found?.sizeBytes).toBeUndefined()
+  })
+
+  it.each([
+    ['extras = ["web"]', { extras: ['gpu'] }, 'it has no extra `gpu`'],
+    ['dependency-groups = ["dev"]', { groups: ['x'] }, 'it has no dependency group `x`'],
+    ['', { extras: ['gpu'] }, 'it has no extra `gpu`'],
+  ])('refuses what it knows nothing of: %s', (line, selection, message) => {
+    const read = (): unknown => readPylock(`lock-version = "1.0"\n${line}`, 'pylock.toml', { target, ...selection })
+    expect(thrown(read)).toMatchObject({ code: 'PROJECT_INVALID', message: expect.stringContaining(message) as string })
   })
 
   it.each([
@@ -108,7 +134,7 @@ describe('readUvLock()', () => {
       readonly groups?: readonly string[]
       readonly python?: string
     } = {},
-  ): Promise<PythonLock> => {
+  ): Promise<StatedLock> => {
     const text = await readFile(join(packageRoot(), 'fixtures/python/locks/uv.lock'), 'utf8')
     return readUvLock(text, 'uv.lock', { ...options, target: { ...target, pythonVersion: options.python ?? '3.11' } })
   }
@@ -141,6 +167,43 @@ describe('readUvLock()', () => {
       .filter(({ requested }) => requested)
       .map(({ name }) => name)
     expect(names).toEqual(['click', 'numpy', 'pillow', 'starlette', 'uvicorn'])
+  })
+
+  it('follows extras that exclude each other', () => {
+    const torch = (version: string, extra: string): string => `
+[[package]]
+name = "torch"
+version = "${version}"
+source = { registry = "https://index.example/${extra}" }
+resolution-markers = ["extra == 'extra-4-demo-${extra}'"]
+wheels = [{ url = "https://e.example/torch-${version}-py3-none-any.whl", hash = "sha256:${'1'.repeat(64)}" }]
+`
+    const edge = (version: string, extra: string): string =>
+      `${extra} = [{ name = "torch", version = "${version}", marker = "extra == 'extra-4-demo-${extra}' or (extra != 'extra-4-demo-cpu' and extra != 'extra-4-demo-gpu')" }]`
+    const text = `version = 1
+[[package]]
+name = "demo"
+version = "1"
+source = { virtual = "." }
+[package.optional-dependencies]
+${edge('2.6.0', 'cpu')}
+${edge('2.7.0', 'gpu')}
+${torch('2.6.0', 'cpu')}${torch('2.7.0', 'gpu')}`
+    const versions = (extras: readonly string[]): readonly string[] =>
+      readUvLock(text, 'uv.lock', { target, extras }).packages.map(({ version }) => version)
+    expect(versions(['cpu'])).toEqual(['2.6.0'])
+    expect(versions(['gpu'])).toEqual(['2.7.0'])
+    expect(versions([])).toEqual([])
+  })
+
+  it.each([
+    [{ extras: ['none'] }, 'it has no extra `none`'],
+    [{ groups: ['none'] }, 'it has no dependency group `none`'],
+  ])('refuses what it knows nothing of: %j', async (selection, message) => {
+    await expect(read(selection)).rejects.toMatchObject({
+      code: 'PROJECT_INVALID',
+      message: expect.stringContaining(message) as string,
+    })
   })
 
   it('refuses another version of the format', () => {

@@ -1,12 +1,24 @@
 import { join, resolve } from 'node:path'
+import { normalizeName } from '../../python/package-name.ts'
 import type { Command } from '../command.ts'
 
-/** `layerwright lock`: writes what the world answers now beside cog.yaml, so that later builds ask nobody. */
+/**
+ * `layerwright lock`: writes what the world answers now beside cog.yaml, so that later builds ask nobody.
+ *
+ * Python packages keep the version that the file has as long as it fits, so that a new requirement changes no others.
+ */
 export const command: Command = {
   define(program) {
     program
       .argument('[project]', 'folder of the project, or its cog.yaml', '.')
       .option('-f, --file <name>', 'name of the configuration file instead of cog.yaml', '')
+      .option('-U, --upgrade', 'choose every Python package anew, whatever the lock file has')
+      .option(
+        '-P, --upgrade-package <name>',
+        'choose this Python package anew and keep the others; repeatable',
+        (name: string, names: readonly string[]) => [...names, name],
+        [],
+      )
       .option('--check', 'write nothing; exit status 3 when the lock file does not fit the project')
       .option('--json', 'print what changed as JSON')
   },
@@ -26,7 +38,13 @@ export const command: Command = {
       return
     }
     const before = await readLockFile(projectFolder).catch(() => undefined)
-    const { lock } = await obtainLock(config, resolving, { mode: 'refresh' })
+    const names = options['upgradePackage'] as readonly string[]
+    const upgrade = options['upgrade'] === true ? undefined : names
+    const { lock } = await obtainLock(config, resolving, { mode: 'refresh', upgrade })
+    for (const name of names) {
+      if (lock.platforms.some(({ wheels }) => wheels.some((wheel) => wheel.name === normalizeName(name)))) continue
+      io.report({ type: 'note', level: 'warning', text: `\`${name}\` is not among the packages of the project` })
+    }
     const { writeFileAtomically } = await import('../../core/atomic-file.ts')
     await writeFileAtomically(join(projectFolder, LOCK_FILE), `${JSON.stringify(lock, undefined, 2)}\n`)
     const changes = diffLocks(before, lock)

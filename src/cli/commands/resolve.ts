@@ -1,7 +1,8 @@
-import { homedir } from 'node:os'
 import { resolve } from 'node:path'
 import { Option } from 'commander'
 import { BuildError } from '../../core/errors.ts'
+import { homeFolder } from '../../core/home.ts'
+import type { Http } from '../../core/http.ts'
 import type { PythonLock } from '../../python/lock.ts'
 import type { Target } from '../../python/target.ts'
 import type { RootRequirement } from '../../python/resolution-input.ts'
@@ -104,7 +105,7 @@ async function runResolve(texts: readonly string[], options: ResolveOptions, io:
   const http = makeHttp({ env })
   const context = { cwd, env, http, signal }
   const target = { pythonVersion: options.pythonVersion, ...parseTargetPlatform(options.pythonPlatform) }
-  const lock = await readLock(texts, options, target, cwd)
+  const lock = await readLock(texts, options, target, { io, http })
   if (lock !== undefined) return lock
   const files = await loadRequirements(
     options.requirement.filter((file) => !isPyproject(file)),
@@ -116,7 +117,7 @@ async function runResolve(texts: readonly string[], options: ResolveOptions, io:
   assertResolvable([...files.sources, ...typed.sources], target)
   const settings = await loadIndexSettings([flagSettings(options), ...[files, typed].map(fileSettings)], {
     env,
-    home: env['HOME'] ?? homedir(),
+    home: homeFolder(env),
     cwd,
     signal,
   })
@@ -150,15 +151,19 @@ async function readLock(
   texts: readonly string[],
   options: ResolveOptions,
   target: Target,
-  cwd: string,
+  { io, http }: { readonly io: Io; readonly http: Http },
 ): Promise<PythonLock | undefined> {
-  const { isLockFile, loadLockFile } = await import('../../python/formats/lock-file.ts')
+  const { isLockFile, loadLockFile, applyLockFile } = await import('../../python/formats/lock-file.ts')
   const [file] = options.requirement.filter(isLockFile)
   if (file === undefined) return undefined
   if (options.requirement.length > 1 || texts.length > 0) {
     throw new BuildError('USAGE', `A lock stands alone, without other requirements: \`${file}\``)
   }
-  return loadLockFile(resolve(cwd, file), { target, extras: options.extra, groups: options.group })
+  const { env, cwd, signal } = io
+  const { loadIndexSettings } = await import('../../python/settings/index-settings.ts')
+  const { headers } = await loadIndexSettings([flagSettings(options)], { env, home: homeFolder(env), cwd, signal })
+  const selection = { target, extras: options.extra, groups: options.group }
+  return applyLockFile(await loadLockFile(resolve(cwd, file)), selection, { http, headers, signal })
 }
 
 async function projectRequirements(options: ResolveOptions, cwd: string): Promise<readonly RootRequirement[]> {

@@ -1,9 +1,11 @@
+import { resolve } from 'node:path'
+import { pathToFileURL } from 'node:url'
 import { stringify } from 'smol-toml'
 import { BuildError } from '../../core/errors.ts'
 import type { ListedFile } from '../index/client.ts'
 import type { LockedWheel, PythonLock } from '../lock.ts'
 import { evaluateMarker, parseMarker, type MarkerEnvironment } from '../marker.ts'
-import { parsePackageName } from '../package-name.ts'
+import { normalizeName, parsePackageName } from '../package-name.ts'
 import { allowsPython, targetPython } from '../requires-python.ts'
 import { parseSpecifiers } from '../specifier.ts'
 import { fullPythonVersion, targetMarkers, type Target } from '../target.ts'
@@ -52,6 +54,18 @@ export interface LockSelection {
   readonly target: Target
   readonly extras?: readonly string[]
   readonly groups?: readonly string[]
+  /** Absolute folder of the lock, which relative paths in it start from; `/` unless given. */
+  readonly folder?: string
+}
+
+/** A wheel as a lock states it: some tools write no sizes. */
+export type StatedWheel = Omit<LockedWheel, 'sizeBytes'> & { readonly sizeBytes?: number }
+
+/** What a lock states for one target. */
+export interface StatedLock {
+  readonly target: Target
+  /** Sorted by name. */
+  readonly packages: readonly StatedWheel[]
 }
 
 /**
@@ -61,7 +75,7 @@ export interface LockSelection {
  * @throws ResolveError WHEEL_NOT_FOUND
  * @see PEP 751, "Installation"
  */
-export function readPylock(text: string, file: string, selection: LockSelection): PythonLock {
+export function readPylock(text: string, file: string, selection: LockSelection): StatedLock {
   const toml = parseTable(text, file)
   const version = textAt(toml, 'lock-version')
   if (version === undefined || !/^1(?:\.\d+)?$/.test(version)) {
@@ -74,8 +88,10 @@ export function readPylock(text: string, file: string, selection: LockSelection)
     dependency_groups: selection.groups ?? textsAt(toml, 'default-groups') ?? [],
   }
   assertTarget(toml, environment, file)
+  assertNames('extra', selection.extras, textsAt(toml, 'extras'), file)
+  assertNames('dependency group', selection.groups, textsAt(toml, 'dependency-groups'), file)
   const packages = tablesAt(toml, 'packages').filter((each) => holds(each, environment, file))
-  const locked = packages.map((each) => readPackage(each, file, target))
+  const locked = packages.map((each) => readPackage(each, file, selection))
   const twice = locked.find((wheel, i) => locked.findIndex(({ name }) => name === wheel.name) !== i)
   if (twice !== undefined) throw invalid(file, `\`${twice.name}\` has two entries for this target`)
   return { target, packages: locked.sort((a, b) => (a.name < b.name ? -1 : 1)) }
@@ -93,9 +109,26 @@ function assertTarget(toml: Table, environment: MarkerEnvironment, file: string)
     'LOCK_STALE',
     `${file} was made for another environment than Python ${python} on ${environment.platform_machine}`,
     {
-      hint: 'Lock again for this target.',
+      hint: 'Lock again for this target, or set `build.python_version`.',
       data: { requiresPython: requires, environments },
     },
+  )
+}
+
+/** Refuses what a lock knows nothing of. @throws BuildError PROJECT_INVALID */
+export function assertNames(
+  kind: 'extra' | 'dependency group',
+  wanted: readonly string[] = [],
+  known: readonly string[] = [],
+  file: string,
+): void {
+  const names = known.map(normalizeName)
+  const missing = wanted.find((name) => !names.includes(normalizeName(name)))
+  if (missing === undefined) return
+  throw invalid(
+    file,
+    `it has no ${kind} \`${missing}\``,
+    names.length === 0 ? `It was locked without any.` : `It has ${names.join(', ')}.`,
   )
 }
 
@@ -109,26 +142,24 @@ function holds(entry: Table, environment: MarkerEnvironment, file: string): bool
   }
 }
 
-function readPackage(entry: Table, file: string, target: Target): LockedWheel {
+function readPackage(entry: Table, file: string, { target, folder = '/' }: LockSelection): StatedWheel {
   const name = parsePackageName(textAt(entry, 'name') ?? '')
   const version = textAt(entry, 'version')
   const archive = tableAt(entry, 'archive')
   const tables = archive === undefined ? tablesAt(entry, 'wheels') : [archive]
   if (tables.length === 0 || version === undefined) throw unbuildable(entry, name, file)
   const index = textAt(entry, 'index') ?? ''
-  const files = tables.map((wheel) => readFileEntry(wheel, name, index, file))
+  const files = tables.map((wheel) => readFileEntry(wheel, name, index, { file, folder }))
   const chosen = pickLockedWheel(name, version, files, target)
   const sha256 = chosen.hashes['sha256']
-  if (sha256 === undefined || chosen.sizeBytes === undefined) {
-    throw invalid(file, `\`${name}\` has no ${sha256 === undefined ? 'sha256' : 'size'}`)
-  }
+  if (sha256 === undefined) throw invalid(file, `\`${name}\` has no sha256`)
   return {
     name,
     version: formatVersion(parseVersion(version)),
     filename: chosen.filename,
     url: chosen.url,
     sha256,
-    sizeBytes: chosen.sizeBytes,
+    ...(chosen.sizeBytes === undefined ? {} : { sizeBytes: chosen.sizeBytes }),
     ...(index === '' ? {} : { index }),
     requested: false,
     dependencies: tablesAt(entry, 'dependencies')
@@ -138,9 +169,17 @@ function readPackage(entry: Table, file: string, target: Target): LockedWheel {
   }
 }
 
-function readFileEntry(wheel: Table, name: string, index: string, file: string): ListedFile {
-  const url = textAt(wheel, 'url')
-  if (url === undefined) throw invalid(file, `a wheel of \`${name}\` has no url`)
+function readFileEntry(
+  wheel: Table,
+  name: string,
+  index: string,
+  { file, folder }: { readonly file: string; readonly folder: string },
+): ListedFile {
+  const path = textAt(wheel, 'path')
+  const url = textAt(wheel, 'url') ?? (path === undefined ? undefined : pathToFileURL(resolve(folder, path)).href)
+  if (url === undefined || !/^(?:https?|file):/.test(url) || !URL.canParse(url)) {
+    throw invalid(file, `a wheel of \`${name}\` has no url`)
+  }
   const hashes = Object.fromEntries(
     Object.entries(tableAt(wheel, 'hashes') ?? {}).map(([algorithm, hash]) => [algorithm, String(hash).toLowerCase()]),
   )
@@ -163,6 +202,6 @@ function unbuildable(entry: Table, name: string, file: string): BuildError {
   })
 }
 
-function invalid(file: string, why: string): BuildError {
-  return new BuildError('PROJECT_INVALID', `${file} cannot be used: ${why}`)
+function invalid(file: string, why: string, hint?: string): BuildError {
+  return new BuildError('PROJECT_INVALID', `${file} cannot be used: ${why}`, { hint })
 }

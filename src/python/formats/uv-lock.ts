@@ -1,11 +1,12 @@
+import { resolve } from 'node:path'
+import { pathToFileURL } from 'node:url'
 import { BuildError } from '../../core/errors.ts'
 import type { ListedFile } from '../index/client.ts'
-import type { LockedWheel, PythonLock } from '../lock.ts'
-import { evaluateMarker, parseMarker, type MarkerEnvironment } from '../marker.ts'
+import { evaluateMarker, parseMarker, type Marker, type MarkerEnvironment } from '../marker.ts'
 import { normalizeName } from '../package-name.ts'
 import { targetMarkers } from '../target.ts'
 import { pickLockedWheel } from './locked-files.ts'
-import type { LockSelection } from './pylock.ts'
+import { assertNames, type LockSelection, type StatedLock, type StatedWheel } from './pylock.ts'
 import { parseTable, tableAt, tablesAt, textAt, textsAt, type Table } from './toml-table.ts'
 
 /**
@@ -15,7 +16,7 @@ import { parseTable, tableAt, tablesAt, textAt, textsAt, type Table } from './to
  * @throws BuildError NOT_SUPPORTED for a package that would have to be built
  * @throws ResolveError WHEEL_NOT_FOUND
  */
-export function readUvLock(text: string, file: string, selection: LockSelection): PythonLock {
+export function readUvLock(text: string, file: string, selection: LockSelection): StatedLock {
   const toml = parseTable(text, file)
   if (toml['version'] !== 1) throw invalid(file, `its version is ${String(toml['version'])}, not 1`)
   const lock = new UvLock(toml, file, selection)
@@ -32,11 +33,14 @@ class UvLock {
     { readonly entry: Table; readonly extras: Set<string>; readonly edges: Set<string> }
   >()
   readonly #requested = new Set<string>()
+  readonly #activeExtras: ReadonlySet<string>
 
   constructor(toml: Table, file: string, selection: LockSelection) {
     this.#file = file
     this.#selection = selection
     this.#environment = targetMarkers(selection.target)
+    const projects = tablesAt(toml, 'package').filter((entry) => isProject(tableAt(entry, 'source')))
+    this.#activeExtras = conflictNames(projects, selection)
     const forks = textsAt(toml, 'resolution-markers')
     if (forks !== undefined && !forks.some((marker) => this.#holds(marker))) {
       throw new BuildError(
@@ -50,9 +54,10 @@ class UvLock {
     })
   }
 
-  packages(): readonly LockedWheel[] {
+  packages(): readonly StatedWheel[] {
     const projects = this.#entries.filter((entry) => isProject(tableAt(entry, 'source')))
     if (projects.length === 0) throw invalid(this.#file, 'it names no project')
+    this.#assertNames(projects)
     for (const project of projects) {
       for (const edge of this.#projectEdges(project)) this.#follow(edge, true)
     }
@@ -60,6 +65,20 @@ class UvLock {
       .filter(([, { entry }]) => !isProject(tableAt(entry, 'source')))
       .map(([name, { entry, extras, edges }]) => this.#toWheel(name, entry, [...extras].sort(), [...edges].sort()))
       .sort((a, b) => (a.name < b.name ? -1 : 1))
+  }
+
+  #assertNames(projects: readonly Table[]): void {
+    const { extras, groups } = this.#selection
+    const namesOf = (project: Table, key: string, stated: string): readonly string[] => {
+      const metadata = tableAt(project, 'metadata')
+      const listed = textsAt(metadata, stated) ?? Object.keys(tableAt(metadata, stated) ?? {})
+      return [...Object.keys(tableAt(project, key) ?? {}), ...listed]
+    }
+    const all = (key: string, stated: string): readonly string[] => [
+      ...new Set(projects.flatMap((project) => namesOf(project, key, stated))),
+    ]
+    assertNames('extra', extras, all('optional-dependencies', 'provides-extras'), this.#file)
+    assertNames('dependency group', groups, all('dev-dependencies', 'requires-dev'), this.#file)
   }
 
   #projectEdges(project: Table): readonly Table[] {
@@ -97,11 +116,11 @@ class UvLock {
     return name
   }
 
-  #toWheel(name: string, entry: Table, extras: readonly string[], dependencies: readonly string[]): LockedWheel {
+  #toWheel(name: string, entry: Table, extras: readonly string[], dependencies: readonly string[]): StatedWheel {
     const version = textAt(entry, 'version')
     const source = tableAt(entry, 'source')
     const registry = textAt(source, 'registry') ?? ''
-    const files = tablesAt(entry, 'wheels').flatMap((wheel) => toFile(wheel, registry, textAt(source, 'url')))
+    const files = tablesAt(entry, 'wheels').flatMap((wheel) => toFile(wheel, source, this.#selection.folder ?? '/'))
     if (version === undefined || files.length === 0) {
       throw new BuildError('NOT_SUPPORTED', `${this.#file} locks \`${name}\` without wheels`, {
         hint: 'Build a wheel of it and name that in the project.',
@@ -109,16 +128,15 @@ class UvLock {
     }
     const file = pickLockedWheel(name, version, files, this.#selection.target)
     const sha256 = file.hashes['sha256']
-    if (sha256 === undefined || file.sizeBytes === undefined)
-      throw invalid(this.#file, `\`${name}\` has no sha256 or size`)
+    if (sha256 === undefined) throw invalid(this.#file, `\`${name}\` has no sha256`)
     return {
       name,
       version,
       filename: file.filename,
       url: file.url,
       sha256,
-      sizeBytes: file.sizeBytes,
-      ...(registry === '' ? {} : { index: registry.endsWith('/') ? registry : `${registry}/` }),
+      ...(file.sizeBytes === undefined ? {} : { sizeBytes: file.sizeBytes }),
+      ...(!/^https?:/.test(registry) ? {} : { index: registry.endsWith('/') ? registry : `${registry}/` }),
       requested: this.#requested.has(name),
       ...(extras.length === 0 ? {} : { extras }),
       dependencies,
@@ -128,21 +146,49 @@ class UvLock {
 
   #holds(marker: string): boolean {
     try {
-      return evaluateMarker(parseMarker(marker), { ...this.#environment, extra: '' })
+      return this.#isTrue(parseMarker(marker))
     } catch (cause) {
       if (!(cause instanceof BuildError)) throw cause
       throw invalid(this.#file, cause.message)
     }
   }
+
+  /** Several extras may be wanted at once, so `extra` is a set here. */
+  #isTrue(marker: Marker): boolean {
+    if (marker.kind !== 'compare') {
+      const results = marker.parts.map((part) => this.#isTrue(part))
+      return marker.kind === 'all' ? results.every(Boolean) : results.some(Boolean)
+    }
+    const { left, operator, right } = marker
+    if (left.kind !== 'variable' || left.name !== 'extra' || right.kind !== 'value') {
+      return evaluateMarker(marker, { ...this.#environment, extra: '' })
+    }
+    return this.#activeExtras.has(right.value) === (operator === '==')
+  }
 }
 
-function toFile(wheel: Table, index: string, archive: string | undefined): readonly ListedFile[] {
-  const url = textAt(wheel, 'url') ?? archive
+/** How uv writes extras and groups that exclude each other into markers: `extra-4-demo-cpu`, `group-4-demo-dev`. */
+function conflictNames(projects: readonly Table[], { extras = [], groups = [] }: LockSelection): ReadonlySet<string> {
+  const names = projects.flatMap((project) => textAt(project, 'name') ?? [])
+  return new Set([
+    ...names.flatMap((name) => extras.map((extra) => `extra-${name.length}-${name}-${normalizeName(extra)}`)),
+    ...names.flatMap((name) => groups.map((group) => `group-${name.length}-${name}-${normalizeName(group)}`)),
+  ])
+}
+
+function toFile(wheel: Table, source: Table | undefined, folder: string): readonly ListedFile[] {
+  const index = textAt(source, 'registry') ?? ''
+  const isLocal = index !== '' && !/^(?:https?|file):/.test(index)
+  const path = textAt(wheel, 'path') ?? textAt(source, 'path')
+  const local = path === undefined ? undefined : pathToFileURL(resolve(folder, isLocal ? index : '.', path)).href
+  const url = textAt(wheel, 'url') ?? textAt(source, 'url') ?? local
   const filename =
     textAt(wheel, 'filename') ??
-    (url === undefined ? undefined : decodeURIComponent(new URL(url).pathname.split('/').at(-1) ?? ''))
+    (url === undefined || !URL.canParse(url)
+      ? undefined
+      : decodeURIComponent(new URL(url).pathname.split('/').at(-1) ?? ''))
   const [algorithm, hash] = (textAt(wheel, 'hash') ?? '').split(':')
-  if (url === undefined || filename === undefined) return []
+  if (url === undefined || filename === undefined || !URL.canParse(url)) return []
   const size = wheel['size']
   const uploadTime = textAt(wheel, 'upload-time')
   return [

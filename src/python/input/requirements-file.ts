@@ -2,6 +2,8 @@ import { readFile } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { BuildError } from '../../core/errors.ts'
+import type { LockFile } from '../formats/lock-file.ts'
+import type { LockSelection } from '../formats/pylock.ts'
 import { maskUrl, type Http } from '../../core/http.ts'
 import type { Marker } from '../marker.ts'
 import { normalizeName } from '../package-name.ts'
@@ -19,6 +21,8 @@ export interface Requirements {
   readonly options: RequirementsOptions
   /** Absolute paths and URLs of everything that was read. */
   readonly files: readonly string[]
+  /** Another tool's lock that answers all of it; `requirements` then says which packages it holds. */
+  readonly lock?: LockFile & Pick<LockSelection, 'extras' | 'groups'>
 }
 
 /** A requirement that would have to be built first. */
