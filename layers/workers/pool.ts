@@ -26,10 +26,7 @@ export interface CheckThread {
 
 /** How threads are made. */
 export interface PoolOptions {
-  /**
-   * Half as many as there are processors, 4 at most, unless given: zlib inflates on threads beside these, which only
-   * hash, and each one costs memory.
-   */
+  /** As many as there are processors, 4 at most, unless given: each one costs memory. */
   readonly threads?: number | undefined
   readonly start?: (() => CheckThread) | undefined
 }
@@ -49,7 +46,7 @@ const PIECE_BYTES = 1 << 18
 export function makeCheckPool(options: PoolOptions = {}): CheckPool | undefined {
   const start = options.start ?? workerStarter()
   if (start === undefined) return undefined
-  const most = options.threads ?? Math.max(1, Math.min(4, availableParallelism() >> 1))
+  const most = options.threads ?? Math.max(1, Math.min(4, availableParallelism()))
   const threads: PooledThread[] = []
   return {
     check: (expected, what) => {
