@@ -4,7 +4,7 @@ import type { Open } from '../src/core/bytes.ts'
 import type { Cache } from '../src/core/cache.ts'
 import { startTask, type Task } from '../src/core/progress.ts'
 import type { LayerContext } from './context.ts'
-import { describeLayer, layerKey, makeLayerStream, type LayerSpec } from './kinds/index.ts'
+import { describeLayer, expectedLayerBytes, layerKey, makeLayerStream, type LayerSpec } from './kinds/index.ts'
 import type { FoundLayerStream } from './kinds/kind.ts'
 import type { Layer } from './layer.ts'
 import { checkClashes, saveNotes } from './notes.ts'
@@ -51,7 +51,8 @@ export async function materialise(spec: LayerSpec, context: LayerContext, store:
 
 async function makeLayer(spec: LayerSpec, context: LayerContext, store: LayerStore): Promise<StoredLayer> {
   const key = layerKey(spec, context.compression, context.mtimeSeconds)
-  const task = startTask(context.report, describeLayer(spec))
+  const totalBytes = expectedLayerBytes(spec, context.compression)
+  const task = startTask(context.report, describeLayer(spec), { totalBytes })
   try {
     const stream = await makeLayerStream(spec, context)
     const stored = await store.save(key, { ...stream, blob: counted(stream.blob, task, context.signal) })

@@ -41,6 +41,11 @@ export function describeLayer(spec: LayerSpec): string {
   return kindOf(spec).createdBy(spec)
 }
 
+/** About how many bytes a layer will have, for progress; undefined when nobody knows. */
+export function expectedLayerBytes(spec: LayerSpec, compression: Compression = 'gzip'): number | undefined {
+  return compression === 'gzip' ? kindOf(spec).expectedBytes?.(spec) : undefined
+}
+
 /**
  * The key of a layer: equal for equal content, wherever it is fetched from.
  *

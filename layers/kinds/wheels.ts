@@ -29,6 +29,8 @@ export interface WheelsLayerSpec extends InstallScheme {
 export const wheelsKind: LayerKind<WheelsLayerSpec> = {
   kind: 'wheels',
   createdBy: ({ wheels }) => wheels.map(({ filename }) => filename.split('-').slice(0, 2).join(' ')).join(', '),
+  // A spliced layer is the wheels' own deflate bytes with headers between them.
+  expectedBytes: ({ wheels }) => wheels.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
   make: async (spec, context) => {
     const installed: Installed[] = []
     for (const file of spec.wheels) installed.push(await readInstalled(file, spec, context))

@@ -1,8 +1,14 @@
-import { createHash } from 'node:crypto'
+import { createHash, randomBytes } from 'node:crypto'
 import { deflateRawSync } from 'node:zlib'
 import { describe, expect, test } from 'vitest'
 import type { LayerContext } from '../../layers/context.ts'
-import { describeLayer, layerKey, makeLayerStream, type LayerSpec } from '../../layers/kinds/index.ts'
+import {
+  describeLayer,
+  expectedLayerBytes,
+  layerKey,
+  makeLayerStream,
+  type LayerSpec,
+} from '../../layers/kinds/index.ts'
 import { silent, type ProgressEvent } from '../../src/core/progress.ts'
 import { filesOf, readLayer, type ReadLayer } from '../support/layer-bytes.ts'
 import { makeWheel, type MadeWheel, type WheelInput } from '../support/wheel.ts'
@@ -39,6 +45,17 @@ async function lay(inputs: readonly WheelInput[], change: Partial<LayerContext> 
   const wheels = inputs.map(makeWheel)
   return readLayer(await makeLayerStream(specOf(wheels), contextOf(wheels, change)))
 }
+
+test('expectedLayerBytes() tells progress about how large a spliced layer becomes, and no other', async () => {
+  const wheels = [makeWheel({ files: [{ name: 'a.bin', content: randomBytes(300_000) }] })]
+  const spec = specOf(wheels)
+  const expected = expectedLayerBytes(spec) ?? 0
+  const { blob } = await makeLayerStream(spec, contextOf(wheels))
+  let bytes = 0
+  for await (const chunk of blob) bytes += chunk.length
+  expect(Math.abs(bytes - expected) / expected).toBeLessThan(0.05)
+  expect(expectedLayerBytes(spec, 'none')).toBeUndefined()
+})
 
 const module = { name: 'demo/__init__.py', content: 'x = 1\n'.repeat(100) } as const
 

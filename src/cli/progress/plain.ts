@@ -61,8 +61,10 @@ export function describeRunning(task: TaskState, now: number, nameWidth = NAME_W
   const name = truncate(task.name, nameWidth)
   if (task.bytes <= HEADER_BYTES) return `${name} (${formatDuration(elapsed)})`
   const rate = task.bytes / Math.max(elapsed, 1)
+  // What a total said beforehand may be a little less than it turns out to be.
+  const missing = task.totalBytes === undefined ? undefined : Math.max(0, task.totalBytes - task.bytes)
   const total = task.totalBytes === undefined ? '' : ` of ${formatBytes(task.totalBytes)}`
-  const left = task.totalBytes === undefined ? '' : `, ${formatDuration((task.totalBytes - task.bytes) / rate)} left`
+  const left = missing === undefined ? '' : `, ${formatDuration(missing / rate)} left`
   return `${name} ${formatBytes(task.bytes)}${total}, ${formatBytes(rate * 1000)}/s${left}`
 }
 
