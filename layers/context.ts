@@ -27,6 +27,8 @@ export interface LayerContext {
   readonly compression?: Compression | undefined
   /** The time of files that have none of their own (`SOURCE_DATE_EPOCH`); {@link DEFAULT_MTIME_SECONDS} unless given. */
   readonly mtimeSeconds?: number | undefined
+  /** The layer's digest is known, and what comes out is compared with it: nothing is inflated, and there is no diffId. */
+  readonly isKnown?: boolean | undefined
   /** Threads that inflate and hash; the calling thread does it when there are none. */
   readonly checks?: CheckPool | undefined
 }

@@ -1,5 +1,14 @@
+import { createHash } from 'node:crypto'
 import type { Cache } from '../src/core/cache.ts'
 import { BuildError } from '../src/core/errors.ts'
+
+/** A part of a file by its hash, so that it is proven without the whole. */
+export interface FilePart {
+  readonly offset: number
+  readonly sizeBytes: number
+  /** Lower-case hex. */
+  readonly sha256: string
+}
 
 /** Parts of a file that were read before the whole of it was seen. */
 export class FileRanges {
@@ -47,6 +56,13 @@ export class FileRanges {
     }
   }
 
+  /** The parts by their hashes, in the order of their places. */
+  describe(): readonly FilePart[] {
+    return this.#parts
+      .map(({ offset, bytes }) => ({ offset, sizeBytes: bytes.length, sha256: sha256Of(bytes) }))
+      .toSorted((a, b) => a.offset - b.offset)
+  }
+
   /** The parts as one piece of bytes. */
   pack(): Buffer {
     const places = this.#parts.map(({ offset, bytes }) => [offset, bytes.length])
@@ -74,6 +90,16 @@ export class FileRanges {
     }
     return at === packed.length ? ranges : undefined
   }
+}
+
+/** Whether a part that was read is one of the parts that are known by their hashes. */
+export function isKnownPart(offset: number, bytes: Uint8Array, known: readonly FilePart[]): boolean {
+  const part = known.find((part) => part.offset === offset && part.sizeBytes === bytes.length)
+  return part !== undefined && part.sha256 === sha256Of(bytes)
+}
+
+function sha256Of(bytes: Uint8Array): string {
+  return createHash('sha256').update(bytes).digest('hex')
 }
 
 /** Parts of a file that an earlier build has proven. */

@@ -1,4 +1,5 @@
 import { gunzipSync, gzipSync } from 'node:zlib'
+import type { Digest } from 'oci-spec-types'
 import type { Cache } from '../src/core/cache.ts'
 import { digestOf } from '../src/core/digest.ts'
 import { groupBy } from '../src/core/group-by.ts'
@@ -37,20 +38,35 @@ export async function loadLibraries(
  * @throws BuildError WHEEL_INVALID naming both packages
  */
 export async function checkClashes(specs: readonly LayerSpec[], context: LayerContext, notes: Cache): Promise<void> {
-  const byPrefix = groupBy(
-    specs.filter((spec) => spec.kind === 'wheels'),
-    ({ prefix }) => prefix,
-  )
-  for (const group of byPrefix.values()) {
-    const keys = group.map((spec) => layerKey(spec, context.compression, context.mtimeSeconds))
-    const mark = `no clashes ${digestOf(canonicalJson(keys))}`
-    if (keys.length < 2 || (await notes.get(mark)) !== undefined) continue
+  for (const keys of keysOfEnvironments(specs, context)) {
+    if (await isClashFree(keys, notes)) continue
     const claims: Claim[] = []
     for (const key of keys) claims.push(...((await load<readonly Claim[]>(`claims ${key}`, notes)) ?? []))
     const { clashes } = settleClaims(claims)
     if (clashes.length > 0) throw explainClashes(clashes)
-    await notes.set(mark, Buffer.from('1'))
+    await notes.set(`no clashes ${hashOfSet(keys)}`, Buffer.from('1'))
   }
+}
+
+/** The keys of the layers of wheels, together for each environment, in their order. */
+export function keysOfEnvironments(
+  specs: readonly LayerSpec[],
+  context: Pick<LayerContext, 'compression' | 'mtimeSeconds'>,
+): readonly (readonly string[])[] {
+  const wheels = specs.filter((spec) => spec.kind === 'wheels')
+  return [...groupBy(wheels, ({ prefix }) => prefix).values()].map((group) =>
+    group.map((spec) => layerKey(spec, context.compression, context.mtimeSeconds)),
+  )
+}
+
+/** Names a set of layers that lie in one environment. */
+export function hashOfSet(keys: readonly string[]): Digest {
+  return digestOf(canonicalJson(keys))
+}
+
+/** Whether a set of layers was found free of clashes. */
+export async function isClashFree(keys: readonly string[], notes: Cache): Promise<boolean> {
+  return keys.length < 2 || (await notes.get(`no clashes ${hashOfSet(keys)}`)) !== undefined
 }
 
 function pack(value: unknown): Buffer {

@@ -29,8 +29,8 @@ export interface Project {
   readonly suspects: readonly string[]
 }
 
-/** Cog's own folder of temporary files. */
-const BUILT_IN = ['.cog']
+/** Cog's own folder of temporary files; the lock file, which learns of the image that it would be part of. */
+const BUILT_IN = ['.cog', 'layerwright.lock']
 const DEFAULT_WEIGHT_BYTES = 10 * 2 ** 20
 const OPEN_FILES = 16
 

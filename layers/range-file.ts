@@ -10,7 +10,7 @@ import { maskUrl } from '../src/core/http.ts'
 import { silent, startTask } from '../src/core/progress.ts'
 import type { RemoteFile } from '../src/core/remote-file.ts'
 import type { RemoteAccess } from './context.ts'
-import { FileRanges, loadRanges, saveRanges } from './file-ranges.ts'
+import { FileRanges, isKnownPart, loadRanges, saveRanges, type FilePart } from './file-ranges.ts'
 import { download, fileName, requestRange, type DownloadOptions } from './remote.ts'
 
 /** How files are read where they lie. */
@@ -19,6 +19,8 @@ export interface DirectOptions extends DownloadOptions {
   readonly limit?: ReturnType<typeof pLimit> | undefined
   /** Keeps the parts that were read and proven, so that they need not be asked for again. */
   readonly ranges?: Cache | undefined
+  /** Parts of a file that are known by their hashes: what is read of it needs no other proof. */
+  readonly parts?: ((sha256: string) => readonly FilePart[]) | undefined
   /** Opens a file whose server knows no ranges, by fetching the whole. */
   readonly openWhole?: ((file: RemoteFile) => Promise<RandomAccess>) | undefined
 }
@@ -62,8 +64,12 @@ async function findRanges(file: RemoteFile, settings: Settings): Promise<FileRan
   const offset = Math.max(0, file.sizeBytes - TAIL_BYTES)
   const tail = await readRange(file, offset, file.sizeBytes - offset, settings)
   if (tail === undefined) ranges.isRefused = true
-  else ranges.add(offset, tail)
+  else addRead(file, ranges, offset, tail, settings)
   return ranges
+}
+
+function addRead(file: RemoteFile, ranges: FileRanges, offset: number, bytes: Buffer, { parts }: Settings): Buffer {
+  return ranges.add(offset, bytes, parts !== undefined && isKnownPart(offset, bytes, parts(file.sha256)))
 }
 
 function access(file: RemoteFile, ranges: FileRanges, settings: Settings): RemoteAccess {
@@ -74,7 +80,7 @@ function access(file: RemoteFile, ranges: FileRanges, settings: Settings): Remot
     const bytes = await readRange(file, offset, length, settings)
     if (bytes === undefined)
       throw new BuildError('INDEX_FAILED', `The server answers some ranges only: ${maskUrl(file.url)}`)
-    return ranges.add(offset, bytes)
+    return addRead(file, ranges, offset, bytes, settings)
   }
   return {
     sizeBytes: file.sizeBytes,

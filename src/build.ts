@@ -1,11 +1,13 @@
 import pLimit from 'p-limit'
 import type { Descriptor, Digest } from 'oci-spec-types'
+import { layerStore } from '../layers/layer-store.ts'
 import type { Layer } from '../layers/layer.ts'
 import type { StoredLayer } from '../layers/materialise.ts'
 import { makeOpenDirect } from '../layers/range-file.ts'
 import { makeOpenRemote } from '../layers/remote.ts'
 import { readProject } from '../layers/project.ts'
-import { obtainLock, type LockOptions } from './build/obtain-lock.ts'
+import { recordLayers, withLockedLayers } from './build/locked-layers.ts'
+import { LOCK_FILE, obtainLock, writeLockFile, type LockOptions } from './build/obtain-lock.ts'
 import { makePlannedImage } from './build/images.ts'
 import { readRevision } from './build/revision.ts'
 import { runtimeTree } from './build/runtime-tree.ts'
@@ -29,7 +31,7 @@ import { describeModel } from './predictor/describe.ts'
 import type { SharedLayerStore } from './remote-cache/shared-layer-store.ts'
 import type { HeadersFor } from './python/settings/credentials.ts'
 import type { OpenedBase, ResolveContext } from './resolve/context.ts'
-import type { Lock, LockedImageBase, LockedPlatform } from './lock/lock.ts'
+import type { Lock, LockedImageBase, LockedPart, LockedPlatform } from './lock/lock.ts'
 import type { Store } from './store/store.ts'
 
 /** What a build needs of the world. */
@@ -61,6 +63,8 @@ export interface BuildRequest extends LockOptions {
   readonly secrets?: ReadonlyMap<string, string> | undefined
   /** What `run` steps may reach; `host` unless given. */
   readonly network?: 'host' | 'none' | undefined
+  /** Make the layers whose digests the lock file knows all the same, and compare. */
+  readonly isVerifying?: boolean | undefined
 }
 
 /** A project, loaded, with its answers and plans: everything that is known before bytes move. */
@@ -71,6 +75,8 @@ export interface PlannedBuild {
   readonly imageName: string
   /** What the plans were made from. */
   readonly lock: Lock
+  /** Whether it is the project's lock file. */
+  readonly isLockFile: boolean
   /** One for each platform. */
   readonly plans: readonly Plan[]
   /** Until when the answers can be relied on, in milliseconds since the epoch. */
@@ -93,7 +99,7 @@ export async function planBuild(request: BuildRequest, context: BuildContext): P
       : { ...loaded.config, build: { ...loaded.config.build, platforms: request.platforms } }
   const { projectFolder } = loaded
   const resolveContext: ResolveContext = { ...context, cache: (space) => context.store.cache(space), projectFolder }
-  const [{ lock, validUntil, files, headers }, model, project, tree, revision] = await settleAll([
+  const [{ lock, isFile, validUntil, files, headers }, model, project, tree, revision] = await settleAll([
     obtainLock(config, resolveContext, request),
     describeModel({ projectFolder, run: config.run, train: config.train, maxConcurrency: config.concurrency?.max }),
     readProject(projectFolder, { hashes: context.store.cache('hashes'), signal: context.signal }),
@@ -133,6 +139,7 @@ export async function planBuild(request: BuildRequest, context: BuildContext): P
     imageName: config.image ?? defaultImageName(projectFolder),
     lock,
     plans,
+    isLockFile: isFile,
     validUntil,
     files: [loaded.file, ...files],
     headers,
@@ -146,7 +153,7 @@ export async function planBuild(request: BuildRequest, context: BuildContext): P
  */
 export async function makeImages(
   planned: PlannedBuild,
-  { format, secrets = new Map(), network = 'host' }: BuildRequest,
+  { format, secrets = new Map(), network = 'host', isVerifying }: BuildRequest,
   context: BuildContext,
   onLayer?: (layer: StoredLayer) => void,
 ): Promise<Image | ImageIndex> {
@@ -161,7 +168,8 @@ export async function makeImages(
     signal,
   }
   const openRemote = makeOpenRemote({ ...downloads, store })
-  const openDirect = makeOpenDirect({ ...downloads, ranges: store.cache('ranges'), openWhole: openRemote })
+  const parts = (sha256: string): readonly LockedPart[] => planned.lock.layers?.parts[sha256] ?? []
+  const openDirect = makeOpenDirect({ ...downloads, ranges: store.cache('ranges'), openWhole: openRemote, parts })
   const layers = {
     openRemote,
     openDirect: async (file: RemoteFile) => {
@@ -173,12 +181,16 @@ export async function makeImages(
     signal,
     mtimeSeconds: sourceDate(context.env),
   }
+  const stored = shared ?? layerStore(store)
+  // What goes to a cache has to be here.
+  const layerSource =
+    shared?.isGiving === true ? stored : withLockedLayers(stored, planned.lock, { store, layers, isVerifying })
   const images: { readonly platform: LockedPlatform; readonly image: Image }[] = []
   for (const plan of planned.plans) {
     images.push({
       platform: plan.platform,
       image: await makePlannedImage(plan, {
-        store,
+        layerSource,
         layers,
         steps,
         baseLayers: context.baseLayers,
@@ -215,11 +227,20 @@ export async function build(
   const planned = await planBuild(request, context)
   const sinks = await destinations(planned)
   const { image, copies } = await makeAndDeliver(planned, sinks, request, context)
+  if (planned.isLockFile && request.mode !== 'locked') await completeLockFile(planned, context)
   const platforms = imagesOf(image).map(({ config, descriptor }) => ({
     platform: `${config.os}/${config.architecture}`,
     digest: descriptor.digest,
   }))
   return { digest: image.descriptor.digest, planned, image, platforms, copies }
+}
+
+/** Adds to the lock file what its layers have become, so that the next build from it need not make them to know. */
+async function completeLockFile({ lock, projectFolder }: PlannedBuild, { store, report }: BuildContext): Promise<void> {
+  const completed = await recordLayers(lock, store)
+  if (completed === lock) return
+  await writeLockFile(projectFolder, completed)
+  report({ type: 'note', level: 'info', text: `${LOCK_FILE} now says what its layers become; commit it` })
 }
 
 /** Makes the images and brings each layer to the destinations while the next is made. */

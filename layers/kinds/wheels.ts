@@ -1,6 +1,8 @@
 import { createGunzip } from 'node:zlib'
+import pLimit from 'p-limit'
 import type { RandomAccess } from '../../src/core/bytes.ts'
 import type { RemoteFile } from '../../src/core/remote-file.ts'
+import { settleAll } from '../../src/core/settle.ts'
 import { openWheel, type Wheel } from '../../src/python/wheel.ts'
 import { streamEntries } from '../../src/python/zip-stream.ts'
 import { claimsOf, explainClashes, settleClaims, type Claim } from '../clashes.ts'
@@ -32,8 +34,9 @@ export const wheelsKind: LayerKind<WheelsLayerSpec> = {
   // A spliced layer is the wheels' own deflate bytes with headers between them.
   expectedBytes: ({ wheels }) => wheels.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
   make: async (spec, context) => {
-    const installed: Installed[] = []
-    for (const file of spec.wheels) installed.push(await readInstalled(file, spec, context))
+    const limit = pLimit(OPEN_WHEELS)
+    // Small wheels wait for answers more than for bytes.
+    const installed = await settleAll(spec.wheels.map((file) => limit(() => readInstalled(file, spec, context))))
     const layout = layOut(installed)
     const compression = context.compression ?? 'gzip'
     const spliced = joinChunks(
@@ -42,12 +45,14 @@ export const wheelsKind: LayerKind<WheelsLayerSpec> = {
     const what = installed.length === 1 ? (spec.wheels[0]?.filename ?? '') : `A layer of ${installed.length} wheels`
     let findings: LayerFindings | undefined
     const blob =
-      compression === 'gzip'
-        ? checkSpliced(spliced, layout.expected, what, context, (found) => (findings = found))
-        : compress(
-            checkTar(spliced, layout.expected, what, (found) => (findings = found)),
-            compression,
-          )
+      compression === 'gzip' && context.isKnown === true
+        ? spliced
+        : compression === 'gzip'
+          ? checkSpliced(spliced, layout.expected, what, context, (found) => (findings = found))
+          : compress(
+              checkTar(spliced, layout.expected, what, (found) => (findings = found)),
+              compression,
+            )
     return {
       mediaType: layerMediaType(compression),
       blob,
@@ -57,6 +62,9 @@ export const wheelsKind: LayerKind<WheelsLayerSpec> = {
     }
   },
 }
+
+/** Wheels of one layer that are fetched and read at a time. */
+const OPEN_WHEELS = 8
 
 interface Installed {
   readonly file: WheelFile
@@ -175,6 +183,7 @@ async function* checkTar(
 }
 
 function known(findings: LayerFindings | undefined): LayerFindings {
-  if (findings === undefined) throw new TypeError('A diffId is known only when the blob was read to its end')
+  if (findings === undefined)
+    throw new TypeError('A diffId is known only when the blob was read to its end, and checked')
   return findings
 }

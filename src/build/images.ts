@@ -1,5 +1,4 @@
 import type { LayerContext } from '../../layers/context.ts'
-import { layerStore } from '../../layers/layer-store.ts'
 import type { Layer } from '../../layers/layer.ts'
 import { layerKey, type LayerSpec } from '../../layers/kinds/index.ts'
 import { materialiseAll, type LayerStore, type StoredLayer } from '../../layers/materialise.ts'
@@ -9,19 +8,19 @@ import { makeImage, type ImageFormat } from '../image/make-image.ts'
 import type { LockedImageBase } from '../lock/lock.ts'
 import { isPlannedStep, type PlannedLayer, type Plan } from '../plan/plan.ts'
 import type { SharedLayerStore } from '../remote-cache/shared-layer-store.ts'
-import type { Store } from '../store/store.ts'
 import { describeMissingLibrary, findMissingLibraries } from './check-libraries.ts'
 import { stepLayer, type StepContext } from './run-step.ts'
 
 /** What making an image needs of the world. */
 export interface ImageContext {
-  readonly store: Store
+  /** Where layers are found and kept. */
+  readonly layerSource: LayerStore
   readonly layers: LayerContext
   readonly steps: StepContext
   /** The layers of an existing base, as the lock names them. */
   readonly baseLayers: (base: LockedImageBase) => readonly Layer[]
   readonly format: ImageFormat
-  /** Layers shared with others; those of the local store alone unless given. */
+  /** Layers shared with others. */
   readonly shared?: SharedLayerStore | undefined
   /** Hears of every layer that had to be made, as soon as it is there. */
   readonly onLayer?: ((layer: StoredLayer) => void) | undefined
@@ -49,7 +48,7 @@ async function makeLayers(plan: Plan, below: readonly Layer[], context: ImageCon
   const specs = computed.map(({ spec }) => spec)
   const { compression, mtimeSeconds } = context.layers
   for (const spec of specs) context.shared?.describe(layerKey(spec, compression, mtimeSeconds), spec)
-  const store = telling(context.shared ?? layerStore(context.store), context.onLayer)
+  const store = telling(context.layerSource, context.onLayer)
   const found = await materialiseAll(specs, context.layers, store)
   await reportMissingLibraries(plan, specs, found, store.notes, context)
   const made = [...found]

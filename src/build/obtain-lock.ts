@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { isAbsolute, join } from 'node:path'
 import type { Config } from '../config/config.ts'
+import { writeFileAtomically } from '../core/atomic-file.ts'
 import { BuildError, isBuildError, systemErrorCode } from '../core/errors.ts'
 import { digestOf } from '../core/digest.ts'
 import { canonicalJson } from '../core/json.ts'
@@ -32,6 +33,8 @@ export interface LockOptions {
 /** A lock, and until when it can be relied on (milliseconds since the epoch; forever for a lock file). */
 export interface ObtainedLock {
   readonly lock: Lock
+  /** Whether it is the project's lock file. */
+  readonly isFile: boolean
   readonly validUntil: number
   /** Absolute paths of the files that decided it. */
   readonly files: readonly string[]
@@ -57,7 +60,7 @@ export async function obtainLock(config: Config, context: ResolveContext, option
     return undefined
   })
   if (file !== undefined && options.mode !== 'refresh') {
-    if (file.inputs === inputs) return { lock: file, validUntil: Infinity, files, headers }
+    if (file.inputs === inputs) return { lock: file, isFile: true, validUntil: Infinity, files, headers }
     const text = `${LOCK_FILE} was made for another configuration`
     if (options.mode === 'locked') throw new BuildError('LOCK_STALE', text, { hint: 'Run `layerwright lock`.' })
     context.report({ type: 'note', level: 'warning', text: `${text}; it is not used`, code: 'LOCK_STALE' })
@@ -71,12 +74,12 @@ export async function obtainLock(config: Config, context: ResolveContext, option
   const key = digestOf(canonicalJson({ inputs, version: programVersion() }))
   const known = options.mode === 'refresh' ? undefined : parseEntry(await cache.get(key))
   if (known !== undefined && known.madeAt + ANSWERS_FRESH_MS > context.now()) {
-    return { lock: known.lock, validUntil: known.madeAt + ANSWERS_FRESH_MS, files, headers }
+    return { lock: known.lock, isFile: false, validUntil: known.madeAt + ANSWERS_FRESH_MS, files, headers }
   }
   const lock = await resolve(question, context, preferencesOf(file, options.upgrade))
   const madeAt = context.now()
   await cache.set(key, Buffer.from(JSON.stringify({ madeAt, lock })))
-  return { lock, validUntil: madeAt + ANSWERS_FRESH_MS, files, headers }
+  return { lock, isFile: false, validUntil: madeAt + ANSWERS_FRESH_MS, files, headers }
 }
 
 /** The versions of a lock file, but for packages that are to be upgraded. */
@@ -103,6 +106,11 @@ export async function readLockFile(folder: string): Promise<Lock | undefined> {
   }
   const { parseLock } = await import('../lock/parse-lock.ts')
   return parseLock(text, path)
+}
+
+/** Writes the lock file of a project. */
+export async function writeLockFile(folder: string, lock: Lock): Promise<void> {
+  await writeFileAtomically(join(folder, LOCK_FILE), `${JSON.stringify(lock, undefined, 2)}\n`)
 }
 
 /** Our own cache entry; anything odd about it means that the world is asked again. */

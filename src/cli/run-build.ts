@@ -30,6 +30,7 @@ export interface BuildOptions extends CacheOptions {
   readonly format: 'oci' | 'docker'
   readonly refresh?: boolean
   readonly locked?: boolean
+  readonly verify?: boolean
   readonly file?: string
   readonly iidfile?: string
   readonly metadataFile?: string
@@ -86,7 +87,7 @@ async function makeBuild(project: string, options: BuildOptions, io: Io): Promis
     options: { ...Object.fromEntries(making), cwd: io.cwd, store: store.folder },
     env: io.env,
   }
-  const mayRecall = options.refresh !== true && options.load !== true
+  const mayRecall = options.refresh !== true && options.load !== true && options.verify !== true
   const memory = mayRecall
     ? await recallBuild(identity, store, Date.now(), (reference) => headTag(reference, options, io))
     : undefined
@@ -138,6 +139,7 @@ async function buildAnew(
       format: options.format,
       secrets: parseSecrets(options.secret, io.cwd),
       network: options.network,
+      isVerifying: options.verify,
       ...(platforms.length === 0 ? {} : { platforms }),
     },
     async ({ imageName }) => {

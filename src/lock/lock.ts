@@ -14,6 +14,36 @@ export interface Lock {
   readonly inputs: Digest
   /** In the order of `build.platforms`. */
   readonly platforms: readonly PlatformLock[]
+  /** What the layers of wheels become, as far as a build has seen; absent before the first one. */
+  readonly layers?: LockedLayers
+}
+
+/** What layers of wheels become. They need then not be made to know the image's digest, and no wheel is inflated. */
+export interface LockedLayers {
+  /** By the key of the layer's spec, sorted. */
+  readonly records: Readonly<Record<string, LockedLayer>>
+  /** Hashes of sets of layers that were found to fill no path differently, sorted. */
+  readonly clashFree: readonly Digest[]
+  /** What has to be read of large wheels to lay an environment, by the wheel's sha256: proven without the whole wheel. */
+  readonly parts: Readonly<Record<string, readonly LockedPart[]>>
+}
+
+/** A part of a file by its hash. */
+export interface LockedPart {
+  readonly offset: number
+  readonly sizeBytes: number
+  /** Lower-case hex. */
+  readonly sha256: string
+}
+
+/** One derivation. */
+export interface LockedLayer {
+  readonly mediaType: string
+  /** Of the compressed bytes; checked whenever they are made. */
+  readonly digest: Digest
+  readonly size: number
+  /** Of the tar; `--verify` computes it again. */
+  readonly diffId: Digest
 }
 
 /** The answers for one platform. */

@@ -63,6 +63,30 @@ const lockSchema = z.looseObject({
   lockVersion: z.literal(1),
   inputs: digestSchema,
   platforms: z.array(platform).min(1),
+  layers: z
+    .object({
+      records: z.record(
+        digestSchema,
+        z.object({
+          mediaType: z.string(),
+          digest: digestSchema,
+          size: z.number().int().nonnegative(),
+          diffId: digestSchema,
+        }),
+      ),
+      clashFree: z.array(digestSchema),
+      parts: z.record(
+        z.string().regex(/^[a-f0-9]{64}$/),
+        z.array(
+          z.object({
+            offset: z.number().int().nonnegative(),
+            sizeBytes: z.number().int().nonnegative(),
+            sha256: z.string().regex(/^[a-f0-9]{64}$/),
+          }),
+        ),
+      ),
+    })
+    .optional(),
 })
 
 /**

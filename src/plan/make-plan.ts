@@ -46,7 +46,7 @@ export function makePlan(input: PlanInput): Plan {
       ...input.baseLayers,
       ...interpreterLayers(lock),
       ...input.systemLayers,
-      ...wheelLayers(lock, lock.wheels, LAYOUT.environment),
+      ...wheelLayersOf(lock).wheels,
       environmentLayer(
         lock,
         lock.wheels.filter(({ requested }) => requested),
@@ -84,6 +84,17 @@ function interpreterLayers({ interpreter }: PlatformLock): PlannedLayer[] {
   return [
     { role: 'interpreter', title, spec: { kind: 'archive', archive, target: prefix.slice(1), strip: 1, label: title } },
   ]
+}
+
+/** The layers of wheels of one platform: the user's environment, then the launcher's. They follow from the lock alone. */
+export function wheelLayersOf(lock: PlatformLock): {
+  readonly wheels: readonly PlannedLayer[]
+  readonly launcher: readonly PlannedLayer[]
+} {
+  return {
+    wheels: wheelLayers(lock, lock.wheels, LAYOUT.environment),
+    launcher: wheelLayers(lock, lock.launcher, LAYOUT.runtime),
+  }
 }
 
 function wheelLayers(lock: PlatformLock, wheels: readonly LockedWheel[], prefix: string): PlannedLayer[] {
@@ -126,7 +137,7 @@ function runtimeLayers({ lock, runtimeTree, openapi }: PlanInput): PlannedLayer[
         }))),
   ]
   return [
-    ...wheelLayers(lock, lock.launcher, LAYOUT.runtime).map((layer) => ({ ...layer, role: 'runtime' as const })),
+    ...wheelLayersOf(lock).launcher.map((layer) => ({ ...layer, role: 'runtime' as const })),
     { role: 'runtime', title: 'launcher', spec: runtimeTree },
     { role: 'runtime', title: 'API document', spec: { kind: 'inline', label: 'API document', files } },
   ]

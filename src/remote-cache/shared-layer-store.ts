@@ -18,6 +18,8 @@ export interface SharedOptions {
 
 /** A layer store that shares with others. */
 export interface SharedLayerStore extends LayerStore {
+  /** Whether there is a cache that layers are given to. */
+  readonly isGiving: boolean
   /** Says what a key was made from, so that its record can. */
   describe(key: string, inputs: unknown): void
   /**
@@ -98,6 +100,7 @@ export function sharedLayerStore(local: LayerStore, options: SharedOptions): Sha
 
   return {
     notes,
+    isGiving: to.length > 0,
     alone: local.alone,
     describe: (key, made) => void inputs.set(key, made),
     find: async (key) => {

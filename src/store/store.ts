@@ -1,12 +1,13 @@
 import { mkdir, readFile, rm, stat, utimes } from 'node:fs/promises'
 import { join } from 'node:path'
 import { digestAlgorithm, digestHex, type Descriptor, type Digest } from 'oci-spec-types'
-import { explainWriteError, writeAll, writeAtomically, writeFileAtomically } from '../core/atomic-file.ts'
+import { explainWriteError, writeAtomically, writeFileAtomically } from '../core/atomic-file.ts'
 import type { Open, OpenOptions, RandomAccess } from '../core/bytes.ts'
 import type { Cache } from '../core/cache.ts'
 import { Digester, digestOf, verify, type Expected } from '../core/digest.ts'
 import { BuildError, systemErrorCode } from '../core/errors.ts'
 import { openFile, openPath } from '../core/file-access.ts'
+import { writeStream } from '../core/write-stream.ts'
 import { storeLocation } from './location.ts'
 
 /**
@@ -105,10 +106,7 @@ export class Store {
       { folder: join(this.folder, 'blobs', algorithm), name: ({ digest }) => digestHex(digest) },
       async (file) => {
         const digester = new Digester(algorithm)
-        for await (const chunk of checked) {
-          digester.update(chunk)
-          await writeAll(file, chunk)
-        }
+        await writeStream(file, digesting(checked, digester))
         return { digest: digester.digest(), size: digester.sizeBytes }
       },
       { temporaryFolder: join(this.folder, 'tmp') },
@@ -127,6 +125,13 @@ export class Store {
       get: (key) => readOptional(place(key)),
       set: (key, bytes) => writeFileAtomically(place(key), bytes, { temporaryFolder, durable: false }),
     }
+  }
+}
+
+async function* digesting(stream: AsyncIterable<Uint8Array>, digester: Digester): AsyncGenerator<Uint8Array> {
+  for await (const chunk of stream) {
+    digester.update(chunk)
+    yield chunk
   }
 }
 

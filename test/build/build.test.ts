@@ -8,6 +8,7 @@ import { makeHttp } from '../../src/core/http.ts'
 import type { ProgressEvent } from '../../src/core/progress.ts'
 import { memoryDestination, memoryImages, type MemoryImages } from '../../src/destinations/memory.ts'
 import { isImageIndex, type Image } from '../../src/image/image.ts'
+import { parseLock } from '../../src/lock/parse-lock.ts'
 import { Store } from '../../src/store/store.ts'
 import { makeLayer } from '../support/layers.ts'
 import { makeWheel, type MadeWheel } from '../support/wheel.ts'
@@ -248,6 +249,64 @@ test('build() reports every problem of cog.yaml before it asks anybody', async (
   expect(index.requests).toEqual([])
   expect(baseRequests).toEqual([])
 })
+
+test('build() adds to a lock file what its layers become; the next one knows its image before it has a wheel', async () => {
+  const path = await project(yaml())
+  await writeFile(join(path, 'layerwright.lock'), JSON.stringify((await lockOf(path)).lock))
+  const first = await run(path)
+  const text = await readFile(join(path, 'layerwright.lock'), 'utf8')
+  const { layers } = parseLock(text, 'the lock')
+  expect(Object.values(layers?.records ?? {}).map(({ digest }) => digest)).toEqual(
+    expect.arrayContaining(wheelLayers(first).map(({ descriptor }) => descriptor.digest)),
+  )
+  context = { ...context, store: await Store.open(join(folder, 'fresh-store')) }
+  const wheelBlobs = new Set(wheelLayers(first).map(({ descriptor }) => descriptor.digest as string))
+  for (const digest of images.blobs.keys()) if (!wheelBlobs.has(digest)) images.blobs.delete(digest)
+  images.roots.clear()
+  index.requests.length = 0
+  const second = await run(path, { mode: 'locked' })
+  expect(second.digest).toBe(first.digest)
+  // The environment reads the metadata of what was asked for; nothing else is fetched.
+  expect(index.requests.filter((request) => /beta|doorman/.test(request))).toEqual([])
+  expect(await readFile(join(path, 'layerwright.lock'), 'utf8')).toBe(text)
+  // Where the layers are not there yet they are made, kept, and are the same.
+  images.blobs.clear()
+  images.roots.clear()
+  context = { ...context, store: await Store.open(join(folder, 'fresher-store')) }
+  expect((await run(path, { mode: 'locked' })).digest).toBe(first.digest)
+  for (const { descriptor } of wheelLayers(first)) {
+    expect(images.blobs.has(descriptor.digest)).toBe(true)
+    expect(await context.store.has(descriptor.digest)).toBe(descriptor.size)
+  }
+})
+
+test('a lock file that says another digest is refused, another diffId by --verify', async () => {
+  const path = await project(yaml())
+  await writeFile(join(path, 'layerwright.lock'), JSON.stringify((await lockOf(path)).lock))
+  await run(path)
+  const text = await readFile(join(path, 'layerwright.lock'), 'utf8')
+  const forge = async (member: 'digest' | 'diffId'): Promise<void> => {
+    const lock = JSON.parse(text) as { layers: { records: Record<string, Record<string, string>> } }
+    for (const record of Object.values(lock.layers.records)) record[member] = `sha256:${'0'.repeat(64)}`
+    await writeFile(join(path, 'layerwright.lock'), JSON.stringify(lock))
+    context = { ...context, store: await Store.open(join(folder, `store without ${member}`)) }
+    images.blobs.clear()
+    images.roots.clear()
+  }
+  await forge('digest')
+  await expect(run(path, { mode: 'locked' })).rejects.toMatchObject({ code: 'DIGEST_MISMATCH' })
+  expect(images.roots.size).toBe(0)
+  await forge('diffId')
+  await expect(run(path, { mode: 'locked', isVerifying: true })).rejects.toMatchObject({ code: 'DIGEST_MISMATCH' })
+  expect(images.roots.size).toBe(0)
+  await writeFile(join(path, 'layerwright.lock'), text)
+  await run(path, { mode: 'locked', isVerifying: true })
+  expect(images.roots.size).toBe(1)
+})
+
+function wheelLayers(result: BuildResult): readonly Layer[] {
+  return single(result).layers.filter(({ createdBy }) => /^(?:alpha|doorman) /.test(createdBy))
+}
 
 async function lockOf(path: string): Promise<{ readonly lock: unknown }> {
   const { obtainLock } = await import('../../src/build/obtain-lock.ts')

@@ -32,6 +32,7 @@ export function defineBuildOptions(program: Program, { isProjectOption = false }
     .option('--load', 'hand the image to the docker, podman or nerdctl that is there')
     .option('--refresh', 'ask indexes and registries again, whatever is known')
     .option('--locked', 'use the lock file and ask nobody')
+    .option('--verify', 'make the layers that the lock file knows all the same, and compare them with it')
     .option('--iidfile <file>', "write the image's digest to a file")
     .option('--metadata-file <file>', 'write digest, names and platforms to a JSON file')
     .option('--secret <id=name,src=file>', 'file that `run` steps with a secret mount see; repeatable', append, [])

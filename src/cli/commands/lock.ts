@@ -1,4 +1,4 @@
-import { join, resolve } from 'node:path'
+import { resolve } from 'node:path'
 import { normalizeName } from '../../python/package-name.ts'
 import type { Command } from '../command.ts'
 
@@ -23,13 +23,19 @@ export const command: Command = {
       .option('--json', 'print what changed as JSON')
   },
   async run([project = '.'], options, io) {
-    const [{ openWorld }, { obtainLock, LOCK_FILE, readLockFile }, { loadConfig }, { diffLocks, renderLockDiff }] =
-      await Promise.all([
-        import('../world.ts'),
-        import('../../build/obtain-lock.ts'),
-        import('../../config/load.ts'),
-        import('../../lock/diff.ts'),
-      ])
+    const [
+      { openWorld },
+      { obtainLock, readLockFile, writeLockFile },
+      { loadConfig },
+      { diffLocks, renderLockDiff },
+      { recordLayers },
+    ] = await Promise.all([
+      import('../world.ts'),
+      import('../../build/obtain-lock.ts'),
+      import('../../config/load.ts'),
+      import('../../lock/diff.ts'),
+      import('../../build/locked-layers.ts'),
+    ])
     const { context, store } = await openWorld(io)
     const { config, projectFolder } = await loadConfig(resolve(io.cwd, project, String(options['file'])))
     const resolving = { ...context, cache: (space: string) => store.cache(space), projectFolder }
@@ -40,13 +46,15 @@ export const command: Command = {
     const before = await readLockFile(projectFolder).catch(() => undefined)
     const names = options['upgradePackage'] as readonly string[]
     const upgrade = options['upgrade'] === true ? undefined : names
-    const { lock } = await obtainLock(config, resolving, { mode: 'refresh', upgrade })
+    const { lock: answered } = await obtainLock(config, resolving, { mode: 'refresh', upgrade })
     for (const name of names) {
-      if (lock.platforms.some(({ wheels }) => wheels.some((wheel) => wheel.name === normalizeName(name)))) continue
+      if (answered.platforms.some(({ wheels }) => wheels.some((wheel) => wheel.name === normalizeName(name)))) continue
       io.report({ type: 'note', level: 'warning', text: `\`${name}\` is not among the packages of the project` })
     }
-    const { writeFileAtomically } = await import('../../core/atomic-file.ts')
-    await writeFileAtomically(join(projectFolder, LOCK_FILE), `${JSON.stringify(lock, undefined, 2)}\n`)
+    // What builds have made of the same wheels is still true.
+    const known = before?.layers === undefined ? answered : { ...answered, layers: before.layers }
+    const lock = await recordLayers(known, store)
+    await writeLockFile(projectFolder, lock)
     const changes = diffLocks(before, lock)
     io.stdout.write(options['json'] === true ? `${JSON.stringify(changes)}\n` : renderLockDiff(changes))
   },

@@ -1,0 +1,94 @@
+import { verify } from '../src/core/digest.ts'
+import { BuildError } from '../src/core/errors.ts'
+import { passThrough } from '../src/core/pass-through.ts'
+import type { Open, OpenOptions } from '../src/core/bytes.ts'
+import { saveRecord, type DerivationRecord } from '../src/store/records.ts'
+import type { Store } from '../src/store/store.ts'
+import type { LayerStream } from './layer.ts'
+import type { LayerStore, StoredLayer } from './materialise.ts'
+
+/** Layers whose digests are known before they are made. */
+export interface KnownLayers {
+  /** What a key becomes; undefined for a key that nobody knows. */
+  find(key: string): DerivationRecord | undefined
+  /** Makes the layer of such a key, with nothing checked: its bytes are compared with the record. */
+  make(key: string): Promise<LayerStream>
+  /** Make every layer anew and compare it with what is known. */
+  readonly isVerifying: boolean
+}
+
+/**
+ * A store of layers that knows some without having them: they are made when their bytes are wanted, compared with their
+ * digest on the way, and kept. A layer that a destination has already is never made.
+ */
+export function knownLayerStore(layers: LayerStore, known: KnownLayers, store: Store): LayerStore {
+  if (known.isVerifying) return verifyingStore(layers, known)
+  return {
+    ...layers,
+    find: async (key) => {
+      const found = await layers.find(key)
+      const record = known.find(key)
+      return found ?? (record === undefined ? undefined : layerOf(key, record, { layers, known, store }))
+    },
+  }
+}
+
+function verifyingStore(layers: LayerStore, known: KnownLayers): LayerStore {
+  return {
+    ...layers,
+    find: async (key) => (known.find(key) === undefined ? layers.find(key) : undefined),
+    save: async (key, stream) => {
+      const made = await layers.save(key, stream)
+      const record = known.find(key)
+      if (record === undefined || (record.diffId === made.diffId && record.digest === made.descriptor.digest))
+        return made
+      throw new BuildError('DIGEST_MISMATCH', `A layer is another one than the lock file says: ${record.digest}`, {
+        hint: 'Somebody changed the lock file, or this version lays wheels otherwise. Make it anew with `layerwright lock`.',
+        data: { recorded: record, made: { digest: made.descriptor.digest, diffId: made.diffId } },
+      })
+    },
+  }
+}
+
+interface Parts {
+  readonly layers: LayerStore
+  readonly known: KnownLayers
+  readonly store: Store
+}
+
+function layerOf(key: string, record: DerivationRecord, parts: Parts): StoredLayer {
+  const { mediaType, digest, size, diffId } = record
+  return { descriptor: { mediaType, digest, size }, diffId, open: openKnown(key, record, parts) }
+}
+
+/** The layer from the store when it has it by now, else made and kept. */
+function openKnown(key: string, record: DerivationRecord, { layers, known, store }: Parts): Open {
+  return async function* (options: OpenOptions = {}) {
+    const release = await begin(layers, key, options.signal)
+    try {
+      if ((await store.has(record.digest)) === record.size) {
+        yield* store.blob(record)(options)
+        return
+      }
+      const { blob } = await known.make(key)
+      const made = verify(blob, record, `the layer ${record.digest} of the lock file`)
+      let skip = options.offset ?? 0
+      for await (const chunk of passThrough(made, (copy) => store.put(copy))) {
+        if (skip < chunk.length) yield skip > 0 ? chunk.subarray(skip) : chunk
+        skip = Math.max(0, skip - chunk.length)
+      }
+      await saveRecord(store.cache('layers'), key, record)
+    } finally {
+      release()
+    }
+  }
+}
+
+/** Takes the turn of a key until it is given back: builds side by side make a layer once. */
+function begin(layers: LayerStore, key: string, signal: AbortSignal | undefined): Promise<() => void> {
+  return new Promise((resolve, reject) => {
+    layers
+      .alone(key, () => new Promise<void>((release) => resolve(release)), signal)
+      .catch((error: unknown) => reject(error as Error))
+  })
+}
