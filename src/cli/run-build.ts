@@ -97,7 +97,12 @@ async function makeBuild(project: string, options: BuildOptions, io: Io): Promis
     return { digest: memory.root.digest, destinations, platforms: memory.platforms }
   }
   const release = await holdStore(store.folder)
-  const summary = await buildAnew(path, identity, options, store, io).finally(release)
+  let summary: BuildSummary
+  try {
+    summary = await buildAnew(path, identity, options, store, io)
+  } finally {
+    await release()
+  }
   await boundStore(store, io)
   return summary
 }

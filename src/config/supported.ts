@@ -25,7 +25,7 @@ export function findUnsupported(yaml: CogYaml): readonly Unsupported[] {
     })
   }
   const { python_requirements: requirements = '', system_site_packages: site } = yaml.build ?? {}
-  if (/\.lock$/.test(requirements) && !/(^|\/)uv\.lock$/.test(requirements)) {
+  if (requirements.endsWith('.lock') && !/(^|\/)uv\.lock$/.test(requirements)) {
     found.push({
       path: ['build', 'python_requirements'],
       what: 'The lock of another tool than uv',

@@ -146,6 +146,6 @@ function problems(ajv: Ajv, reference: string, value: unknown): unknown {
   const validate = ajv.getSchema(`objects${reference}`)
   if (validate === undefined) throw new RangeError(`No such schema: ${reference}`)
   // Through JSON: what is undefined is not there.
-  validate(JSON.parse(JSON.stringify(value)))
+  void validate(JSON.parse(JSON.stringify(value)))
   return validate.errors ?? []
 }
