@@ -22,8 +22,7 @@ export async function* passThrough<Chunk>(
   try {
     for await (const chunk of stream) {
       await channel.send(chunk)
-      // Widened again: the assignment happens elsewhere.
-      const failed = failure as { readonly error: unknown } | undefined
+      const failed = failure
       if (failed !== undefined) throw failed.error
       yield chunk
     }
@@ -34,7 +33,7 @@ export async function* passThrough<Chunk>(
     if (!isWhole) channel.fail(new Error('The stream was not read to its end'))
     await sinking
   }
-  const failed = failure as { readonly error: unknown } | undefined
+  const failed = failure
   if (failed !== undefined) throw failed.error
 }
 
