@@ -2,7 +2,7 @@ import { isDigest, type Descriptor, type Digest } from 'oci-spec-types'
 import { BuildError, isBuildError } from '../src/core/errors.ts'
 import type { Open } from '../src/core/bytes.ts'
 import type { HttpResponse } from '../src/core/http.ts'
-import { openDownload } from './download.ts'
+import { openDownload, type Part } from './download.ts'
 import { registryError, RegistryError } from './errors.ts'
 import type { RawManifest } from './manifest.ts'
 import { describeManifest, fetchManifest, storeManifest } from './manifests.ts'
@@ -134,10 +134,9 @@ export class RegistryClient {
   /** The bytes of a blob; a broken connection goes on where it stopped. Not verified: see {@link openDownload}. */
   openBlob(descriptor: Pick<Descriptor, 'digest' | 'size'>): Open {
     const path = `/blobs/${descriptor.digest}`
-    const get = (range: string | undefined, signal: AbortSignal | undefined): Promise<HttpResponse> =>
+    const get = (part: Part): Promise<HttpResponse> =>
       this.#read(descriptor.digest, async (remote) => {
-        const headers = range === undefined ? {} : { range }
-        const response = await remote.send({ method: 'GET', path, decode: false, signal, headers })
+        const response = await remote.send({ method: 'GET', path, decode: false, ...part })
         if (response.status === 200 || response.status === 206 || response.status === 416) return response
         throw await registryError(response, { method: 'GET', what: `read a blob of ${remote.name}` })
       })

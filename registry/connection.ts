@@ -32,6 +32,8 @@ export interface RegistryRequest {
   readonly body?: Uint8Array | Open | undefined
   readonly retry?: boolean | undefined
   readonly decode?: boolean | undefined
+  /** As in `HttpRequest`: a large answer, read piece by piece. */
+  readonly bulk?: boolean | undefined
   readonly signal?: AbortSignal | undefined
 }
 
@@ -106,6 +108,7 @@ export class Connection {
         redirect: 'follow',
         retry: request.retry,
         decode: request.decode,
+        bulk: request.bulk,
         signal: request.signal,
         body: request.body,
         headers: {
@@ -144,6 +147,7 @@ export class Connection {
       url: response.url,
       via: this.origin,
       decode: request.decode,
+      bulk: request.bulk,
       signal: request.signal,
       headers: { ...request.headers, authorization: `Bearer ${value}` },
     })

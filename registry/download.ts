@@ -3,16 +3,27 @@ import { Readable } from 'node:stream'
 import type { Descriptor } from 'oci-spec-types'
 import { BuildError, isBuildError } from '../src/core/errors.ts'
 import { maskUrl, type HttpResponse } from '../src/core/http.ts'
-import type { Open, OpenOptions } from '../src/core/bytes.ts'
+import { copied, type Open, type OpenOptions } from '../src/core/bytes.ts'
 import { pause, type Patience } from './patience.ts'
 
 /** How one blob is fetched. */
 export interface Download {
-  /** Sends the GET; `range` is the value of the header, absent for the whole. Throws for any status but 200, 206, 416. */
-  readonly get: (range: string | undefined, signal: AbortSignal | undefined) => Promise<HttpResponse>
+  /** Sends the GET. Throws for any status but 200, 206, 416. */
+  readonly get: (part: Part) => Promise<HttpResponse>
   readonly descriptor: Pick<Descriptor, 'digest' | 'size'>
   readonly patience: Patience
 }
+
+/** What a GET asks for. */
+export interface Part {
+  /** Absent, or a header with the range. */
+  readonly headers: Readonly<Record<string, string>>
+  readonly signal: AbortSignal | undefined
+  readonly bulk: boolean
+}
+
+/** From this size on, a connection of its own is worth its beginning. */
+const BULK_BYTES = 4 << 20
 
 /**
  * The bytes of a blob, exactly `descriptor.size` of them, however often the connection breaks on the way.
@@ -45,8 +56,9 @@ async function* readResuming(
     let failure: unknown
     try {
       // A closed range: open-ended ones get 416 from some registries.
-      const range = offset === 0 || !asksRange ? undefined : `bytes=${offset}-${size - 1}`
-      const response = await download.get(range, signal)
+      const headers = offset === 0 || !asksRange ? {} : { range: `bytes=${offset}-${size - 1}` }
+      const bulk = options.reuse === true && size - offset >= BULK_BYTES
+      const response = await download.get({ headers, signal, bulk })
       // Where ranges do not work, the whole is asked for and what is known is skipped.
       if (response.status !== 206) asksRange = response.status !== 416 && asksRange
       for await (const chunk of bodyFrom(response, offset, size, prefersDecoded)) {
@@ -120,7 +132,7 @@ function decoded(response: HttpResponse, size: number, prefersDecoded: boolean):
 }
 
 async function* gunzip(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
-  const source = Readable.from(body)
+  const source = Readable.from(copied(body))
   const stream = createGunzip()
   source.on('error', (error) => stream.destroy(error))
   try {

@@ -7,7 +7,7 @@ import { silent, type Report } from '../src/core/progress.ts'
 import { RegistryClient, type Access } from './client.ts'
 import { Connection, type Endpoint } from './connection.ts'
 import { findCredentials, type Credentials } from './credentials.ts'
-import { openDownload } from './download.ts'
+import { openDownload, type Part } from './download.ts'
 import { registryError } from './errors.ts'
 import { loadHosts } from './host-files.ts'
 import type { HostConfiguration, MirrorSettings } from './hosts.ts'
@@ -96,11 +96,10 @@ export class Registries {
    */
   openForeign(descriptor: Descriptor): Open {
     const urls = descriptor.urls ?? []
-    const get = async (range: string | undefined, signal: AbortSignal | undefined): Promise<HttpResponse> => {
+    const get = async ({ signal, ...part }: Part): Promise<HttpResponse> => {
       let last: unknown
       for (const url of urls) {
-        const headers = range === undefined ? {} : { range }
-        const request = { url, via: PUBLIC, decode: false, headers, signal: signal ?? this.#signal }
+        const request = { url, via: PUBLIC, decode: false, ...part, signal: signal ?? this.#signal }
         const response = await this.#http(request).catch((error: unknown) => void (last = error))
         if (response === undefined) continue
         if (response.status === 200 || response.status === 206 || response.status === 416) return response

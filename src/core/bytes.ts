@@ -6,6 +6,11 @@ export interface OpenOptions {
   readonly signal?: AbortSignal | undefined
   /** Bytes to skip from the start; 0 unless given. */
   readonly offset?: number | undefined
+  /**
+   * Whether the consumer is done with a chunk when it asks for the next, so that a source may use the same memory again.
+   * A source that knows nothing of this is right, too.
+   */
+  readonly reuse?: boolean | undefined
 }
 
 /** A byte range that can be read at any place: a file, or a remote file by range requests. Close it when done. */
@@ -33,6 +38,37 @@ export async function collect(stream: AsyncIterable<Uint8Array>, limitBytes: num
     chunks.push(chunk)
   }
   return Buffer.concat(chunks, size)
+}
+
+/** Copies of chunks, for consumers that keep them although their source uses its memory again. */
+export async function* copied(stream: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  for await (const chunk of stream) yield Uint8Array.from(chunk)
+}
+
+/** A chunk of this size is worth a system call of its own. */
+const LARGE_BYTES = 256 << 10
+
+/**
+ * The same bytes in chunks that are worth a system call each: small ones are gathered by copying. Is done with each chunk
+ * when it asks for the next, and overwrites its own, too: both sides of it are as with `reuse`.
+ */
+export async function* gathered(stream: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  let batch: Buffer | undefined
+  let filled = 0
+  for await (const chunk of stream) {
+    if (filled > 0 && filled + chunk.length > LARGE_BYTES) {
+      if (batch !== undefined) yield batch.subarray(0, filled)
+      filled = 0
+    }
+    if (chunk.length >= LARGE_BYTES) {
+      yield chunk
+      continue
+    }
+    batch ??= Buffer.allocUnsafeSlow(LARGE_BYTES)
+    batch.set(chunk, filled)
+    filled += chunk.length
+  }
+  if (batch !== undefined && filled > 0) yield batch.subarray(0, filled)
 }
 
 /** A replayable stream over bytes in memory. */

@@ -1,8 +1,10 @@
 import { createReadStream } from 'node:fs'
 import { open } from 'node:fs/promises'
-import type { Open, RandomAccess } from './bytes.ts'
+import type { Open, OpenOptions, RandomAccess } from './bytes.ts'
 
 const CHUNK_BYTES = 1 << 18
+/** Larger reads are cheaper where their memory is used again. */
+const REUSED_BYTES = 1 << 20
 
 /** Opens a file for reading at any place. */
 export async function openFile(path: string): Promise<RandomAccess> {
@@ -34,5 +36,33 @@ export async function openFile(path: string): Promise<RandomAccess> {
 /** A replayable stream over a file. */
 export function openPath(path: string): Open {
   return (options = {}) =>
-    createReadStream(path, { start: options.offset ?? 0, highWaterMark: CHUNK_BYTES, signal: options.signal })
+    options.reuse === true
+      ? readReusing(path, options)
+      : createReadStream(path, { start: options.offset ?? 0, highWaterMark: CHUNK_BYTES, signal: options.signal })
+}
+
+/** One buffer is read by the consumer while the other is filled. */
+async function* readReusing(path: string, { offset = 0, signal }: OpenOptions): AsyncGenerator<Buffer> {
+  const file = await open(path, 'r')
+  const buffers = [Buffer.allocUnsafeSlow(REUSED_BYTES), Buffer.allocUnsafeSlow(REUSED_BYTES)] as const
+  let position = offset
+  const fill = (index: 0 | 1): Promise<number> =>
+    file.read(buffers[index], 0, REUSED_BYTES, position).then(({ bytesRead }) => bytesRead)
+  let reading: Promise<number> = fill(0)
+  try {
+    for (let at: 0 | 1 = 0; ; at = at === 0 ? 1 : 0) {
+      signal?.throwIfAborted()
+      const count = await reading
+      if (count === 0) return
+      position += count
+      reading = fill(at === 0 ? 1 : 0)
+      // Waited for above or below; here only so that a failure does not count as unhandled meanwhile.
+      reading.catch(() => {})
+      yield buffers[at].subarray(0, count)
+    }
+  } finally {
+    // The file must not be closed under a read that still runs.
+    await reading.catch(() => {})
+    await file.close()
+  }
 }

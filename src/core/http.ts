@@ -1,8 +1,10 @@
-import { collect, type Open } from './bytes.ts'
-import { BuildError, isBuildError, systemErrorCode } from './errors.ts'
+import { collect, copied, type Open } from './bytes.ts'
+import { BuildError, systemErrorCode } from './errors.ts'
 import { isPublicAddress } from './net/addresses.ts'
+import { exchangeBulk } from './net/bulk.ts'
 import { systemLookup, type Lookup } from './net/connect.ts'
 import { exchangeDecoded, exchangeRaw, StaleConnectionError, type Answer, type Exchange } from './net/exchange.ts'
+import { asNetworkError, markingSource, maskUrl, SourceError } from './net/failure.ts'
 import type { Environment } from './net/proxy.ts'
 import {
   DEFAULT_RETRY,
@@ -22,6 +24,7 @@ export type { Environment } from './net/proxy.ts'
 export type { RetryPolicy } from './net/retry.ts'
 export type { TlsSettings } from './net/tls.ts'
 export { isLoopbackHost } from './net/addresses.ts'
+export { maskUrl } from './net/failure.ts'
 
 /** One request. `url` may hold no credentials; they go into `headers`. */
 export interface HttpRequest {
@@ -43,6 +46,11 @@ export interface HttpRequest {
    * answers, wrong for large ones. Needs `decode: false` and no body.
    */
   readonly isShared?: boolean | undefined
+  /**
+   * A GET whose answer is large and read piece by piece: the consumer of `body` is done with a piece when it asks for the
+   * next. It then takes a connection of its own and a third of the CPU time. Only with `decode: false`.
+   */
+  readonly bulk?: boolean | undefined
   /** Whether a broken connection or a status such as 503 leads to another try; true for GET, HEAD, PUT and DELETE. */
   readonly retry?: boolean | undefined
   /** The server that named this address (a token realm, an upload location); see {@link makeHttp} on private addresses. */
@@ -237,10 +245,11 @@ function isWorthAnother(outcome: Outcome, tries: number): boolean {
 
 async function sendOnce(request: HttpRequest, hop: Hop, door: Door, tries: number): Promise<Answer> {
   const { decode = true } = request
+  const agent = await door.routes.agentFor(hop.url, hop.via)
   const base = {
     method: hop.method,
     url: hop.url,
-    agent: await door.routes.agentFor(hop.url, hop.via),
+    agent,
     signal: request.signal,
     patienceMs: (bytesAtStake: number) =>
       Math.min(MAX_PATIENCE_MS, door.patienceMs * 2 ** (tries - 1) + bytesAtStake / BYTES_PER_MS_AT_STAKE),
@@ -256,6 +265,8 @@ async function sendOnce(request: HttpRequest, hop: Hop, door: Door, tries: numbe
     const shared = await door.routes.sharedFor(hop.url, hop.via)
     if (shared !== undefined) return sendShared(base, shared, hop, door)
   }
+  if (request.bulk === true && hop.method === 'GET' && body === undefined && agent.connect.proxy === undefined)
+    return exchangeBulk({ ...base, body }, agent.connect)
   if (typeof body !== 'function') {
     return decode ? exchangeDecoded({ ...base, body }) : exchangeRaw({ ...base, body })
   }
@@ -275,19 +286,6 @@ async function sendShared(
     if (!(error instanceof OldProtocolError)) throw error
     await routes.forbidShared(url, via)
     return exchangeRaw({ ...exchange, body: undefined })
-  }
-}
-
-/** A wrong body is found by its own reader, which must not be taken for a fault of the network. */
-class SourceError extends Error {}
-
-function markingSource(open: Open): Open {
-  return async function* (options) {
-    try {
-      yield* open(options)
-    } catch (error) {
-      throw new SourceError('The source of the body failed', { cause: error })
-    }
   }
 }
 
@@ -326,7 +324,7 @@ async function readWhole(
   door: Door,
 ): Promise<Buffer> {
   try {
-    return await collect(answer.body, limitBytes)
+    return await collect(request.bulk === true ? copied(answer.body) : answer.body, limitBytes)
   } catch (error) {
     if (request.signal?.aborted) throw request.signal.reason
     const url = maskUrl(hop.url.href)
@@ -341,30 +339,6 @@ async function readWhole(
     await next.discard()
     throw failure
   }
-}
-
-function asNetworkError(error: unknown, url: string, tries: number): unknown {
-  if (error instanceof SourceError) return error.cause
-  if (isBuildError(error)) return error
-  const reason =
-    error instanceof Error && error.message !== '' ? error.message : String(systemErrorCode(error) ?? error)
-  const code = systemErrorCode(error)
-  const times = tries > 1 ? ` (tried ${tries} times)` : ''
-  return new BuildError('NETWORK_FAILED', `No answer from ${maskUrl(url)}${times}: ${reason}`, {
-    hint: hintFor(code),
-    data: { tries, ...(code === undefined ? {} : { reason: code }) },
-    cause: error,
-  })
-}
-
-function hintFor(code: string | undefined): string | undefined {
-  if (code === undefined) return undefined
-  if (/CERT|SELF_SIGNED|DEPTH_ZERO|UNABLE_TO/.test(code))
-    return 'Name the file of the certificate authority in SSL_CERT_FILE or NODE_EXTRA_CA_CERTS.'
-  if (code === 'EPROTO' || code.startsWith('ERR_SSL_')) return 'The server does not speak TLS on this port.'
-  if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') return 'Check the host name, the network, and the proxy variables.'
-  if (code === 'ECONNREFUSED') return 'Nothing listens there. Is the server running, and is the port right?'
-  return undefined
 }
 
 /** Waits while the origin has asked everybody to wait (429 and 503 with `Retry-After`). */
@@ -407,17 +381,4 @@ function lowerCased(headers: Readonly<Record<string, string>>): Record<string, s
 
 function listOf(text: string | undefined): string[] {
   return (text ?? '').split(/[\s,]+/).filter((entry) => entry !== '')
-}
-
-/** A URL fit for messages: user, password and query values are replaced by `***`. */
-export function maskUrl(url: string): string {
-  let parsed: URL
-  try {
-    parsed = new URL(url)
-  } catch {
-    return url.replace(/\/\/[^/@]*@/, '//***@')
-  }
-  const user = parsed.username === '' && parsed.password === '' ? '' : '***@'
-  const query = parsed.search === '' ? '' : '?***'
-  return `${parsed.protocol}//${user}${parsed.host}${parsed.pathname}${query}`
 }

@@ -139,7 +139,7 @@ async function sweep(folder: string): Promise<void> {
 
 async function writeBlob(folder: string, blob: Blob, { onBytes, signal }: PutBlobOptions): Promise<void> {
   const { descriptor, open } = blob
-  const stream = verify(open({ signal }), descriptor, `the blob ${descriptor.digest}`)
+  const stream = verify(open({ signal, reuse: true }), descriptor, `the blob ${descriptor.digest}`)
   await writeAtomically(blobPath(folder, descriptor.digest), (file) => writeStream(file, stream, onBytes))
 }
 
@@ -152,7 +152,7 @@ async function writeUnnamed(
   const blobs = join(folder, 'blobs', 'sha256')
   return writeAtomically({ folder: blobs, name: ({ digest }) => digestHex(digest) }, async (file) => {
     const digester = new Digester()
-    await writeStream(file, digesting(open({ signal }), digester), onBytes)
+    await writeStream(file, digesting(open({ signal, reuse: true }), digester), onBytes)
     const size = digester.sizeBytes
     if (sizeBytes !== undefined && size !== sizeBytes)
       throw new BuildError('SIZE_MISMATCH', `The source of a blob gave ${size} bytes instead of ${sizeBytes}`)

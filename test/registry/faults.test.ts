@@ -1,5 +1,4 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { collect } from '../../src/core/bytes.ts'
 import { verify } from '../../src/core/digest.ts'
 import {
   copyContent,
@@ -44,7 +43,7 @@ async function pull(what: Image = image): Promise<void> {
   const found = await openImage(`${registry.host}/app:v1`, { registries })
   expect(found.descriptor.digest).toBe(what.descriptor.digest)
   for (const layer of found.layers) {
-    await collect(verify(layer.open(), layer.descriptor, 'the layer'), 1 << 20)
+    for await (const _ of verify(layer.open({ reuse: true }), layer.descriptor, 'the layer'));
   }
 }
 
@@ -161,11 +160,18 @@ describe('an upload', () => {
   })
 })
 
-describe('a download', () => {
+/** Its layer is large enough for a connection of its own. */
+const huge = sampleImage({ layers: [sampleLayer('small', 200), sampleLayer('huge', 5 << 20)] })
+
+describe.each([
+  ['a download', image],
+  ['a large download', huge],
+])('%s', (_, what) => {
+  const pullIt = (): Promise<void> => pull(what)
   const onLarge = (behaviour: Misbehaviour, more: Partial<Fault> = {}): Fault => ({
     on: 'get-blob',
     do: behaviour,
-    when: ({ url }) => url.includes(image.layers[1]?.descriptor.digest ?? '?'),
+    when: ({ url }) => url.includes(what.layers[1]?.descriptor.digest ?? '?'),
     ...more,
   })
 
@@ -178,34 +184,40 @@ describe('a download', () => {
     ['without a length', [onLarge({ kind: 'headers', set: { 'content-length': undefined } })]],
     ['whose range is ignored', [onLarge(CUT), onLarge({ kind: 'ignore-range' })]],
     ['whose range is another one', [onLarge(CUT), onLarge({ kind: 'lie-range' })]],
+    [
+      'with a body in chunks',
+      [onLarge({ kind: 'headers', set: { 'content-length': undefined, 'transfer-encoding': 'chunked' } })],
+    ],
+    ['whose connection is reset', [onLarge({ kind: 'reset' })]],
+    ['refused with 503 for a while', [onLarge(unavailable(503, { 'retry-after': '1' }), { times: 2 })]],
     ['whose range is refused', [onLarge(CUT), onLarge({ kind: 'status', status: 416 })]],
-  ] as const)('%s gives the right bytes', async (what, faults) => {
-    await registry.seed('app', 'v1', image)
-    if (what.startsWith('stalled')) patienceMs = 60
+  ] as const)('%s gives the right bytes', async (name, faults) => {
+    await registry.seed('app', 'v1', what)
+    if (name.startsWith('stalled')) patienceMs = 60
     registry.fail(...faults)
-    await pull()
+    await pullIt()
   })
 
   test('asks for the missing part only', async () => {
-    await registry.seed('app', 'v1', image)
+    await registry.seed('app', 'v1', what)
     registry.fail(onLarge(CUT))
-    await pull()
-    const size = image.layers[1]?.descriptor.size ?? 0
+    await pullIt()
+    const size = what.layers[1]?.descriptor.size ?? 0
     const ranges = registry.requests.flatMap(({ kind, headers }) => (kind === 'get-blob' ? [headers.range] : []))
     expect(ranges.filter(Boolean)).toEqual([expect.stringMatching(new RegExp(`^bytes=\\d+-${size - 1}$`))])
   })
 
   test('that makes no progress ends', async () => {
-    await registry.seed('app', 'v1', image)
+    await registry.seed('app', 'v1', what)
     registry.fail(onLarge({ kind: 'cut', afterBytes: 0 }, { times: Infinity }))
-    await expect(pull()).rejects.toMatchObject({ code: 'NETWORK_FAILED' })
+    await expect(pullIt()).rejects.toMatchObject({ code: 'NETWORK_FAILED' })
   })
 
   test.each([
     ['corrupt', { kind: 'corrupt' }],
     ['with bytes too many', { kind: 'extra-bytes' }],
   ] as const)('%s once is fetched again when it is copied, and always is refused', async (_, behaviour) => {
-    await registry.seed('app', 'v1', image)
+    await registry.seed('app', 'v1', what)
     const elsewhere = await startFaultRegistry()
     const carry = async (): Promise<unknown> => {
       const { registries } = quickRegistries({ network: { patienceMs } })

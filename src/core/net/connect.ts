@@ -1,6 +1,6 @@
 import { lookup as dnsLookup, type LookupAddress, type LookupOptions } from 'node:dns'
 import { request as httpRequest } from 'node:http'
-import { connect, type LookupFunction, type Socket } from 'node:net'
+import { connect, type LookupFunction, type OnReadOpts, Socket, type TcpSocketConnectOpts } from 'node:net'
 import { connect as connectTls, type SecureContext } from 'node:tls'
 import { BuildError } from '../errors.ts'
 import { isAddress, withoutBrackets } from './addresses.ts'
@@ -50,6 +50,17 @@ export async function openConnection(origin: URL, options: ConnectOptions): Prom
   return startTls(socket, origin, options)
 }
 
+/**
+ * Opens a connection to an origin whose bytes go where `onread` says instead of being events.
+ *
+ * @throws RangeError when a proxy is in the way, which Node does not offer this for
+ */
+export function openDirect(origin: URL, options: ConnectOptions, onread: OnReadOpts): Promise<Socket> {
+  if (options.proxy !== undefined) throw new RangeError('Not through a proxy')
+  if (origin.protocol === 'http:') return openSocket(origin, options, onread)
+  return startTls({ ...socketOptions(origin, options), onread }, origin, options)
+}
+
 /** A proxy's own address is the user's choice, so it is not judged by `allows`. */
 async function openProxy(proxy: Proxy, options: ConnectOptions): Promise<Socket> {
   const socket = await openSocket(proxy.url, { ...options, allows: undefined })
@@ -61,30 +72,35 @@ async function openProxy(proxy: Proxy, options: ConnectOptions): Promise<Socket>
   })
 }
 
-function openSocket(target: URL, options: ConnectOptions): Promise<Socket> {
+function openSocket(target: URL, options: ConnectOptions, onread?: OnReadOpts): Promise<Socket> {
   const host = withoutBrackets(target.hostname)
   if (options.allows !== undefined && isAddress(host) && !options.allows(host)) return Promise.reject(refused(host))
   return new Promise((resolve, reject) => {
-    const socket = connect({
-      host,
-      port: portOf(target),
-      lookup: judgingLookup(options),
-      // Node 20 gives each address 250 ms, too little for far hosts (nodejs/node#47822).
-      autoSelectFamily: true,
-      autoSelectFamilyAttemptTimeout: 2000,
-      noDelay: true,
-    })
+    const socket = connect({ ...socketOptions(target, options), ...(onread === undefined ? {} : { onread }) })
     settle(socket, 'connect', options.timeoutMs, `connect to ${target.host}`, resolve, reject)
   })
 }
 
-function startTls(socket: Socket, origin: URL, options: ConnectOptions): Promise<Socket> {
+function socketOptions(target: URL, options: ConnectOptions): TcpSocketConnectOpts {
+  return {
+    host: withoutBrackets(target.hostname),
+    port: portOf(target),
+    lookup: judgingLookup(options),
+    // Node 20 gives each address 250 ms, too little for far hosts (nodejs/node#47822).
+    autoSelectFamily: true,
+    autoSelectFamilyAttemptTimeout: 2000,
+    noDelay: true,
+  }
+}
+
+/** @param carrier an open connection, or how to open one */
+function startTls(carrier: Socket | TcpSocketConnectOpts, origin: URL, options: ConnectOptions): Promise<Socket> {
   const { tls, timeoutMs } = options
   if (tls === undefined) throw new RangeError(`No TLS context for ${origin.origin}`)
   const host = withoutBrackets(origin.hostname)
   return new Promise((resolve, reject) => {
     const secure = connectTls({
-      socket,
+      ...(carrier instanceof Socket ? { socket: carrier } : carrier),
       secureContext: tls.context,
       rejectUnauthorized: !tls.insecure,
       ALPNProtocols: [...(options.protocols ?? ['http/1.1'])],

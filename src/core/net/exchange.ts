@@ -1,9 +1,9 @@
 import { request as requestHttp, type Agent, type ClientRequest, type IncomingMessage } from 'node:http'
 import { request as requestHttps } from 'node:https'
 import { Readable } from 'node:stream'
-import type { Open } from '../bytes.ts'
+import { gathered, type Open } from '../bytes.ts'
 import { systemErrorCode } from '../errors.ts'
-import { timeoutError } from './connect.ts'
+import { Patience } from './patience.ts'
 
 /** One request over one connection: no redirect, no retry. */
 export interface Exchange {
@@ -142,60 +142,22 @@ async function writeBody(request: ClientRequest, open: Open, patience: Patience,
     wake()
   }
   request.once('response', finish).once('close', finish)
-  request.on('drain', () => wake())
   let sentBytes = 0
-  for await (const chunk of open({ signal: exchange.signal })) {
+  // Each chunk is handed to the system before the next is asked for, so that the source may use its memory again.
+  for await (const chunk of gathered(open({ signal: exchange.signal, reuse: true }))) {
     if (over) return
     sentBytes += chunk.length
     patience.renew(exchange.patienceMs(sentBytes), `send to ${exchange.url.host}`)
-    if (!request.write(chunk)) await new Promise<void>((resolve) => (over ? resolve() : (wake = resolve)))
+    await new Promise<void>((resolve) => {
+      wake = resolve
+      // A failure is told by the event `error`.
+      request.write(chunk, () => resolve())
+    })
     // Reading the source may take its time.
     if (!over) patience.pause()
   }
   patience.renew(exchange.patienceMs(sentBytes), `get an answer from ${exchange.url.host}`)
   request.end()
-}
-
-/** Ends a wait in which nothing moves. */
-export class Patience {
-  /** Rejects when the wait was too long; never resolves. */
-  readonly over: Promise<never>
-  #ms: number
-  #what: string
-  /** Start of the present wait; undefined while nothing is waited for. */
-  #since: number | undefined = Date.now()
-  #timer: NodeJS.Timeout
-  #fail: (error: Error) => void = () => {}
-
-  constructor(ms: number, what: string) {
-    this.#ms = ms
-    this.#what = what
-    this.over = new Promise((_, reject) => (this.#fail = reject))
-    this.over.catch(() => {})
-    this.#timer = setTimeout(() => this.#check(), ms).unref()
-  }
-
-  /** Something moved, or a new wait begins. */
-  renew(ms: number = this.#ms, what: string = this.#what): void {
-    this.#ms = ms
-    this.#what = what
-    this.#since = Date.now()
-  }
-
-  /** This side is at work; the other side's silence does not count. */
-  pause(): void {
-    this.#since = undefined
-  }
-
-  end(): void {
-    clearTimeout(this.#timer)
-  }
-
-  #check(): void {
-    const left = this.#since === undefined ? this.#ms : this.#since + this.#ms - Date.now()
-    if (left > 0) this.#timer = setTimeout(() => this.#check(), left).unref()
-    else this.#fail(timeoutError(this.#what))
-  }
 }
 
 /**

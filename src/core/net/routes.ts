@@ -32,12 +32,12 @@ export class Routes {
   }
 
   /**
-   * The pool for a URL.
+   * The way to a URL.
    *
    * @param via the server that named this URL in a redirect, token realm or upload location; when it is public and
    *   another origin, only public addresses are connected to
    */
-  async agentFor(url: URL, via: URL | undefined): Promise<Agent> {
+  async agentFor(url: URL, via: URL | undefined): Promise<RouteAgent> {
     return this.#agentAt(await this.#routeTo(url, via))
   }
 
@@ -156,7 +156,7 @@ interface Route {
 }
 
 /** Keeps connections to one origin alive; its idle ones do not keep the process alive. */
-class RouteAgent extends Agent {
+export class RouteAgent extends Agent {
   readonly #origin: URL
   readonly #adopted: Duplex[] = []
   readonly connect: ConnectOptions

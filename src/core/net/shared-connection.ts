@@ -1,7 +1,8 @@
 import { connect, constants, type ClientHttp2Session, type ClientHttp2Stream } from 'node:http2'
 import type { Duplex } from 'node:stream'
 import { systemErrorCode } from '../errors.ts'
-import { drop, patiently, Patience, StaleConnectionError, type Answer, type Exchange } from './exchange.ts'
+import { drop, patiently, StaleConnectionError, type Answer, type Exchange } from './exchange.ts'
+import { Patience } from './patience.ts'
 
 /** What an answer may send ahead of its reader; the largest index pages have 7 MB. */
 const STREAM_WINDOW_BYTES = 8 << 20

@@ -1,0 +1,54 @@
+import type { Open } from '../bytes.ts'
+import { BuildError, isBuildError, systemErrorCode } from '../errors.ts'
+
+/** A wrong body is found by its own reader, which must not be taken for a fault of the network. */
+export class SourceError extends Error {}
+
+/** A body whose own failures are told apart from those of the network. */
+export function markingSource(open: Open): Open {
+  return async function* (options) {
+    try {
+      yield* open(options)
+    } catch (error) {
+      throw new SourceError('The source of the body failed', { cause: error })
+    }
+  }
+}
+
+/** Whatever broke, as an error with a code; one of the source of a body as it was. */
+export function asNetworkError(error: unknown, url: string, tries: number): unknown {
+  if (error instanceof SourceError) return error.cause
+  if (isBuildError(error)) return error
+  const reason =
+    error instanceof Error && error.message !== '' ? error.message : String(systemErrorCode(error) ?? error)
+  const code = systemErrorCode(error)
+  const times = tries > 1 ? ` (tried ${tries} times)` : ''
+  return new BuildError('NETWORK_FAILED', `No answer from ${maskUrl(url)}${times}: ${reason}`, {
+    hint: hintFor(code),
+    data: { tries, ...(code === undefined ? {} : { reason: code }) },
+    cause: error,
+  })
+}
+
+function hintFor(code: string | undefined): string | undefined {
+  if (code === undefined) return undefined
+  if (/CERT|SELF_SIGNED|DEPTH_ZERO|UNABLE_TO/.test(code))
+    return 'Name the file of the certificate authority in SSL_CERT_FILE or NODE_EXTRA_CA_CERTS.'
+  if (code === 'EPROTO' || code.startsWith('ERR_SSL_')) return 'The server does not speak TLS on this port.'
+  if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') return 'Check the host name, the network, and the proxy variables.'
+  if (code === 'ECONNREFUSED') return 'Nothing listens there. Is the server running, and is the port right?'
+  return undefined
+}
+
+/** A URL fit for messages: user, password and query values are replaced by `***`. */
+export function maskUrl(url: string): string {
+  let parsed: URL
+  try {
+    parsed = new URL(url)
+  } catch {
+    return url.replace(/\/\/[^/@]*@/, '//***@')
+  }
+  const user = parsed.username === '' && parsed.password === '' ? '' : '***@'
+  const query = parsed.search === '' ? '' : '?***'
+  return `${parsed.protocol}//${user}${parsed.host}${parsed.pathname}${query}`
+}
