@@ -11,6 +11,8 @@ import { LOCK_FILE, obtainLock, writeLockFile, type LockOptions } from './build/
 import { makePlannedImage } from './build/images.ts'
 import { readRevision } from './build/revision.ts'
 import { runtimeTree } from './build/runtime-tree.ts'
+import type { SourceContext } from './build/source/context.ts'
+import { makeSourceReader } from './build/source/reader.ts'
 import { defaultImageName } from './config/image-name.ts'
 import type { Config } from './config/config.ts'
 import { loadConfig } from './config/load.ts'
@@ -30,7 +32,9 @@ import type { Plan } from './plan/plan.ts'
 import { describeModel } from './predictor/describe.ts'
 import type { SharedLayerStore } from './remote-cache/shared-layer-store.ts'
 import type { HeadersFor } from './python/settings/credentials.ts'
-import type { OpenedBase, ResolveContext } from './resolve/context.ts'
+import type { ResolvedIndexSettings } from './python/settings/index-settings.ts'
+import type { SourceReader } from './python/source-package.ts'
+import type { OpenedBase, ResolveContext, SourceSite } from './resolve/context.ts'
 import type { Lock, LockedImageBase, LockedPart, LockedPlatform } from './lock/lock.ts'
 import type { Store } from './store/store.ts'
 
@@ -61,10 +65,12 @@ export interface BuildRequest extends LockOptions {
   readonly format: ImageFormat
   /** Files of build secrets by id. */
   readonly secrets?: ReadonlyMap<string, string> | undefined
-  /** What `run` steps may reach; `host` unless given. */
+  /** What `run` steps and builds of packages may reach; `host` unless given. */
   readonly network?: 'host' | 'none' | undefined
   /** Make the layers whose digests the lock file knows all the same, and compare. */
   readonly isVerifying?: boolean | undefined
+  /** False when packages may only be had as wheels. */
+  readonly buildsSources?: boolean | undefined
 }
 
 /** A project, loaded, with its answers and plans: everything that is known before bytes move. */
@@ -85,6 +91,8 @@ export interface PlannedBuild {
   readonly files: readonly string[]
   /** Credentials for what is fetched. */
   readonly headers: HeadersFor
+  /** Which indexes are asked, and with which credentials. */
+  readonly settings: ResolvedIndexSettings
 }
 
 /** Files that are fetched at once. */
@@ -98,8 +106,8 @@ export async function planBuild(request: BuildRequest, context: BuildContext): P
       ? loaded.config
       : { ...loaded.config, build: { ...loaded.config.build, platforms: request.platforms } }
   const { projectFolder } = loaded
-  const resolveContext: ResolveContext = { ...context, cache: (space) => context.store.cache(space), projectFolder }
-  const [{ lock, isFile, validUntil, files, headers }, model, project, tree, revision] = await settleAll([
+  const resolveContext = resolving(projectFolder, request, context)
+  const [{ lock, isFile, validUntil, files, headers, settings }, model, project, tree, revision] = await settleAll([
     obtainLock(config, resolveContext, request),
     describeModel({ projectFolder, run: config.run, train: config.train, maxConcurrency: config.concurrency?.max }),
     readProject(projectFolder, { hashes: context.store.cache('hashes'), signal: context.signal }),
@@ -143,7 +151,33 @@ export async function planBuild(request: BuildRequest, context: BuildContext): P
     validUntil,
     files: [loaded.file, ...files],
     headers,
+    settings,
   }
+}
+
+/** What resolving a project takes. */
+export function resolving(
+  projectFolder: string,
+  { network = 'host', buildsSources = true }: Pick<BuildRequest, 'network' | 'buildsSources'>,
+  context: BuildContext,
+): ResolveContext {
+  const sources = (site: SourceSite): SourceReader =>
+    makeSourceReader(site, { ...sourceContext(projectFolder, network, context), headers: site.settings.headers })
+  return {
+    ...context,
+    cache: (space) => context.store.cache(space),
+    projectFolder,
+    ...(buildsSources ? { sources } : {}),
+  }
+}
+
+function sourceContext(
+  projectFolder: string,
+  network: 'host' | 'none',
+  { store, http, env, report, now, signal, baseLayers }: BuildContext,
+): Omit<SourceContext, 'headers'> {
+  const epochSeconds = sourceDate(env) ?? 0
+  return { store, http, env, report, now, signal, baseLayers, projectFolder, network, epochSeconds }
 }
 
 /**
@@ -153,7 +187,7 @@ export async function planBuild(request: BuildRequest, context: BuildContext): P
  */
 export async function makeImages(
   planned: PlannedBuild,
-  { format, secrets = new Map(), network = 'host', isVerifying }: BuildRequest,
+  { format, secrets = new Map(), network = 'host', mode, buildsSources = true, isVerifying }: BuildRequest,
   context: BuildContext,
   onLayer?: (layer: StoredLayer) => void,
 ): Promise<Image | ImageIndex> {
@@ -186,18 +220,18 @@ export async function makeImages(
   const layerSource =
     shared?.isGiving === true ? stored : withLockedLayers(stored, planned.lock, { store, layers, isVerifying })
   const images: { readonly platform: LockedPlatform; readonly image: Image }[] = []
-  for (const plan of planned.plans) {
+  for (const [index, plan] of planned.plans.entries()) {
+    const sources = {
+      lock: planned.lock.platforms[index],
+      systemPackages: planned.config.build.systemPackages,
+      settings: mode === 'locked' ? undefined : planned.settings,
+      isAllowed: buildsSources,
+      context: { ...sourceContext(planned.projectFolder, network, context), headers: planned.headers },
+    }
+    const { baseLayers } = context
     images.push({
       platform: plan.platform,
-      image: await makePlannedImage(plan, {
-        layerSource,
-        layers,
-        steps,
-        baseLayers: context.baseLayers,
-        format,
-        shared,
-        onLayer,
-      }),
+      image: await makePlannedImage(plan, { layerSource, layers, steps, sources, baseLayers, format, shared, onLayer }),
     })
   }
   const [only] = images

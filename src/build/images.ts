@@ -10,6 +10,7 @@ import { isPlannedStep, type PlannedLayer, type Plan } from '../plan/plan.ts'
 import type { SharedLayerStore } from '../remote-cache/shared-layer-store.ts'
 import { describeMissingLibrary, findMissingLibraries } from './check-libraries.ts'
 import { stepLayer, type StepContext } from './run-step.ts'
+import { buildPlannedSources, withBuiltWheels, type SourceBuilding } from './source/planned-sources.ts'
 
 /** What making an image needs of the world. */
 export interface ImageContext {
@@ -17,6 +18,8 @@ export interface ImageContext {
   readonly layerSource: LayerStore
   readonly layers: LayerContext
   readonly steps: StepContext
+  /** How packages without a wheel are built. */
+  readonly sources: SourceBuilding
   /** The layers of an existing base, as the lock names them. */
   readonly baseLayers: (base: LockedImageBase) => readonly Layer[]
   readonly format: ImageFormat
@@ -45,7 +48,8 @@ export async function makePlannedImage(plan: Plan, context: ImageContext): Promi
 /** Computed layers need nothing of each other and are made together; a command needs everything below it. */
 async function makeLayers(plan: Plan, below: readonly Layer[], context: ImageContext): Promise<readonly Layer[]> {
   const computed = plan.layers.filter((layer): layer is PlannedLayer => !isPlannedStep(layer))
-  const specs = computed.map(({ spec }) => spec)
+  const built = await buildPlannedSources(plan, context.sources)
+  const specs = computed.map(({ spec }) => withBuiltWheels(spec, built))
   const { compression, mtimeSeconds } = context.layers
   for (const spec of specs) context.shared?.describe(layerKey(spec, compression, mtimeSeconds), spec)
   const store = telling(context.layerSource, context.onLayer)

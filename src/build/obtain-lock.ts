@@ -9,6 +9,7 @@ import { programVersion } from '../core/version.ts'
 import type { Lock } from '../lock/lock.ts'
 import { normalizeName } from '../python/package-name.ts'
 import type { HeadersFor } from '../python/settings/credentials.ts'
+import type { ResolvedIndexSettings } from '../python/settings/index-settings.ts'
 import { aptKeyFiles } from '../resolve/apt-sources.ts'
 import type { ResolveContext } from '../resolve/context.ts'
 import { prepareQuestion, resolve, type Preferences } from '../resolve/resolve.ts'
@@ -40,6 +41,8 @@ export interface ObtainedLock {
   readonly files: readonly string[]
   /** Credentials for what the lock names. */
   readonly headers: HeadersFor
+  /** Which indexes are asked. */
+  readonly settings: ResolvedIndexSettings
 }
 
 /**
@@ -49,8 +52,8 @@ export interface ObtainedLock {
  */
 export async function obtainLock(config: Config, context: ResolveContext, options: LockOptions): Promise<ObtainedLock> {
   const question = await prepareQuestion(config, context)
-  const { inputs } = question
-  const { headers } = question.settings
+  const { inputs, settings } = question
+  const { headers } = settings
   const local = question.requirements.files.filter((path) => isAbsolute(path))
   const keys = aptKeyFiles(config.build.aptSources, context.projectFolder)
   const files = [join(context.projectFolder, LOCK_FILE), ...local, ...keys]
@@ -60,7 +63,7 @@ export async function obtainLock(config: Config, context: ResolveContext, option
     return undefined
   })
   if (file !== undefined && options.mode !== 'refresh') {
-    if (file.inputs === inputs) return { lock: file, isFile: true, validUntil: Infinity, files, headers }
+    if (file.inputs === inputs) return { lock: file, isFile: true, validUntil: Infinity, files, headers, settings }
     const text = `${LOCK_FILE} was made for another configuration`
     if (options.mode === 'locked') throw new BuildError('LOCK_STALE', text, { hint: 'Run `layerwright lock`.' })
     context.report({ type: 'note', level: 'warning', text: `${text}; it is not used`, code: 'LOCK_STALE' })
@@ -74,12 +77,12 @@ export async function obtainLock(config: Config, context: ResolveContext, option
   const key = digestOf(canonicalJson({ inputs, version: programVersion() }))
   const known = options.mode === 'refresh' ? undefined : parseEntry(await cache.get(key))
   if (known !== undefined && known.madeAt + ANSWERS_FRESH_MS > context.now()) {
-    return { lock: known.lock, isFile: false, validUntil: known.madeAt + ANSWERS_FRESH_MS, files, headers }
+    return { lock: known.lock, isFile: false, validUntil: known.madeAt + ANSWERS_FRESH_MS, files, headers, settings }
   }
   const lock = await resolve(question, context, preferencesOf(file, options.upgrade))
   const madeAt = context.now()
   await cache.set(key, Buffer.from(JSON.stringify({ madeAt, lock })))
-  return { lock, isFile: false, validUntil: madeAt + ANSWERS_FRESH_MS, files, headers }
+  return { lock, isFile: false, validUntil: madeAt + ANSWERS_FRESH_MS, files, headers, settings }
 }
 
 /** The versions of a lock file, but for packages that are to be upgraded. */

@@ -7,6 +7,7 @@ import { LAYOUT } from '../plan/runtime-config.ts'
 /** What of `python/` is for people and tests, not for the image. */
 const EXCLUDE = [
   'tests',
+  'build-wheel.py',
   '**/__pycache__',
   '**/*.pyc',
   '**/*.md',

@@ -36,6 +36,8 @@ export interface BuildOptions extends CacheOptions {
   readonly metadataFile?: string
   readonly secret: readonly string[]
   readonly network: 'host' | 'none'
+  /** False with `--no-build`. */
+  readonly build: boolean
   readonly insecure?: boolean
   readonly json?: boolean
 }
@@ -64,6 +66,7 @@ const PLAIN_BUILD: BuildOptions = {
   format: 'oci',
   secret: [],
   network: 'host',
+  build: true,
   cacheFrom: [],
   cacheTo: [],
   cacheTrustKey: [],
@@ -145,6 +148,7 @@ async function buildAnew(
       secrets: parseSecrets(options.secret, io.cwd),
       network: options.network,
       isVerifying: options.verify,
+      buildsSources: options.build,
       ...(platforms.length === 0 ? {} : { platforms }),
     },
     async ({ imageName }) => {

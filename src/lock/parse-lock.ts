@@ -9,12 +9,33 @@ const remoteFile = z.looseObject({
   sizeBytes: z.number().int().nonnegative(),
 })
 
-const wheel = remoteFile.extend({
+const plainWheel = remoteFile.extend({
   name: z.string(),
   version: z.string(),
   filename: z.string(),
   requested: z.boolean(),
   dependencies: z.array(z.string()),
+})
+
+const subdirectory = z
+  .string()
+  .refine((path) => !path.startsWith('/') && !path.split('/').includes('..'))
+  .optional()
+
+/** What would be handed to git, or read from this machine, is looked at closely. */
+const place = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('archive'), subdirectory }),
+  z.object({
+    kind: z.literal('repository'),
+    url: z.string().regex(/^(?:https?|ssh|git|file):\/\/[^-]/),
+    commit: z.string().regex(/^(?:[0-9a-f]{40}|[0-9a-f]{64})$/),
+    subdirectory,
+  }),
+  z.object({ kind: z.literal('folder'), path: z.string(), subdirectory }),
+])
+
+const wheel = plainWheel.extend({
+  source: z.object({ place, buildRequires: z.array(plainWheel), granted: z.array(z.string()).optional() }).optional(),
 })
 
 const debian = z.looseObject({

@@ -8,7 +8,8 @@ import type { Config } from '../config/config.ts'
 import type { PlatformLock } from '../lock/lock.ts'
 import type { LockedWheel } from '../python/lock.ts'
 import { makeLabels } from './labels.ts'
-import type { PlannedLayer, PlannedStep, Plan } from './plan.ts'
+import { interpreterLayers } from './lower-layers.ts'
+import type { PlannedLayer, PlannedSource, PlannedStep, Plan } from './plan.ts'
 import { describeDropped, LAYOUT, makeRuntimeConfig, type GpuContract } from './runtime-config.ts'
 
 /** What a plan is made from. All of it plain data. */
@@ -38,6 +39,10 @@ const WHEEL_LAYER_BUDGET = 60
 export function makePlan(input: PlanInput): Plan {
   const { config, lock } = input
   const base = lock.base.kind === 'image' ? lock.base : undefined
+  const sources = lock.wheels.flatMap((wheel): PlannedSource[] => {
+    const { name, version, filename, url, sha256, sizeBytes, source } = wheel
+    return source === undefined ? [] : [{ name, version, file: { filename, url, sha256, sizeBytes }, source }]
+  })
   return {
     planVersion: 1,
     platform: lock.platform,
@@ -63,6 +68,7 @@ export function makePlan(input: PlanInput): Plan {
       gpu: gpuContract(lock),
       labels: makeLabels(input),
     }),
+    ...(sources.length === 0 ? {} : { sources }),
     annotations: makeAnnotations(input),
     created: new Date(input.createdSeconds * 1000).toISOString().replace('.000Z', 'Z'),
     choices: lock.choices,
@@ -77,15 +83,6 @@ function gpuContract({ gpu }: PlatformLock): GpuContract | undefined {
   return { requireCuda: driverFloor === undefined ? undefined : requireDriver(driverFloor), libraryFolders }
 }
 
-function interpreterLayers({ interpreter }: PlatformLock): PlannedLayer[] {
-  if (interpreter.archive === undefined) return []
-  const { prefix, ...archive } = interpreter.archive
-  const title = `Python ${interpreter.version}`
-  return [
-    { role: 'interpreter', title, spec: { kind: 'archive', archive, target: prefix.slice(1), strip: 1, label: title } },
-  ]
-}
-
 /** The layers of wheels of one platform: the user's environment, then the launcher's. They follow from the lock alone. */
 export function wheelLayersOf(lock: PlatformLock): {
   readonly wheels: readonly PlannedLayer[]
@@ -98,16 +95,25 @@ export function wheelLayersOf(lock: PlatformLock): {
 }
 
 function wheelLayers(lock: PlatformLock, wheels: readonly LockedWheel[], prefix: string): PlannedLayer[] {
-  const groups = groupFiles(wheels, { budget: WHEEL_LAYER_BUDGET })
+  // What is built lies apart, so that layers of published wheels are the same with it and without.
+  const built = wheels.filter(({ source }) => source !== undefined)
+  const published = wheels.filter(({ source }) => source === undefined)
+  const groups = [...groupFiles(published, { budget: WHEEL_LAYER_BUDGET }), ...(built.length === 0 ? [] : [built])]
   return groups.map((group) => ({
     role: 'wheels',
-    title: group.length === 1 ? `${group[0]?.name} ${group[0]?.version}` : `${group.length} packages`,
+    title: titleOf(group),
     spec: {
       kind: 'wheels',
       ...schemeOf(lock, prefix),
       wheels: group.map(({ filename, url, sha256, sizeBytes }) => ({ filename, url, sha256, sizeBytes })),
     },
   }))
+}
+
+function titleOf(group: readonly LockedWheel[]): string {
+  const [first] = group
+  const title = group.length === 1 ? `${first?.name} ${first?.version}` : `${group.length} packages`
+  return first?.source === undefined ? title : `${title}, built from source`
 }
 
 function environmentLayer(lock: PlatformLock, requested: readonly LockedWheel[], prefix: string): PlannedLayer {

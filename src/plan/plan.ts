@@ -1,6 +1,8 @@
 import type { Annotations, ImageConfig } from 'oci-spec-types'
 import type { LayerSpec } from '../../layers/kinds/index.ts'
 import type { LockedBase, LockedChoice, LockedPlatform } from '../lock/lock.ts'
+import type { RemoteFile } from '../core/remote-file.ts'
+import type { LockedSource } from '../python/source-package.ts'
 
 /** What a layer is for; layers lie in this order, lowest first, so that what changes most lies on top. */
 export const LAYER_ROLES = [
@@ -35,6 +37,16 @@ export interface PlannedStep {
 }
 
 /**
+ * A package whose wheel is built before the layers are made. Layers name its source's file in the place of the wheel's.
+ */
+export interface PlannedSource {
+  readonly name: string
+  readonly version: string
+  readonly file: RemoteFile & { readonly filename: string }
+  readonly source: LockedSource
+}
+
+/**
  * Everything about an image that can be known without moving bytes. Plain JSON: printable, comparable, hashable.
  *
  * Equal plans give equal images.
@@ -46,6 +58,8 @@ export interface Plan {
   readonly base?: Extract<LockedBase, { kind: 'image' }>
   /** Lowest first. */
   readonly layers: readonly (PlannedLayer | PlannedStep)[]
+  /** In order of name; absent when every package comes as a wheel. */
+  readonly sources?: readonly PlannedSource[]
   readonly runtime: NonNullable<ImageConfig['config']>
   readonly annotations: Annotations
   /** RFC 3339; the same for every build of the same sources. */

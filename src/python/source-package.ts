@@ -16,6 +16,8 @@ export interface LockedSource {
   readonly place: SourcePlace
   /** What the build itself needs, laid into an environment of its own; sorted by name. */
   readonly buildRequires: readonly LockedWheel[]
+  /** Requirements that the backend asked for when it ran, beyond those it states; they are among the others. */
+  readonly granted?: readonly string[]
 }
 
 /** A source whose metadata is known. */

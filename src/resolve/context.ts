@@ -2,7 +2,10 @@ import type { ImageConfig, Descriptor } from 'oci-spec-types'
 import type { Cache } from '../core/cache.ts'
 import type { Http } from '../core/http.ts'
 import type { Report } from '../core/progress.ts'
-import type { LockedPlatform } from '../lock/lock.ts'
+import type { DebianLock } from '../debian/lock.ts'
+import type { LockedBase, LockedInterpreter, LockedLibc, LockedPlatform } from '../lock/lock.ts'
+import type { ResolvedIndexSettings } from '../python/settings/index-settings.ts'
+import type { SourceReader } from '../python/source-package.ts'
 import type { Layer } from '../../layers/layer.ts'
 
 /** An existing image as a base: its description is there, its layers come when they are read. */
@@ -12,6 +15,21 @@ export interface OpenedBase {
   readonly config: ImageConfig
   /** Lowest first. */
   readonly layers: readonly Layer[]
+}
+
+/** Where sources are built before the lock is whole: the image as it lies below the wheels. */
+export interface SourceSite {
+  readonly platform: LockedPlatform
+  readonly interpreter: LockedInterpreter
+  readonly libc: LockedLibc
+  readonly settings: ResolvedIndexSettings
+  /** Names of system packages that the project asks for. */
+  readonly systemPackages: readonly string[]
+  /** The base as it is without any wheel; asked for when something has to run. */
+  readonly base: () => Promise<{
+    readonly base: LockedBase
+    readonly systemPackages?: DebianLock | undefined
+  }>
 }
 
 /** What resolving may ask of the world. */
@@ -29,4 +47,6 @@ export interface ResolveContext {
   /** Another lock of the launcher's packages than the shipped one. */
   readonly launcherLock?: string | undefined
   readonly signal?: AbortSignal | undefined
+  /** Describes what has no wheel; absent when only wheels may be taken. */
+  readonly sources?: ((site: SourceSite) => SourceReader) | undefined
 }

@@ -4,6 +4,7 @@ import type { LockedWheel } from '../python/lock.ts'
 import { parseRequirement } from '../python/requirement.ts'
 import type { RootRequirement } from '../python/resolution-input.ts'
 import { resolvePython } from '../python/resolve-python.ts'
+import type { SourceReader } from '../python/source-package.ts'
 import type { ResolvedIndexSettings } from '../python/settings/index-settings.ts'
 import type { Target } from '../python/target.ts'
 import type { ResolveContext } from './context.ts'
@@ -11,6 +12,7 @@ import type { EnvironmentAnswer } from './environment.ts'
 import { fitRequirement } from './fit-requirement.ts'
 import { withPins } from './index-settings.ts'
 import { BROUGHT_ALONG } from './requirements.ts'
+import { nameSources } from './sources.ts'
 
 /** What the project's packages are resolved from. */
 export interface PackagesRequest {
@@ -20,6 +22,8 @@ export interface PackagesRequest {
   readonly settings: ResolvedIndexSettings
   /** Versions to keep as long as they fit, by normalised name. */
   readonly preferences?: ReadonlyMap<string, string> | undefined
+  /** Describes what has no wheel; absent when only wheels may be taken. */
+  readonly sources?: SourceReader | undefined
 }
 
 /**
@@ -29,10 +33,11 @@ export async function resolvePackages(
   request: PackagesRequest,
   context: ResolveContext,
 ): Promise<readonly LockedWheel[]> {
-  const { environment, requirements } = request
+  const { target, environment, requirements } = request
   if (requirements.lock !== undefined) return applyLock(requirements.lock, request, context)
   const { options } = requirements
-  const stated = requirements.requirements.map((root) => fitRequirement(root, environment.choice))
+  const named = await nameSources(requirements.sources, target, request.sources)
+  const stated = [...requirements.requirements.map((root) => fitRequirement(root, environment.choice)), ...named]
   const names = new Set(stated.map(({ requirement }) => requirement.name))
   const added = broughtAlong(request).filter(({ requirement }) => !names.has(requirement.name))
   // With hashes required, pip itself would have to be hashed: it is left to the project then.
@@ -83,6 +88,7 @@ async function resolveRoots(
       requiresHashes: options.requiresHashes,
       noBinary: options.noBinary,
       ...(preferences === undefined ? {} : { preferences }),
+      onlyBinary: options.onlyBinary,
     },
     {
       http: context.http,
@@ -90,6 +96,7 @@ async function resolveRoots(
       headers: settings.headers,
       signal: context.signal,
       now: context.now,
+      sources: request.sources,
     },
   )
   return lock.packages

@@ -17,6 +17,7 @@ import type { RootRequirement } from '../python/resolution-input.ts'
 import { formatSpecifiers, matchesSpecifiers, type SpecifierSet } from '../python/specifier.ts'
 import { parseVersion } from '../python/version.ts'
 import type { ResolveContext } from './context.ts'
+import { folderOf } from './sources.ts'
 
 /** Packages that the image brings itself; a project's own lines for them are left out, as Cog does. */
 export const BROUGHT_ALONG: ReadonlySet<string> = new Set(['cog', 'coglet'])
@@ -27,18 +28,17 @@ export type RequirementsContext = Pick<ResolveContext, 'projectFolder' | 'env' |
 /**
  * What the project asks for, from its requirements file or its `python_packages`.
  *
- * @throws BuildError REQUIREMENT_INVALID with file and line; NOT_SUPPORTED for what would have to be built from source
+ * @throws BuildError REQUIREMENT_INVALID with file and line
  */
 export async function readRequirements(config: Config, context: RequirementsContext): Promise<Requirements> {
   const read = await readSource(config, context)
   const sources = read.sources.filter((source) => !isProjectItself(source, context))
-  if (sources.length > 0) throw refuseSources(sources)
   const brought = read.requirements.filter(({ requirement }) => BROUGHT_ALONG.has(requirement.name))
   for (const { requirement, origin } of brought) {
     const text = `\`${formatRequirement(requirement)}\` (${origin ?? 'requirements'}) is left out: the image brings its own \`cog\` module`
     context.report({ type: 'note', level: 'warning', text, code: 'COG_REQUIREMENT' })
   }
-  return { ...read, requirements: read.requirements.filter((root) => !brought.includes(root)) }
+  return { ...read, sources, requirements: read.requirements.filter((root) => !brought.includes(root)) }
 }
 
 async function readSource({ build }: Config, context: RequirementsContext): Promise<Requirements> {
@@ -126,13 +126,5 @@ export function requirementsKey({ requirements, constraints, options, lock }: Re
 
 /** `-e .` means the project, which the image holds in any case; Cog drops the line, too. */
 function isProjectItself({ location, isEditable }: SourceRequirement, { projectFolder }: RequirementsContext): boolean {
-  return isEditable && resolve(projectFolder, location) === resolve(projectFolder)
-}
-
-function refuseSources(sources: readonly SourceRequirement[]): BuildError {
-  const list = sources.map(({ location, name, origin }) => `${name ?? location} (${origin})`).join(', ')
-  return new BuildError('NOT_SUPPORTED', `Only wheels can be laid down, and these would have to be built: ${list}`, {
-    hint: 'Name a version that has a wheel, a wheel by URL or path, or an index that has one.',
-    data: { sources: sources.map(({ location, origin }) => ({ location, origin })) },
-  })
+  return isEditable && folderOf(location) === resolve(projectFolder)
 }

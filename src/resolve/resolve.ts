@@ -15,6 +15,7 @@ import { resolveLauncher } from './launcher.ts'
 import { readIndexSettings } from './index-settings.ts'
 import { resolvePackages } from './python-packages.ts'
 import { readRequirements, requirementsKey } from './requirements.ts'
+import { sourcesKey } from './sources.ts'
 import type { Requirements } from '../python/input/requirements-file.ts'
 import type { ResolvedIndexSettings } from '../python/settings/index-settings.ts'
 
@@ -34,6 +35,7 @@ export async function prepareQuestion(config: Config, context: ResolveContext): 
   const settings = await readIndexSettings(config, requirements, context)
   const { run: _, ...build } = config.build
   const { plan, excludeNewer, allowsPreReleases } = settings
+  const sources = await sourcesKey(requirements, context)
   const places = Object.entries(context.env).filter(([name, value]) => PLACES.test(name) && value !== undefined)
   const inputs = digestOf(
     canonicalJson({
@@ -43,6 +45,7 @@ export async function prepareQuestion(config: Config, context: ResolveContext): 
         ? {}
         : { aptKeys: await aptKeyDigests(build.aptSources, context.projectFolder) }),
       requirements: requirementsKey(requirements),
+      ...(sources.length === 0 ? {} : { sources }),
       indexes: { plan, excludeNewer, allowsPreReleases },
       places: Object.fromEntries(places),
     }),
@@ -96,8 +99,22 @@ async function resolvePlatform(
   const draft = await draftBase({ config, platform, environment }, context)
   const { interpreter, libc } = draft
   const target = { pythonVersion: interpreter.version, platform, libc }
+  const { systemPackages: wanted } = config.build
+  let completed: ReturnType<typeof draft.complete> | undefined
+  const site = {
+    platform,
+    interpreter,
+    libc,
+    settings,
+    systemPackages: wanted,
+    base: () => (completed ??= draft.complete([])),
+  }
+  const sources = context.sources?.(site)
   const [wheels, launcher] = await settleAll([
-    resolvePackages({ target, requirements, environment, settings, preferences: preferences(platform) }, context),
+    resolvePackages(
+      { target, requirements, environment, settings, sources, preferences: preferences(platform) },
+      context,
+    ),
     resolveLauncher(target, settings, context),
   ])
   const { base, systemPackages, choices } = await draft.complete(wheels)

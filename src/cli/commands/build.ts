@@ -36,7 +36,12 @@ export function defineBuildOptions(program: Program, { isProjectOption = false }
     .option('--iidfile <file>', "write the image's digest to a file")
     .option('--metadata-file <file>', 'write digest, names and platforms to a JSON file')
     .option('--secret <id=name,src=file>', 'file that `run` steps with a secret mount see; repeatable', append, [])
-    .addOption(new Option('--network <mode>', 'what `run` steps can reach').choices(['host', 'none']).default('host'))
+    .option('--no-build', 'take wheels only; a package without one is an error')
+    .addOption(
+      new Option('--network <mode>', 'what `run` steps and builds of packages can reach')
+        .choices(['host', 'none'])
+        .default('host'),
+    )
     .option('--cache-from <repository>', 'take layers from this repository of a registry; repeatable', append, [])
     .option('--cache-to <repository>', 'give layers to this repository of a registry; repeatable', append, [])
     .option('--cache-verify', 'make every layer anew and compare it with what the caches say')

@@ -19,18 +19,21 @@ export const command: Command = {
         (name: string, names: readonly string[]) => [...names, name],
         [],
       )
+      .option('--no-build', 'take wheels only; a package without one is an error')
       .option('--check', 'write nothing; exit status 3 when the lock file does not fit the project')
       .option('--json', 'print what changed as JSON')
   },
   async run([project = '.'], options, io) {
     const [
       { openWorld },
+      { resolving },
       { obtainLock, readLockFile, writeLockFile },
       { loadConfig },
       { diffLocks, renderLockDiff },
       { recordLayers },
     ] = await Promise.all([
       import('../world.ts'),
+      import('../../build.ts'),
       import('../../build/obtain-lock.ts'),
       import('../../config/load.ts'),
       import('../../lock/diff.ts'),
@@ -38,15 +41,15 @@ export const command: Command = {
     ])
     const { context, store } = await openWorld(io)
     const { config, projectFolder } = await loadConfig(resolve(io.cwd, project, String(options['file'])))
-    const resolving = { ...context, cache: (space: string) => store.cache(space), projectFolder }
+    const question = resolving(projectFolder, { buildsSources: options['build'] !== false }, context)
     if (options['check'] === true) {
-      await obtainLock(config, resolving, { mode: 'locked' })
+      await obtainLock(config, question, { mode: 'locked' })
       return
     }
     const before = await readLockFile(projectFolder).catch(() => undefined)
     const names = options['upgradePackage'] as readonly string[]
     const upgrade = options['upgrade'] === true ? undefined : names
-    const { lock: answered } = await obtainLock(config, resolving, { mode: 'refresh', upgrade })
+    const { lock: answered } = await obtainLock(config, question, { mode: 'refresh', upgrade })
     for (const name of names) {
       if (answered.platforms.some(({ wheels }) => wheels.some((wheel) => wheel.name === normalizeName(name)))) continue
       io.report({ type: 'note', level: 'warning', text: `\`${name}\` is not among the packages of the project` })

@@ -12,6 +12,7 @@ export const command: Command = {
       .option('-f, --file <name>', 'name of the configuration file instead of cog.yaml', '')
       .option('--refresh', 'ask indexes and registries again, whatever is known')
       .option('--locked', 'use the lock file and ask nobody')
+      .option('--no-build', 'take wheels only; a package without one is an error')
       .option('--json', 'print the plan as JSON')
   },
   async run([project = '.'], options, io) {
@@ -22,6 +23,7 @@ export const command: Command = {
         project: resolve(io.cwd, project, String(options['file'])),
         mode: options['locked'] === true ? 'locked' : options['refresh'] === true ? 'refresh' : 'auto',
         format: 'oci',
+        buildsSources: options['build'] !== false,
       },
       world.context,
     )
