@@ -2,6 +2,7 @@ import { isDigest, type Descriptor, type Digest } from 'oci-spec-types'
 import { BuildError, isBuildError } from '../src/core/errors.ts'
 import type { Open } from '../src/core/bytes.ts'
 import type { HttpResponse } from '../src/core/http.ts'
+import type { Challenge } from './challenge.ts'
 import { openDownload, type Part } from './download.ts'
 import { registryError, RegistryError } from './errors.ts'
 import type { RawManifest } from './manifest.ts'
@@ -199,6 +200,12 @@ export class RegistryClient {
    */
   referrers(digest: Digest, artifactType?: string): Promise<readonly Descriptor[]> {
     return listReferrers(this.#origin, digest, artifactType)
+  }
+
+  /** Address of the API, and how the server wanted to be proven to when it was asked. */
+  get server(): { readonly url: string; readonly challenge: Challenge | undefined } {
+    const { connection } = this.#origin
+    return { url: connection.url('/'), challenge: connection.challenge }
   }
 
   /**

@@ -66,6 +66,11 @@ export class Connection {
     return new URL(`${this.#scheme}://${this.endpoint.host}`).origin
   }
 
+  /** How the server wanted to be proven to, when it has said so. */
+  get challenge(): Challenge | undefined {
+    return this.#challenge
+  }
+
   /** The whole URL of a path below the API; a URL that the registry gave is followed byte for byte. */
   url(path: string): string {
     return path.startsWith('/') ? `${this.origin}${this.endpoint.path ?? '/v2'}${path}` : path

@@ -5,6 +5,7 @@ import { BuildError, systemErrorCode } from '../src/core/errors.ts'
 import type { Environment } from '../src/core/http.ts'
 import { silent, type Report } from '../src/core/progress.ts'
 import { getFromHelper, type HelperEntry } from './credential-helper.ts'
+import type { ConfigPlace } from './hosts.ts'
 
 /** How this program proves itself to a registry. */
 export type Credential =
@@ -99,6 +100,32 @@ interface Place {
   /** `~/.dockercfg` is the `auths` object without its name. */
   readonly isLegacy?: boolean
 }
+
+/**
+ * All places that {@link findCredentials} looks at for a registry, in its order, and which of them counted.
+ *
+ * @param found what was found
+ */
+export async function listCredentialPlaces(
+  options: CredentialOptions,
+  found: FoundCredential | undefined,
+): Promise<readonly ConfigPlace[]> {
+  const state = async (place: Place): Promise<ConfigPlace['state']> => {
+    if (place.origin === found?.origin) return 'used'
+    return (await loadAuthFile(place)) === undefined ? 'absent' : 'silent'
+  }
+  const files = await Promise.all(
+    places(options).map(async (place) => ({ where: place.origin, state: await state(place) })),
+  )
+  const { env = process.env } = options
+  const variables = CI_VARIABLES.map((where) => ({
+    where,
+    state: where === found?.origin ? ('used' as const) : env[where] ? ('silent' as const) : ('absent' as const),
+  }))
+  return [...files, ...variables]
+}
+
+const CI_VARIABLES = ['GITHUB_TOKEN', 'CI_REGISTRY_PASSWORD', 'CI_JOB_TOKEN']
 
 function places(options: CredentialOptions): Place[] {
   const { env = process.env } = options

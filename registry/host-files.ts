@@ -4,7 +4,8 @@ import { isAbsolute, join } from 'node:path'
 import { BuildError, systemErrorCode } from '../src/core/errors.ts'
 import type { TlsSettings } from '../src/core/http.ts'
 import { readHostsToml } from './hosts-toml.ts'
-import type { ConfigFile, HostConfiguration, HostOptions, HostSettings } from './hosts.ts'
+import type { ConfigFile, ConfigPlace, HostConfiguration, HostOptions, HostPlaces, HostSettings } from './hosts.ts'
+import { apiHost } from './reference.ts'
 import { applyRegistriesConf, readRegistriesConf, type RegistriesConf } from './registries-conf.ts'
 
 /**
@@ -26,6 +27,14 @@ export function loadHosts(options: HostOptions): HostConfiguration {
       remember(settings, `${registry}/${repository}`, () => files.settings(registry, repository)),
     tls: (host) => remember(tls, host, () => files.tls(host)),
   }
+}
+
+/** All places that {@link loadHosts} looks at for a repository, and which of them counted. */
+export function listHostPlaces(
+  options: HostOptions,
+  { registry, repository }: { readonly registry: string; readonly repository: string },
+): HostPlaces {
+  return new HostFiles(options).places(registry, repository)
 }
 
 class HostFiles {
@@ -67,6 +76,26 @@ class HostFiles {
     return { ca, insecure, ...(client === undefined ? {} : { cert: client.cert, key: client.key }) }
   }
 
+  places(registry: string, repository: string): HostPlaces {
+    const { origins, location } = this.settings(registry, repository)
+    const { main, dropIns } = this.#registriesConfPaths()
+    const files = [...main, ...dropIns, ...this.#hostsTomlPaths(registry).map(({ path }) => path)]
+    const state = (where: string, isThere: boolean): ConfigPlace => ({
+      where,
+      state: origins.includes(where) ? 'used' : isThere ? 'silent' : 'absent',
+    })
+    const host = location?.host ?? apiHost(registry)
+    return {
+      settings: [state('--insecure', false), ...files.map((path) => state(path, readConfig(path) !== undefined))],
+      certificates: this.#certificateFolders().map((folder) => {
+        const where = join(folder, host)
+        const { ca = [], cert } = readCertificates(where)
+        const isUsed = ca.length > 0 || cert !== undefined
+        return { where, state: isUsed ? 'used' : list(where).length > 0 ? 'silent' : 'absent' }
+      }),
+    }
+  }
+
   #base(registry: string): HostSettings {
     const insecure = this.#isInsecure(registry)
     return { scheme: 'https', insecure, blocked: false, mirrors: [], origins: insecure ? ['--insecure'] : [] }
@@ -82,43 +111,54 @@ class HostFiles {
     return this.#conf
   }
 
-  #readRegistriesConf(): RegistriesConf {
+  /** Of the main files the first that is there is read; of the others all. */
+  #registriesConfPaths(): { readonly main: readonly string[]; readonly dropIns: readonly string[] } {
     const named = this.#options.env['CONTAINERS_REGISTRIES_CONF']
     const system = join(this.#etc, 'containers')
-    const own = this.#home === undefined ? undefined : join(this.#home, '.config', 'containers')
-    const main = named
-      ? readConfig(named, true)
-      : ((own === undefined ? undefined : readConfig(join(own, 'registries.conf'))) ??
-        readConfig(join(system, 'registries.conf')))
-    const folders = [join(system, 'registries.conf.d'), ...(own === undefined ? [] : [join(own, 'registries.conf.d')])]
-    const dropIns = folders.flatMap((folder) =>
-      list(folder)
-        .filter((name) => name.endsWith('.conf'))
-        .sort()
-        .flatMap((name) => readConfig(join(folder, name)) ?? []),
+    const own = this.#home === undefined ? [] : [join(this.#home, '.config', 'containers')]
+    const main = named ? [named] : [...own, system].map((folder) => join(folder, 'registries.conf'))
+    const dropIns = [system, ...own].flatMap((folder) => {
+      const place = join(folder, 'registries.conf.d')
+      const names = list(place).filter((name) => name.endsWith('.conf'))
+      return names.sort().map((name) => join(place, name))
+    })
+    return { main, dropIns }
+  }
+
+  #readRegistriesConf(): RegistriesConf {
+    const { main, dropIns } = this.#registriesConfPaths()
+    const isNamed = Boolean(this.#options.env['CONTAINERS_REGISTRIES_CONF'])
+    const first = main.map((path) => () => readConfig(path, isNamed))
+    const read = first.reduce<ConfigFile | undefined>((found, next) => found ?? next(), undefined)
+    const files = [...(read === undefined ? [] : [read]), ...dropIns.flatMap((path) => readConfig(path) ?? [])]
+    return { rules: files.flatMap((file) => readRegistriesConf(file).rules) }
+  }
+
+  #hostsTomlPaths(registry: string): readonly { readonly path: string; readonly folder: string }[] {
+    const names = [...new Set([registry, registry.replace(/:(\d+)$/, '_$1_'), '_default'])]
+    return ['containerd', 'docker'].flatMap((program) =>
+      names.map((name) => {
+        const folder = join(this.#etc, program, 'certs.d', name)
+        return { folder, path: join(folder, 'hosts.toml') }
+      }),
     )
-    return {
-      rules: [...(main === undefined ? [] : [main]), ...dropIns].flatMap((file) => readRegistriesConf(file).rules),
-    }
   }
 
   #fromHostsToml(registry: string, base: HostSettings): HostSettings | undefined {
-    for (const folder of [join(this.#etc, 'containerd', 'certs.d'), join(this.#etc, 'docker', 'certs.d')]) {
-      for (const name of [registry, registry.replace(/:(\d+)$/, '_$1_'), '_default']) {
-        const file = readConfig(join(folder, name, 'hosts.toml'))
-        if (file === undefined) continue
-        const read = readHostsToml(file, registry, base)
-        for (const { host, ca, client, skipVerify } of read.trust) {
-          if (skipVerify) this.#skipVerify.add(host)
-          const [cert, key] = client
-          this.#certificates.set(host, {
-            ca: ca.map((path) => readNamed(path, join(folder, name))),
-            ...(cert === undefined ? {} : { cert: readNamed(cert, join(folder, name)) }),
-            ...(cert === undefined ? {} : { key: readNamed(key ?? cert, join(folder, name)) }),
-          })
-        }
-        return read.settings
+    for (const { path, folder } of this.#hostsTomlPaths(registry)) {
+      const file = readConfig(path)
+      if (file === undefined) continue
+      const read = readHostsToml(file, registry, base)
+      for (const { host, ca, client, skipVerify } of read.trust) {
+        if (skipVerify) this.#skipVerify.add(host)
+        const [cert, key] = client
+        this.#certificates.set(host, {
+          ca: ca.map((name) => readNamed(name, folder)),
+          ...(cert === undefined ? {} : { cert: readNamed(cert, folder) }),
+          ...(cert === undefined ? {} : { key: readNamed(key ?? cert, folder) }),
+        })
       }
+      return read.settings
     }
     return undefined
   }

@@ -35,6 +35,20 @@ export interface HostConfiguration {
   tls(host: string): TlsSettings | undefined
 }
 
+/** A place where configuration may lie, and what came of it for one registry. */
+export interface ConfigPlace {
+  /** A path, a variable or an option. */
+  readonly where: string
+  /** `silent`: it is there and says nothing that counts. */
+  readonly state: 'absent' | 'silent' | 'used'
+}
+
+/** What was looked at, in the order in which it counts. */
+export interface HostPlaces {
+  readonly settings: readonly ConfigPlace[]
+  readonly certificates: readonly ConfigPlace[]
+}
+
 /** Where configuration lies. */
 export interface HostOptions {
   readonly env: Environment

@@ -35,8 +35,10 @@ export interface Command {
    * @returns the exit status; 0 when there is none. Errors are thrown.
    */
   run(args: readonly string[], options: Readonly<Record<string, unknown>>, io: Io): Promise<number | void>
-  /** For commands made of subcommands (`registry serve`); then `run` is not called. */
+  /** For commands made of subcommands (`registry serve`); `run` is then called only with `runsItself`. */
   readonly subcommands?: readonly CommandEntry[]
+  /** Whether a command with subcommands does something without one, too (`doctor`). */
+  readonly runsItself?: boolean
 }
 
 /** How a command appears in the table of commands. */

@@ -111,7 +111,7 @@ async function addCommand(parent: Program, entry: CommandEntry, call: Call): Pro
     const words = args.filter((arg) => !arg.startsWith('-'))
     const next = words[words.indexOf(called) + 1]
     for (const sub of command.subcommands) await addCommand(child, sub, { args, called: next, run })
-    return
+    if (command.runsItself !== true || command.subcommands.some(({ name }) => name === next)) return
   }
   command.define(child)
   defineCogFlags(child, entry.name)

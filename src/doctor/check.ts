@@ -48,7 +48,7 @@ export interface DoctorContext {
 /** The outcome of one check. */
 export interface CheckResult extends Omit<Finding, 'fix'> {
   readonly id: string
-  readonly group: Check['group']
+  readonly group: Check['group'] | 'settings' | 'certificates' | 'credentials' | 'answer'
   readonly title: string
   /** What `--fix` did. */
   readonly fixed?: string

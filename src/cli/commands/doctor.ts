@@ -11,6 +11,15 @@ const SIGNS: Readonly<Record<CheckResult['status'], string>> = {
 
 /** `layerwright doctor`: looks at the machine, the network, the GPUs and the project. Status 1 when a check fails. */
 export const command: Command = {
+  subcommands: [
+    {
+      name: 'registry',
+      group: 'Set up',
+      summary: 'show how a registry is reached, and where that was said',
+      load: () => import('./doctor-registry.ts'),
+    },
+  ],
+  runsItself: true,
   define(program) {
     program
       .argument('[project]', 'folder of the project, or its cog.yaml', '.')
