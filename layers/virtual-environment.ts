@@ -6,12 +6,14 @@ export interface Interpreter {
   readonly interpreter: string
   /** Full version. */
   readonly pythonVersion: string
+  /** Sees the interpreter's own packages, too. */
+  readonly systemSitePackages?: true
 }
 
 /** The `pyvenv.cfg` by which an interpreter knows that it runs in an environment. @see PEP 405 */
-export function pyvenvConfig({ interpreter, pythonVersion }: Interpreter): string {
+export function pyvenvConfig({ interpreter, pythonVersion, systemSitePackages }: Interpreter): string {
   return `home = ${posix.dirname(interpreter)}
-include-system-site-packages = false
+include-system-site-packages = ${systemSitePackages === true}
 version = ${pythonVersion}
 executable = ${interpreter}
 `

@@ -28,6 +28,8 @@ export interface EnvironmentLayerSpec extends InstallScheme {
   readonly interpreter: string
   /** Full version of the interpreter, such as `3.11.2`. */
   readonly pythonVersion: string
+  /** The environment sees the interpreter's own packages, too. */
+  readonly systemSitePackages?: true
   readonly requested: readonly RequestedWheel[]
 }
 

@@ -220,7 +220,11 @@ const build = z
     system_site_packages: z
       .boolean()
       .optional()
-      .meta({ description: 'Whether packages that the base image already has are used.', default: false, ...OURS }),
+      .meta({
+        description: 'Whether Python packages that the base image already has are used as long as they fit.',
+        default: false,
+        ...OURS,
+      }),
     apt_sources: z
       .array(aptSource)
       .optional()

@@ -32,11 +32,11 @@ export function findUnsupported(yaml: CogYaml): readonly Unsupported[] {
       hint: 'Export it as `pylock.toml` (PEP 751) or as a requirements file with hashes.',
     })
   }
-  if (site === true) {
+  if (site === true && yaml.build?.base_image === undefined && yaml.build?.base !== 'python-slim') {
     found.push({
       path: ['build', 'system_site_packages'],
-      what: '`build.system_site_packages`',
-      hint: 'Name the packages in `python_requirements`.',
+      what: '`build.system_site_packages` on a base that is composed here',
+      hint: 'It is for an image that holds packages already: name it in `build.base_image`.',
     })
   }
   return found

@@ -7,6 +7,7 @@ import { requireDriver } from '../compat/index.ts'
 import type { Config } from '../config/config.ts'
 import type { PlatformLock } from '../lock/lock.ts'
 import type { LockedWheel } from '../python/lock.ts'
+import { makeDirectUrl } from './direct-url.ts'
 import { makeLabels } from './labels.ts'
 import { interpreterLayers } from './lower-layers.ts'
 import type { PlannedLayer, PlannedSource, PlannedStep, Plan } from './plan.ts'
@@ -52,11 +53,7 @@ export function makePlan(input: PlanInput): Plan {
       ...interpreterLayers(lock),
       ...input.systemLayers,
       ...wheelLayersOf(lock).wheels,
-      environmentLayer(
-        lock,
-        lock.wheels.filter(({ requested }) => requested),
-        LAYOUT.environment,
-      ),
+      environmentLayer(lock, config.build.systemSitePackages),
       ...runtimeLayers(input),
       ...config.build.run.map(({ command, mounts }): PlannedStep => ({ role: 'run', title: command, command, mounts })),
       ...projectLayers(input),
@@ -116,16 +113,22 @@ function titleOf(group: readonly LockedWheel[]): string {
   return first?.source === undefined ? title : `${title}, built from source`
 }
 
-function environmentLayer(lock: PlatformLock, requested: readonly LockedWheel[], prefix: string): PlannedLayer {
+function environmentLayer(lock: PlatformLock, seesBase: boolean): PlannedLayer {
+  const requested = lock.wheels.filter((wheel) => wheel.requested)
   return {
     role: 'environment',
-    title: `environment ${prefix}`,
+    title: `environment ${LAYOUT.environment}`,
     spec: {
       kind: 'environment',
-      ...schemeOf(lock, prefix),
+      ...schemeOf(lock, LAYOUT.environment),
       interpreter: lock.interpreter.executable,
       pythonVersion: lock.interpreter.version,
-      requested: requested.map(({ filename, url, sha256, sizeBytes }) => ({ filename, url, sha256, sizeBytes })),
+      ...(seesBase ? { systemSitePackages: true } : {}),
+      requested: requested.map((wheel) => {
+        const { filename, url, sha256, sizeBytes } = wheel
+        const directUrl = makeDirectUrl(wheel)
+        return { filename, url, sha256, sizeBytes, ...(directUrl === undefined ? {} : { directUrl }) }
+      }),
     },
   }
 }

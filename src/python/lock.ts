@@ -7,6 +7,8 @@ export interface PythonLock {
   readonly target: Target
   /** Sorted by name. */
   readonly packages: readonly LockedWheel[]
+  /** What is needed and was there already, sorted by name; absent without such. */
+  readonly installed?: readonly { readonly name: string; readonly version: string }[]
 }
 
 /** One wheel, provable by its hash; or the source of one, which is then what file name, URL, hash and size speak of. */
@@ -18,6 +20,8 @@ export interface LockedWheel extends RemoteFile {
   readonly filename: string
   /** The index that listed it, without credentials; absent for a direct URL. */
   readonly index?: string
+  /** The user named the file by its address. */
+  readonly isDirect?: true
   /** The user named it; everything else came along. */
   readonly requested: boolean
   /** Extras that were asked for, normalised and sorted. */

@@ -1,4 +1,5 @@
 import type { IndexPlan } from './index/client.ts'
+import type { InstalledDistribution } from './installed.ts'
 import type { Requirement } from './requirement.ts'
 import type { Target } from './target.ts'
 
@@ -32,4 +33,9 @@ export interface ResolutionInput {
   readonly onlyBinary?: readonly string[]
   /** Normalised name to the version that is taken as long as it fits, though a better one exists. */
   readonly preferences?: ReadonlyMap<string, string>
+  /**
+   * What the target has already. Such a version is preferred to every other as long as it fits, and is no part of the lock.
+   * Not used where hashes are required, since nobody stated any for it.
+   */
+  readonly installed?: readonly InstalledDistribution[]
 }

@@ -4,6 +4,7 @@ import type { IndexClient, ListedFile, Project } from './index/client.ts'
 import { pageOf } from './index/page.ts'
 import type { MarkerEnvironment } from './marker.ts'
 import { baseRequirements, extraRequirements, holds, parseMetadata, type Metadata } from './metadata.ts'
+import { readInstalled, withInstalled, type InstalledVersion } from './installed.ts'
 import { normalizeName } from './package-name.ts'
 import {
   chooseWheel,
@@ -59,6 +60,7 @@ export class ResolutionSource implements SolverSource {
   readonly #overrides: ReadonlyMap<string, readonly Requirement[]>
   readonly #direct: ReadonlyMap<string, DirectWheel>
   readonly #foreseen = new Map<string, Requirement[]>()
+  readonly #installed: ReadonlyMap<string, InstalledVersion>
   readonly #sources: SourceReader | undefined
   readonly #described = new Map<string, Promise<DescribedSource>>()
 
@@ -85,6 +87,9 @@ export class ResolutionSource implements SolverSource {
     )
     this.#overrides = groupByName(input.overrides ?? [])
     this.#direct = new Map(direct.map((wheel) => [wheel.name, wheel]))
+    const hasHashes = (root: RootRequirement): boolean => (root.hashes ?? []).length > 0
+    const mayUseInstalled = input.requiresHashes !== true && !input.requirements.some(hasHashes)
+    this.#installed = readInstalled(mayUseInstalled ? (input.installed ?? []) : [])
     for (const { file, described } of direct) {
       if (described !== undefined) this.#described.set(file.url, Promise.resolve(described))
     }
@@ -254,7 +259,14 @@ export class ResolutionSource implements SolverSource {
       direct === undefined
         ? await this.#client.project(name)
         : { name, pages: [{ page: pageOf(direct.file.url, [direct.file]), index: '' }], asked: [], unasked: [] }
-    const loaded = { name, project, versions: groupVersions(name, project.pages) }
+    const listed = groupVersions(name, project.pages)
+    const installed = direct === undefined ? this.#installed.get(name) : undefined
+    const loaded = { name, project, versions: installed === undefined ? listed : withInstalled(listed, installed) }
+    if (installed !== undefined) {
+      const { version, file, metadata } = installed
+      this.#choices.set(version, { kind: 'wheel', file })
+      this.#metadata.set(file.url, Promise.resolve(metadata))
+    }
     this.#loaded.set(name, loaded)
     return loaded
   }
@@ -346,9 +358,10 @@ export class ResolutionSource implements SolverSource {
     return known
   }
 
-  /** What an earlier lock has, then newest first; pre-releases last unless they are welcome. */
+  /** What is there already or in an earlier lock, then newest first; pre-releases last unless they are welcome. */
   *#preferred(loaded: LoadedProject, set: VersionSet): Generator<number> {
-    const preference = this.#input.preferences?.get(loaded.name)
+    const installed = this.#installed.get(loaded.name)?.version
+    const preference = installed?.text ?? this.#input.preferences?.get(loaded.name)
     const kept = preference === undefined ? -1 : loaded.versions.findIndex(({ text }) => text === preference)
     if (kept !== -1 && set.has(kept)) yield kept
     const isEqual = this.#input.allowsPreReleases === true

@@ -5,6 +5,7 @@ import { silent, type Report } from '../core/progress.ts'
 import { completeFile, directWheels } from './direct-wheel.ts'
 import { hintsFor } from './hints.ts'
 import { IndexClient } from './index/client.ts'
+import { isInstalled } from './installed.ts'
 import type { LockedWheel, PythonLock } from './lock.ts'
 import type { ResolutionInput } from './resolution-input.ts'
 import { ResolutionSource } from './resolution-source.ts'
@@ -49,16 +50,36 @@ export async function resolvePython(input: ResolutionInput, context: ResolutionC
   try {
     const solution = await solve(source, context.signal)
     if (solution.kind === 'unsolvable') throw failure(solution.proof, source)
-    const packages = await lockPackages(solution, source, client)
+    const { installed, missing } = splitInstalled(solution.versions, source)
+    const packages = await lockPackages(missing, source, client)
     await warn(packages, solution.versions, source, context.report ?? silent)
-    return { target: input.target, packages }
+    return { target: input.target, packages, ...(installed.length === 0 ? {} : { installed }) }
   } finally {
     await client.settle()
   }
 }
 
+/** Parts what the target has already from what must be brought. */
+function splitInstalled(
+  versions: Versions,
+  source: ResolutionSource,
+): { readonly installed: NonNullable<PythonLock['installed']>; readonly missing: Versions } {
+  const installed = [...versions].flatMap(([name, index]) => {
+    const version = source.loaded(name)?.versions[index]
+    const file = version === undefined || name.includes('[') ? undefined : source.fileOf(version, name)
+    return version !== undefined && file !== undefined && isInstalled(file) ? [{ name, version: version.text }] : []
+  })
+  const names = new Set(installed.map(({ name }) => name))
+  return {
+    installed: installed.sort((a, b) => (a.name < b.name ? -1 : 1)),
+    missing: new Map([...versions].filter(([key]) => !names.has(source.baseOf(key)))),
+  }
+}
+
+type Versions = Extract<Solution, { kind: 'solved' }>['versions']
+
 async function lockPackages(
-  { versions }: Extract<Solution, { kind: 'solved' }>,
+  versions: Versions,
   source: ResolutionSource,
   client: IndexClient,
 ): Promise<readonly LockedWheel[]> {
@@ -95,7 +116,7 @@ async function lockPackage(
     version: version.text,
     filename: file.filename,
     ...(described === undefined ? await completeFile(file, client.remote) : described.file),
-    ...(file.index === '' ? {} : { index: file.index }),
+    ...(file.index === '' ? { isDirect: true } : { index: file.index }),
     requested: source.roots.some(({ requirement }) => requirement.name === name),
     ...(extras.length === 0 ? {} : { extras }),
     dependencies: [...new Set(required)].filter((other) => other !== name && chosen.has(other)).sort(),

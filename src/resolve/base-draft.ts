@@ -1,6 +1,7 @@
 import type { Config } from '../config/config.ts'
 import type { DebianLock } from '../debian/lock.ts'
 import type { LockedBase, LockedChoice, LockedInterpreter, LockedLibc, LockedPlatform } from '../lock/lock.ts'
+import type { InstalledDistribution } from '../python/installed.ts'
 import type { LockedWheel } from '../python/lock.ts'
 import type { EnvironmentAnswer } from './environment.ts'
 
@@ -19,6 +20,8 @@ export interface BaseRequest {
 export interface BaseDraft {
   readonly interpreter: LockedInterpreter
   readonly libc: LockedLibc
+  /** What the base's own interpreter finds in it; absent for bases that are not read. */
+  readonly distributions?: readonly InstalledDistribution[]
   complete(wheels: readonly LockedWheel[]): Promise<CompletedBase>
 }
 

@@ -6,6 +6,7 @@ import { decompress, type Compression } from '../debian/compression.ts'
 import { parseStatus, type InstalledPackage } from '../debian/status.ts'
 import { readTar } from '../debian/tar-reader.ts'
 import type { LockedLibc } from '../lock/lock.ts'
+import type { InstalledDistribution } from '../python/installed.ts'
 import type { Layer } from '../../layers/layer.ts'
 
 /** What must be known of an existing base before packages can be chosen for it. */
@@ -23,6 +24,8 @@ export interface BaseFacts {
   readonly system: BaseSystemScan
   /** dpkg's database, when the base has one. */
   readonly packages: readonly InstalledPackage[] | undefined
+  /** Python distributions by the path of their METADATA, wherever they lie; see {@link distributionsFor}. */
+  readonly distributions: ReadonlyMap<string, string>
 }
 
 /** An interpreter of the base. */
@@ -40,6 +43,9 @@ const OS_RELEASE = ['usr/lib/os-release', 'etc/os-release'] as const
 const STATUS = 'var/lib/dpkg/status'
 const MUSL = /^lib\/ld-musl-[\w-]+\.so\.1$/
 const PATCHLEVEL = /^(usr\/(?:local\/)?)include\/python(3\.\d+)t?\/patchlevel\.h$/
+/** Where pip and Debian note what they installed, for all interpreters below `usr`. @see PEP 376 */
+const DISTRIBUTION =
+  /^usr\/(?:local\/)?lib\/python3(?:\.\d+)?\/(?:site|dist)-packages\/[^/]+\.(?:dist-info\/METADATA|egg-info\/PKG-INFO|egg-info)$/
 const EXECUTABLE = /^usr\/(?:local\/)?bin\/python3\.\d+$/
 
 /**
@@ -56,10 +62,14 @@ export async function readBaseFacts(
 ): Promise<BaseFacts> {
   const files = new Map<string, Buffer>()
   const paths = new Set<string>()
+  const gone = new Set<string>()
   const system = new BaseSystemScan()
-  for (const layer of layers.toReversed()) await readLayer(layer, files, paths, system, signal)
+  for (const layer of layers.toReversed()) await readLayer(layer, { files, paths, gone, system }, signal)
   const release = parseOsRelease(text(files.get(OS_RELEASE[0]) ?? files.get(OS_RELEASE[1])))
   const packages = readPackages(files)
+  const distributions = new Map(
+    [...files].flatMap(([path, bytes]) => (DISTRIBUTION.test(path) ? [[path, text(bytes)]] : [])),
+  )
   return {
     osId: release.get('ID') ?? '',
     osVersion: release.get('VERSION_ID') ?? '',
@@ -68,27 +78,68 @@ export async function readBaseFacts(
     pythons: findPythons(files, paths, packages, environment),
     system,
     packages,
+    distributions,
   }
+}
+
+/**
+ * What an interpreter of the base finds besides its standard library, in the order in which it looks: `/usr/local` first, as
+ * Debian's Python does.
+ *
+ * @param executable absolute, such as `/usr/local/bin/python3.11`
+ */
+export function distributionsFor(
+  { distributions }: Pick<BaseFacts, 'distributions'>,
+  executable: string,
+): readonly InstalledDistribution[] {
+  const [, prefix, minor] = /^\/(usr(?:\/local)?)\/bin\/python(3\.\d+)$/.exec(executable) ?? []
+  if (prefix === undefined || minor === undefined) return []
+  const folders =
+    prefix === 'usr/local'
+      ? [`usr/local/lib/python${minor}/site-packages/`]
+      : [
+          `usr/local/lib/python${minor}/dist-packages/`,
+          `usr/lib/python3/dist-packages/`,
+          `usr/lib/python${minor}/dist-packages/`,
+          `usr/lib/python${minor}/site-packages/`,
+        ]
+  return folders.flatMap((folder) =>
+    [...distributions].flatMap(([path, metadata]) =>
+      path.startsWith(folder) && metadata !== '' ? [{ path, metadata }] : [],
+    ),
+  )
+}
+
+/** What is known of a base while its layers are read, from the top down. */
+interface Reading {
+  readonly files: Map<string, Buffer>
+  readonly paths: Set<string>
+  /** Folders that layers above removed, with a slash at the end. */
+  readonly gone: Set<string>
+  readonly system: BaseSystemScan
 }
 
 /** Keeps the wanted files of one layer, unless a layer above has them (or has removed them) already. */
 async function readLayer(
   layer: Layer,
-  files: Map<string, Buffer>,
-  paths: Set<string>,
-  system: BaseSystemScan,
+  { files, paths, gone, system }: Reading,
   signal: AbortSignal | undefined,
 ): Promise<void> {
   const compression = COMPRESSIONS[layerCompression(layer.descriptor.mediaType) ?? 'gzip']
   const removed: string[] = []
+  const folders: string[] = []
   try {
     for await (const member of readTar(decompress(layer.open({ signal }), compression, LAYER_LIMIT_BYTES))) {
       const path = member.name.replace(/^(?:\.?\/)+/, '').replace(/\/+$/, '')
       const whiteout = /^(.*\/)?\.wh\.([^/]+)$/.exec(path)
-      if (whiteout !== null) removed.push(`${whiteout[1] ?? ''}${whiteout[2]}`)
+      if (whiteout?.[2] === '.wh..opq') folders.push(whiteout[1] ?? '')
+      else if (whiteout !== null) {
+        removed.push(`${whiteout[1] ?? ''}${whiteout[2]}`)
+        folders.push(`${whiteout[1] ?? ''}${whiteout[2]}/`)
+      }
       if (EXECUTABLE.test(path) || MUSL.test(path)) paths.add(path)
       await system.visit(member)
-      if (!isWanted(path) || member.type !== 'file' || files.has(path)) continue
+      if (!isWanted(path) || member.type !== 'file' || files.has(path) || isGone(path, gone)) continue
       files.set(path, system.read(path) ?? (await collect(member.body, FILE_LIMIT_BYTES)))
     }
     system.endLayer()
@@ -100,6 +151,15 @@ async function readLayer(
   }
   // What this layer removes is gone for the layers below it: an empty file stands for "none".
   for (const path of removed) if (isWanted(path) && !files.has(path)) files.set(path, Buffer.alloc(0))
+  for (const folder of folders) gone.add(folder)
+}
+
+/** A package's folder is removed as a whole when a layer above has another version of it. */
+function isGone(path: string, gone: ReadonlySet<string>): boolean {
+  for (let end = path.indexOf('/'); end !== -1; end = path.indexOf('/', end + 1)) {
+    if (gone.has(path.slice(0, end + 1))) return true
+  }
+  return gone.has('')
 }
 
 const COMPRESSIONS: Readonly<Record<'gzip' | 'zstd' | 'none', Compression>> = { gzip: 'gz', zstd: 'zst', none: '' }
@@ -110,6 +170,7 @@ function isWanted(path: string): boolean {
     path === OS_RELEASE[0] ||
     path === OS_RELEASE[1] ||
     PATCHLEVEL.test(path) ||
+    DISTRIBUTION.test(path) ||
     // Distroless images keep one file a package; .md5sums lie beside them.
     (path.startsWith('var/lib/dpkg/status.d/') && !path.endsWith('.md5sums'))
   )

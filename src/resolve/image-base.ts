@@ -1,7 +1,7 @@
 import { BuildError } from '../core/errors.ts'
 import type { LockedImageBase } from '../lock/lock.ts'
 import { interpreterChoice, type BaseDraft, type BaseRequest } from './base-draft.ts'
-import { readBaseFacts, type BaseFacts } from './base-facts.ts'
+import { distributionsFor, readBaseFacts, type BaseFacts } from './base-facts.ts'
 import type { OpenedBase, ResolveContext } from './context.ts'
 import { chooseInterpreter } from './interpreter.ts'
 import { systemPackagesFor } from './system-packages.ts'
@@ -29,6 +29,7 @@ export async function imageBase(
   return {
     interpreter,
     libc,
+    ...(interpreter.kind === 'base' ? { distributions: distributionsFor(facts, interpreter.executable) } : {}),
     complete: async () => ({
       base: lockImage(location, opened, facts),
       systemPackages: await systemPackagesFor(build.systemPackages, facts, request, context),

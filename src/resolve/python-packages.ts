@@ -1,6 +1,7 @@
 import { applyLockFile } from '../python/formats/lock-file.ts'
 import type { Requirements } from '../python/input/requirements-file.ts'
-import type { LockedWheel } from '../python/lock.ts'
+import type { InstalledDistribution } from '../python/installed.ts'
+import type { LockedWheel, PythonLock } from '../python/lock.ts'
 import { parseRequirement } from '../python/requirement.ts'
 import type { RootRequirement } from '../python/resolution-input.ts'
 import { resolvePython } from '../python/resolve-python.ts'
@@ -24,15 +25,22 @@ export interface PackagesRequest {
   readonly preferences?: ReadonlyMap<string, string> | undefined
   /** Describes what has no wheel; absent when only wheels may be taken. */
   readonly sources?: SourceReader | undefined
+  /** What the base has and the environment sees; `pip` and `setuptools` are brought all the same. */
+  readonly installed?: readonly InstalledDistribution[] | undefined
+}
+
+/** The packages of an environment. */
+export interface ResolvedPackages {
+  /** To be laid down, sorted by name. */
+  readonly wheels: readonly LockedWheel[]
+  /** Used as the base has them, sorted by name. */
+  readonly installed: NonNullable<PythonLock['installed']>
 }
 
 /**
  * The project's Python packages for one target, with pip beside them: resolved, or as another tool's lock has them.
  */
-export async function resolvePackages(
-  request: PackagesRequest,
-  context: ResolveContext,
-): Promise<readonly LockedWheel[]> {
+export async function resolvePackages(request: PackagesRequest, context: ResolveContext): Promise<ResolvedPackages> {
   const { target, environment, requirements } = request
   if (requirements.lock !== undefined) return applyLock(requirements.lock, request, context)
   const { options } = requirements
@@ -41,8 +49,9 @@ export async function resolvePackages(
   const names = new Set(stated.map(({ requirement }) => requirement.name))
   const added = broughtAlong(request).filter(({ requirement }) => !names.has(requirement.name))
   // With hashes required, pip itself would have to be hashed: it is left to the project then.
-  const packages = await resolveRoots(options.requiresHashes ? stated : [...stated, ...added], request, context)
-  return packages.map((wheel) => ({ ...wheel, requested: names.has(wheel.name) }))
+  const roots = options.requiresHashes ? stated : [...stated, ...added]
+  const { packages, installed = [] } = await resolveRoots(roots, request, context)
+  return { wheels: packages.map((wheel) => ({ ...wheel, requested: names.has(wheel.name) })), installed }
 }
 
 /** What another tool locked, with pip beside it. */
@@ -50,7 +59,7 @@ async function applyLock(
   lock: NonNullable<Requirements['lock']>,
   request: PackagesRequest,
   context: ResolveContext,
-): Promise<readonly LockedWheel[]> {
+): Promise<ResolvedPackages> {
   const { target, settings } = request
   const { extras = [], groups = [] } = lock
   const access = { http: context.http, headers: settings.headers, signal: context.signal }
@@ -58,9 +67,9 @@ async function applyLock(
   const packages = applied.packages.filter(({ name }) => !BROUGHT_ALONG.has(name))
   const names = new Set(packages.map(({ name }) => name))
   const missing = broughtAlong(request).filter(({ requirement }) => !names.has(requirement.name))
-  const added = missing.length === 0 ? [] : await resolveRoots(missing, request, context)
+  const added = missing.length === 0 ? [] : (await resolveRoots(missing, request, context)).packages
   const all = [...packages, ...added.map((wheel) => ({ ...wheel, requested: false }))]
-  return all.sort((a, b) => (a.name < b.name ? -1 : 1))
+  return { wheels: all.sort((a, b) => (a.name < b.name ? -1 : 1)), installed: [] }
 }
 
 /** pip, since `run` steps and people expect it, and setuptools below 3.12, which venv brings there. */
@@ -69,14 +78,14 @@ function broughtAlong({ target }: PackagesRequest): readonly RootRequirement[] {
   return names.map((name) => ({ requirement: parseRequirement(name) }))
 }
 
-async function resolveRoots(
+function resolveRoots(
   roots: readonly RootRequirement[],
   request: PackagesRequest,
   context: ResolveContext,
-): Promise<readonly LockedWheel[]> {
-  const { target, requirements, settings, preferences } = request
+): Promise<PythonLock> {
+  const { target, requirements, settings, preferences, installed = [] } = request
   const { constraints, options } = requirements
-  const lock = await resolvePython(
+  return resolvePython(
     {
       target,
       requirements: roots,
@@ -89,6 +98,7 @@ async function resolveRoots(
       noBinary: options.noBinary,
       ...(preferences === undefined ? {} : { preferences }),
       onlyBinary: options.onlyBinary,
+      installed: installed.filter(({ path }) => !/\/(?:pip|setuptools)-[^/]+(?:\/[^/]+)?$/.test(path)),
     },
     {
       http: context.http,
@@ -97,9 +107,9 @@ async function resolveRoots(
       signal: context.signal,
       now: context.now,
       sources: request.sources,
+      report: context.report,
     },
   )
-  return lock.packages
 }
 
 /** Packages that the tables tie to an index, such as the builds of torch; none where the default index has the same. */

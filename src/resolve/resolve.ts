@@ -5,15 +5,17 @@ import { BuildError } from '../core/errors.ts'
 import { canonicalJson } from '../core/json.ts'
 import { runTask } from '../core/progress.ts'
 import { settleAll } from '../core/settle.ts'
-import type { Lock, LockedPlatform, PlatformLock } from '../lock/lock.ts'
+import type { Lock, LockedChoice, LockedPlatform, PlatformLock } from '../lock/lock.ts'
 import { aptKeyDigests } from './apt-sources.ts'
+import type { BaseDraft } from './base-draft.ts'
 import { draftBase } from './base.ts'
 import type { ResolveContext } from './context.ts'
 import { answerEnvironment } from './environment.ts'
 import { lockGpu } from './gpu.ts'
 import { resolveLauncher } from './launcher.ts'
 import { readIndexSettings } from './index-settings.ts'
-import { resolvePackages } from './python-packages.ts'
+import type { InstalledDistribution } from '../python/installed.ts'
+import { resolvePackages, type ResolvedPackages } from './python-packages.ts'
 import { readRequirements, requirementsKey } from './requirements.ts'
 import { sourcesKey } from './sources.ts'
 import type { Requirements } from '../python/input/requirements-file.ts'
@@ -110,13 +112,21 @@ async function resolvePlatform(
     base: () => (completed ??= draft.complete([])),
   }
   const sources = context.sources?.(site)
-  const [wheels, launcher] = await settleAll([
-    resolvePackages(
-      { target, requirements, environment, settings, sources, preferences: preferences(platform) },
-      context,
-    ),
+  const installed = config.build.systemSitePackages ? packagesOfBase(draft) : []
+  const request = {
+    target,
+    requirements,
+    environment,
+    settings,
+    sources,
+    preferences: preferences(platform),
+    installed,
+  }
+  const [packages, launcher] = await settleAll([
+    resolvePackages(request, context),
     resolveLauncher(target, settings, context),
   ])
+  const { wheels } = packages
   const { base, systemPackages, choices } = await draft.complete(wheels)
   for (const text of environment.choice.warnings) context.report({ type: 'note', level: 'warning', text })
   return {
@@ -126,8 +136,24 @@ async function resolvePlatform(
     libc,
     wheels,
     launcher,
-    choices,
+    choices: [...choices, ...basePackagesChoice(packages)],
     ...(systemPackages === undefined ? {} : { systemPackages }),
     ...(config.build.gpu ? { gpu: lockGpu(environment.choice, interpreter, wheels) } : {}),
   }
+}
+
+/** What the base brings for Python. @throws BuildError NOT_SUPPORTED when the base's own interpreter is not the one used */
+function packagesOfBase({ distributions, interpreter }: BaseDraft): readonly InstalledDistribution[] {
+  if (distributions !== undefined) return distributions
+  throw new BuildError(
+    'NOT_SUPPORTED',
+    `The packages of the base cannot be used: Python ${interpreter.version} is not its own interpreter`,
+    { hint: "Leave `build.system_site_packages` out, or state the version of the base's own Python." },
+  )
+}
+
+function basePackagesChoice({ installed }: ResolvedPackages): readonly LockedChoice[] {
+  if (installed.length === 0) return []
+  const value = installed.map(({ name, version }) => `${name} ${version}`).join(', ')
+  return [{ key: 'base packages', value, reason: 'the base has them, they fit, and `system_site_packages` is on' }]
 }

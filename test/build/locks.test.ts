@@ -32,10 +32,13 @@ let folder: string
 let index: WheelIndex
 let events: ProgressEvent[]
 let context: ResolveContext
+/** Files that the base has besides its interpreter. */
+let baseFiles: Record<string, string>
 
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'locks-'))
   events = []
+  baseFiles = {}
   await start(first)
 })
 afterEach(async () => {
@@ -63,6 +66,7 @@ async function start(wheels: readonly MadeWheel[]): Promise<void> {
         'usr/lib/os-release': 'ID=debian\nVERSION_ID="12"\n',
         'var/lib/dpkg/status': 'Package: libc6\nStatus: install ok installed\nArchitecture: amd64\nVersion: 2.36-9\n\n',
         'usr/local/bin/python3.11': 'ELF',
+        ...baseFiles,
       })
       const config = { Env: ['PYTHON_VERSION=3.11.9'] }
       return {
@@ -183,4 +187,52 @@ test('obtainLock() takes what a uv.lock has for the target, with the groups that
 test('obtainLock() refuses a lock that was made for another Python', async () => {
   await write('pylock.toml', 'lock-version = "1.0"\nrequires-python = ">=3.12"\n')
   await expect(lock('  python_requirements: pylock.toml\n')).rejects.toMatchObject({ code: 'LOCK_STALE' })
+})
+
+const SITE = 'usr/local/lib/python3.11/site-packages'
+const metadata = (name: string, version: string, ...requires: readonly string[]): string =>
+  `Metadata-Version: 2.1\nName: ${name}\nVersion: ${version}\n${requires.map((each) => `Requires-Dist: ${each}\n`).join('')}`
+
+test('obtainLock() uses what the base has, on request, as long as it fits', async () => {
+  await index.close()
+  await start(later)
+  baseFiles = {
+    [`${SITE}/beta-1.0.dist-info/METADATA`]: metadata('Beta', '1.0'),
+    [`${SITE}/only_here-3.dist-info/METADATA`]: metadata('only-here', '3', 'beta'),
+    [`${SITE}/pip-20.dist-info/METADATA`]: metadata('pip', '20'),
+    [`${SITE}/broken-1.dist-info/METADATA`]: 'nothing',
+  }
+  expect(pins(await lock(packages('alpha')))).toEqual(['alpha==2.0', 'beta==2.0', 'pip==26.3', 'setuptools==80.0'])
+  const asked = '  system_site_packages: true\n'
+  const shared = await lock(packages('alpha', 'only-here') + asked)
+  expect(pins(shared)).toEqual(['alpha==2.0', 'pip==26.3', 'setuptools==80.0'])
+  expect(shared.platforms[0]?.choices).toContainEqual(
+    expect.objectContaining({ key: 'base packages', value: 'beta 1.0, only-here 3' }),
+  )
+  expect(shared.platforms[0]?.wheels[0]?.dependencies).toEqual([])
+  // Version 1.0 does not do for gamma: the environment's own one is laid before it.
+  expect(pins(await lock(packages('gamma') + asked))).toEqual([
+    'beta==2.0',
+    'gamma==1.0',
+    'pip==26.3',
+    'setuptools==80.0',
+  ])
+})
+
+test('obtainLock() refuses to use the packages of an interpreter that is not used', async () => {
+  const interpreter =
+    '  interpreter: { url: "https://e.example/cpython-3.12.4.tar.gz", sha256: "' + '0'.repeat(64) + '" }\n'
+  context = {
+    ...context,
+    http: async ({ url }) => ({
+      status: 200,
+      url,
+      header: (name) => (name === 'content-length' ? '1' : undefined),
+      body: (async function* () {})(),
+      bytes: async () => Buffer.alloc(0),
+      discard: async () => {},
+    }),
+  }
+  const build = `${packages('alpha')}  python_version: "3.12"\n  system_site_packages: true\n${interpreter}`
+  await expect(lock(build)).rejects.toMatchObject({ code: 'NOT_SUPPORTED' })
 })

@@ -49,6 +49,12 @@ describe('an environment layer', () => {
     expect(layer.members.some(({ name }) => name === `${SITE}/`)).toBe(true)
   })
 
+  test('sees the packages of the interpreter on request', async () => {
+    const spec = { ...environment(), systemSitePackages: true } as const
+    const files = filesOf(await readLayer(await makeLayerStream(spec, contextOf())))
+    expect(files['opt/venv/pyvenv.cfg']).toContain('include-system-site-packages = true\n')
+  })
+
   test('marks what was asked for, and lists the marks in RECORD', async () => {
     const wheel = makeWheel({ files: [{ name: 'demo.py', content: 'x' }] })
     const made = { ...wheel, directUrl: { url: 'https://example.org/demo.whl', archive_info: {} } }

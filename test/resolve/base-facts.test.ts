@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { readBaseFacts } from '../../src/resolve/base-facts.ts'
+import { distributionsFor, readBaseFacts } from '../../src/resolve/base-facts.ts'
 import { makeLayer } from '../support/layers.ts'
 
 const DEBIAN = 'PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\nVERSION_ID="12"\nVERSION_CODENAME=bookworm\nID=debian\n'
@@ -67,4 +67,42 @@ test('readBaseFacts() names a layer that cannot be read', async () => {
     },
   }
   await expect(readBaseFacts([broken], [])).rejects.toMatchObject({ code: 'IMAGE_INVALID' })
+})
+
+test('distributionsFor() finds the packages of an interpreter in the order in which it looks', async () => {
+  const layer = await makeLayer({
+    'usr/lib/python3/dist-packages/numpy-1.24.2.egg-info/PKG-INFO': 'Debian numpy',
+    'usr/lib/python3/dist-packages/six-1.16.0.egg-info': 'one file',
+    'usr/local/lib/python3.11/dist-packages/numpy-2.0.dist-info/METADATA': 'pip numpy',
+    'usr/local/lib/python3.12/site-packages/torch-2.9.dist-info/METADATA': 'torch of another Python',
+    'usr/lib/python3/dist-packages/numpy/core.py': 'x',
+  })
+  const facts = await readBaseFacts([layer], [])
+  const found = (executable: string): readonly string[] =>
+    distributionsFor(facts, executable).map(({ metadata }) => metadata)
+  expect(found('/usr/bin/python3.11')).toEqual(['pip numpy', 'Debian numpy', 'one file'])
+  expect(found('/usr/local/bin/python3.12')).toEqual(['torch of another Python'])
+  expect(found('/opt/python/bin/python3.12')).toEqual([])
+})
+
+test('distributionsFor() forgets what a layer above removed: a file, a folder, or all of a folder', async () => {
+  const site = 'usr/local/lib/python3.11/site-packages'
+  const lower = await makeLayer({
+    [`${site}/a-1.dist-info/METADATA`]: 'a 1',
+    [`${site}/b-1.dist-info/METADATA`]: 'b 1',
+    [`${site}/c-1.dist-info/METADATA`]: 'c 1',
+  })
+  const removing = await makeLayer({
+    [`${site}/.wh.a-1.dist-info`]: '',
+    [`${site}/a-2.dist-info/METADATA`]: 'a 2',
+    [`${site}/b-1.dist-info/.wh.METADATA`]: '',
+  })
+  const names = async (layers: Parameters<typeof readBaseFacts>[0]): Promise<readonly string[]> =>
+    distributionsFor(await readBaseFacts(layers, []), '/usr/local/bin/python3.11')
+      .map(({ metadata }) => metadata)
+      .sort()
+  expect(await names([lower])).toEqual(['a 1', 'b 1', 'c 1'])
+  expect(await names([lower, removing])).toEqual(['a 2', 'c 1'])
+  const emptied = await makeLayer({ [`${site}/.wh..wh..opq`]: '', [`${site}/d-1.dist-info/METADATA`]: 'd 1' })
+  expect(await names([lower, emptied])).toEqual(['d 1'])
 })
