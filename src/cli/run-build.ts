@@ -16,12 +16,13 @@ import { formatLocation, parseLocation, type Location } from '../destinations/lo
 import { holdStore } from '../store/lease.ts'
 import { storeLocation } from '../store/location.ts'
 import { Store } from '../store/store.ts'
+import type { AttestOptions } from './attest.ts'
 import type { Io } from './command.ts'
 import type { CacheOptions } from './shared-cache.ts'
 import { localImage, resolvePath } from './locations.ts'
 
 /** What the options of `build` and of `push` say. */
-export interface BuildOptions extends CacheOptions {
+export interface BuildOptions extends CacheOptions, AttestOptions {
   readonly tag: readonly string[]
   readonly output: readonly string[]
   readonly push?: boolean
@@ -140,6 +141,7 @@ async function buildAnew(
   const world = await openWorld(io, { insecure: options.insecure, store })
   const shared = await openSharedLayers(options, world, io)
   let locations: readonly Location[] = []
+  const attesting = options.attest === true || options.attestKey !== undefined ? await import('./attest.ts') : undefined
   const result = await build(
     {
       project,
@@ -153,10 +155,12 @@ async function buildAnew(
     },
     async ({ imageName }) => {
       locations = locationsOf(imageName, options, store, io.cwd)
+      attesting?.assertAttestable(locations)
       return Promise.all(locations.map((location) => world.open(location)))
     },
     { ...world.context, shared },
   )
+  await attesting?.attest(result, locations, options, world, io)
   if (options.load === true) {
     const { loadImage } = await import('./load-image.ts')
     await loadImage(result.image, options.tag[0] ?? result.planned.imageName, world, io)

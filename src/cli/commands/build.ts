@@ -47,6 +47,8 @@ export function defineBuildOptions(program: Program, { isProjectOption = false }
     .option('--cache-verify', 'make every layer anew and compare it with what the caches say')
     .option('--cache-sign-key <file>', 'sign what is given to caches (Ed25519, PEM)')
     .option('--cache-trust-key <file>', 'believe only what this key signed (PEM); repeatable', append, [])
+    .option('--attest', 'put a list of components (SPDX) and provenance (SLSA) beside the image in its registry')
+    .option('--attest-key <file>', 'sign the provenance (private ECDSA P-256 or Ed25519 key, PEM); means --attest')
     .option('--insecure', 'allow plain HTTP and untrusted certificates')
     .option('--json', 'print the result as JSON')
 }

@@ -33,6 +33,12 @@ export const commands: readonly CommandEntry[] = [
     load: () => import('./plan.ts'),
   },
   { name: 'why', group: 'Look', summary: 'tell the reason for one choice or package', load: () => import('./why.ts') },
+  {
+    name: 'sbom',
+    group: 'Look',
+    summary: 'list what an image of the project is made of, for scanners',
+    load: () => import('./sbom.ts'),
+  },
   { name: 'inspect', group: 'Look', summary: 'show what an image is made of', load: () => import('./inspect.ts') },
   {
     name: 'resolve',
