@@ -127,7 +127,9 @@ test('the built program makes the same layers and checks them on other threads',
 
 describe('an environment put together from layers', () => {
   beforeAll(async () => {
-    for (const { path } of layers) await mustRun('tar', ['-xzf', path, '-C', '/', '--no-same-owner'])
+    // The prefix lies below the temporary folder, whose own mode is not the layers' to set.
+    const options = ['--no-same-owner', '--no-overwrite-dir']
+    for (const { path } of layers) await mustRun('tar', ['-xzf', path, '-C', '/', ...options])
   })
   const run = (args: readonly string[]) => mustRun(join(folder, 'root/venv/bin/python'), args)
 

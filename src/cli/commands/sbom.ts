@@ -27,7 +27,7 @@ export const command: Command = {
     const request = { project: resolve(io.cwd, project), mode, format: 'oci' } as const
     const { lock, plans, imageName: name } = await planBuild(request, world.context)
     const names = lock.platforms.map(({ platform: { os, architecture } }) => `${os}/${architecture}`)
-    const wanted = options['platform'] === undefined ? names[0] : String(options['platform'])
+    const wanted = options['platform'] === undefined ? names[0] : (options['platform'] as string)
     const index = names.indexOf(wanted ?? '')
     const [platformLock, plan] = [lock.platforms[index], plans[index]]
     if (wanted === undefined || platformLock === undefined || plan === undefined)
