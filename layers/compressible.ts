@@ -1,4 +1,4 @@
-import { openFile } from '../src/core/file-access.ts'
+import type { RandomAccess } from '../src/core/bytes.ts'
 import { tinyDeflate } from './tiny-deflate.ts'
 
 const SAMPLE_BYTES = 1 << 16
@@ -12,11 +12,11 @@ const WORTH_RATIO = 0.8
  * The same answer on every machine: our own encoder finds repeats, and the frequencies of bytes bound what Huffman
  * codes can save.
  */
-export async function isCompressible(paths: readonly string[]): Promise<boolean> {
+export async function isCompressible(files: readonly RandomAccess[]): Promise<boolean> {
   let before = 0
   let after = 0
-  for (const path of paths) {
-    for (const sample of await readSamples(path)) {
+  for (const file of files) {
+    for (const sample of await readSamples(file)) {
       before += sample.length
       after += Math.min(tinyDeflate(sample).length, (sample.length * entropyBits(sample)) / 8)
     }
@@ -24,20 +24,15 @@ export async function isCompressible(paths: readonly string[]): Promise<boolean>
   return after < before * WORTH_RATIO
 }
 
-async function readSamples(path: string): Promise<readonly Uint8Array[]> {
-  const file = await openFile(path)
-  try {
-    const count = Math.min(SAMPLES, Math.ceil(file.sizeBytes / SAMPLE_BYTES))
-    const samples: Uint8Array[] = []
-    for (let n = 0; n < count; n++) {
-      // Spread over the file, first and last bytes included.
-      const offset = count === 1 ? 0 : Math.floor(((file.sizeBytes - SAMPLE_BYTES) * n) / (count - 1))
-      samples.push(await file.read(offset, Math.min(SAMPLE_BYTES, file.sizeBytes - offset)))
-    }
-    return samples
-  } finally {
-    await file.close()
+async function readSamples(file: RandomAccess): Promise<readonly Uint8Array[]> {
+  const count = Math.min(SAMPLES, Math.ceil(file.sizeBytes / SAMPLE_BYTES))
+  const samples: Uint8Array[] = []
+  for (let n = 0; n < count; n++) {
+    // Spread over the file, first and last bytes included.
+    const offset = count === 1 ? 0 : Math.floor(((file.sizeBytes - SAMPLE_BYTES) * n) / (count - 1))
+    samples.push(await file.read(offset, Math.min(SAMPLE_BYTES, file.sizeBytes - offset)))
   }
+  return samples
 }
 
 /** Mean information of a byte in bits, from the bytes' frequencies alone. */

@@ -19,6 +19,8 @@ export interface LayerContext {
   openRemote(file: RemoteFile): Promise<RandomAccess>
   /** Opens a large file without keeping it; as `openRemote` unless given. */
   readonly openDirect?: ((file: RemoteFile) => Promise<RemoteAccess>) | undefined
+  /** Says that a file which was opened is not needed again soon: its bytes lie in a layer. */
+  releaseRemote?(file: RemoteFile): Promise<void>
   /** The folder that project files are relative to. */
   readonly projectFolder: string
   readonly report: Report

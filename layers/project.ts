@@ -1,11 +1,10 @@
 import type { Dirent } from 'node:fs'
-import { lstat, readdir, readFile, readlink, realpath } from 'node:fs/promises'
+import { readdir, readFile, readlink, realpath } from 'node:fs/promises'
 import { join, posix, relative, resolve, sep } from 'node:path'
 import pLimit from 'p-limit'
 import type { Cache } from '../src/core/cache.ts'
-import { Digester } from '../src/core/digest.ts'
 import { BuildError, systemErrorCode } from '../src/core/errors.ts'
-import { openPath } from '../src/core/file-access.ts'
+import { hashFile } from '../src/core/hash-file.ts'
 import { parseDockerIgnore, type IgnoreRules } from './docker-ignore.ts'
 import { comparePaths } from './paths.ts'
 import type { ListedFile } from './project-files.ts'
@@ -136,8 +135,8 @@ async function list(root: string, file: Found, options: ProjectOptions): Promise
   options.signal?.throwIfAborted()
   const path = join(root, file.path)
   try {
-    const { sizeBytes, mode, sha256 } = await describe(path, options)
-    return { path: file.path, sizeBytes, sha256, mode }
+    const { hashes, weightBytes: largeBytes, signal } = options
+    return { path: file.path, ...(await hashFile(path, { hashes, largeBytes, signal })) }
   } catch (error) {
     if (systemErrorCode(error) === undefined) throw error
     throw new BuildError('FILE_UNREADABLE', `Cannot read a file of the project: \`${file.path}\``, {
@@ -145,29 +144,6 @@ async function list(root: string, file: Found, options: ProjectOptions): Promise
       cause: error,
     })
   }
-}
-
-/** A hash is remembered only when the file was not touched just now: later writes could leave the time as it is. */
-const SETTLED_MS = 3000
-
-async function describe(
-  path: string,
-  { hashes, weightBytes = DEFAULT_WEIGHT_BYTES, signal }: ProjectOptions,
-): Promise<{ sizeBytes: number; mode: number; sha256: string }> {
-  const stats = await lstat(path, { bigint: true })
-  const sizeBytes = Number(stats.size)
-  const mode = (stats.mode & 0o100n) === 0n ? 0o644 : 0o755
-  const isRemembered = hashes !== undefined && sizeBytes >= weightBytes
-  const key = `${path}\0${sizeBytes}\0${stats.mtimeNs}\0${stats.ctimeNs}\0${stats.ino}`
-  const known = isRemembered ? (await hashes.get(key))?.toString('latin1') : undefined
-  if (known !== undefined && /^[0-9a-f]{64}$/.test(known)) return { sizeBytes, mode, sha256: known }
-  const digester = new Digester()
-  if (sizeBytes < 1 << 18) digester.update(await readFile(path))
-  else for await (const chunk of openPath(path)({ signal })) digester.update(chunk)
-  if (digester.sizeBytes !== sizeBytes) throw changed(path)
-  const sha256 = digester.digest().slice('sha256:'.length)
-  if (isRemembered && Date.now() - Number(stats.mtimeMs) > SETTLED_MS) await hashes.set(key, Buffer.from(sha256))
-  return { sizeBytes, mode, sha256 }
 }
 
 async function readFolder(path: string, name: string): Promise<readonly Dirent[]> {
@@ -208,10 +184,4 @@ function refuse(problems: readonly string[]): BuildError {
       data: { problems },
     },
   )
-}
-
-function changed(path: string): BuildError {
-  return new BuildError('PROJECT_INVALID', `\`${path}\` changed while it was read`, {
-    hint: 'Something writes to this file. Build again when it is done.',
-  })
 }

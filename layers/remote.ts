@@ -10,6 +10,7 @@ import { maskUrl, type Http, type HttpResponse } from '../src/core/http.ts'
 import { silent, startTask, type Report } from '../src/core/progress.ts'
 import type { RemoteFile } from '../src/core/remote-file.ts'
 import { oneAtATime } from '../src/store/single-flight.ts'
+import { putResumable } from '../src/store/partial.ts'
 import type { Store } from '../src/store/store.ts'
 
 /** How remote files are fetched. */
@@ -29,7 +30,16 @@ export interface RemoteOptions {
 }
 
 /** What fetching needs when nothing is kept. */
-export type DownloadOptions = Omit<RemoteOptions, 'store' | 'limit'>
+export type DownloadOptions = Omit<RemoteOptions, 'store' | 'limit'> & {
+  /** The strong entity tag of what is fetched, where no digest is known: another one is another file. */
+  readonly validator?: string | undefined
+}
+
+/** Where a file lies and how large it is; what it is may not be known. */
+type Address = Pick<RemoteFile, 'url' | 'sizeBytes'>
+
+/** Files from this size on are taken up by a later run where an earlier one was cut. */
+const RESUMED_BYTES = 16 * 2 ** 20
 
 /** Room that a download leaves on the disk. */
 const SPARE_BYTES = 64 * 2 ** 20
@@ -73,16 +83,21 @@ async function fetchInto(store: Store, file: RemoteFile, options: RemoteOptions)
   await checkSpace(store.folder, file)
   const name = fileName(file.url)
   const task = startTask(report, `download ${name}`, { totalBytes: file.sizeBytes })
+  const onBytes = (done: number): void => task.bytes(done, file.sizeBytes)
   const counted = async function* (): AsyncGenerator<Uint8Array> {
     let done = 0
     for await (const chunk of download(file, options)) {
-      done += chunk.length
-      task.bytes(done, file.sizeBytes)
+      onBytes((done += chunk.length))
       yield chunk
     }
   }
+  const what = maskUrl(file.url)
   try {
-    await store.put(verify(counted(), expected, maskUrl(file.url)))
+    if (file.sizeBytes < RESUMED_BYTES) await store.put(verify(counted(), expected, what))
+    else {
+      const from = (offset: number): AsyncIterable<Uint8Array> => download(file, options, offset)
+      await putResumable(store, { key: expected.digest, expected, what, from, onBytes })
+    }
     task.end()
   } catch (error) {
     task.end('failed', error instanceof Error ? error.message : String(error))
@@ -90,14 +105,14 @@ async function fetchInto(store: Store, file: RemoteFile, options: RemoteOptions)
   }
 }
 
-/** The bytes of a file, taken up where they were cut. Neither size nor digest is proven here. */
-export async function* download(file: RemoteFile, options: DownloadOptions): AsyncGenerator<Uint8Array> {
+/** The bytes of a file from an offset on, taken up where they were cut. Neither size nor digest is proven here. */
+export async function* download(file: Address, options: DownloadOptions, start = 0): AsyncGenerator<Uint8Array> {
   if (file.url.startsWith('file:')) {
-    yield* openPath(fileURLToPath(file.url))({ signal: options.signal })
+    yield* openPath(fileURLToPath(file.url))({ offset: start, signal: options.signal })
     return
   }
   const { attempts = 4, pauseMs = 250 } = options
-  let done = 0
+  let done = start
   for (let attempt = 1; ; attempt++) {
     const before = done
     // A request that gets no answer is the transport's to try again; here only bodies that break off are taken up.
@@ -125,12 +140,18 @@ export async function* download(file: RemoteFile, options: DownloadOptions): Asy
 
 /** The bytes of a file from an offset on. */
 async function requestRest(
-  file: RemoteFile,
+  file: Address,
   offset: number,
   options: DownloadOptions,
 ): Promise<AsyncIterable<Uint8Array>> {
   const response = await ask(file, offset > 0 ? `bytes=${offset}-` : undefined, options)
   if (offset > 0 && isPartAt(response, offset)) return response.body
+  const { validator } = options
+  const isOther = validator !== undefined && (response.header('etag') ?? validator) !== validator
+  if (isOther) {
+    await response.discard()
+    throw new BuildError('DIGEST_MISMATCH', `The file was changed while it was downloaded: ${maskUrl(file.url)}`)
+  }
   // The whole file once more: skip what is there already. `verify` sees it if it is another file now.
   if (response.status === 200) return skipBytes(response.body, offset)
   await response.discard()
@@ -152,15 +173,15 @@ export async function requestRange(
 }
 
 async function ask(
-  file: RemoteFile,
+  file: Address,
   range: string | undefined,
-  { http, headers, signal }: DownloadOptions,
+  { http, headers, signal, validator }: DownloadOptions,
 ): Promise<HttpResponse> {
   return http({
     url: file.url,
     headers: {
       ...(await headers?.(file.url)),
-      ...(range === undefined ? {} : { range }),
+      ...(range === undefined ? {} : { range, ...(validator === undefined ? {} : { 'if-range': validator }) }),
       'accept-encoding': 'identity',
     },
     signal,
@@ -180,7 +201,7 @@ async function* skipBytes(stream: AsyncIterable<Uint8Array>, length: number): As
   }
 }
 
-function explainStatus(file: RemoteFile, status: number): BuildError {
+function explainStatus(file: Address, status: number): BuildError {
   const url = maskUrl(file.url)
   if (status === 401 || status === 403)
     return new BuildError('INDEX_DENIED', `Download refused with status ${status}: ${url}`, {

@@ -1,14 +1,12 @@
-import pLimit from 'p-limit'
 import type { Descriptor, Digest } from 'oci-spec-types'
 import { layerStore } from '../layers/layer-store.ts'
 import type { Layer } from '../layers/layer.ts'
 import type { StoredLayer } from '../layers/materialise.ts'
-import { makeOpenDirect } from '../layers/range-file.ts'
-import { makeOpenRemote } from '../layers/remote.ts'
 import { readProject } from '../layers/project.ts'
 import { recordLayers, withLockedLayers } from './build/locked-layers.ts'
 import { LOCK_FILE, obtainLock, writeLockFile, type LockOptions } from './build/obtain-lock.ts'
 import { makePlannedImage } from './build/images.ts'
+import { makeLayerContext, sourceDate } from './build/layer-context.ts'
 import { readRevision } from './build/revision.ts'
 import { runtimeTree } from './build/runtime-tree.ts'
 import type { SourceContext } from './build/source/context.ts'
@@ -18,7 +16,6 @@ import type { Config } from './config/config.ts'
 import { loadConfig } from './config/load.ts'
 import type { Http } from './core/http.ts'
 import { nested, startTask, type Report } from './core/progress.ts'
-import type { RemoteFile } from './core/remote-file.ts'
 import { settleAll } from './core/settle.ts'
 import { programVersion } from './core/version.ts'
 import { contentOf, type BlobHome } from './destinations/content.ts'
@@ -35,7 +32,7 @@ import type { HeadersFor } from './python/settings/credentials.ts'
 import type { ResolvedIndexSettings } from './python/settings/index-settings.ts'
 import type { SourceReader } from './python/source-package.ts'
 import type { OpenedBase, ResolveContext, SourceSite } from './resolve/context.ts'
-import type { Lock, LockedImageBase, LockedPart, LockedPlatform } from './lock/lock.ts'
+import type { Lock, LockedImageBase, LockedPlatform } from './lock/lock.ts'
 import type { Store } from './store/store.ts'
 
 /** What a build needs of the world. */
@@ -95,9 +92,6 @@ export interface PlannedBuild {
   readonly settings: ResolvedIndexSettings
 }
 
-/** Files that are fetched at once. */
-const DOWNLOADS = 4
-
 /** Loads a project and plans its images. */
 export async function planBuild(request: BuildRequest, context: BuildContext): Promise<PlannedBuild> {
   const loaded = await loadConfig(request.project)
@@ -126,6 +120,7 @@ export async function planBuild(request: BuildRequest, context: BuildContext): P
       config,
       lock: platformLock,
       project,
+      weights: lock.weights,
       baseLayers:
         platformLock.base.kind === 'debian'
           ? debianBaseLayers(platformLock.base.packages, config.build.systemPackages)
@@ -191,30 +186,9 @@ export async function makeImages(
   context: BuildContext,
   onLayer?: (layer: StoredLayer) => void,
 ): Promise<Image | ImageIndex> {
-  const { store, http, report, signal, env, shared } = context
+  const { store, report, signal, env, shared } = context
   const steps = { store, shared, env, report, secrets, network, epochSeconds: sourceDate(env) ?? 0, signal }
-  // Downloads are part of the layers that ask for them.
-  const downloads = {
-    http,
-    headers: planned.headers,
-    limit: pLimit(DOWNLOADS),
-    report: nested(report, 'downloads'),
-    signal,
-  }
-  const openRemote = makeOpenRemote({ ...downloads, store })
-  const parts = (sha256: string): readonly LockedPart[] => planned.lock.layers?.parts[sha256] ?? []
-  const openDirect = makeOpenDirect({ ...downloads, ranges: store.cache('ranges'), openWhole: openRemote, parts })
-  const layers = {
-    openRemote,
-    openDirect: async (file: RemoteFile) => {
-      const isStored = (await store.has(`sha256:${file.sha256}`)) === file.sizeBytes
-      return isStored ? openRemote(file) : openDirect(file)
-    },
-    projectFolder: planned.projectFolder,
-    report,
-    signal,
-    mtimeSeconds: sourceDate(context.env),
-  }
+  const layers = makeLayerContext(planned, context)
   const stored = shared ?? layerStore(store)
   // What goes to a cache has to be here.
   const layerSource =
@@ -334,10 +308,4 @@ export function everythingBelow(root: Image | ImageIndex): readonly Pick<Descrip
 
 function imagesOf(image: Image | ImageIndex): readonly Image[] {
   return isImageIndex(image) ? image.images.map((member) => member.image) : [image]
-}
-
-/** @see https://reproducible-builds.org/specs/source-date-epoch/ */
-function sourceDate(env: BuildContext['env']): number | undefined {
-  const text = env['SOURCE_DATE_EPOCH']
-  return text !== undefined && /^\d{1,10}$/.test(text) ? Number(text) : undefined
 }

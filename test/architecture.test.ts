@@ -7,7 +7,7 @@ const LINES: readonly (readonly string[])[] = [
   ['src/cli'],
   ['src/build', 'src/attest', 'src/doctor', 'src/index.ts', 'src/check'],
   ['src/resolve', 'src/destinations', 'src/run', 'src/init', 'src/remote-cache', 'src/queue', 'src/deploy'],
-  ['src/plan', 'src/image'],
+  ['src/plan', 'src/image', 'src/weights'],
   ['layers', 'src/bases', 'src/lock'],
   ['registry', 'src/python', 'src/debian', 'src/predictor', 'src/store', 'src/config', 'src/compat'],
   ['src/core'],

@@ -10,6 +10,7 @@ import { filesKind } from './files.ts'
 import { inlineKind } from './inline.ts'
 import type { FoundLayerStream, LayerKind } from './kind.ts'
 import { treeKind } from './tree.ts'
+import { weightSetKind } from './weight-set.ts'
 import { weightsKind } from './weights.ts'
 import { wheelsKind } from './wheels.ts'
 
@@ -22,6 +23,7 @@ const KINDS = {
   archive: archiveKind,
   files: filesKind,
   weights: weightsKind,
+  'weight-set': weightSetKind,
   tree: treeKind,
   inline: inlineKind,
 } as const
@@ -57,7 +59,7 @@ export function layerKey(spec: LayerSpec, compression: Compression = 'gzip', mti
   return digestOf(canonicalJson({ layout: LAYOUT_VERSION, compression, mtime, spec: withoutUrls(spec) }))
 }
 
-const TIMED_KINDS: ReadonlySet<string> = new Set(['files', 'inline', 'weights'])
+const TIMED_KINDS: ReadonlySet<string> = new Set(['files', 'inline', 'weights', 'weight-set'])
 
 // The table is checked member by member; that the tag picks the one that fits is not: methods take any of the specs.
 function kindOf(spec: LayerSpec): LayerKind<LayerSpec> {

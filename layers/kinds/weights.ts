@@ -1,4 +1,6 @@
 import { join } from 'node:path'
+import { openFile } from '../../src/core/file-access.ts'
+import { settleAll } from '../../src/core/settle.ts'
 import { isCompressible } from '../compressible.ts'
 import { layerOfEntries } from '../files.ts'
 import { entriesOf, type ListedFile } from '../project-files.ts'
@@ -27,8 +29,17 @@ export const weightsKind: LayerKind<WeightsLayerSpec> = {
     const { compression = 'gzip', mtimeSeconds, projectFolder } = context
     const folder = join(projectFolder, root)
     const paths = files.flatMap((file) => ('sha256' in file ? [join(folder, file.path)] : []))
-    const isWorthIt = compression === 'none' || (await isCompressible(paths))
+    const isWorthIt = compression === 'none' || (await areCompressible(paths))
     const options = { compression: isWorthIt ? compression : ('stored' as const), mtimeSeconds }
     return layerOfEntries(entriesOf(files, folder, target), options)
   },
+}
+
+async function areCompressible(paths: readonly string[]): Promise<boolean> {
+  const files = await settleAll(paths.map(openFile))
+  try {
+    return await isCompressible(files)
+  } finally {
+    await Promise.all(files.map((file) => file.close()))
+  }
 }

@@ -3,6 +3,7 @@ import { isAbsolute, join } from 'node:path'
 import type { Config } from '../config/config.ts'
 import { writeFileAtomically } from '../core/atomic-file.ts'
 import { BuildError, isBuildError, systemErrorCode } from '../core/errors.ts'
+import { parseWeightUri } from '../config/weight-uri.ts'
 import { digestOf } from '../core/digest.ts'
 import { canonicalJson } from '../core/json.ts'
 import { programVersion } from '../core/version.ts'
@@ -52,8 +53,7 @@ export interface ObtainedLock {
  */
 export async function obtainLock(config: Config, context: ResolveContext, options: LockOptions): Promise<ObtainedLock> {
   const question = await prepareQuestion(config, context)
-  const { inputs, settings } = question
-  const { headers } = settings
+  const { inputs, headers, settings } = question
   const local = question.requirements.files.filter((path) => isAbsolute(path))
   const keys = aptKeyFiles(config.build.aptSources, context.projectFolder)
   const files = [join(context.projectFolder, LOCK_FILE), ...local, ...keys]
@@ -62,8 +62,14 @@ export async function obtainLock(config: Config, context: ResolveContext, option
     if (options.mode !== 'refresh' || !isBuildError(error)) throw error
     return undefined
   })
+  // Whether weights on this machine are as they were is seen by looking at all of them, which is what planning does.
+  const hasLocalWeights = config.weights.some(({ sources }) =>
+    sources.some(({ uri }) => parseWeightUri(uri).kind === 'local'),
+  )
+  const validUntil = (time: number): number => (hasLocalWeights ? 0 : time)
   if (file !== undefined && options.mode !== 'refresh') {
-    if (file.inputs === inputs) return { lock: file, isFile: true, validUntil: Infinity, files, headers, settings }
+    if (file.inputs === inputs)
+      return { lock: file, isFile: true, validUntil: validUntil(Infinity), files, headers, settings }
     const text = `${LOCK_FILE} was made for another configuration`
     if (options.mode === 'locked') throw new BuildError('LOCK_STALE', text, { hint: 'Run `layerwright lock`.' })
     context.report({ type: 'note', level: 'warning', text: `${text}; it is not used`, code: 'LOCK_STALE' })
@@ -77,12 +83,13 @@ export async function obtainLock(config: Config, context: ResolveContext, option
   const key = digestOf(canonicalJson({ inputs, version: programVersion() }))
   const known = options.mode === 'refresh' ? undefined : parseEntry(await cache.get(key))
   if (known !== undefined && known.madeAt + ANSWERS_FRESH_MS > context.now()) {
-    return { lock: known.lock, isFile: false, validUntil: known.madeAt + ANSWERS_FRESH_MS, files, headers, settings }
+    const until = validUntil(known.madeAt + ANSWERS_FRESH_MS)
+    return { lock: known.lock, isFile: false, validUntil: until, files, headers, settings }
   }
   const lock = await resolve(question, context, preferencesOf(file, options.upgrade))
   const madeAt = context.now()
   await cache.set(key, Buffer.from(JSON.stringify({ madeAt, lock })))
-  return { lock, isFile: false, validUntil: madeAt + ANSWERS_FRESH_MS, files, headers, settings }
+  return { lock, isFile: false, validUntil: validUntil(madeAt + ANSWERS_FRESH_MS), files, headers, settings }
 }
 
 /** The versions of a lock file, but for packages that are to be upgraded. */

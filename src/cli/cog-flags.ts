@@ -184,7 +184,11 @@ const COMMANDS: readonly (readonly [string, string, string])[] = [
   ['login', 'login', ''],
   ['doctor', 'doctor', ''],
   ['debug', 'plan (alias debug)', 'prints the plan; there is no Dockerfile'],
-  ['weights', '-', 'not yet: large files of the project are layers of their own'],
+  [
+    'weights import, pull, status',
+    'weights import, pull, status',
+    '`import` writes the lock file and makes the layers; they are sent with the image, by `push`',
+  ],
   ['playground', '-', 'the served model has a page at /docs'],
 ]
 

@@ -3,6 +3,7 @@ import { nearest } from '../core/suggest.ts'
 import type { ReportIssue } from './issues.ts'
 import type { CogYaml } from './schema.ts'
 import type { PathPart } from './tree.ts'
+import { parseWeightUri, WeightUriError } from './weight-uri.ts'
 
 /** Weights have names and folders of their own, and sources that are known. */
 export function checkWeights(yaml: CogYaml, report: ReportIssue): void {
@@ -39,16 +40,17 @@ function checkWeightSources(
   const many = Array.isArray(weight.source)
   for (const [index, source] of (Array.isArray(weight.source) ? weight.source : [weight.source]).entries()) {
     const at = [...path, 'source', ...(many ? [index] : [])]
-    const scheme = /^([a-z][a-z0-9+.-]*):\/\//i.exec(source.uri)?.[1]
-    if (scheme !== undefined && !['hf', 'file', 'https'].includes(scheme)) {
-      report('error', 'invalid-value', [...at, 'uri'], `Weights do not come by \`${scheme}://\``, {
-        hint: 'Use hf://, https://, file:// or a path.',
-        suggestion: nearest(scheme, ['hf', 'file', 'https']),
-      })
+    try {
+      parseWeightUri(source.uri)
+    } catch (error) {
+      if (!(error instanceof WeightUriError)) throw error
+      const scheme = /^([a-z]+):\/\//i.exec(source.uri)?.[1]
+      const suggestion = scheme === undefined ? undefined : nearest(scheme, ['hf', 'file', 'https'])
+      report('error', 'invalid-value', [...at, 'uri'], error.message, { hint: error.hint, suggestion })
     }
     for (const key of ['include', 'exclude'] as const) {
       for (const [position, pattern] of (source[key] ?? []).entries()) {
-        if (!/^!|\\/.test(pattern)) continue
+        if (!/^!|\\|^\s*$/.test(pattern)) continue
         report(
           'error',
           'invalid-value',

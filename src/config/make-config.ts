@@ -1,3 +1,4 @@
+import { posix } from 'node:path'
 import type { AptSourceConfig, BuildConfig, Config, EnvironmentVariable, WeightConfig } from './config.ts'
 import type { CogYaml } from './schema.ts'
 
@@ -104,7 +105,7 @@ function makeWeight(yaml: WeightYaml): WeightConfig {
   const sources = Array.isArray(yaml.source) ? yaml.source : [yaml.source]
   return {
     name: yaml.name,
-    target: yaml.target,
+    target: posix.resolve(yaml.target),
     sources: sources.map(({ uri, include, exclude }) => ({ uri, include: include ?? [], exclude: exclude ?? [] })),
   }
 }

@@ -17,13 +17,6 @@ export interface Unsupported {
 export function findUnsupported(yaml: CogYaml): readonly Unsupported[] {
   const found: Unsupported[] = []
   if (yaml.runtime === 'coglet') found.push({ path: ['runtime'], what: '`runtime: coglet`' })
-  for (const index of (yaml.weights ?? []).keys()) {
-    found.push({
-      path: ['weights', index],
-      what: '`weights`',
-      hint: 'Keep the files in the project: files of 10 MiB or more become layers of their own.',
-    })
-  }
   const { python_requirements: requirements = '', system_site_packages: site } = yaml.build ?? {}
   if (requirements.endsWith('.lock') && !/(^|\/)uv\.lock$/.test(requirements)) {
     found.push({

@@ -65,14 +65,25 @@ export async function* verify(
     if (digester.sizeBytes > expected.size) throw sizeMismatch(what, expected, digester.sizeBytes)
     yield chunk
   }
-  if (digester.sizeBytes !== expected.size) throw sizeMismatch(what, expected, digester.sizeBytes)
-  const actual = digester.digest()
-  if (actual !== expected.digest) {
-    throw new BuildError('DIGEST_MISMATCH', `The bytes of ${what} have the digest ${actual}, not ${expected.digest}`, {
+  assertExpected({ digest: digester.digest(), size: digester.sizeBytes }, expected, what)
+}
+
+/**
+ * Fails when bytes turned out to be others than expected.
+ *
+ * @throws BuildError SIZE_MISMATCH, DIGEST_MISMATCH
+ */
+export function assertExpected(actual: Expected, expected: Expected, what: string): void {
+  if (actual.size !== expected.size) throw sizeMismatch(what, expected, actual.size)
+  if (actual.digest === expected.digest) return
+  throw new BuildError(
+    'DIGEST_MISMATCH',
+    `The bytes of ${what} have the digest ${actual.digest}, not ${expected.digest}`,
+    {
       hint: 'The content was altered or damaged on the way. Try again; if it stays, do not trust the source.',
-      data: { expected: expected.digest, actual },
-    })
-  }
+      data: { expected: expected.digest, actual: actual.digest },
+    },
+  )
 }
 
 function sizeMismatch(what: string, expected: Expected, actual: number): BuildError {

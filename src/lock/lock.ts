@@ -16,6 +16,8 @@ export interface Lock {
   readonly platforms: readonly PlatformLock[]
   /** What the layers of wheels become, as far as a build has seen; absent before the first one. */
   readonly layers?: LockedLayers
+  /** In the order of the configuration; absent when there are none. The same for every platform. */
+  readonly weights?: readonly LockedWeights[]
 }
 
 /** What layers of wheels become. They need then not be made to know the image's digest, and no wheel is inflated. */
@@ -44,6 +46,25 @@ export interface LockedLayer {
   readonly size: number
   /** Of the tar; `--verify` computes it again. */
   readonly diffId: Digest
+}
+
+/** A folder of weights, file by file. */
+export interface LockedWeights {
+  readonly name: string
+  /** Absolute folder in the image. */
+  readonly target: string
+  /** Of the sorted lines `<sha256>  <path>`, joined by line feeds. */
+  readonly digest: Digest
+  /** What was asked, and what a branch or tag meant. */
+  readonly sources: readonly { readonly uri: string; readonly revision?: string }[]
+  /** Sorted by path. */
+  readonly files: readonly LockedWeightFile[]
+}
+
+/** A file of weights. Its address is `https:`, `file:`, or `project:` for a path from the project folder. */
+export interface LockedWeightFile extends RemoteFile {
+  /** Below the target, `/` between parts. */
+  readonly path: string
 }
 
 /** The answers for one platform. */

@@ -1,5 +1,6 @@
 import { descriptorSchema, digestSchema, imageConfigSchema } from 'oci-spec-types/schemas'
 import { z } from 'zod'
+import { pathProblem } from '../core/archive-path.ts'
 import { BuildError } from '../core/errors.ts'
 import type { Lock } from './lock.ts'
 
@@ -107,6 +108,17 @@ const lockSchema = z.looseObject({
         ),
       ),
     })
+    .optional(),
+  weights: z
+    .array(
+      z.looseObject({
+        name: z.string(),
+        target: z.string().startsWith('/'),
+        digest: digestSchema,
+        sources: z.array(z.looseObject({ uri: z.string(), revision: z.string().optional() })),
+        files: z.array(remoteFile.extend({ path: z.string().refine((path) => pathProblem(path) === undefined) })),
+      }),
+    )
     .optional(),
 })
 

@@ -8,7 +8,7 @@ import type { PlanInput } from './make-plan.ts'
  * Values are JSON where Cog's are.
  */
 export function makeLabels(
-  input: Pick<PlanInput, 'config' | 'lock' | 'openapi' | 'revision' | 'version'>,
+  input: Pick<PlanInput, 'config' | 'lock' | 'weights' | 'openapi' | 'revision' | 'version'>,
 ): Record<string, string> {
   const { config, lock, openapi, revision, version } = input
   return {
@@ -21,10 +21,18 @@ export function makeLabels(
     // SageMaker chooses the port through a variable only where this label allows it.
     'com.amazonaws.sagemaker.capabilities.accept-bind-to-port': 'true',
     ...scriptsLabel(lock),
+    ...weightsLabel(input.weights),
     ...(revision === undefined ? {} : { [ANNOTATION.revision]: revision.commit }),
     ...(revision?.ref === undefined ? {} : { [ANNOTATION.version]: revision.ref }),
     ...(config.image === undefined ? {} : { [ANNOTATION.title]: config.image }),
   }
+}
+
+/** Which weights are in the image, by the digest of their files. */
+function weightsLabel(weights: PlanInput['weights'] = []): Record<string, string> {
+  if (weights.length === 0) return {}
+  const sets = weights.map(({ name, target, digest }) => ({ name, target, digest }))
+  return { 'run.layerwright.weights': JSON.stringify(sets) }
 }
 
 /** Which packages' scripts were neither run nor stood in for, so that whoever runs the image can find out. */

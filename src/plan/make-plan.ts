@@ -1,11 +1,13 @@
 import { ANNOTATION, type Annotations } from 'oci-spec-types'
-import { groupFiles } from '../../layers/group.ts'
+import { groupFiles, LAYER_BUDGET } from '../../layers/group.ts'
 import type { InlineFile } from '../../layers/kinds/inline.ts'
 import type { TreeLayerSpec } from '../../layers/kinds/tree.ts'
+import { describeFiles, LARGE_WEIGHT_BYTES } from '../../layers/kinds/weight-set.ts'
 import type { Project } from '../../layers/project.ts'
+import { projectUrl } from '../core/project-url.ts'
 import { requireDriver } from '../compat/index.ts'
 import type { Config } from '../config/config.ts'
-import type { PlatformLock } from '../lock/lock.ts'
+import type { LockedWeights, PlatformLock } from '../lock/lock.ts'
 import type { LockedWheel } from '../python/lock.ts'
 import { makeDirectUrl } from './direct-url.ts'
 import { makeLabels } from './labels.ts'
@@ -18,6 +20,8 @@ export interface PlanInput {
   readonly config: Config
   readonly lock: PlatformLock
   readonly project: Project
+  /** Weights that are laid where cog.yaml says; in the project they are left out. */
+  readonly weights?: readonly LockedWeights[] | undefined
   /** Layers of a base that is composed here, lowest first; empty for an existing image. */
   readonly baseLayers: readonly PlannedLayer[]
   /** Layers of system packages above the base, lowest first. */
@@ -44,20 +48,20 @@ export function makePlan(input: PlanInput): Plan {
     const { name, version, filename, url, sha256, sizeBytes, source } = wheel
     return source === undefined ? [] : [{ name, version, file: { filename, url, sha256, sizeBytes }, source }]
   })
+  const lower = [
+    ...input.baseLayers,
+    ...interpreterLayers(lock),
+    ...input.systemLayers,
+    ...wheelLayersOf(lock).wheels,
+    environmentLayer(lock, config.build.systemSitePackages),
+    ...runtimeLayers(input),
+    ...config.build.run.map(({ command, mounts }): PlannedStep => ({ role: 'run', title: command, command, mounts })),
+  ]
   return {
     planVersion: 1,
     platform: lock.platform,
     ...(base === undefined ? {} : { base }),
-    layers: [
-      ...input.baseLayers,
-      ...interpreterLayers(lock),
-      ...input.systemLayers,
-      ...wheelLayersOf(lock).wheels,
-      environmentLayer(lock, config.build.systemSitePackages),
-      ...runtimeLayers(input),
-      ...config.build.run.map(({ command, mounts }): PlannedStep => ({ role: 'run', title: command, command, mounts })),
-      ...projectLayers(input),
-    ],
+    layers: [...lower, ...projectLayers(input, (base?.layers.length ?? 0) + lower.length)],
     runtime: makeRuntimeConfig({
       config,
       interpreter: lock.interpreter.executable,
@@ -152,25 +156,59 @@ function runtimeLayers({ lock, runtimeTree, openapi }: PlanInput): PlannedLayer[
   ]
 }
 
-function projectLayers({ project }: PlanInput): PlannedLayer[] {
-  const { code, weights } = project
-  const layers: PlannedLayer[] = weights.flatMap((file) =>
-    'sizeBytes' in file
-      ? [
-          {
-            role: 'weights' as const,
-            title: file.path,
-            spec: { kind: 'weights' as const, root: '.', target: LAYOUT.project, files: [file] },
-          },
-        ]
-      : [],
+/** Files below the size of a large one are put together up to this size. */
+const WEIGHT_GROUP_BYTES = 256 * 2 ** 20
+
+/** Weights and code, within what is left of the layers that an image may have. */
+function projectLayers({ project, weights = [] }: PlanInput, below: number): PlannedLayer[] {
+  const isElsewhere = weightsOfProject(weights)
+  const large = project.weights.flatMap((file) =>
+    'sizeBytes' in file && !isElsewhere(file.path) ? [{ ...file, name: file.path }] : [],
   )
-  layers.push({
-    role: 'code',
-    title: 'project',
-    spec: { kind: 'files', root: '.', target: LAYOUT.project, files: code },
-  })
-  return layers
+  const room = Math.max(8, LAYER_BUDGET - below - 1)
+  const fetched = weightLayers(weights, large.length === 0 ? room : Math.floor(room / 2))
+  // All of them are large: each has a layer of its own while there is room.
+  const own = groupFiles(large, { aloneBytes: 0, groupBytes: Infinity, budget: Math.max(2, room - fetched.length) })
+  return [
+    ...fetched,
+    ...own.map((group): PlannedLayer => {
+      const files = group.map(({ name: _, ...file }) => file)
+      const title = files.length === 1 ? (files[0]?.path ?? '') : `${files.length} large files`
+      return { role: 'weights', title, spec: { kind: 'weights', root: '.', target: LAYOUT.project, files } }
+    }),
+    {
+      role: 'code',
+      title: 'project',
+      spec: {
+        kind: 'files',
+        root: '.',
+        target: LAYOUT.project,
+        files: project.code.filter(({ path }) => !isElsewhere(path)),
+      },
+    },
+  ]
+}
+
+/** Files in layers that stay as they are when others change; `weights` of cog.yaml. */
+function weightLayers(weights: readonly LockedWeights[], budget: number): PlannedLayer[] {
+  const files = weights.flatMap(({ target, files: members }) =>
+    members.map(({ path, url, sha256, sizeBytes }) => {
+      const place = `${target}/${path}`.slice(1)
+      return { name: place, path: place, url, sha256, sizeBytes }
+    }),
+  )
+  const groups = groupFiles(files, { aloneBytes: LARGE_WEIGHT_BYTES, groupBytes: WEIGHT_GROUP_BYTES, budget })
+  return groups.map((group) => ({
+    role: 'weights',
+    title: describeFiles(group.map(({ path }) => path)),
+    spec: { kind: 'weight-set', files: group.map(({ name: _, ...file }) => file) },
+  }))
+}
+
+/** Tells files of the project that are weights by cog.yaml: they lie at their target and nowhere else. */
+function weightsOfProject(weights: readonly LockedWeights[]): (path: string) => boolean {
+  const urls = new Set(weights.flatMap(({ files }) => files.map(({ url }) => url)))
+  return (path) => urls.has(projectUrl(path))
 }
 
 function makeAnnotations({ lock, revision, createdSeconds }: PlanInput): Annotations {

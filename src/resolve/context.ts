@@ -6,6 +6,7 @@ import type { DebianLock } from '../debian/lock.ts'
 import type { LockedBase, LockedInterpreter, LockedLibc, LockedPlatform } from '../lock/lock.ts'
 import type { ResolvedIndexSettings } from '../python/settings/index-settings.ts'
 import type { SourceReader } from '../python/source-package.ts'
+import type { Store } from '../store/store.ts'
 import type { Layer } from '../../layers/layer.ts'
 
 /** An existing image as a base: its description is there, its layers come when they are read. */
@@ -39,6 +40,8 @@ export interface ResolveContext {
   readonly cache: (space: string) => Cache
   /** Opens an image for one platform. @throws BuildError IMAGE_NOT_FOUND, PLATFORM_NOT_FOUND */
   readonly openBase: (location: string, platform: LockedPlatform) => Promise<OpenedBase>
+  /** Where a file goes whose digest is learned by fetching it. */
+  readonly store: Store
   /** The folder of cog.yaml. */
   readonly projectFolder: string
   readonly env: Readonly<Record<string, string | undefined>>

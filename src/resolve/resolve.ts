@@ -18,6 +18,9 @@ import type { InstalledDistribution } from '../python/installed.ts'
 import { resolvePackages, type ResolvedPackages } from './python-packages.ts'
 import { readRequirements, requirementsKey } from './requirements.ts'
 import { sourcesKey } from './sources.ts'
+import type { HeadersFor } from '../python/settings/credentials.ts'
+import { hubHeaders } from '../weights/hub-token.ts'
+import { localWeights, resolveWeights } from '../weights/resolve-weights.ts'
 import type { Requirements } from '../python/input/requirements-file.ts'
 import type { ResolvedIndexSettings } from '../python/settings/index-settings.ts'
 
@@ -27,6 +30,8 @@ export interface Question {
   readonly requirements: Requirements
   /** Which indexes are asked, and with which credentials. */
   readonly settings: ResolvedIndexSettings
+  /** Credentials for whatever is fetched: of indexes, netrc, the Hugging Face Hub. */
+  readonly headers: HeadersFor
   /** Digest of all that the answers depend on; what only concerns the plan (code, labels, `run`) is no part of it. */
   readonly inputs: Digest
 }
@@ -38,6 +43,10 @@ export async function prepareQuestion(config: Config, context: ResolveContext): 
   const { run: _, ...build } = config.build
   const { plan, excludeNewer, allowsPreReleases } = settings
   const sources = await sourcesKey(requirements, context)
+  const headers: HeadersFor = async (url) => ({
+    ...(await settings.headers(url)),
+    ...(await hubHeaders(url, context.env)),
+  })
   const places = Object.entries(context.env).filter(([name, value]) => PLACES.test(name) && value !== undefined)
   const inputs = digestOf(
     canonicalJson({
@@ -50,13 +59,16 @@ export async function prepareQuestion(config: Config, context: ResolveContext): 
       ...(sources.length === 0 ? {} : { sources }),
       indexes: { plan, excludeNewer, allowsPreReleases },
       places: Object.fromEntries(places),
+      ...(config.weights.length === 0
+        ? {}
+        : { weights: config.weights, localWeights: await localWeights(config.weights, { ...context, headers }) }),
     }),
   )
-  return { config, requirements, settings, inputs }
+  return { config, requirements, settings, headers, inputs }
 }
 
 /** Variables that say where interpreters and CUDA images come from. */
-const PLACES = /^(?:UV_PYTHON_INSTALL_MIRROR|LAYERWRIGHT_(?:INTERPRETERS|CUDA_REPOSITORY))$/
+const PLACES = /^(?:UV_PYTHON_INSTALL_MIRROR|LAYERWRIGHT_(?:INTERPRETERS|CUDA_REPOSITORY)|HF_ENDPOINT)$/
 
 /** Python packages of a platform to keep at a version as long as it fits. */
 export type Preferences = (platform: LockedPlatform) => ReadonlyMap<string, string> | undefined
@@ -79,7 +91,9 @@ export async function resolve(
       await runTask(context.report, `resolve ${text}`, () => resolvePlatform(question, platform, context, preferences)),
     )
   }
-  return { lockVersion: 1, inputs: question.inputs, platforms }
+  const { config, headers, inputs } = question
+  const weights = await resolveWeights(config.weights, { ...context, headers })
+  return { lockVersion: 1, inputs, platforms, ...(weights.length === 0 ? {} : { weights }) }
 }
 
 /** A platform of a configuration, such as `linux/arm64`. @throws BuildError PLATFORM_NOT_FOUND */

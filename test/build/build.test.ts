@@ -4,102 +4,41 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import type { Layer } from '../../layers/layer.ts'
 import { build, type BuildContext, type BuildRequest, type BuildResult } from '../../src/build.ts'
-import { makeHttp } from '../../src/core/http.ts'
 import type { ProgressEvent } from '../../src/core/progress.ts'
 import { memoryDestination, memoryImages, type MemoryImages } from '../../src/destinations/memory.ts'
 import { isImageIndex, type Image } from '../../src/image/image.ts'
 import { parseLock } from '../../src/lock/parse-lock.ts'
 import { Store } from '../../src/store/store.ts'
-import { makeLayer } from '../support/layers.ts'
+import { makeBuildWorld, type BuildWorld } from '../support/build-world.ts'
 import { makeWheel, type MadeWheel } from '../support/wheel.ts'
-import { serveWheels, type WheelIndex } from '../support/wheel-index.ts'
+import type { WheelIndex } from '../support/wheel-index.ts'
 
-const launcherWheel = makeWheel({ name: 'doorman', version: '1.0' })
 const wheels: readonly MadeWheel[] = [
-  makeWheel({ name: 'pip', version: '26.3' }),
-  makeWheel({ name: 'setuptools', version: '80.0' }),
   makeWheel({ name: 'alpha', version: '1.0', requires: ['beta>=2'] }),
   makeWheel({ name: 'alpha', version: '1.1', requires: ['beta>=2'] }),
   makeWheel({ name: 'beta', version: '2.0' }),
-  launcherWheel,
 ]
-const STATUS = 'Package: libc6\nStatus: install ok installed\nArchitecture: amd64\nVersion: 2.36-9\n\n'
-const BASE_ENV = ['PATH=/usr/local/cuda/bin:/usr/bin:/bin', 'NVIDIA_REQUIRE_CUDA=cuda>=12.6', 'PYTHON_VERSION=3.11.9']
 
 let folder: string
+let world: BuildWorld
 let index: WheelIndex
 let images: MemoryImages
 let context: BuildContext
 let events: ProgressEvent[]
 let baseRequests: string[]
-let baseLayers: Layer[]
 
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'build-'))
-  index = await serveWheels(wheels)
   images = memoryImages()
-  events = []
-  baseRequests = []
-  baseLayers = []
-  const launcherLock = join(folder, 'launcher.lock.json')
-  const { filename, sha256, bytes } = launcherWheel
-  const wheel = { name: 'doorman', version: '1.0', filename, sha256, sizeBytes: bytes.length }
-  const targets = ['amd64', 'arm64'].map((architecture) => ({
-    python: '3.11',
-    libc: 'glibc',
-    architecture,
-    wheels: [wheel],
-  }))
-  await writeFile(launcherLock, JSON.stringify({ version: 1, targets }))
-  context = {
-    store: await Store.open(join(folder, 'store')),
-    http: makeHttp({ env: {} }),
-    env: {},
-    report: (event) => void events.push(event),
-    now: () => 1_000_000,
-    launcherLock,
-    // Its bytes are those of the lock, as a registry's would be.
-    baseLayers: (base) =>
-      base.layers.flatMap(({ digest }) =>
-        baseLayers.filter(({ descriptor }) => descriptor.digest === digest).slice(0, 1),
-      ),
-    async openBase(location, platform) {
-      baseRequests.push(location)
-      const layer = await makeLayer({
-        'usr/lib/os-release': 'ID=debian\nVERSION_ID="12"\nVERSION_CODENAME=bookworm\n',
-        'var/lib/dpkg/status': STATUS,
-        'usr/local/bin/python3.11': `ELF ${platform.architecture}`,
-      })
-      baseLayers.push(layer)
-      return {
-        manifest: layer.descriptor,
-        config: {
-          ...platform,
-          config: {
-            Env: BASE_ENV,
-            Entrypoint: ['/opt/nvidia/nvidia_entrypoint.sh'],
-            Labels: { maintainer: 'someone' },
-          },
-          rootfs: { type: 'layers', diff_ids: [layer.diffId] },
-        },
-        layers: [layer],
-      }
-    },
-  }
+  world = await makeBuildWorld(folder, wheels)
+  ;({ index, context, events, baseRequests } = world)
 })
 afterEach(async () => {
-  await index.close()
+  await world.close()
   await rm(folder, { recursive: true })
 })
 
-/** Writes a project and gives its folder. */
-async function project(yaml: string, name = 'project'): Promise<string> {
-  const path = join(folder, name)
-  await mkdir(path)
-  await writeFile(join(path, 'cog.yaml'), yaml)
-  await cp(join(import.meta.dirname, '..', '..', 'examples', 'hello', 'run.py'), join(path, 'run.py'))
-  return path
-}
+const project = (text: string, name?: string): Promise<string> => world.project(text, name)
 
 const yaml = (more = ''): string =>
   `build:\n  base_image: "docker://base.example/cuda:1"\n  python_index: { url: "${index.url}" }\n  python_packages: ["alpha==1.0"]\n${more}run: "run.py:Runner"\n`

@@ -55,6 +55,7 @@ async function start(wheels: readonly MadeWheel[]): Promise<void> {
   await writeFile(launcherLock, JSON.stringify({ version: 1, targets }))
   context = {
     http: makeHttp({ env: {} }),
+    store,
     cache: (space) => store.cache(space),
     projectFolder: join(folder, 'project'),
     env: { UV_NO_CONFIG: '1' },

@@ -13,6 +13,7 @@ import type { ResolveContext } from '../../src/resolve/context.ts'
 import { readBaseFacts } from '../../src/resolve/base-facts.ts'
 import { prepareQuestion } from '../../src/resolve/resolve.ts'
 import { systemPackagesFor } from '../../src/resolve/system-packages.ts'
+import { Store } from '../../src/store/store.ts'
 import { makeArchiveKey, startArchive, type ArchiveKey, type TestArchive } from '../support/debian-archive.ts'
 import { sha256 } from '../support/debian-package.ts'
 import { makeLayer } from '../support/layers.ts'
@@ -22,6 +23,7 @@ let vendorKey: ArchiveKey
 let distribution: TestArchive
 let vendor: TestArchive
 let folder = ''
+let store: Store
 let keyServer: Server
 let keyUrl = ''
 
@@ -30,6 +32,7 @@ beforeAll(async () => {
   distribution = await startArchive(distributionKey)
   vendor = await startArchive(vendorKey)
   folder = await mkdtemp(join(tmpdir(), 'apt-sources-'))
+  store = await Store.open(join(folder, 'store'))
   await writeFile(join(folder, 'vendor.asc'), vendorKey.publicKey)
   keyServer = createServer((_, response) => response.end(vendorKey.publicKey))
   await new Promise<void>((resolve) => keyServer.listen(0, '127.0.0.1', resolve))
@@ -44,6 +47,7 @@ afterAll(async () => {
 function contextOf(): ResolveContext {
   const cache = memoryCache()
   return {
+    store,
     http: makeHttp(),
     cache: () => cache,
     openBase: () => Promise.reject(new TypeError('No image is asked for')),

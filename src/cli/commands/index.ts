@@ -32,6 +32,12 @@ export const commands: readonly CommandEntry[] = [
     summary: 'show what would be built, and why',
     load: () => import('./plan.ts'),
   },
+  {
+    name: 'weights',
+    group: 'Build',
+    summary: 'lock, fetch and show the weights that cog.yaml names',
+    load: () => import('./weights.ts'),
+  },
   { name: 'why', group: 'Look', summary: 'tell the reason for one choice or package', load: () => import('./why.ts') },
   {
     name: 'sbom',

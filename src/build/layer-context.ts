@@ -1,0 +1,49 @@
+import { rm } from 'node:fs/promises'
+import pLimit from 'p-limit'
+import type { LayerContext } from '../../layers/context.ts'
+import { makeOpenDirect } from '../../layers/range-file.ts'
+import { makeOpenRemote } from '../../layers/remote.ts'
+import type { BuildContext, PlannedBuild } from '../build.ts'
+import { nested } from '../core/progress.ts'
+import type { RemoteFile } from '../core/remote-file.ts'
+import type { LockedPart } from '../lock/lock.ts'
+
+/** Files that are fetched at once. */
+const DOWNLOADS = 4
+
+/** What the layers of a planned build may ask of the world. */
+export function makeLayerContext(
+  planned: Pick<PlannedBuild, 'headers' | 'lock' | 'projectFolder'>,
+  context: BuildContext,
+): LayerContext {
+  const { store, http, report, signal } = context
+  // Downloads are part of the layers that ask for them.
+  const downloads = {
+    http,
+    headers: planned.headers,
+    limit: pLimit(DOWNLOADS),
+    report: nested(report, 'downloads'),
+    signal,
+  }
+  const openRemote = makeOpenRemote({ ...downloads, store })
+  const parts = (sha256: string): readonly LockedPart[] => planned.lock.layers?.parts[sha256] ?? []
+  const openDirect = makeOpenDirect({ ...downloads, ranges: store.cache('ranges'), openWhole: openRemote, parts })
+  return {
+    openRemote,
+    openDirect: async (file: RemoteFile) => {
+      const isStored = (await store.has(`sha256:${file.sha256}`)) === file.sizeBytes
+      return isStored ? openRemote(file) : openDirect(file)
+    },
+    releaseRemote: ({ sha256 }) => rm(store.path(`sha256:${sha256}`), { force: true }),
+    projectFolder: planned.projectFolder,
+    report,
+    signal,
+    mtimeSeconds: sourceDate(context.env),
+  }
+}
+
+/** @see https://reproducible-builds.org/specs/source-date-epoch/ */
+export function sourceDate(env: BuildContext['env']): number | undefined {
+  const text = env['SOURCE_DATE_EPOCH']
+  return text !== undefined && /^\d{1,10}$/.test(text) ? Number(text) : undefined
+}
