@@ -2,6 +2,7 @@ import type { ImageConfig, RuntimeDevice, RuntimeMount, RuntimeSpec } from 'oci-
 import type { Container } from './container.ts'
 import type { DirectContainer } from './direct.ts'
 import type { Host } from './host.ts'
+import type { SeccompFilter } from './seccomp/filter.ts'
 
 /**
  * What docker gives a container, without `MKNOD`: where no cgroup guards the devices, a node is the device.
@@ -42,14 +43,14 @@ export interface SpecContext {
   readonly bounding: bigint
   /** True when a cgroup guards the devices. */
   readonly deviceCgroup: boolean
+  /** Which system calls the container may make; all unless given. */
+  readonly seccomp?: SeccompFilter | undefined
 }
 
 /**
  * Makes the `config.json` of a container whose root file system is `root` in the bundle.
  *
- * No resource limits are set, so those of the caller hold; no new privileges can be gained. There is no seccomp filter:
- * the default ones of the engines are long lists tied to kernel and architecture, and what runs here is the user's own
- * image with fewer capabilities than theirs.
+ * No resource limits are set, so those of the caller hold; no new privileges can be gained.
  *
  * @see OCI runtime-spec, config.md; OCI image-spec, conversion.md
  */
@@ -95,6 +96,7 @@ export function makeRuntimeSpec(container: DirectContainer, context: SpecContext
       ...(context.deviceCgroup ? { resources: { devices: deviceRules(container) } } : {}),
       maskedPaths: MASKED,
       readonlyPaths: READ_ONLY,
+      ...(context.seccomp === undefined ? {} : { seccomp: context.seccomp }),
     },
   }
 }

@@ -124,6 +124,13 @@ describe('fetchRelease(), through resolveDebian()', () => {
     await expect(resolve(['a'])).rejects.toMatchObject({ code: 'ARCHIVE_UNAVAILABLE', data: { status: 404 } })
   })
 
+  it('takes nothing from text outside of the signed part', async () => {
+    await archive.publish([{ package: 'a' }], { unsignedText: 'Codename: evil\nSHA256:\n 0 0 main/x\n' })
+    const { releases, packages } = await resolve(['a'])
+    expect(releases.map(({ codename }) => codename)).toEqual(['stable'])
+    expect(packages.map((deb) => deb.package)).toEqual(['a'])
+  })
+
   it('refuses an index that is not the one the Release file lists', async () => {
     await archive.publish([{ package: 'a' }], { tamperIndex: true })
     await expect(resolve(['a'])).rejects.toMatchObject({ code: expect.stringMatching(/^(DIGEST|SIZE)_MISMATCH$/) })

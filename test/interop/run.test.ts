@@ -77,6 +77,7 @@ const SCRIPT = [
   '[ -c /dev/null ] && [ -d /proc/self ] && [ -d /dev/shm ] && echo "devices"',
   'echo 1 > /proc/sys/kernel/hostname 2>/dev/null && echo "proc is writable"',
   'grep -q "^NoNewPrivs:.1" /proc/self/status && echo "no new privileges"',
+  'grep -q "^Seccomp:.2" /proc/self/status && echo "system calls are filtered"',
   'exit 7',
 ].join('\n')
 
@@ -129,6 +130,8 @@ describe.each(callers)('as $name', ({ name, uid }) => {
       'root is writable',
       'devices',
       'no new privileges',
+      // bubblewrap takes compiled filters only, and unshare none.
+      ...(runtime === 'bubblewrap' || runtime === 'chroot' ? [] : ['system calls are filtered']),
       '',
     ])
     expect(result.status, result.stderr).toBe(7)
@@ -162,45 +165,49 @@ describe.each(callers)('as $name', ({ name, uid }) => {
     expect(user).toBe(isCaller ? '0' : '1000')
   })
 
-  test.for(DIRECT)('%s hands devices, libraries and hooks of a CDI specification over', async (runtime, context) => {
-    await need(runtime, context)
-    needTool(uid < 0 ? undefined : 'yes', name, context)
-    if (!isRoot && uid !== process.getuid?.()) return context.skip('needs root to become somebody else')
-    const folder = homeOf(uid)
-    const cdi = fakeGpu(folder, uid)
-    const script = [
-      'echo "env $NVIDIA_VISIBLE_DEVICES $FAKE_GPU"',
-      '[ -c /dev/nvidia-fake ] && head -c 4 /dev/nvidia-fake | wc -c',
-      'cat /usr/lib/libcuda.so.1',
-      'touch /usr/lib/libcuda.so.1 2>/dev/null && echo writable',
-    ].join('\n')
-    const call = (gpus: string): Promise<Finished> =>
-      callCli(
-        uid,
-        folder,
-        [
-          'exec',
-          '--runtime',
-          runtime,
-          '--gpus',
-          gpus,
-          '--image',
-          `oci:${join(all, 'layout')}:latest`,
-          '--',
-          '/bin/sh',
-          '-c',
-          script,
-        ],
-        { LAYERWRIGHT_CDI_DIRS: cdi },
-      )
-    const found = await call('all')
-    expect(found.stdout.split('\n').slice(0, 3), found.stderr).toEqual(['env void 1', '4', 'fake driver'])
-    expect(found.stdout).not.toContain('writable')
-    expect(readFileSync(join(folder, 'hooked'), 'utf8')).toBe('hooked\n')
-    const missing = await call('nvidia.com/gpu=7')
-    expect(missing.status).toBe(1)
-    expect(missing.stderr).toContain('Unknown device: `nvidia.com/gpu=7`')
-  })
+  test.for(['podman', ...DIRECT] as const)(
+    '%s hands devices, libraries and hooks of a CDI specification over',
+    async (runtime, context) => {
+      await need(runtime, context)
+      needTool(uid < 0 ? undefined : 'yes', name, context)
+      if (runtime === 'podman' && uid === 65534) return context.skip('podman binds no device without subordinate ids')
+      if (!isRoot && uid !== process.getuid?.()) return context.skip('needs root to become somebody else')
+      const folder = homeOf(uid)
+      const cdi = fakeGpu(folder, uid)
+      const script = [
+        'echo "env $NVIDIA_VISIBLE_DEVICES $FAKE_GPU"',
+        '[ -c /dev/nvidia-fake ] && head -c 4 /dev/nvidia-fake | wc -c',
+        'cat /usr/lib/libcuda.so.1',
+        'touch /usr/lib/libcuda.so.1 2>/dev/null && echo writable',
+      ].join('\n')
+      const call = (gpus: string): Promise<Finished> =>
+        callCli(
+          uid,
+          folder,
+          [
+            'exec',
+            '--runtime',
+            runtime,
+            '--gpus',
+            gpus,
+            '--image',
+            `oci:${join(all, 'layout')}:latest`,
+            '--',
+            '/bin/sh',
+            '-c',
+            script,
+          ],
+          { LAYERWRIGHT_CDI_DIRS: cdi },
+        )
+      const found = await call('all')
+      expect(found.stdout.split('\n').slice(0, 3), found.stderr).toEqual(['env void 1', '4', 'fake driver'])
+      expect(found.stdout).not.toContain('writable')
+      expect(readFileSync(join(folder, 'hooked'), 'utf8')).toBe('hooked\n')
+      const missing = await call('nvidia.com/gpu=7')
+      expect(missing.status).toBe(1)
+      expect(missing.stderr).toContain('Unknown device: `nvidia.com/gpu=7`')
+    },
+  )
 })
 
 test.runIf(isRoot)('podman takes CDI edits, hooks included, from versions that it does not know', async (context) => {
@@ -404,6 +411,21 @@ describe('runStep()', () => {
     expect(readdirSync(join(store, 'rootfs', String(process.getuid?.() ?? 0), 'tmp'))).toEqual([])
   })
 })
+
+test.for(['dev', 'etc', 'proc', 'sys', 'tmp'])(
+  'refuses an image whose /%s is a link, before anything runs',
+  async (name, context) => {
+    const busybox = await findTool('busybox')
+    needTool(busybox, 'busybox', context)
+    const linked = busyboxImage(busybox, {}, [{ name, type: '2', link: `/srv/${name}`, mode: 0o777 }])
+    for (const runtime of DIRECT) {
+      await need(runtime, context)
+      await expect(
+        runContainer({ image: linked, command: ['/bin/sh', '-c', 'exit 9'] }, contextOf(runtime)),
+      ).rejects.toMatchObject({ code: 'IMAGE_INVALID', message: expect.stringContaining(`/${name}`) as string })
+    }
+  },
+)
 
 test('predict() asks a server in a container, and says what it printed when its setup fails', async (context) => {
   const busybox = await findTool('busybox')

@@ -31,6 +31,8 @@ export interface ArchiveOptions {
   readonly tamperIndex?: boolean | undefined
   /** Changes the Release file after it was signed. */
   readonly tamperRelease?: boolean | undefined
+  /** Text before and after the signed part of InRelease. */
+  readonly unsignedText?: string | undefined
   readonly hasByHash?: boolean | undefined
   /** Lays the archive out without `dists/` and components, in this folder (`''` for the root). */
   readonly flatFolder?: string | undefined
@@ -152,7 +154,9 @@ async function signedRelease(
   const altered = (signed: string): Buffer =>
     Buffer.from(options.tamperRelease === true ? signed.replace('Origin: Test', 'Origin: Evil') : signed)
   if (options.isDetached !== true) {
-    return [['InRelease', altered(await sign({ message: await createCleartextMessage({ text }), ...signing }))]]
+    const { unsignedText = '' } = options
+    const signed = await sign({ message: await createCleartextMessage({ text }), ...signing })
+    return [['InRelease', altered(`${unsignedText}${signed}${unsignedText}`)]]
   }
   const message = await createMessage({ binary: Buffer.from(text) })
   const signature = await sign({ message, detached: true, ...signing })

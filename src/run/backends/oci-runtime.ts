@@ -1,8 +1,9 @@
-import type { RuntimeSpec } from 'oci-spec-types'
-import type { Backend } from '../container.ts'
-import { startDirect, type DirectContainer } from '../direct.ts'
+import { join } from 'node:path'
+import type { Backend, Container } from '../container.ts'
+import { startDirect } from '../direct.ts'
 import type { Host } from '../host.ts'
 import { makeRuntimeSpec } from '../runtime-spec.ts'
+import { seccompFilter, supportsSeccomp, type SeccompFilter } from '../seccomp/filter.ts'
 import { boundingOf } from '../shell-mounts.ts'
 import { which } from '../which.ts'
 
@@ -21,25 +22,21 @@ export function ociRuntime(name: 'crun' | 'runc', traits: OciRuntimeTraits): Bac
   return {
     name,
     program: name,
-    start: (container, stdio, host) =>
-      startDirect(container, stdio, host, (container) => ({
-        files: { 'config.json': JSON.stringify(specFor(container, host, traits.deviceCgroup(host))) },
+    start: async (container, stdio, host) => {
+      const program = which(name, host.env) ?? name
+      const seccomp = await filterFor(program, container, host)
+      const context = { host, bounding: boundingOf(host), deviceCgroup: traits.deviceCgroup(host), seccomp }
+      return startDirect(container, stdio, host, (container) => ({
+        files: { 'config.json': JSON.stringify(makeRuntimeSpec(container, context)) },
         script: traits.prepare ?? ':',
         enter: '"$@"',
-        args: [
-          which(name, host.env) ?? name,
-          ...traits.globalOptions,
-          '--root',
-          'state',
-          'run',
-          '-b',
-          '.',
-          container.name,
-        ],
-      })),
+        args: [program, ...traits.globalOptions, '--root', 'state', 'run', '-b', '.', container.name],
+      }))
+    },
   }
 }
 
-function specFor(container: DirectContainer, host: Host, deviceCgroup: boolean): RuntimeSpec {
-  return makeRuntimeSpec(container, { host, bounding: boundingOf(host), deviceCgroup })
+/** The work folder lies below the folder of what is unpacked, where answers about this machine are kept. */
+async function filterFor(program: string, { workFolder }: Container, host: Host): Promise<SeccompFilter | undefined> {
+  return (await supportsSeccomp(program, join(workFolder, '..', '..'), host)) ? seccompFilter() : undefined
 }
