@@ -8,12 +8,17 @@ import { GZIP_HEADER, gzipTrailer, storedGzip } from './gzip-members.ts'
 /** How a layer's tar is compressed. */
 export type Compression = 'gzip' | 'zstd' | 'none'
 
-/** What a single layer may choose besides: a gzip frame around bytes that are not worth compressing. */
-export type Framing = Compression | 'stored'
+/**
+ * What a single layer may choose besides: a gzip frame around bytes that are not worth compressing, or gzip at a level that
+ * trades a few bytes for much time.
+ */
+export type Framing = Compression | 'stored' | 'quick'
 
 /** The layer media type of a framing. */
 export function layerMediaType(framing: Framing): string {
-  return { gzip: OCI.layerGzip, stored: OCI.layerGzip, zstd: OCI.layerZstd, none: OCI.layer }[framing]
+  return { gzip: OCI.layerGzip, stored: OCI.layerGzip, quick: OCI.layerGzip, zstd: OCI.layerZstd, none: OCI.layer }[
+    framing
+  ]
 }
 
 /** Whether this Node can compress by zstd (22.15 and newer can). */
@@ -24,7 +29,7 @@ export function canCompressZstd(): boolean {
 /**
  * Compresses a stream.
  *
- * gzip is level 6 of the platform's zlib, in a frame of our own, because zlib writes the host's system into it.
+ * gzip is level 6 (`quick`: 3) of the platform's zlib, in a frame of our own, because zlib writes the host's system into it.
  *
  * @throws BuildError NOT_SUPPORTED when this Node has no zstd
  */
@@ -33,7 +38,9 @@ export function compress(stream: AsyncIterable<Uint8Array>, framing: Framing): A
     case 'none':
       return stream
     case 'gzip':
-      return gzip(stream)
+      return gzip(stream, 6)
+    case 'quick':
+      return gzip(stream, 3)
     case 'stored':
       return storedGzip(stream)
     case 'zstd':
@@ -41,7 +48,7 @@ export function compress(stream: AsyncIterable<Uint8Array>, framing: Framing): A
   }
 }
 
-async function* gzip(stream: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+async function* gzip(stream: AsyncIterable<Uint8Array>, level: number): AsyncGenerator<Uint8Array> {
   let crc = 0
   let sizeBytes = 0
   const counted = async function* (): AsyncGenerator<Uint8Array> {
@@ -52,7 +59,7 @@ async function* gzip(stream: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Arr
     }
   }
   yield GZIP_HEADER
-  yield* through(counted(), createDeflateRaw({ level: 6, chunkSize: 1 << 16 }))
+  yield* through(counted(), createDeflateRaw({ level, chunkSize: 1 << 16 }))
   yield gzipTrailer(crc, sizeBytes)
 }
 

@@ -1,6 +1,7 @@
 import type { RandomAccess } from '../src/core/bytes.ts'
 import type { Report } from '../src/core/progress.ts'
 import type { RemoteFile } from '../src/core/remote-file.ts'
+import type { FactsCache } from '../src/debian/facts-file.ts'
 import type { Compression } from './compress.ts'
 import type { CheckPool } from './workers/pool.ts'
 
@@ -31,6 +32,8 @@ export interface LayerContext {
   readonly mtimeSeconds?: number | undefined
   /** The layer's digest is known, and what comes out is compared with it: nothing is inflated, and there is no diffId. */
   readonly isKnown?: boolean | undefined
+  /** Facts of packages that were read before; without it each is read again when it must be known. */
+  readonly facts?: FactsCache | undefined
   /** Threads that inflate and hash; the calling thread does it when there are none. */
   readonly checks?: CheckPool | undefined
 }

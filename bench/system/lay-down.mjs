@@ -1,7 +1,7 @@
-// What `bench/system.ts` times: resolve, fetch, lay down and register packages, from nothing but the base's own files.
+// What `bench/system.ts` times: resolve, fetch, lay down and register packages into a fresh store, as a build does above a base
+// whose facts it has read.
 import { execFile } from 'node:child_process'
-import { createHash } from 'node:crypto'
-import { open, readFile, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
@@ -9,27 +9,48 @@ import { promisify } from 'node:util'
 const [, , dist, root, mirror, ...packages] = process.argv
 const load = (path) => import(resolve(dist, path))
 const { makeHttp } = await load('src/core/http.js')
-const { memoryCache } = await load('src/core/cache.js')
 const { resolveDebian } = await load('src/debian/resolve.js')
 const { parseStatus } = await load('src/debian/status.js')
 const { packBaseFiles } = await load('src/debian/base-files.js')
-const { makeLayerStream } = await load('layers/kinds/index.js')
+const { factsCache } = await load('src/debian/facts-file.js')
+const { Store } = await load('src/store/store.js')
+const { layerStore } = await load('layers/layer-store.js')
+const { makeOpenRemote } = await load('layers/remote.js')
+const { materialiseAll } = await load('layers/materialise.js')
 const { systemPackageLayers } = await load('src/plan/debian-layers.js')
 
-const http = makeHttp()
 const folder = await mkdtemp(join(tmpdir(), 'lw-bench-debs-'))
+const times = {}
+const time = async (name, work) => {
+  const start = performance.now()
+  const result = await work()
+  times[name] = { seconds: (performance.now() - start) / 1000, rssMegabytes: process.resourceUsage().maxRSS / 1000 }
+  return result
+}
 try {
-  const mirrors = mirror === '' ? {} : { archive: `${mirror}/debian`, securityArchive: `${mirror}/debian-security` }
-  const installed = parseStatus(await readFile(join(root, 'var/lib/dpkg/status'), 'utf8')).map(({ record }) => record)
-  const context = { http, cache: memoryCache(), now: () => new Date(), report: () => {} }
-  const lock = await resolveDebian({ suite: 'bookworm', architecture: 'amd64', packages, installed, mirrors }, context)
-  const base = { files: packBaseFiles(await baseFiles()), links: {}, keptFolders: [] }
-  for (const { spec } of systemPackageLayers({ ...lock, base })) {
-    const layer = await makeLayerStream(spec, { openRemote, projectFolder: folder, report: () => {} })
-    const hash = createHash('sha256')
-    for await (const chunk of layer.blob) hash.update(chunk)
-    console.log(spec.kind, hash.digest('hex'), layer.diffId())
-  }
+  const http = makeHttp()
+  const report = () => {}
+  const store = await Store.open(folder)
+  const mirrors = { archive: `${mirror}/debian`, securityArchive: `${mirror}/debian-security` }
+  const lock = await time('resolve', async () => {
+    const status = await readFile(join(root, 'var/lib/dpkg/status'), 'utf8')
+    const installed = parseStatus(status).map(({ record }) => record)
+    const context = { http, cache: store.cache('debian'), now: () => new Date(), report }
+    return resolveDebian({ suite: 'bookworm', architecture: 'amd64', packages, installed, mirrors }, context)
+  })
+  const layers = await time('layers', async () => {
+    const base = { files: packBaseFiles(await baseFiles()), links: {}, keptFolders: [] }
+    const specs = systemPackageLayers({ ...lock, base }).map(({ spec }) => spec)
+    const context = {
+      openRemote: makeOpenRemote({ http, store }),
+      facts: factsCache(store.cache('debian')),
+      projectFolder: folder,
+      report,
+    }
+    return materialiseAll(specs, context, layerStore(store))
+  })
+  const bytes = layers.reduce((sum, { descriptor }) => sum + descriptor.size, 0)
+  console.log(JSON.stringify({ packages: lock.packages.length, layers: layers.length, bytes, times }))
 } finally {
   await rm(folder, { recursive: true, force: true })
 }
@@ -43,21 +64,4 @@ async function baseFiles() {
   )
   const all = [...names, ...stdout.trim().split('\n')]
   return new Map(await Promise.all(all.map(async (name) => [name, await readFile(join(root, name))])))
-}
-
-async function openRemote({ url, sha256, sizeBytes }) {
-  const path = join(folder, sha256)
-  const bytes = await (await http({ url })).bytes(sizeBytes)
-  if (createHash('sha256').update(bytes).digest('hex') !== sha256) throw new Error(`Another file: ${url}`)
-  await writeFile(path, bytes)
-  const file = await open(path)
-  const read = async (offset, length) => (await file.read(Buffer.alloc(length), 0, length, offset)).buffer
-  return {
-    sizeBytes,
-    read,
-    stream: async function* (offset, length) {
-      for (let at = 0; at < length; at += 1 << 18) yield await read(offset + at, Math.min(1 << 18, length - at))
-    },
-    close: () => file.close(),
-  }
 }

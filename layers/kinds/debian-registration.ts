@@ -44,7 +44,7 @@ export async function* registrationEntries(
 ): AsyncGenerator<Entry> {
   const links = new Map(Object.entries({ ...SYSTEM_LINKS, ...spec.baseLinks }))
   const facts = []
-  for (const deb of spec.debs) facts.push(await debFacts(deb, links, context))
+  for (const deb of spec.debs) facts.push(await debFacts(deb, context))
   const system = new System(facts, spec.architecture, unpackBaseFiles(spec.base), links, spec.bootstrap?.leaveOut)
   for (const effect of EFFECTS) effect(system)
   if (spec.bootstrap !== undefined) aptConfiguration(system, spec.bootstrap.suite, spec.bootstrap.leaveOut)

@@ -6,6 +6,7 @@ import { makeOpenRemote } from '../../layers/remote.ts'
 import type { BuildContext, PlannedBuild } from '../build.ts'
 import { nested } from '../core/progress.ts'
 import type { RemoteFile } from '../core/remote-file.ts'
+import { factsCache } from '../debian/facts-file.ts'
 import type { LockedPart } from '../lock/lock.ts'
 
 /** Files that are fetched at once. */
@@ -38,6 +39,7 @@ export function makeLayerContext(
     projectFolder: planned.projectFolder,
     report,
     signal,
+    facts: factsCache(store.cache('debian')),
     mtimeSeconds: sourceDate(context.env),
   }
 }

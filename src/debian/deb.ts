@@ -4,6 +4,7 @@ import { BuildError } from '../core/errors.ts'
 import { readArMembers, type ArMember } from './ar.ts'
 import { compressionOf, decompress, type Compression } from './compression.ts'
 import { parseStanza, type Stanza } from './deb822.ts'
+import { decompressSmallXz } from './xz-small.ts'
 import { readTar, type TarMember } from './tar-reader.ts'
 import { cleanMemberPath } from './paths.ts'
 
@@ -18,6 +19,8 @@ export interface Deb {
   data(): AsyncIterable<TarMember>
 }
 
+/** Most control archives have a few kilobytes. */
+const MAX_SMALL_BYTES = 1 << 18
 const MAX_CONTROL_BYTES = 64 << 20
 /** Above any package of Debian (the largest unpack to about 8 GB). */
 const MAX_DATA_BYTES = 32 * 2 ** 30
@@ -68,13 +71,25 @@ function stream(
   return decompress(file.stream(member.offset, member.sizeBytes), compression, limitBytes)
 }
 
+async function* controlStream(
+  file: RandomAccess,
+  member: ArMember,
+  compression: Compression,
+): AsyncGenerator<Uint8Array> {
+  if (compression !== 'xz' || member.sizeBytes > MAX_SMALL_BYTES) {
+    yield* stream(file, member, compression, MAX_CONTROL_BYTES)
+  } else {
+    yield await decompressSmallXz(await file.read(member.offset, member.sizeBytes), MAX_CONTROL_BYTES)
+  }
+}
+
 async function readControl(
   file: RandomAccess,
   member: ArMember,
   compression: Compression,
 ): Promise<ReadonlyMap<string, Buffer>> {
   const files = new Map<string, Buffer>()
-  for await (const entry of readTar(stream(file, member, compression, MAX_CONTROL_BYTES))) {
+  for await (const entry of readTar(controlStream(file, member, compression))) {
     const path = cleanMemberPath(entry.name)
     if (entry.type === 'directory' && path === '') continue
     if (entry.type !== 'file' || path.includes('/')) throw new RangeError(`Its control.tar holds ${entry.name}`)

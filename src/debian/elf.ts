@@ -8,7 +8,7 @@ export interface LibraryFacts {
   readonly machine: number
 }
 
-/** Bytes kept of a library: its dynamic string table lies in the first segment, near the start. */
+/** Most that is kept of a library: its dynamic string table lies in the first segment that is loaded. */
 const PREFIX_BYTES = 24 << 20
 const MAX_DYNAMIC_BYTES = 1 << 16
 const DT_STRTAB = 5
@@ -31,6 +31,7 @@ interface Segment {
 export class LibraryReader {
   readonly #parts: Buffer[] = []
   #prefixBytes = 0
+  #prefixLimit = PREFIX_BYTES
   #offset = 0
   #header: { readonly elfClass: number; readonly machine: number; readonly segments: readonly Segment[] } | undefined
   #isElf = true
@@ -39,8 +40,8 @@ export class LibraryReader {
   push(chunk: Uint8Array): void {
     if (!this.#isElf) return
     const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength)
-    if (this.#prefixBytes < PREFIX_BYTES) {
-      const part = bytes.subarray(0, PREFIX_BYTES - this.#prefixBytes)
+    if (this.#prefixBytes < this.#prefixLimit) {
+      const part = bytes.subarray(0, this.#prefixLimit - this.#prefixBytes)
       this.#parts.push(part)
       this.#prefixBytes += part.length
     }
@@ -68,6 +69,8 @@ export class LibraryReader {
     const segments = readSegments(bytes, elfClass)
     if (segments === undefined) return
     this.#header = { elfClass, machine: bytes.readUInt16LE(18), segments }
+    const loaded = segments.find((segment) => segment.type === PT_LOAD)
+    if (loaded !== undefined) this.#prefixLimit = Math.min(PREFIX_BYTES, loaded.offset + loaded.sizeBytes)
     const dynamic = segments.find((segment) => segment.type === PT_DYNAMIC)
     if (dynamic !== undefined && dynamic.sizeBytes <= MAX_DYNAMIC_BYTES) this.#dynamic = Buffer.alloc(dynamic.sizeBytes)
   }

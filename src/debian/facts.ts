@@ -1,13 +1,12 @@
 import { createHash, type Hash } from 'node:crypto'
 import type { Deb } from './deb.ts'
 import { LibraryReader, type LibraryFacts } from './elf.ts'
-import { followLinks, linkDestination, cleanMemberPath } from './paths.ts'
+import { followLinks, linkDestination, cleanMemberPath, SYSTEM_LINKS } from './paths.ts'
 import type { TarMember } from './tar-reader.ts'
 
-/** One path of a package, where it lies in the image (after following links such as `lib -> usr/lib`). */
-export interface PathFacts {
-  readonly path: string
-  /** As the package names it, for dpkg's list. */
+/** One path of a package. */
+export interface ListedPath {
+  /** As the package names it, without leading slash; where that is in an image depends on the links there. */
   readonly listed: string
   readonly type: 'file' | 'directory' | 'symlink'
   /** Target of a symbolic link. */
@@ -15,7 +14,10 @@ export interface PathFacts {
   readonly library?: LibraryFacts | undefined
 }
 
-/** What the registration layer must know of a package whose files were laid down. */
+/**
+ * What the registration layer must know of a package. It is a function of the package alone, so that it can be kept under
+ * the package's digest and holds for every base.
+ */
 export interface DebFacts {
   readonly package: string
   readonly version: string
@@ -23,8 +25,8 @@ export interface DebFacts {
   readonly controlText: string
   /** Scripts, triggers, md5sums, ... by name; without `control`. */
   readonly controlFiles: ReadonlyMap<string, Buffer>
-  readonly paths: readonly PathFacts[]
-  /** Contents of files that effects are computed from, by path in the image. */
+  readonly paths: readonly ListedPath[]
+  /** Contents of files that effects are computed from, by listed path. */
   readonly captured: ReadonlyMap<string, Buffer>
   /** MD5 of each configuration file, by listed path. */
   readonly conffiles: readonly { readonly path: string; readonly md5: string }[]
@@ -102,7 +104,7 @@ interface Collector {
 
 class Gatherer {
   readonly #deb: Deb
-  readonly #paths: PathFacts[] = []
+  readonly #paths: ListedPath[] = []
   readonly #files = new Set<string>()
   readonly #captured = new Map<string, Buffer>()
   readonly #conffiles: ReadonlySet<string>
@@ -119,28 +121,28 @@ class Gatherer {
   }
 
   listOnly(listed: string): void {
-    this.#paths.push({ path: listed, listed, type: 'directory' })
+    this.#paths.push({ listed, type: 'directory' })
   }
 
   collect(member: TarMember, path: string, listed: string): Collector {
     if (member.type === 'directory' || member.type === 'symlink') {
       const target = member.type === 'symlink' ? { target: member.linkName } : {}
-      this.#paths.push({ path, listed, type: member.type, ...target })
+      this.#paths.push({ listed, type: member.type, ...target })
       return { body: member.body, finish: async () => {} }
     }
     this.#files.add(path)
     if (member.type === 'hardlink') {
-      this.#paths.push({ path, listed, type: 'file' })
+      this.#paths.push({ listed, type: 'file' })
       return { body: member.body, finish: async () => {} }
     }
-    return this.#collectFile(member, path, listed)
+    return this.#collectFile(member, listed)
   }
 
-  #collectFile(member: TarMember, path: string, listed: string): Collector {
+  #collectFile(member: TarMember, listed: string): Collector {
     const hasDigests = this.#deb.controlFiles.has('md5sums')
     const md5: Hash | undefined = this.#conffiles.has(listed) || !hasDigests ? createHash('md5') : undefined
-    const library = LIBRARY.test(path) ? new LibraryReader() : undefined
-    const isCaptured = CAPTURED.some((pattern) => pattern.test(path)) && member.sizeBytes <= MAX_CAPTURED_BYTES
+    const library = LIBRARY.test(listed) ? new LibraryReader() : undefined
+    const isCaptured = isCapturedPath(listed) && member.sizeBytes <= MAX_CAPTURED_BYTES
     const kept: Buffer[] = []
     const source = member.body[Symbol.asyncIterator]()
     let hasEnded = false
@@ -159,8 +161,8 @@ class Gatherer {
       finish: async () => {
         if (needsAll && !hasEnded) for await (const _ of body()) continue
         const facts = library?.finish()
-        this.#paths.push({ path, listed, type: 'file', ...(facts === undefined ? {} : { library: facts }) })
-        if (isCaptured) this.#captured.set(path, Buffer.concat(kept))
+        this.#paths.push({ listed, type: 'file', ...(facts === undefined ? {} : { library: facts }) })
+        if (isCaptured) this.#captured.set(listed, Buffer.concat(kept))
         if (md5 === undefined) return
         const digest = md5.digest('hex')
         if (this.#conffiles.has(listed)) this.#conffileDigests.set(listed, digest)
@@ -189,6 +191,13 @@ class Gatherer {
       }),
     }
   }
+}
+
+const SYSTEM_LINK_MAP = new Map(Object.entries(SYSTEM_LINKS))
+
+function isCapturedPath(listed: string): boolean {
+  const path = followLinks(listed, SYSTEM_LINK_MAP)
+  return CAPTURED.some((pattern) => pattern.test(path))
 }
 
 // deb-conffiles(5): a line may start with the flag `remove-on-upgrade`.

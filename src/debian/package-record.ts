@@ -24,14 +24,6 @@ export const RECORD_FIELDS = [
 /** A field that the slim index keeps. */
 export type RecordField = (typeof RECORD_FIELDS)[number]
 
-/** One field of a slim line, without splitting the others; '' where absent. */
-export function fieldOf(line: string, name: RecordField): string {
-  let start = 0
-  for (let tab = RECORD_FIELDS.indexOf(name); tab > 0; tab--) start = line.indexOf('\t', start) + 1
-  const end = line.indexOf('\t', start)
-  return line.slice(start, end === -1 ? line.length : end)
-}
-
 /** One version of one package, as an index or a status file tells it. */
 export class PackageRecord {
   readonly #line: string

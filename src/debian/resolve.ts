@@ -2,14 +2,14 @@ import { BuildError } from '../core/errors.ts'
 import { nearest } from '../core/suggest.ts'
 import { runTask, type Report } from '../core/progress.ts'
 import { inspectScripts } from './inspect-scripts.ts'
-import { fetchIndexLines } from './packages-index.ts'
 import { BASE_ROOT } from './lock.ts'
 import type { DebianArchitecture, DebianLock, LockedDeb, LockedRelease } from './lock.ts'
 import type { PackageRecord } from './package-record.ts'
-import { fetchRelease, type ArchiveContext, type Release } from './release.ts'
+import { readUniverse } from './read-universe.ts'
+import type { ArchiveContext, Release } from './release.ts'
 import { solve, type Selection } from './solver.ts'
-import { debianSources, isFlat, type ArchiveSource, type DebianMirrors } from './source.ts'
-import { makeUniverse, type IndexLines, type Universe } from './universe.ts'
+import { debianSources, type ArchiveSource, type DebianMirrors } from './source.ts'
+import type { Universe } from './universe.ts'
 
 /** What shall be installed from Debian's (or another) archive. */
 export interface DebianRequest {
@@ -49,15 +49,10 @@ export async function resolveDebian(request: DebianRequest, context: DebianConte
       ...(request.sources ?? debianSources(request.suite, request.mirrors)),
       ...(request.extraSources ?? []),
     ]
-    const archives = await Promise.all(sources.map((source) => readArchive(source, request.architecture, context)))
+    const { universe: all, releases } = await readUniverse(sources, request.architecture, context)
     const wanted = request.packages.map((text) => parseWanted(text, request.architecture))
-    const pins = new Map(
-      wanted.flatMap(({ name, version }) => (version === undefined ? [] : [[name, version] as const])),
-    )
-    const universe = makeUniverse(
-      archives.flatMap((archive) => archive.indexes),
-      pins,
-    )
+    const pins = wanted.flatMap(({ name, version }) => (version === undefined ? [] : [[name, version] as const]))
+    const universe = all.pinned(new Map(pins))
     for (const { name, version } of wanted) assertKnown(name, version, universe, request)
     const bootstrap = request.isBootstrap === true ? bootstrapNames(universe) : []
     const names = [...bootstrap, ...wanted.map(({ name }) => name)]
@@ -75,33 +70,12 @@ export async function resolveDebian(request: DebianRequest, context: DebianConte
     return {
       suite: request.suite,
       architecture: request.architecture,
-      releases: archives.map(({ release }) => lockedRelease(release)),
+      releases: releases.map(lockedRelease),
       packages,
       upgraded: upgradesOf(selections, installed),
       scriptsNotRun: await inspectScripts(others, request.architecture, context),
     }
   })
-}
-
-interface Archive {
-  readonly release: Release
-  readonly indexes: readonly IndexLines[]
-}
-
-async function readArchive(
-  source: ArchiveSource,
-  architecture: DebianArchitecture,
-  context: DebianContext,
-): Promise<Archive> {
-  const release = await fetchRelease(source, context)
-  const components = isFlat(source) ? [undefined] : source.components
-  const indexes = await Promise.all(
-    components.map(async (component) => ({
-      archive: source.url,
-      lines: await fetchIndexLines(release, component, architecture, context),
-    })),
-  )
-  return { release, indexes }
 }
 
 /** Splits `name[:architecture][=version]`. @throws BuildError REQUIREMENT_INVALID */

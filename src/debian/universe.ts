@@ -1,67 +1,56 @@
 import type { Relation } from './dependency.ts'
-import { isVersionAccepted, parseDependencies } from './dependency.ts'
-import { fieldOf, PackageRecord } from './package-record.ts'
+import { isVersionAccepted } from './dependency.ts'
+import { LineTable, type PackagesIndex } from './line-table.ts'
+import { PackageRecord } from './package-record.ts'
 import { compareDebianVersions } from './version.ts'
 
-/** Lines of one slim index and where its files lie. */
-export interface IndexLines {
-  readonly archive: string
-  readonly lines: readonly string[]
+/** An index of lines in the form that `fetchIndex` gives. */
+export function indexOfLines(archive: string, lines: readonly string[]): PackagesIndex {
+  return { archive, text: Buffer.from(lines.map((line) => `${line}\n`).join(''), 'latin1') }
 }
 
 /** All that can be installed, by name and by what it provides. */
 export interface Universe {
   /** Versions of a package, newest first. */
   versionsOf(name: string): readonly PackageRecord[]
-  /** The version that would be installed: the newest, unless the request pins one. */
+  /** The version that would be installed: the newest, unless it is pinned. */
   candidateOf(name: string): PackageRecord | undefined
   /** Candidates that provide a name and fit the relation, in the order of preference; not those of that very name. */
   providersOf(relation: Relation): readonly PackageRecord[]
   names(): Iterable<string>
   /** Names of packages that are Essential or of priority `required`, sorted. */
   requiredNames(): readonly string[]
+  /** The same packages with exact versions of some as candidates. */
+  pinned(versions: ReadonlyMap<string, string>): Universe
 }
 
 const PRIORITIES = ['required', 'important', 'standard', 'optional', 'extra']
 
-/** Where a line stands: an index of thousands of packages is kept as lines, and read where a request leads. */
-interface Place {
-  readonly rank: number
-  readonly line: string
-}
-
 /**
- * Makes a universe of indexes; among equal versions the earlier index wins.
- *
- * @param pins  exact versions that were asked for, by package
+ * Makes a universe of indexes; among equal versions the earlier index wins. It depends on the indexes alone: `pinned`
+ * makes one for a request out of it.
  */
-export function makeUniverse(indexes: readonly IndexLines[], pins: ReadonlyMap<string, string> = new Map()): Universe {
-  const places = new Map<string, Place | Place[]>()
-  const providers = new Map<string, Set<string>>()
-  const required = new Set<string>()
-  for (const [rank, { lines }] of indexes.entries()) {
-    for (const line of lines) {
-      const name = line.slice(0, line.indexOf('\t'))
-      const known = places.get(name)
-      if (known === undefined) places.set(name, { rank, line })
-      else if (Array.isArray(known)) known.push({ rank, line })
-      else places.set(name, [known, { rank, line }])
-      const provides = fieldOf(line, 'provides')
-      if (provides !== '') notePromises(name, provides, providers)
-      if (fieldOf(line, 'priority') === 'required' || fieldOf(line, 'essential') === 'yes') required.add(name)
-    }
-  }
+export function makeUniverse(indexes: readonly PackagesIndex[]): Universe {
+  const table = new LineTable(indexes)
   const records = new Map<string, readonly PackageRecord[]>()
   const versionsOf = (name: string): readonly PackageRecord[] => {
     const known = records.get(name)
     if (known !== undefined) return known
-    const found = [places.get(name) ?? []]
-      .flat()
-      .map(({ rank, line }) => new PackageRecord(line, indexes[rank]?.archive ?? '', rank))
+    const found = table
+      .linesOf(name)
+      .map(({ line, archive, rank }) => new PackageRecord(line, archive, rank))
       .sort((a, b) => compareDebianVersions(b.version, a.version) || a.rank - b.rank)
     records.set(name, found)
     return found
   }
+  return universeOf(table, versionsOf)
+}
+
+function universeOf(
+  table: LineTable,
+  versionsOf: Universe['versionsOf'],
+  pins: ReadonlyMap<string, string> = new Map(),
+): Universe {
   const candidateOf = (name: string): PackageRecord | undefined => {
     const pin = pins.get(name)
     const versions = versionsOf(name)
@@ -72,22 +61,20 @@ export function makeUniverse(indexes: readonly IndexLines[], pins: ReadonlyMap<s
   return {
     versionsOf,
     candidateOf,
-    names: () => places.keys(),
-    requiredNames: () => [...required].filter((name) => isRequired(candidateOf(name))).sort(),
+    names: () => table.names(),
+    requiredNames: () =>
+      table
+        .namesOfRequired()
+        .filter((name) => isRequired(candidateOf(name)))
+        .sort(),
     providersOf: (relation) =>
-      [...(providers.get(relation.name) ?? [])]
+      table
+        .namesOfProviders(relation.name)
         .map(candidateOf)
         .filter((record) => record !== undefined)
         .filter((record) => record.name !== relation.name && isProvidedBy(record, relation))
         .sort(byPreference),
-  }
-}
-
-function notePromises(name: string, provides: string, providers: Map<string, Set<string>>): void {
-  for (const promise of parseDependencies(provides).flat()) {
-    const known = providers.get(promise.name)
-    if (known === undefined) providers.set(promise.name, new Set([name]))
-    else known.add(name)
+    pinned: (versions) => universeOf(table, versionsOf, versions),
   }
 }
 

@@ -1,5 +1,6 @@
 /* oxlint-disable unicorn/require-post-message-target-origin -- a thread has no origin; the rule is for windows */
 import { createRequire } from 'node:module'
+import { availableParallelism } from 'node:os'
 import { Worker } from 'node:worker_threads'
 
 /**
@@ -42,8 +43,12 @@ async function run(initialCredit) {
 `
 
 /** Output chunks (64 KiB each) that may be under way to the reader. */
-const CREDIT = 48
+const CREDIT = 32
 const IDLE_WORKERS = 2
+/** More threads than cores win nothing, and each holds a dictionary of some megabytes. */
+const MAX_WORKERS = Math.max(2, availableParallelism())
+/** The thread's own heap holds next to nothing: chunks lie outside of it. */
+const LIMITS = { maxYoungGenerationSizeMb: 2, maxOldGenerationSizeMb: 32 }
 
 type FromWorker =
   | { readonly need: true }
@@ -52,6 +57,20 @@ type FromWorker =
   | { readonly error: string }
 
 const idle: Worker[] = []
+let running = 0
+/** Who waits for a thread, in order: a layer's package that is read now always stands before the one it reads ahead. */
+const waiting: (() => void)[] = []
+
+async function takeTurn(): Promise<void> {
+  if (running < MAX_WORKERS) running++
+  else await new Promise<void>((resolve) => waiting.push(resolve))
+}
+
+function endTurn(): void {
+  const next = waiting.shift()
+  if (next === undefined) running--
+  else next()
+}
 
 /**
  * Decompresses one .xz stream in a thread of its own, so that several packages and the event loop run side by side.
@@ -59,6 +78,15 @@ const idle: Worker[] = []
  * @throws RangeError when the stream is not xz, is cut off or is damaged
  */
 export async function* decompressXz(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  await takeTurn()
+  try {
+    yield* decompressInWorker(source)
+  } finally {
+    endTurn()
+  }
+}
+
+async function* decompressInWorker(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
   const worker = idle.pop() ?? startWorker()
   const input = source[Symbol.asyncIterator]()
   const inbox = new Inbox(worker, input)
@@ -90,7 +118,11 @@ export async function* decompressXz(source: AsyncIterable<Uint8Array>): AsyncGen
 
 function startWorker(): Worker {
   const require = createRequire(import.meta.url)
-  const worker = new Worker(PROGRAM, { eval: true, workerData: require.resolve('xz-decompress') })
+  const worker = new Worker(PROGRAM, {
+    eval: true,
+    workerData: require.resolve('xz-decompress'),
+    resourceLimits: LIMITS,
+  })
   worker.unref()
   return worker
 }

@@ -6,7 +6,7 @@ import { z } from 'zod'
 import { packageRoot } from '../../src/core/package-root.ts'
 import { PackageRecord } from '../../src/debian/package-record.ts'
 import { solve } from '../../src/debian/solver.ts'
-import { makeUniverse } from '../../src/debian/universe.ts'
+import { indexOfLines, makeUniverse } from '../../src/debian/universe.ts'
 
 const schema = z.object({
   indexes: z.array(z.array(z.string())),
@@ -17,7 +17,7 @@ const schema = z.object({
 describe('solve() beside apt, over a frozen excerpt of bookworm', () => {
   const packed = readFileSync(join(packageRoot(), 'fixtures/debian/bookworm-excerpt.json.gz'))
   const { indexes, installed, cases } = schema.parse(JSON.parse(gunzipSync(packed).toString('utf8')))
-  const universe = makeUniverse(indexes.map((lines) => ({ archive: '', lines })))
+  const universe = makeUniverse(indexes.map((lines) => indexOfLines('', lines)))
   const base = installed.map((line) => new PackageRecord(line, '', 0))
 
   it(`chooses the same packages for ${cases.length} requests`, () => {

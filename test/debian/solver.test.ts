@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { PackageRecord, RECORD_FIELDS } from '../../src/debian/package-record.ts'
 import { solve } from '../../src/debian/solver.ts'
 import { parseStatus } from '../../src/debian/status.ts'
-import { makeUniverse } from '../../src/debian/universe.ts'
+import { indexOfLines, makeUniverse } from '../../src/debian/universe.ts'
 import { BuildError } from '../../src/core/errors.ts'
 
 /** Packages as lines of `name version | Field: value | ...`; `1` is the version unless given. */
@@ -27,10 +27,8 @@ interface Options {
 }
 
 function solved(packages: readonly string[], archive: readonly string[], options: Options = {}): string[] {
-  const universe = makeUniverse(
-    [{ archive: 'http://a', lines: lines(...archive) }],
-    new Map(Object.entries(options.pins ?? {})),
-  )
+  const index = indexOfLines('http://a', lines(...archive))
+  const universe = makeUniverse([index]).pinned(new Map(Object.entries(options.pins ?? {})))
   const installed = lines(...(options.installed ?? [])).map((line) => new PackageRecord(line, '', 0))
   return solve({ packages, universe, installed, architecture: 'amd64' })
     .map(({ record }) => `${record.name} ${record.version}`)

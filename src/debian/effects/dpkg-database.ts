@@ -1,7 +1,6 @@
-import type { DebFacts } from '../facts.ts'
 import { parseStanza } from '../deb822.ts'
 import { formatStatusStanza } from '../status.ts'
-import type { System } from './system.ts'
+import type { PlacedPackage, System } from './system.ts'
 
 const INFO = 'var/lib/dpkg/info'
 const STATUS = 'var/lib/dpkg/status'
@@ -32,17 +31,17 @@ export function dpkgDatabase(system: System): void {
 }
 
 /** Name of a package's files under `info`: with the architecture where two of them may be installed side by side. */
-function infoName({ package: name, architecture, controlText }: DebFacts): string {
+function infoName({ package: name, architecture, controlText }: PlacedPackage): string {
   return parseStanza(controlText).get('multi-arch') === 'same' ? `${name}:${architecture}` : name
 }
 
-function registerInFolder(facts: DebFacts, system: System): void {
+function registerInFolder(facts: PlacedPackage, system: System): void {
   system.write(`${STATUS_FOLDER}/${facts.package}`, formatStatusStanza(facts.controlText, facts.conffiles))
   const digests = facts.controlFiles.get('md5sums')
   if (digests !== undefined) system.write(`${STATUS_FOLDER}/${facts.package}.md5sums`, digests)
 }
 
-function registerInfo(facts: DebFacts, owners: ReadonlyMap<string, DebFacts>, system: System): void {
+function registerInfo(facts: PlacedPackage, owners: ReadonlyMap<string, PlacedPackage>, system: System): void {
   const name = infoName(facts)
   const listed = facts.paths
     .filter(({ path, type }) => type === 'directory' || owners.get(path) === facts)
@@ -55,8 +54,8 @@ function registerInfo(facts: DebFacts, owners: ReadonlyMap<string, DebFacts>, sy
 }
 
 /** Which package each path belongs to when two have it: the one that replaces the other. */
-function ownersOf(system: System): Map<string, DebFacts> {
-  const owners = new Map<string, DebFacts>()
+function ownersOf(system: System): Map<string, PlacedPackage> {
+  const owners = new Map<string, PlacedPackage>()
   for (const facts of system.packages) {
     for (const { path, type } of facts.paths) {
       const other = owners.get(path)
@@ -67,13 +66,13 @@ function ownersOf(system: System): Map<string, DebFacts> {
   return owners
 }
 
-function replaces(facts: DebFacts, name: string): boolean {
+function replaces(facts: PlacedPackage, name: string): boolean {
   const field = parseStanza(facts.controlText).get('replaces') ?? ''
   return field.split(/[,|]/).some((relation) => relation.trim().split(/[\s(:]/)[0] === name)
 }
 
 // An upgrade leaves behind what the old version had and the new one has not.
-function removeOldFiles(system: System, owners: ReadonlyMap<string, DebFacts>): void {
+function removeOldFiles(system: System, owners: ReadonlyMap<string, PlacedPackage>): void {
   for (const facts of system.packages) {
     const before = system.base.get(`${INFO}/${infoName(facts)}.list`)?.toString('utf8')
     if (before === undefined) continue

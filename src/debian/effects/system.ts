@@ -1,4 +1,4 @@
-import type { DebFacts, PathFacts } from '../facts.ts'
+import type { DebFacts, ListedPath } from '../facts.ts'
 import { isLeftOut, type LeaveOut } from '../leave-out.ts'
 import { followLinks, linkDestination } from '../paths.ts'
 
@@ -15,6 +15,16 @@ export type Output =
   | { readonly kind: 'directory'; readonly mode: number; readonly uid: number; readonly gid: number }
   | { readonly kind: 'whiteout' }
 
+/** One path of a package, with its place in the image: links such as `lib -> usr/lib` are followed. */
+export interface PathFacts extends ListedPath {
+  readonly path: string
+}
+
+/** A package whose paths have their places; captured files go by their places, too. */
+export interface PlacedPackage extends Omit<DebFacts, 'paths'> {
+  readonly paths: readonly PathFacts[]
+}
+
 /** Owner and mode of what is written; root's and 0644 (files), 0755 (folders) unless given. */
 export interface OutputOptions {
   readonly mode?: number | undefined
@@ -28,11 +38,11 @@ export interface OutputOptions {
  */
 export class System {
   /** Packages that are laid down now, by name. */
-  readonly packages: readonly DebFacts[]
+  readonly packages: readonly PlacedPackage[]
   readonly architecture: string
   /** Contents of the base's files that effects start from; paths without leading slash. */
   readonly base: ReadonlyMap<string, Buffer>
-  readonly #paths = new Map<string, PathFacts & { readonly owner: DebFacts }>()
+  readonly #paths = new Map<string, PathFacts & { readonly owner: PlacedPackage }>()
   readonly #outputs = new Map<string, Output>()
   readonly #links: Map<string, string>
 
@@ -43,24 +53,39 @@ export class System {
     links: ReadonlyMap<string, string>,
     leaveOut: LeaveOut = 'nothing',
   ) {
-    this.packages = packages
-      .map((facts) => ({ ...facts, paths: facts.paths.filter(({ path }) => !isLeftOut(path, leaveOut)) }))
-      .sort((a, b) => (a.package < b.package ? -1 : 1))
+    this.#links = new Map(links)
+    const sorted = [...packages].sort((a, b) => (a.package < b.package ? -1 : 1))
+    // All links first: where a path lies must not depend on the order of packages.
+    for (const { paths } of sorted) {
+      for (const { listed, target } of paths) {
+        if (target === undefined) continue
+        const path = this.place(listed)
+        this.#links.set(path, linkDestination(path, target))
+      }
+    }
+    this.packages = sorted.map((facts) => this.#placed(facts, leaveOut))
     this.architecture = architecture
     this.base = base
-    this.#links = new Map(links)
     for (const owner of this.packages) {
       for (const facts of owner.paths) {
         const known = this.#paths.get(facts.path)
         if (known !== undefined && facts.type === 'directory') continue
         this.#paths.set(facts.path, { ...facts, owner })
-        if (facts.target !== undefined) this.#links.set(facts.path, linkDestination(facts.path, facts.target))
       }
     }
   }
 
+  #placed(facts: DebFacts, leaveOut: LeaveOut): PlacedPackage {
+    const paths = facts.paths.map((listed) => ({ ...listed, path: this.place(listed.listed) }))
+    return {
+      ...facts,
+      paths: paths.filter(({ path }) => !isLeftOut(path, leaveOut)),
+      captured: new Map([...facts.captured].map(([path, content]) => [this.place(path), content])),
+    }
+  }
+
   /** The package of that name which is laid down now. */
-  package(name: string): DebFacts | undefined {
+  package(name: string): PlacedPackage | undefined {
     return this.packages.find((facts) => facts.package === name)
   }
 
