@@ -39,7 +39,7 @@ try {
     return resolveDebian({ suite: 'bookworm', architecture: 'amd64', packages, installed, mirrors }, context)
   })
   const layers = await time('layers', async () => {
-    const base = { files: packBaseFiles(await baseFiles()), links: {}, keptFolders: [] }
+    const base = { files: packBaseFiles(await baseFiles()), links: {}, keptFolders: {} }
     const specs = systemPackageLayers({ ...lock, base }).map(({ spec }) => spec)
     const context = {
       openRemote: makeOpenRemote({ http, store }),

@@ -5,11 +5,12 @@ import { System, type Output } from '../../src/debian/effects/system.ts'
 import { SYSTEM_LINKS } from '../../src/debian/paths.ts'
 import { unhonouredScripts } from '../../src/debian/scripts.ts'
 import { unpackBaseFiles } from '../../src/debian/base-files.ts'
+import { USUAL_MODE, type FolderMode } from '../../src/debian/folder-mode.ts'
 import type { LeaveOut } from '../../src/debian/leave-out.ts'
 import type { LayerContext } from '../context.ts'
 import type { Entry } from '../entry.ts'
 import { layerOfTar, writeTar } from '../files.ts'
-import { comparePaths } from '../paths.ts'
+import { comparePaths, parentsOf } from '../paths.ts'
 import { debFacts, type DebSource } from './debs.ts'
 import type { LayerKind } from './kind.ts'
 
@@ -24,6 +25,8 @@ export interface DebianRegistrationLayerSpec {
   readonly base?: string | undefined
   /** Links to folders that the base has beside the usual ones, path -> destination. */
   readonly baseLinks?: Readonly<Record<string, string>> | undefined
+  /** Folders of the base whose mode or owner is not the usual one, by path. */
+  readonly keptFolders?: Readonly<Record<string, FolderMode>> | undefined
 }
 
 /**
@@ -37,7 +40,10 @@ export const debianRegistrationKind: LayerKind<DebianRegistrationLayerSpec> = {
   make: (spec, context) => layerOfTar(writeTar(registrationEntries(spec, context)), context.compression),
 }
 
-/** The entries of a registration layer, sorted; parents that lower layers have are not repeated. */
+/**
+ * The entries of a registration layer, sorted; folders above them are there with the mode that they have below, so that the
+ * layer can be unpacked by itself and stacked on others.
+ */
 export async function* registrationEntries(
   spec: DebianRegistrationLayerSpec,
   context: LayerContext,
@@ -58,8 +64,13 @@ export async function* registrationEntries(
       })
     }
   }
-  const outputs = [...system.outputs()].sort(([a], [b]) => comparePaths(a, b))
-  for (const [path, output] of outputs) yield entryOf(path, output)
+  const outputs = new Map(system.outputs())
+  for (const path of parentsOf(outputs.keys())) {
+    if (outputs.has(path)) continue
+    const mode = spec.keptFolders?.[path] ?? system.folderMode(path) ?? USUAL_MODE
+    outputs.set(path, { kind: 'directory', ...mode })
+  }
+  for (const [path, output] of [...outputs].sort(([a], [b]) => comparePaths(a, b))) yield entryOf(path, output)
 }
 
 function entryOf(path: string, output: Output): Entry {

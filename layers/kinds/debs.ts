@@ -5,12 +5,14 @@ import { openDeb, type Deb } from '../../src/debian/deb.ts'
 import { placeMembers, type DebFacts, type PlacedMember } from '../../src/debian/facts.ts'
 import type { TarMember } from '../../src/debian/tar-reader.ts'
 import { SYSTEM_LINKS } from '../../src/debian/paths.ts'
+import { USUAL_MODE, type FolderMode } from '../../src/debian/folder-mode.ts'
 import { isLeftOut, type LeaveOut } from '../../src/debian/leave-out.ts'
 import type { Compression, Framing } from '../compress.ts'
 import type { LayerContext } from '../context.ts'
 import { factsOf, promiseFacts, type FactsPromises } from '../deb-facts.ts'
 import type { Entry } from '../entry.ts'
 import { layerOfTar, writeTar } from '../files.ts'
+import { parentsOf } from '../paths.ts'
 import type { LayerKind } from './kind.ts'
 
 /** A package to lay down, by name and content. */
@@ -32,8 +34,8 @@ export interface DebsLayerSpec {
   readonly rootLinks?: Readonly<Record<string, string>> | undefined
   /** Links to folders that the base has beside the usual ones, path -> destination. */
   readonly baseLinks?: Readonly<Record<string, string>> | undefined
-  /** Folders of the base whose mode or owner is not the package's and stays as it is. */
-  readonly keptFolders?: readonly string[] | undefined
+  /** Folders of the base whose mode or owner is not the usual one and stays as it is, by path. */
+  readonly keptFolders?: Readonly<Record<string, FolderMode>> | undefined
 }
 
 /** Lays the files of Debian packages down, without running anything. */
@@ -75,8 +77,10 @@ export async function* debEntries(
 async function* laidDown(spec: DebsLayerSpec, context: LayerContext, promises: FactsPromises): AsyncGenerator<Entry> {
   const links = new Map(Object.entries({ ...SYSTEM_LINKS, ...spec.baseLinks }))
   const owners = new Map<string, DebSource>()
-  const folders = new Set(spec.keptFolders)
+  const kept = spec.keptFolders ?? {}
+  const folders = new Set<string>()
   for (const [path, target] of Object.entries(spec.rootLinks ?? {})) {
+    yield* missingParents(target, folders, kept)
     yield { kind: 'directory', path: target, mode: 0o755 }
     yield { kind: 'symlink', path, target, mode: 0o777 }
     folders.add(target)
@@ -86,7 +90,8 @@ async function* laidDown(spec: DebsLayerSpec, context: LayerContext, promises: F
       const { path, member } = placed
       if (isLeftOut(path, spec.leaveOut)) continue
       if (member.type === 'directory') {
-        if (folders.has(path) || spec.rootLinks?.[path] !== undefined) continue
+        if (folders.has(path) || kept[path] !== undefined || spec.rootLinks?.[path] !== undefined) continue
+        yield* missingParents(path, folders, kept)
         folders.add(path)
       } else {
         const owner = owners.get(path)
@@ -94,9 +99,23 @@ async function* laidDown(spec: DebsLayerSpec, context: LayerContext, promises: F
         if (owner !== undefined) throw overwrites(path, deb, owner)
         if (spec.rootLinks?.[path] !== undefined) continue
         owners.set(path, deb)
+        yield* missingParents(path, folders, kept)
       }
       yield entryOf(placed)
     }
+  }
+}
+
+// A layer that holds every folder above what it holds can be unpacked by itself and stacked on others.
+function* missingParents(
+  path: string,
+  folders: Set<string>,
+  kept: Readonly<Record<string, FolderMode>>,
+): Generator<Entry> {
+  for (const parent of parentsOf([path])) {
+    if (folders.has(parent)) continue
+    folders.add(parent)
+    yield { kind: 'directory', path: parent, ...(kept[parent] ?? USUAL_MODE) }
   }
 }
 
@@ -153,11 +172,7 @@ async function* opening(
   }
 }
 
-async function openSource(
-  source: DebSource,
-  context: LayerContext,
-  before?: Promise<OpenedDeb> | undefined,
-): Promise<OpenedDeb> {
+async function openSource(source: DebSource, context: LayerContext, before?: Promise<OpenedDeb>): Promise<OpenedDeb> {
   context.signal?.throwIfAborted()
   const { url, sha256, sizeBytes } = source
   const file = await context.openRemote({ url, sha256, sizeBytes })

@@ -1,6 +1,7 @@
 import { collect } from '../core/bytes.ts'
 import { BASE_FILES, BASE_KEYRING, BASE_LISTS, packBaseFiles } from './base-files.ts'
 import { linkDestination, SYSTEM_LINKS } from './paths.ts'
+import { unusualMode, type FolderMode } from './folder-mode.ts'
 import type { TarMember } from './tar-reader.ts'
 
 /** What an existing base tells to packages that are laid on top of it. Plain JSON. */
@@ -9,8 +10,8 @@ export interface BaseSystem {
   readonly files: string
   /** Links to folders beside the usual ones, path -> destination. */
   readonly links: Readonly<Record<string, string>>
-  /** Folders whose mode or owner is not the usual one (0755, root). */
-  readonly keptFolders: readonly string[]
+  /** Folders whose mode or owner is not the usual one (0755, root), by path. */
+  readonly keptFolders: Readonly<Record<string, FolderMode>>
 }
 
 const MAX_FILE_BYTES = 64 << 20
@@ -26,7 +27,7 @@ export class BaseSystemScan {
   readonly #seen = new Set<string>()
   readonly #links = new Map<string, string>()
   readonly #folders = new Set<string>()
-  readonly #keptFolders = new Set<string>()
+  readonly #keptFolders = new Map<string, FolderMode>()
   readonly #removed = new Set<string>()
   #removedHere: string[] = []
 
@@ -41,7 +42,8 @@ export class BaseSystemScan {
     this.#seen.add(path)
     if (member.type === 'directory') {
       this.#folders.add(path)
-      if (member.mode !== 0o755 || member.uid !== 0 || member.gid !== 0) this.#keptFolders.add(path)
+      const mode = unusualMode(member)
+      if (mode !== undefined) this.#keptFolders.set(path, mode)
     } else if (member.type === 'symlink') {
       this.#links.set(path, linkDestination(path, member.linkName))
     } else if (member.type === 'file' && isWanted(path)) {
@@ -85,7 +87,7 @@ export class BaseSystemScan {
     return {
       files: packBaseFiles(files),
       links: Object.fromEntries(links.sort(([a], [b]) => (a < b ? -1 : 1))),
-      keptFolders: [...this.#keptFolders].sort(),
+      keptFolders: Object.fromEntries([...this.#keptFolders].sort(([a], [b]) => (a < b ? -1 : 1))),
     }
   }
 

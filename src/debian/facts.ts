@@ -1,6 +1,7 @@
 import { createHash, type Hash } from 'node:crypto'
 import type { Deb } from './deb.ts'
 import { LibraryReader, type LibraryFacts } from './elf.ts'
+import { unusualMode, type FolderMode } from './folder-mode.ts'
 import { followLinks, linkDestination, cleanMemberPath, SYSTEM_LINKS } from './paths.ts'
 import type { TarMember } from './tar-reader.ts'
 
@@ -12,6 +13,8 @@ export interface ListedPath {
   /** Target of a symbolic link. */
   readonly target?: string | undefined
   readonly library?: LibraryFacts | undefined
+  /** Of a folder, when it is not the usual one. */
+  readonly mode?: FolderMode | undefined
 }
 
 /**
@@ -126,8 +129,9 @@ class Gatherer {
 
   collect(member: TarMember, path: string, listed: string): Collector {
     if (member.type === 'directory' || member.type === 'symlink') {
-      const target = member.type === 'symlink' ? { target: member.linkName } : {}
-      this.#paths.push({ listed, type: member.type, ...target })
+      const mode = unusualMode(member)
+      if (member.type === 'symlink') this.#paths.push({ listed, type: 'symlink', target: member.linkName })
+      else this.#paths.push({ listed, type: 'directory', ...(mode === undefined ? {} : { mode }) })
       return { body: member.body, finish: async () => {} }
     }
     this.#files.add(path)

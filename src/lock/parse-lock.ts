@@ -38,6 +38,7 @@ const place = z.discriminatedUnion('kind', [
 const wheel = plainWheel.extend({
   source: z.object({ place, buildRequires: z.array(plainWheel), granted: z.array(z.string()).optional() }).optional(),
 })
+const folderMode = z.object({ mode: z.int(), uid: z.int(), gid: z.int() })
 
 const debian = z.looseObject({
   suite: z.string(),
@@ -48,7 +49,11 @@ const debian = z.looseObject({
     z.object({ package: z.string(), script: z.enum(['preinst', 'postinst']), reason: z.string() }),
   ),
   base: z
-    .object({ files: z.base64(), links: z.record(z.string(), z.string()), keptFolders: z.array(z.string()) })
+    .object({
+      files: z.base64(),
+      links: z.record(z.string(), z.string()),
+      keptFolders: z.record(z.string(), folderMode),
+    })
     .optional(),
 })
 

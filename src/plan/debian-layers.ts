@@ -48,7 +48,7 @@ export function debianBaseLayers(lock: DebianLock, added: readonly string[]): Pl
 export function systemPackageLayers(lock: DebianLock): PlannedLayer[] {
   if (lock.packages.length === 0) return []
   const links = Object.keys(lock.base?.links ?? {}).length === 0 ? {} : { baseLinks: lock.base?.links }
-  const kept = (lock.base?.keptFolders ?? []).length === 0 ? {} : { keptFolders: lock.base?.keptFolders }
+  const kept = Object.keys(lock.base?.keptFolders ?? {}).length === 0 ? {} : { keptFolders: lock.base?.keptFolders }
   return [
     ...rootGroups(lock.packages).map((debs): PlannedLayer => ({
       role: 'system',
@@ -67,6 +67,7 @@ export function systemPackageLayers(lock: DebianLock): PlannedLayer[] {
         debs: sources(lock.packages),
         ...(lock.base === undefined ? {} : { base: lock.base.files }),
         ...links,
+        ...kept,
       },
     },
   ]

@@ -2,7 +2,9 @@ import { describe, expect, it } from 'vitest'
 import { createHash } from 'node:crypto'
 import { gunzipSync } from 'node:zlib'
 import { collect } from '../../src/core/bytes.ts'
+import { memoryCache } from '../../src/core/cache.ts'
 import { silent } from '../../src/core/progress.ts'
+import { factsCache } from '../../src/debian/facts-file.ts'
 import { readTar, type TarHeader } from '../../src/debian/tar-reader.ts'
 import type { LayerContext } from '../../layers/context.ts'
 import { debsKind, type DebSource, type DebsLayerSpec } from '../../layers/kinds/debs.ts'
@@ -64,6 +66,10 @@ async function lay(
   return list(layer.blob)
 }
 
+/** Paths of what is no folder. */
+const contents = (found: Map<string, Listed>): string[] =>
+  [...found].flatMap(([path, { type }]) => (type === 'directory' ? [] : [path]))
+
 const file = (name: string, content = 'x'): DebMember => ({ name, content })
 const folder = (name: string, mode?: number): DebMember => ({ name, type: 'directory', mode })
 
@@ -86,6 +92,7 @@ describe('debs layer', () => {
       { rootLinks: ROOT_LINKS },
     )
     expect([...found.keys()]).toEqual([
+      'usr',
       'usr/bin',
       'bin',
       'usr/lib',
@@ -108,7 +115,7 @@ describe('debs layer', () => {
       ],
       { baseLinks: { opt: 'srv/opt' } },
     )
-    expect([...found.keys()]).toEqual([
+    expect(contents(found)).toEqual([
       'usr/share/doc/a/copyright',
       'usr/share/doc/b',
       'usr/share/doc/a/extra',
@@ -134,9 +141,18 @@ describe('debs layer', () => {
 
   it('leaves folders alone whose mode the base has changed', async () => {
     const found = await lay([{ package: 'a', members: [folder('./var'), folder('./var/mail')] }], {
-      keptFolders: ['var/mail'],
+      keptFolders: { 'var/mail': { mode: 0o2775, uid: 0, gid: 8 } },
     })
     expect([...found.keys()]).toEqual(['var'])
+  })
+
+  it('holds every folder above what it holds, those of the base with the mode that they have there', async () => {
+    const found = await lay([{ package: 'a', members: [file('./var/mail/x'), file('./lib/y/z')] }], {
+      keptFolders: { 'var/mail': { mode: 0o2775, uid: 0, gid: 8 } },
+    })
+    expect([...found.keys()]).toEqual(['var', 'var/mail', 'var/mail/x', 'usr', 'usr/lib', 'usr/lib/y', 'usr/lib/y/z'])
+    expect(found.get('var/mail')).toMatchObject({ type: 'directory', mode: 0o2775, gid: 8 })
+    expect(found.get('usr/lib')).toMatchObject({ type: 'directory', mode: 0o755, gid: 0 })
   })
 
   it('leaves out what the slim image leaves out, but for copyright files', async () => {
@@ -148,7 +164,7 @@ describe('debs layer', () => {
       './usr/bin/a',
     ]
     const found = await lay([{ package: 'a', members: members.map((name) => file(name)) }], { leaveOut: 'slim' })
-    expect([...found.keys()]).toEqual(['usr/share/doc/a/copyright', 'usr/bin/a'])
+    expect(contents(found)).toEqual(['usr/share/doc/a/copyright', 'usr/bin/a'])
   })
 
   it('takes a file that two packages have from the one that replaces the other', async () => {
@@ -183,7 +199,7 @@ describe('debs layer', () => {
     const found = await lay([
       { package: 'a', members: [{ name: './trap', type: 'symlink', target: '/etc' }, file('./trap/passwd', 'evil')] },
     ])
-    expect([...found.keys()]).toEqual(['trap', 'etc/passwd'])
+    expect(contents(found)).toEqual(['trap', 'etc/passwd'])
     const circle: DebMember[] = [
       { name: './x', type: 'symlink', target: 'y' },
       { name: './y', type: 'symlink', target: 'x' },
@@ -250,6 +266,7 @@ const SYSTEM: Parameters<typeof store>[0] = [
     members: [
       file('./usr/share/base-files/motd', 'hello\n'),
       file('./usr/share/base-files/dot.bashrc', 'PS1=$\n'),
+      folder('./root', 0o700),
       file('./etc/dpkg/origins/debian'),
       file('./etc/host.conf', 'multi on\n'),
     ],
@@ -306,7 +323,7 @@ describe('debian-registration layer', () => {
     expect(text('var/lib/dpkg/triggers/ldconfig')).toBe('libc-bin/noawait\n')
     expect(text('etc/motd')).toBe('hello\n')
     expect(text('root/.bashrc')).toBe('PS1=$\n')
-    expect(found.has('root')).toBe(false)
+    expect(found.get('root')).toMatchObject({ type: 'directory', mode: 0o700 })
     expect(found.get('var/run')).toMatchObject({ type: 'symlink', linkName: '/run' })
     expect(found.get('var/mail')).toMatchObject({ mode: 0o2775, gid: 8 })
     expect(text('etc/passwd')).toBe('root:x:0:0:root:/root:/bin/bash\nnobody:x:65534:65534::/:/x\n')
@@ -316,6 +333,68 @@ describe('debian-registration layer', () => {
     expect(found.get('usr/bin/nawk')?.linkName).toBe('/etc/alternatives/nawk')
     expect(text('etc/dpkg/dpkg.cfg.d/docker')).toBe('no etc/dpkg/dpkg.cfg.d/docker')
     expect(notes).toEqual(['The postinst of odd was not run: make-world --better'])
+  })
+
+  it('holds every folder above what it holds, with the mode that packages or the base give it', async () => {
+    const { debs, context } = store(SYSTEM)
+    const spec = { kind: 'debian-registration', architecture: 'amd64', debs } as const
+    const keptFolders = { 'etc/alternatives': { mode: 0o750, uid: 0, gid: 5 } }
+    const found = await list((await debianRegistrationKind.make({ ...spec, keptFolders }, context)).blob)
+    for (const path of found.keys()) {
+      const slash = path.lastIndexOf('/')
+      if (slash > 0) expect(found.get(path.slice(0, slash))?.type, path).toBe('directory')
+    }
+    expect(found.get('etc/alternatives')).toMatchObject({ mode: 0o750, gid: 5 })
+    expect(found.get('etc')).toMatchObject({ mode: 0o755, gid: 0 })
+  })
+
+  it('opens no package whose facts are kept from an earlier build', async () => {
+    const facts = factsCache(memoryCache())
+    const spec = { kind: 'debian-registration', architecture: 'amd64' } as const
+    const first = store(SYSTEM)
+    const made = await list(
+      (await debianRegistrationKind.make({ ...spec, debs: first.debs }, { ...first.context, facts })).blob,
+    )
+    const closed: LayerContext = {
+      ...first.context,
+      openRemote: () => Promise.reject(new TypeError('A package was opened')),
+      facts,
+    }
+    const again = await list((await debianRegistrationKind.make({ ...spec, debs: first.debs }, closed)).blob)
+    expect(again).toEqual(made)
+  })
+
+  it('reads each package once when it is made beside the layer that lays them down', async () => {
+    const { debs, context } = store(SYSTEM)
+    let opened = 0
+    const counting: LayerContext = {
+      ...context,
+      openRemote: async (remote) => {
+        opened++
+        return context.openRemote(remote)
+      },
+    }
+    const laying = await debsKind.make({ kind: 'debs', debs, leaveOut: 'nothing' }, { ...counting })
+    const registering = await debianRegistrationKind.make(
+      { kind: 'debian-registration', architecture: 'amd64', debs },
+      { ...counting },
+    )
+    await Promise.all([list(registering.blob), list(laying.blob)])
+    expect(opened).toBe(debs.length)
+  })
+
+  it('reads packages itself when the layer that would have laid them down was given up', async () => {
+    const { debs, context } = store(SYSTEM)
+    const laying = await debsKind.make({ kind: 'debs', debs, leaveOut: 'nothing' }, { ...context, compression: 'none' })
+    const registering = await debianRegistrationKind.make(
+      { kind: 'debian-registration', architecture: 'amd64', debs },
+      { ...context },
+    )
+    const giveUp = async (): Promise<void> => {
+      for await (const chunk of laying.blob) if (chunk.length > 0) break
+    }
+    const [found] = await Promise.all([list(registering.blob), giveUp()])
+    expect(found.has('var/lib/dpkg/status')).toBe(true)
   })
 
   it('gives the same bytes again, whether or not the packages were laid down before', async () => {

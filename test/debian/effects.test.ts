@@ -214,7 +214,10 @@ describe('BaseSystemScan', () => {
       { name: 'srv/data', type: 'directory' },
       { name: 'usr/liba.so', type: 'symlink', target: 'liba.so.1' },
     ])
-    expect(found.system(new Set())).toMatchObject({ keptFolders: ['tmp'], links: { data: 'srv/data' } })
+    expect(found.system(new Set())).toMatchObject({
+      keptFolders: { tmp: { mode: 0o1777, uid: 0, gid: 0 } },
+      links: { data: 'srv/data' },
+    })
   })
 
   it('keeps the file lists of packages that will be replaced, and no others', async () => {

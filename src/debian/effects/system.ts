@@ -1,4 +1,5 @@
 import type { DebFacts, ListedPath } from '../facts.ts'
+import type { FolderMode } from '../folder-mode.ts'
 import { isLeftOut, type LeaveOut } from '../leave-out.ts'
 import { followLinks, linkDestination } from '../paths.ts'
 
@@ -92,6 +93,11 @@ export class System {
   /** Paths of the packages that are laid down now. */
   paths(): Iterable<PathFacts> {
     return this.#paths.values()
+  }
+
+  /** Mode and owner of a folder that a package brings, when they are not the usual ones. */
+  folderMode(path: string): FolderMode | undefined {
+    return this.#paths.get(path)?.mode
   }
 
   /** What a package or an effect has put at a path; symbolic links above it are followed. */
