@@ -173,7 +173,7 @@ async function sendFollowing(request: HttpRequest, door: Door): Promise<HttpResp
       return makeResponse(answer, tries, request, hop, door)
     answer.discard()
     if (count === MAX_REDIRECTS)
-      throw new BuildError('NETWORK_FAILED', `More than ${MAX_REDIRECTS} redirects: ${maskUrl(request.url)}`)
+      throw new BuildError('NETWORK_REFUSED', `More than ${MAX_REDIRECTS} redirects: ${maskUrl(request.url)}`)
     hop = redirected(hop, location, answer.status)
   }
 }

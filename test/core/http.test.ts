@@ -239,7 +239,7 @@ describe('makeHttp() redirects', () => {
   test('a loop ends after 10 hops', async () => {
     const server = await serve((_, response) => response.writeHead(302, { location: '/again' }).end())
     const { http } = quick()
-    await expect(http({ url: server.url })).rejects.toMatchObject({ code: 'NETWORK_FAILED' })
+    await expect(http({ url: server.url })).rejects.toMatchObject({ code: 'NETWORK_REFUSED' })
     expect(server.requests.length).toBe(11)
   })
 
