@@ -7,6 +7,8 @@ import http.client
 import json
 import os
 import pathlib
+import random
+import re
 import signal
 import socket
 import subprocess
@@ -22,13 +24,22 @@ LAUNCHER_PYTHON = os.environ.get("LAYERWRIGHT_TEST_PYTHON") or sys.executable
 MODEL_PYTHON = os.environ.get("LAYERWRIGHT_TEST_MODEL_PYTHON") or sys.executable
 #: an environment with cog and coglet, for tests that compare
 COG_PYTHON = os.environ.get("LAYERWRIGHT_TEST_COG_PYTHON")
+#: an unpacked image (an OCI bundle: `rootfs` and `config.json`); the launcher is then started inside it, by the image's
+#: own entry point, as a uid that nobody knows, on a read-only root
+IMAGE = os.environ.get("LAYERWRIGHT_TEST_IMAGE")
+IMAGE_UID = 1_000_680_000
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
+    """A port that nobody listens on, below those that the kernel gives to outgoing connections."""
+    while True:
+        port = random.SystemRandom().randrange(10_000, 32_000)
+        with socket.socket() as sock:
+            try:
+                sock.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
 
 
 def document(inputs: dict[str, Any], output: Any = None, *, streaming: bool = False, training: Any = None) -> dict[str, Any]:
@@ -105,7 +116,8 @@ class Server:
 
     def __init__(self, project: pathlib.Path, kind: str = "launcher", arguments: tuple[str, ...] = (), **env: str) -> None:
         self.project, self.kind, self.port = project, kind, free_port()
-        self.log_path = project / f"server-{self.port}.log"
+        self.log_path = project.parent / f"server-{self.port}.log"
+        self.container: str | None = None
         stub = env.pop("STUB", "predict.py:Predictor")
         environment = {
             **{key: value for key, value in os.environ.items() if not key.startswith(("COG_", "LAYERWRIGHT_"))},
@@ -117,6 +129,12 @@ class Server:
             assert COG_PYTHON is not None
             environment["PATH"] = f"{os.path.dirname(COG_PYTHON)}:{environment['PATH']}"
             command = [COG_PYTHON, "-m", "cog.server.http", "--host", "127.0.0.1", *arguments]
+        elif IMAGE is not None:
+            kept = {key: environment[key] for key in ("PORT", "COG_PREDICT_TYPE_STUB")}
+            if "serve" not in arguments:
+                arguments = (*arguments, "--host", "127.0.0.1")
+            self.container = f"layerwright-test-{os.getpid()}-{self.port}"
+            command = container(self.container, project, arguments, {"LAYERWRIGHT_ALLOW_PRIVATE_URLS": "1", **kept, **env})
         else:
             defaults = {
                 "LAYERWRIGHT_SITE": SITE,
@@ -131,6 +149,30 @@ class Server:
             self.process = subprocess.Popen(
                 command, cwd=project, env=environment, stdout=log, stderr=log, start_new_session=True
             )
+
+    @property
+    def pid(self) -> int:
+        """The launcher's process id."""
+        if self.container is None:
+            return self.process.pid
+        done = subprocess.run(["runc", "state", self.container], capture_output=True, check=True)
+        return int(json.loads(done.stdout)["pid"])
+
+    @property
+    def children(self) -> list[int]:
+        """The process ids of what the launcher started."""
+        pid = self.pid
+        return [int(child) for child in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+    def crash(self) -> None:
+        """kill -9 of the launcher."""
+        os.kill(self.pid, signal.SIGKILL)
+        self.process.wait()
+        self._remove()
+
+    def _remove(self) -> None:
+        if self.container is not None:
+            subprocess.run(["runc", "delete", "--force", self.container], capture_output=True, check=False)
 
     @property
     def url(self) -> str:
@@ -194,8 +236,51 @@ class Server:
                 try:
                     self.process.wait(5)
                 except subprocess.TimeoutExpired:
-                    continue
+                    self._remove()
         self.process.wait()
+        self._remove()
+
+
+def container(name: str, project: pathlib.Path, arguments: tuple[str, ...], env: dict[str, str]) -> list[str]:
+    """The command that runs the image's entry point on a project; the network is the host's, so that ports are."""
+    assert IMAGE is not None
+    config = json.loads((pathlib.Path(IMAGE) / "config.json").read_text())
+    for path in [project, *project.rglob("*")]:  # models of the tests write into their project
+        path.chmod(path.stat().st_mode | (0o777 if path.is_dir() else 0o666))
+    set_here = dict(entry.split("=", 1) for entry in config["process"]["env"])
+    set_here.pop("HOME", None)
+    config["process"].update(
+        terminal=False,
+        args=[*config["process"]["args"], *arguments],
+        cwd="/src",
+        env=[f"{key}={value}" for key, value in {**set_here, **env}.items()],
+        user={"uid": IMAGE_UID, "gid": 0},
+        capabilities={},
+        noNewPrivileges=True,
+    )
+    config["root"] = {"path": str(pathlib.Path(IMAGE) / "rootfs"), "readonly": True}
+
+    def tmpfs(path: str, *options: str) -> dict[str, Any]:
+        return {"destination": path, "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", *options]}
+
+    config["mounts"] = [
+        {"destination": "/proc", "type": "proc", "source": "proc"},
+        tmpfs("/dev", "mode=755", "strictatime"),
+        tmpfs("/dev/shm", "mode=1777"),
+        tmpfs("/tmp", "mode=1777"),
+        {"destination": "/src", "type": "bind", "source": str(project), "options": ["rbind", "rw"]},
+        *({"destination": path, "type": "bind", "source": path, "options": ["rbind", "ro"]} for path in ("/etc/resolv.conf", "/etc/hosts")),
+    ]
+    # What is outside of the project and named by a variable, as a CA or a socket is.
+    for value in {part for text in env.values() for part in re.findall(rf"{re.escape(str(project.parent))}/[\w.-]+", text)}:
+        if value != str(project) and os.path.exists(value):
+            config["mounts"].append({"destination": value, "type": "bind", "source": value, "options": ["rbind", "rw"]})
+    config["linux"] = {"namespaces": [{"type": kind} for kind in ("pid", "mount", "ipc", "uts")]}
+    config["hostname"] = name
+    bundle = project.parent / name
+    bundle.mkdir()
+    (bundle / "config.json").write_text(json.dumps(config))
+    return ["runc", "run", "--bundle", str(bundle), name]
 
 
 def until(probe: Any, timeout: float = 20.0) -> Any:

@@ -15,7 +15,7 @@ import time
 from typing import Any
 
 import pytest
-from support import FILE, INTEGER, LAUNCHER_PYTHON, MODEL_PYTHON, NUMBER, ROOT, SITE, TEXT, Server, document, free_port, until
+from support import FILE, IMAGE, IMAGE_UID, INTEGER, LAUNCHER_PYTHON, MODEL_PYTHON, NUMBER, ROOT, SITE, TEXT, Server, document, free_port, until
 from test_conformance import HELLO, HELLO_INPUTS, SLOW, SLOW_INPUTS, STREAMING, STREAMING_INPUTS, STREAMING_OUTPUT, data_url
 
 
@@ -390,6 +390,7 @@ def test_training_has_a_process_of_its_own(make_project: Any, start: Any) -> Non
     assert server.predict(name="still").json()["output"] == "hello still"
 
 
+@pytest.mark.skipif(IMAGE is not None, reason="starts the launcher of the source tree")
 def test_sagemaker_s_train_word(make_project: Any, tmp_path: pathlib.Path) -> None:
     train = """
         from cog import BaseModel, Path
@@ -422,6 +423,7 @@ def test_sagemaker_s_train_word(make_project: Any, tmp_path: pathlib.Path) -> No
     assert "too many epochs" in (ml / "output/failure").read_text()
 
 
+@pytest.mark.skipif(IMAGE is not None, reason="starts the launcher of the source tree")
 def test_any_other_word_is_a_command() -> None:
     command = [LAUNCHER_PYTHON, "-I", "-S", str(ROOT / "launch.py")]
     environment = {**os.environ, "LAYERWRIGHT_SITE": SITE}
@@ -430,6 +432,7 @@ def test_any_other_word_is_a_command() -> None:
     assert subprocess.run([*command, "no-such-command"], env=environment, capture_output=True).returncode == 127
 
 
+@pytest.mark.skipif(IMAGE is not None, reason="starts the launcher of the source tree")
 def test_a_wrong_setting_is_named(make_project: Any) -> None:
     project = make_project(HELLO, document(HELLO_INPUTS))
     command = [LAUNCHER_PYTHON, "-I", "-S", str(ROOT / "launch.py")]
@@ -579,6 +582,7 @@ def _for_all(path: str) -> bool:
     return all(parent.stat().st_mode & 0o001 for parent in parents)
 
 
+@pytest.mark.skipif(IMAGE is not None, reason="every test is one of it inside an image")
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody else")
 @pytest.mark.skipif(not _for_all(LAUNCHER_PYTHON), reason="the interpreter lies in a private folder")
 def test_any_uid_without_home_writes_nothing_outside_tmp(make_project: Any, start: Any) -> None:
@@ -608,9 +612,30 @@ def test_any_uid_without_home_writes_nothing_outside_tmp(make_project: Any, star
         process.wait()
 
 
+@pytest.mark.skipif(IMAGE is None, reason="there is no image; see test/interop/runtime-image.test.ts")
+def test_inside_an_image_everything_runs_as_any_uid_without_home_on_a_read_only_root(make_project: Any, start: Any) -> None:
+    source = """
+        import os, sys
+        from cog import BasePredictor
+
+        class Predictor(BasePredictor):
+            def predict(self) -> list[str]:
+                refused = []
+                for folder in ("/", "/opt", "/var/tmp", "/root", os.path.dirname(sys.executable)):
+                    try:
+                        open(os.path.join(folder, "x"), "w").close()
+                    except OSError as error:
+                        refused.append(type(error).__name__)
+                return [str(os.getuid()), str(os.environ.get("HOME")), str(os.getppid()), sys.executable, *refused]
+    """
+    server = start(make_project(source, document({}, {"type": "array", "items": TEXT}))).wait()
+    uid, home, parent, executable, *refused = server.predict().json()["output"]
+    assert (uid, parent) == (str(IMAGE_UID), "1") and home in ("None", "/") and executable.startswith("/opt/venv/")
+    assert len(refused) == 5
+
+
 def test_the_launcher_s_death_ends_the_model(hello: Any) -> None:
     server = hello()
-    child = int(open(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read().split()[0])
-    os.kill(server.process.pid, signal.SIGKILL)
-    server.process.wait()
+    (child,) = server.children
+    server.crash()
     until(lambda: not os.path.exists(f"/proc/{child}") or "Z" in open(f"/proc/{child}/stat").read().split()[2])

@@ -79,6 +79,7 @@ def certificates(tmp_path: pathlib.Path) -> dict[str, pathlib.Path]:
     extensions.write_text("subjectAltName=IP:127.0.0.1\n")
     sign = ("-CA", paths["ca"], "-CAkey", paths["ca_key"], "-CAcreateserial", "-extfile", extensions, "-days", "2")
     openssl("x509", "-req", "-in", paths["request"], *sign, "-out", paths["cert"])
+    paths["key"].chmod(0o644)  # the worker may be another user, as it is inside an image
     return paths
 
 
@@ -188,7 +189,7 @@ def test_a_unix_socket(worker: Any, launch: Any, tmp_path: pathlib.Path) -> None
     import redis
 
     path = tmp_path / "s"
-    launch("socket", "--port", 0, "--unixsocket", path, "--save", "")
+    launch("socket", "--port", 0, "--unixsocket", path, "--unixsocketperm", "777", "--save", "")
     client = answering(redis.Redis(unix_socket_path=str(path), decode_responses=True))
     worker(f"unix://{path}")
     assert finished(client, submit(client, text="a"))["status"] == "succeeded"

@@ -1,0 +1,92 @@
+import { execFile } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { access, mkdir, readFile, writeFile } from 'node:fs/promises'
+import path from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+
+const run = promisify(execFile)
+const root = fileURLToPath(new URL('../..', import.meta.url))
+const python = process.env['LAYERWRIGHT_TEST_BASE_PYTHON'] ?? 'python3'
+
+/** Other people's clients, for the runtime's suite. */
+const CLIENTS = [
+  'pytest==9.2.0',
+  'schemathesis==4.32.5',
+  'openapi-spec-validator==0.9.0',
+  'replicate==1.0.7',
+  'tritonclient[http]==2.73.0',
+  'boto3==1.44.5',
+  'standardwebhooks',
+]
+
+/** An interpreter with the launcher's packages, pytest and the clients. */
+export async function launcherEnvironment(): Promise<string> {
+  const requirements = await readFile(path.join(root, 'python/requirements.in'), 'utf8')
+  const lines = requirements.split('\n').filter((line) => line !== '' && !line.startsWith('#'))
+  return environment('launcher', [...lines, ...CLIENTS])
+}
+
+/** An interpreter with Cog's own server, the oracle. */
+export async function cogEnvironment(): Promise<string> {
+  return environment('cog', ['cog==0.23.1', 'coglet==0.23.1'])
+}
+
+/** A sentence about the first tool that is not here. */
+export async function whatIsMissing(...tools: readonly string[]): Promise<string | undefined> {
+  const probes: readonly (readonly [string, readonly string[]])[] = [
+    [python, ['-c', 'import sys, venv; assert sys.version_info >= (3, 10)']],
+    ...tools.map((tool) => [tool, ['--version']] as const),
+  ]
+  for (const [tool, args] of probes) {
+    const works = await run(tool, [...args]).then(
+      () => true,
+      () => false,
+    )
+    if (!works) return `${tool} is not installed, or too old`
+  }
+  return undefined
+}
+
+/**
+ * Runs the runtime's suite.
+ *
+ * @throws Error with pytest's output when a test failed
+ */
+export async function runPytest(
+  interpreter: string,
+  args: readonly string[],
+  env: Readonly<Record<string, string>>,
+): Promise<string> {
+  const all = { ...process.env, ...env, LAYERWRIGHT_INTEROP: 'required', PYTHONDONTWRITEBYTECODE: '1' }
+  const command = ['-m', 'pytest', '-q', '-p', 'no:cacheprovider', ...args]
+  const { stdout } = await run(interpreter, command, { cwd: root, env: all, maxBuffer: 1 << 26 }).catch(
+    (error: unknown) => {
+      throw new Error(`pytest failed\n${(error as { stdout?: string }).stdout ?? String(error)}`)
+    },
+  )
+  return stdout
+}
+
+/** A virtual environment with these packages, kept under `.cache`; gives its interpreter back. */
+async function environment(name: string, packages: readonly string[]): Promise<string> {
+  const key = createHash('sha256')
+    .update(JSON.stringify([python, packages]))
+    .digest('hex')
+    .slice(0, 12)
+  const folder = path.join(root, '.cache', `venv-${name}-${key}`)
+  const interpreter = path.join(folder, 'bin/python')
+  const stamp = path.join(folder, 'complete')
+  const isComplete = await access(stamp).then(
+    () => true,
+    () => false,
+  )
+  if (isComplete) return interpreter
+  await mkdir(path.dirname(folder), { recursive: true })
+  await run(python, ['-m', 'venv', '--clear', folder])
+  await run(interpreter, ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', ...packages], {
+    maxBuffer: 1 << 26,
+  })
+  await writeFile(stamp, '')
+  return interpreter
+}
