@@ -30,6 +30,15 @@ export async function loadLibraries(
   return load(`libraries ${layerKey(spec, context.compression, context.mtimeSeconds)}`, notes)
 }
 
+/** Which package brought each path of a layer of wheels; undefined when nothing is known of it. */
+export async function loadClaims(
+  spec: LayerSpec,
+  context: Pick<LayerContext, 'compression' | 'mtimeSeconds'>,
+  notes: Cache,
+): Promise<readonly Claim[] | undefined> {
+  return load(`claims ${layerKey(spec, context.compression, context.mtimeSeconds)}`, notes)
+}
+
 /**
  * Refuses layers of wheels that fill one path of one environment differently.
  *

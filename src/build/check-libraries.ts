@@ -7,6 +7,7 @@ import { collect } from '../core/bytes.ts'
 import type { Cache } from '../core/cache.ts'
 import { groupBy } from '../core/group-by.ts'
 import { parseLoaderCache } from '../debian/effects/loader-cache.ts'
+import { cudaLibrary, flavourHas } from './cuda-libraries.ts'
 import { findUnmetNeeds, type PlacedLibrary, type UnmetNeed } from '../python/libraries.ts'
 import { decompressLayer } from '../run/unpack/decompress.ts'
 
@@ -29,6 +30,8 @@ export interface LibraryCheck {
   readonly notes: Cache
   /** Folders of `LD_LIBRARY_PATH`, absolute. */
   readonly libraryPath: readonly string[]
+  /** Flavour of the nvidia/cuda image below, when the base is one. */
+  readonly flavour?: string | undefined
 }
 
 /** Packages of Debian and Ubuntu that bring what wheels leave to the system most often. */
@@ -61,14 +64,14 @@ const CACHE_LIMIT_BYTES = 64 << 20
 /**
  * Finds libraries that wheels need and that neither wheels nor the system's packages bring.
  *
- * What the system has is read from the loader's cache that was computed for it; where none was, on an existing image
- * without system packages of ours, nothing can be told.
+ * What the system has is read from the loader's cache that was computed for it. Where none was, on an existing image
+ * without system packages of ours, the libraries of CUDA are told by the flavour of the image, and of others nothing.
  */
 export async function findMissingLibraries(check: LibraryCheck): Promise<readonly MissingLibrary[]> {
   const { specs, layers, context, notes, libraryPath } = check
   const registration = specs.findLastIndex(({ kind }) => kind === 'debian-registration')
   const layer = layers[registration]
-  if (layer === undefined) return []
+  if (layer === undefined && check.flavour === undefined) return []
   const libraries: PlacedLibrary[] = []
   for (const spec of specs) {
     if (spec.kind !== 'wheels') continue
@@ -77,15 +80,28 @@ export async function findMissingLibraries(check: LibraryCheck): Promise<readonl
     libraries.push(...found)
   }
   if (libraries.length === 0) return []
-  const systemNames = await readSystemNames(layer)
+  const systemNames = layer === undefined ? new Set<string>() : await readSystemNames(layer)
   const unmet = findUnmetNeeds({ libraries, systemNames, libraryPath }).filter(({ folders }) => folders.length === 0)
-  return summarise(unmet)
+  return summarise(layer === undefined ? unmet.filter(({ needed }) => isMissingIn(check.flavour ?? '', needed)) : unmet)
+}
+
+function isMissingIn(flavour: string, needed: string): boolean {
+  const library = cudaLibrary(needed)
+  return library !== undefined && !flavourHas(flavour, library)
 }
 
 /** A missing library as a sentence with what to do. */
-export function describeMissingLibrary({ needed, by, systemPackage }: MissingLibrary): string {
-  const remedy = systemPackage === undefined ? '' : `; add \`${systemPackage}\` to build.system_packages`
-  return `\`${by}\` needs ${needed}, which nothing in the image has${remedy}`
+export function describeMissingLibrary(missing: MissingLibrary): string {
+  return `\`${missing.by}\` needs ${missing.needed}, which nothing in the image has${remedyFor(missing)}`
+}
+
+function remedyFor({ needed, systemPackage }: MissingLibrary): string {
+  if (systemPackage !== undefined) return `; add \`${systemPackage}\` to build.system_packages`
+  const library = cudaLibrary(needed)
+  if (library === undefined) return ''
+  const { wheel, flavour } = library
+  const base = flavour === undefined ? '' : `, or state \`build.cuda_flavour: ${flavour}\``
+  return `; require the wheel \`${wheel}\` (\`${wheel}-cu12\` for CUDA 12)${base}`
 }
 
 function summarise(unmet: readonly UnmetNeed[]): readonly MissingLibrary[] {

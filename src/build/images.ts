@@ -1,4 +1,5 @@
 import type { LayerContext } from '../../layers/context.ts'
+import { assertGpuCode, gpuCodeOf } from '../../layers/gpu-code.ts'
 import type { Layer } from '../../layers/layer.ts'
 import { layerKey, type LayerSpec } from '../../layers/kinds/index.ts'
 import { materialiseAll, type LayerStore, type StoredLayer } from '../../layers/materialise.ts'
@@ -8,6 +9,7 @@ import { makeImage, type ImageFormat } from '../image/make-image.ts'
 import type { LockedImageBase } from '../lock/lock.ts'
 import { isPlannedStep, type PlannedLayer, type Plan } from '../plan/plan.ts'
 import type { SharedLayerStore } from '../remote-cache/shared-layer-store.ts'
+import { cudaFlavour } from './cuda-libraries.ts'
 import { describeMissingLibrary, findMissingLibraries } from './check-libraries.ts'
 import { stepLayer, type StepContext } from './run-step.ts'
 import { buildPlannedSources, withBuiltWheels, type SourceBuilding } from './source/planned-sources.ts'
@@ -54,6 +56,7 @@ async function makeLayers(plan: Plan, below: readonly Layer[], context: ImageCon
   for (const spec of specs) context.shared?.describe(layerKey(spec, compression, mtimeSeconds), spec)
   const store = telling(context.layerSource, context.onLayer)
   const found = await materialiseAll(specs, context.layers, store)
+  assertGpuCode(await gpuCodeOf(specs, context.layers, store.notes), plan.targets ?? [])
   await reportMissingLibraries(plan, specs, found, store.notes, context)
   const made = [...found]
   const layers: Layer[] = []
@@ -90,7 +93,8 @@ async function reportMissingLibraries(
 ): Promise<void> {
   const path = plan.runtime.Env?.find((line) => line.startsWith('LD_LIBRARY_PATH='))?.slice('LD_LIBRARY_PATH='.length)
   const libraryPath = (path ?? '').split(':').filter((folder) => folder !== '')
-  const missing = await findMissingLibraries({ specs, layers, context: context.layers, notes, libraryPath })
+  const flavour = plan.base === undefined ? undefined : cudaFlavour(plan.base.location)
+  const missing = await findMissingLibraries({ specs, layers, context: context.layers, notes, libraryPath, flavour })
   for (const library of missing) {
     const text = describeMissingLibrary(library)
     context.layers.report({ type: 'note', level: 'warning', text, code: 'LIBRARY_MISSING' })

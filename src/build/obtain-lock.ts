@@ -7,7 +7,7 @@ import { parseWeightUri } from '../config/weight-uri.ts'
 import { digestOf } from '../core/digest.ts'
 import { canonicalJson } from '../core/json.ts'
 import { programVersion } from '../core/version.ts'
-import type { Lock } from '../lock/lock.ts'
+import { LOCK_FILE, type Lock } from '../lock/lock.ts'
 import { normalizeName } from '../python/package-name.ts'
 import type { HeadersFor } from '../python/settings/credentials.ts'
 import type { ResolvedIndexSettings } from '../python/settings/index-settings.ts'
@@ -15,8 +15,7 @@ import { aptKeyFiles } from '../resolve/apt-sources.ts'
 import type { ResolveContext } from '../resolve/context.ts'
 import { prepareQuestion, resolve, type Preferences } from '../resolve/resolve.ts'
 
-/** The lock file's name, beside cog.yaml. */
-export const LOCK_FILE = 'layerwright.lock'
+export { LOCK_FILE } from '../lock/lock.ts'
 
 /** How long answers of the world are taken as they are, without a lock file. */
 export const ANSWERS_FRESH_MS = 10 * 60_000

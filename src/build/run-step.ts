@@ -54,7 +54,7 @@ export async function stepLayer(
       lower: lower.map(({ diffId }) => diffId),
     }),
   )
-  const createdBy = `run: ${step.command}`
+  const createdBy = step.role === 'run' ? `run: ${step.command}` : step.title
   const found = await store.find(key)
   if (found !== undefined) {
     startTask(context.report, createdBy).end('cached')

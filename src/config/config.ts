@@ -47,6 +47,8 @@ export interface BuildConfig {
   readonly extras: readonly string[]
   readonly groups: readonly string[]
   readonly systemSitePackages: boolean
+  /** Compiles Python packages while building. */
+  readonly bytecode: boolean
   readonly aptSources: readonly AptSourceConfig[]
   readonly user?: string
 }

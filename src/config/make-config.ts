@@ -66,6 +66,7 @@ function makeBuild(yaml: BuildYaml): BuildConfig {
     extras: yaml.extras ?? [],
     groups: yaml.groups ?? [],
     systemSitePackages: yaml.system_site_packages ?? false,
+    bytecode: yaml.bytecode ?? false,
     aptSources: (yaml.apt_sources ?? []).map(makeAptSource),
   }
 }

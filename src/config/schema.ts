@@ -225,6 +225,15 @@ const build = z
         default: false,
         ...OURS,
       }),
+    bytecode: z
+      .boolean()
+      .optional()
+      .meta({
+        description:
+          'Whether the standard library and Python packages are compiled while building, so that a container starts sooner. Runs the interpreter of the image.',
+        default: false,
+        ...OURS,
+      }),
     apt_sources: z
       .array(aptSource)
       .optional()

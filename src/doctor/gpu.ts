@@ -1,4 +1,7 @@
-import { readdir } from 'node:fs/promises'
+import { readdir, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { assertGpuCode, gpuCodeOf } from '../../layers/gpu-code.ts'
+import { layerStore } from '../../layers/layer-store.ts'
 import {
   CompatError,
   cudaOfDriver,
@@ -9,11 +12,15 @@ import {
   type EnvironmentChoice,
 } from '../compat/index.ts'
 import { compareDrivers } from '../compat/drivers.ts'
-import { BuildError } from '../core/errors.ts'
+import { BuildError, isBuildError, systemErrorCode } from '../core/errors.ts'
 import { silent } from '../core/progress.ts'
+import { LOCK_FILE, type Lock } from '../lock/lock.ts'
+import { parseLock } from '../lock/parse-lock.ts'
+import { wheelLayersOf } from '../plan/make-plan.ts'
 import { answerEnvironment } from '../resolve/environment.ts'
 import { readRequirements } from '../resolve/requirements.ts'
 import { which } from '../run/which.ts'
+import { Store } from '../store/store.ts'
 import { PROXY_REMEDY, reachable } from './network.ts'
 import { failure, ok, skipped, warning, type Check, type DoctorContext } from './check.ts'
 
@@ -124,5 +131,40 @@ const torchIndex = reachable(
   `${PROXY_REMEDY} An index of your own is set with \`build.python_index.packages.torch\`.`,
 )
 
+const gpuCode: Check = {
+  id: 'gpu-code',
+  group: 'gpu',
+  title: 'GPU code of the locked packages',
+  async run({ project, store: location, env }) {
+    if (project?.config.build.gpu !== true) return skipped('The project uses no GPU')
+    const lock = await readLock(join(project.projectFolder, LOCK_FILE))
+    if (lock === undefined) return skipped(`There is no ${LOCK_FILE}`)
+    const { notes } = layerStore(await Store.open(location))
+    const epoch = Number(env['SOURCE_DATE_EPOCH'] ?? Number.NaN)
+    const context = Number.isSafeInteger(epoch) ? { mtimeSeconds: epoch } : {}
+    const specs = lock.platforms.flatMap((platform) => wheelLayersOf(platform).wheels.map(({ spec }) => spec))
+    const packages = await gpuCodeOf(specs, context, notes)
+    if (packages.length === 0)
+      return skipped('No package with such code was laid here yet; `layerwright build` looks at it')
+    try {
+      assertGpuCode(packages, project.config.build.targets.architectures)
+    } catch (error) {
+      if (!(error instanceof BuildError)) throw error
+      return failure(error.message, error.hint ?? 'Change one of the versions.')
+    }
+    return ok(packages.map(({ package: name, architectures }) => `${name}: ${architectures.join(' ')}`).join('; '))
+  },
+}
+
+/** The project's lock; undefined when there is none that can be read, which building tells of. */
+async function readLock(path: string): Promise<Lock | undefined> {
+  try {
+    return parseLock(await readFile(path, 'utf8'), path)
+  } catch (error) {
+    if (isBuildError(error, 'LOCK_STALE') || systemErrorCode(error) !== undefined) return undefined
+    throw error
+  }
+}
+
 /** What GPUs and frameworks ask for. */
-export const GPU_CHECKS: readonly Check[] = [driver, cdi, matrix, ownDriver, torchIndex]
+export const GPU_CHECKS: readonly Check[] = [driver, cdi, matrix, ownDriver, torchIndex, gpuCode]

@@ -3,6 +3,9 @@ import type { RemoteFile } from '../core/remote-file.ts'
 import type { DebianLock } from '../debian/lock.ts'
 import type { LockedWheel } from '../python/lock.ts'
 
+/** The lock file's name, beside cog.yaml. */
+export const LOCK_FILE = 'layerwright.lock'
+
 /**
  * What the world answered for one project: everything a build needs to know before it moves bytes.
  *

@@ -9,6 +9,7 @@ import { requireDriver } from '../compat/index.ts'
 import type { Config } from '../config/config.ts'
 import type { LockedWeights, PlatformLock } from '../lock/lock.ts'
 import type { LockedWheel } from '../python/lock.ts'
+import { bytecodeStep } from './bytecode.ts'
 import { makeDirectUrl } from './direct-url.ts'
 import { makeLabels } from './labels.ts'
 import { interpreterLayers } from './lower-layers.ts'
@@ -54,6 +55,7 @@ export function makePlan(input: PlanInput): Plan {
     ...input.systemLayers,
     ...wheelLayersOf(lock).wheels,
     environmentLayer(lock, config.build.systemSitePackages),
+    ...(config.build.bytecode ? [bytecodeStep()] : []),
     ...runtimeLayers(input),
     ...config.build.run.map(({ command, mounts }): PlannedStep => ({ role: 'run', title: command, command, mounts })),
   ]
@@ -70,6 +72,7 @@ export function makePlan(input: PlanInput): Plan {
       labels: makeLabels(input),
     }),
     ...(sources.length === 0 ? {} : { sources }),
+    ...(config.build.targets.architectures.length === 0 ? {} : { targets: config.build.targets.architectures }),
     annotations: makeAnnotations(input),
     created: new Date(input.createdSeconds * 1000).toISOString().replace('.000Z', 'Z'),
     choices: lock.choices,

@@ -11,6 +11,7 @@ export const LAYER_ROLES = [
   'system',
   'wheels',
   'environment',
+  'bytecode',
   'runtime',
   'run',
   'weights',
@@ -30,7 +31,7 @@ export interface PlannedLayer {
 
 /** A command to be run on top of the layers before it, whose changes become a layer. */
 export interface PlannedStep {
-  readonly role: 'run'
+  readonly role: 'run' | 'bytecode'
   readonly title: string
   readonly command: string
   readonly mounts: readonly { readonly type: 'secret'; readonly id: string; readonly target: string }[]
@@ -61,6 +62,8 @@ export interface Plan {
   /** In order of name; absent when every package comes as a wheel. */
   readonly sources?: readonly PlannedSource[]
   readonly runtime: NonNullable<ImageConfig['config']>
+  /** GPU architectures that every package with GPU code must have some for, as compute capabilities; absent for any. */
+  readonly targets?: readonly string[]
   readonly annotations: Annotations
   /** RFC 3339; the same for every build of the same sources. */
   readonly created: string

@@ -71,38 +71,6 @@ export function isDriverLibrary(name: string): boolean {
   return /^lib(?:cuda|nvcuvid|nvoptix|cudadebugger|nvidia-[a-z0-9-]+)\.so(?:\.[0-9.]+)?$/.test(name)
 }
 
-/**
- * Libraries with code for some GPUs, but for none of a target's.
- *
- * Machine code runs on its own architecture and on later ones of the same major version; portable code (`compute_90`)
- * on that version and all after it.
- *
- * @param targets such as `sm_90`
- */
-export function findUncoveredTargets(
-  libraries: readonly PlacedLibrary[],
-  targets: readonly string[],
-): readonly { readonly path: string; readonly target: string; readonly has: readonly string[] }[] {
-  return libraries
-    .filter(({ cudaArchitectures }) => cudaArchitectures.length > 0)
-    .flatMap(({ path, cudaArchitectures: has }) =>
-      targets.filter((target) => !covers(has, target)).map((target) => ({ path, target, has })),
-    )
-}
-
-function covers(architectures: readonly string[], target: string): boolean {
-  const wanted = architectureNumber(target)
-  return architectures.some((architecture) => {
-    const number = architectureNumber(architecture)
-    if (number > wanted) return false
-    return architecture.startsWith('compute_') || Math.floor(number / 10) === Math.floor(wanted / 10)
-  })
-}
-
-function architectureNumber(architecture: string): number {
-  return Number(/_([0-9]+)/.exec(architecture)?.[1] ?? Number.NaN)
-}
-
 function expandOrigin(entry: string, folder: string): string {
   return posix.normalize(entry.replace(/\$\{?ORIGIN\}?/g, folder))
 }

@@ -21,12 +21,23 @@ export function lockGpu(
   const needsPath = wheels.some(({ name }) => WITHOUT_PATH.some((pattern) => pattern.test(name)))
   const minor = interpreter.version.split('.').slice(0, 2).join('.')
   const site = `${ENVIRONMENT}/lib/python${minor}/site-packages`
-  const folders = wheels.flatMap(({ name }) => {
-    const library = /^nvidia-(.+?)(?:-cu\d+)?$/.exec(name)?.[1]
-    return library === undefined ? [] : [`${site}/nvidia/${library.replaceAll('-', '_')}/lib`]
-  })
+  const folders = new Set(
+    wheels.flatMap((wheel) => libraryFolder(wheel, wheels)).map((folder) => `${site}/nvidia/${folder}/lib`),
+  )
   return {
     ...(choice.driverFloor === undefined ? {} : { driverFloor: choice.driverFloor }),
-    libraryFolders: needsPath ? folders.sort() : [],
+    libraryFolders: needsPath ? [...folders].sort() : [],
   }
+}
+
+/**
+ * Where a wheel of NVIDIA's has its libraries, below `nvidia/`: a folder of its own, or, in wheels without a suffix, which
+ * exist since CUDA 13, the one that all of them share.
+ */
+function libraryFolder({ name }: LockedWheel, wheels: readonly LockedWheel[]): readonly string[] {
+  const [, library, suffix] = /^nvidia-(.+?)(-cu\d+)?$/.exec(name) ?? []
+  if (library === undefined) return []
+  if (suffix !== undefined) return [library.replaceAll('-', '_')]
+  const runtime = wheels.find((wheel) => wheel.name === 'nvidia-cuda-runtime')
+  return [`cu${runtime?.version.split('.')[0] ?? '13'}`]
 }

@@ -10,6 +10,7 @@ import { isImageIndex, type Image } from '../../src/image/image.ts'
 import { parseLock } from '../../src/lock/parse-lock.ts'
 import { Store } from '../../src/store/store.ts'
 import { makeBuildWorld, type BuildWorld } from '../support/build-world.ts'
+import { makeElf, makeFatbin } from '../support/elf.ts'
 import { makeWheel, type MadeWheel } from '../support/wheel.ts'
 import type { WheelIndex } from '../support/wheel-index.ts'
 
@@ -153,6 +154,54 @@ test('with gpu: true the image has what runtimes look for, on any base', async (
   expect(env).toContain('NVIDIA_DRIVER_CAPABILITIES=compute,utility')
   expect(env).toContain('NVIDIA_REQUIRE_CUDA=cuda>=12.6')
   expect(env).toContain('LD_LIBRARY_PATH=/usr/local/nvidia/lib:/usr/local/nvidia/lib64')
+})
+
+test('planBuild() compiles packages on request, above the environment and below what changes more often', async () => {
+  const { planBuild } = await import('../../src/build.ts')
+  const rolesOf = async (more: string, name: string): Promise<readonly string[]> => {
+    const request = { project: await project(yaml(more), name), mode: 'auto', format: 'oci' } as const
+    const { plans } = await planBuild(request, context)
+    const step = plans[0]?.layers.find(({ role }) => role === 'bytecode')
+    if (step !== undefined) expect(step).toMatchObject({ command: expect.stringContaining('UNCHECKED_HASH') as string })
+    return [...new Set(plans[0]?.layers.map(({ role }) => role))]
+  }
+  expect(await rolesOf('', 'without')).toEqual(['wheels', 'environment', 'runtime', 'code'])
+  expect(await rolesOf('  bytecode: true\n', 'with')).toEqual(['wheels', 'environment', 'bytecode', 'runtime', 'code'])
+})
+
+test('build() refuses to ship a package without code for a stated GPU, and plan tells what it has', async () => {
+  const { planBuild } = await import('../../src/build.ts')
+  const { knownGpuCode } = await import('../../src/build/known-gpu-code.ts')
+  const kernels = makeElf({
+    padding: makeFatbin([
+      ['code', 80],
+      ['ptx', 80],
+    ]),
+  })
+  const old = makeElf({ padding: makeFatbin([['code', 75]]) })
+  await world.close()
+  world = await makeBuildWorld(folder, [
+    ...wheels,
+    makeWheel({ name: 'kernels', version: '2.0', files: [{ name: 'kernels/_C.so', content: kernels }] }),
+    makeWheel({ name: 'relics', version: '0.9', files: [{ name: 'relics/_C.so', content: old }] }),
+  ])
+  ;({ index, context } = world)
+  const gpu = '  gpu: true\n  targets: { architectures: ["sm_90"] }\n'
+  const request = async (name: string, packages: string): Promise<string> =>
+    project(yaml(gpu).replace('"alpha==1.0"', packages), name)
+  const fine = await request('fine', '"kernels"')
+  await run(fine)
+  expect(images.roots.size).toBe(1)
+  await expect(run(await request('bad', '"kernels", "relics"'))).rejects.toMatchObject({
+    code: 'ENVIRONMENT_CONFLICT',
+    message: expect.stringContaining('relics 0.9 has no code for GPU architecture 9.0') as string,
+  })
+  expect(images.roots.size).toBe(1)
+  const { plans } = await planBuild({ project: fine, mode: 'auto', format: 'oci' }, context)
+  expect(plans[0]?.targets).toEqual(['9.0'])
+  expect(await knownGpuCode(plans, context)).toEqual([
+    [{ package: 'kernels 2.0', architectures: ['compute_80', 'sm_80'] }],
+  ])
 })
 
 test('build() with a lock file asks nobody which version to take', async () => {

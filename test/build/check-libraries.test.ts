@@ -2,6 +2,7 @@ import { expect, test } from 'vitest'
 import { layerKey, type LayerSpec } from '../../layers/kinds/index.ts'
 import { saveNotes } from '../../layers/notes.ts'
 import { describeMissingLibrary, findMissingLibraries } from '../../src/build/check-libraries.ts'
+import { cudaFlavour } from '../../src/build/cuda-libraries.ts'
 import { memoryCache, type Cache } from '../../src/core/cache.ts'
 import { formatLoaderCache } from '../../src/debian/effects/loader-cache.ts'
 import { makeLayer } from '../support/layers.ts'
@@ -27,6 +28,7 @@ async function notesOf(libraries: readonly Record<string, unknown>[]): Promise<C
 async function check(
   libraries: readonly Record<string, unknown>[],
   specs = [registration, wheels],
+  flavour?: string,
 ): Promise<readonly string[]> {
   const cache = formatLoaderCache(
     [{ soname: 'libc.so.6', path: '/lib/x86_64-linux-gnu/libc.so.6', flags: 0x0303 }],
@@ -40,6 +42,7 @@ async function check(
     context: {},
     notes: await notesOf(libraries),
     libraryPath: [],
+    flavour,
   })
   return missing.map(describeMissingLibrary)
 }
@@ -63,4 +66,28 @@ test('what the system, another wheel or the driver brings is not missed', async 
 
 test('nothing is told of an existing image whose libraries are not known', async () => {
   expect(await check([library('a/b.so', ['libGL.so.1'])], [wheels])).toEqual([])
+})
+
+test('libraries of CUDA are told by the flavour of the image, with the wheel and the flavour that have them', async () => {
+  const ort = [
+    library('ort/cuda.so', ['libcudart.so.12', 'libcublas.so.12', 'libcudnn.so.9', 'libGL.so.1', 'libcuda.so.1']),
+  ]
+  const says = (needed: string, wheel: string, flavour: string): string =>
+    `\`ort/cuda.so\` needs ${needed}, which nothing in the image has; require the wheel \`${wheel}\` (\`${wheel}-cu12\` for CUDA 12), or state \`build.cuda_flavour: ${flavour}\``
+  const cublas = says('libcublas.so.12', 'nvidia-cublas', 'runtime')
+  const cudnn = says('libcudnn.so.9', 'nvidia-cudnn', 'cudnn-runtime')
+  expect(await check(ort, [wheels], 'base')).toEqual([cublas, cudnn])
+  expect(await check(ort, [wheels], 'devel')).toEqual([cudnn])
+  expect(await check(ort, [wheels], 'cudnn-devel')).toEqual([])
+  // On a composed base the loader's cache tells.
+  expect(await check(ort)).toHaveLength(4)
+})
+
+test.each([
+  ['docker://docker.io/nvidia/cuda:12.8.1-base-ubuntu22.04', 'base'],
+  ['docker://mirror.example/cuda:12.8.1-cudnn-runtime-ubuntu22.04', 'cudnn-runtime'],
+  ['docker://mirror.example/cuda:11.8.0-cudnn8-devel-ubuntu20.04', 'cudnn-devel'],
+  ['docker://python:3.11-slim', undefined],
+])('cudaFlavour() of %s', (location, flavour) => {
+  expect(cudaFlavour(location)).toBe(flavour)
 })

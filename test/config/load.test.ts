@@ -55,6 +55,7 @@ describe('parseConfig()', () => {
         extras: [],
         groups: [],
         systemSitePackages: false,
+        bytecode: false,
         aptSources: [],
       },
       environment: [],

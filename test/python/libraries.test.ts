@@ -1,11 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import {
-  cudaLibraryPath,
-  findUncoveredTargets,
-  findUnmetNeeds,
-  isDriverLibrary,
-  type PlacedLibrary,
-} from '../../src/python/libraries.ts'
+import { cudaLibraryPath, findUnmetNeeds, isDriverLibrary, type PlacedLibrary } from '../../src/python/libraries.ts'
 
 const SITE = 'opt/venv/lib/python3.11/site-packages'
 const library = (
@@ -65,20 +59,4 @@ test.each([
   ['libnvrtc.so.12', false],
 ])('isDriverLibrary(%s) is %s', (name, expected) => {
   expect(isDriverLibrary(name)).toBe(expected)
-})
-
-describe('findUncoveredTargets()', () => {
-  test.each<[has: string[], target: string, covered: boolean]>([
-    [['sm_90'], 'sm_90', true],
-    [['sm_80'], 'sm_86', true],
-    [['sm_86'], 'sm_80', false],
-    [['sm_80'], 'sm_90', false],
-    [['compute_80'], 'sm_120', true],
-    [['compute_90'], 'sm_86', false],
-    [['sm_50', 'sm_90', 'compute_120'], 'sm_100', false],
-    [['sm_100'], 'sm_103', true],
-    [[], 'sm_90', true],
-  ])('%j for %s: %s', (has, target, covered) => {
-    expect(findUncoveredTargets([library('a.so', [], [], has)], [target])).toHaveLength(covered ? 0 : 1)
-  })
 })

@@ -1,4 +1,5 @@
 import { resolve } from 'node:path'
+import type { GpuCodeOfPackage } from '../../../layers/gpu-code.ts'
 import type { PlannedBuild } from '../../build.ts'
 import { isPlannedStep, type Plan } from '../../plan/plan.ts'
 import type { Command } from '../command.ts'
@@ -16,7 +17,11 @@ export const command: Command = {
       .option('--json', 'print the plan as JSON')
   },
   async run([project = '.'], options, io) {
-    const [{ openWorld }, { planBuild }] = await Promise.all([import('../world.ts'), import('../../build.ts')])
+    const [{ openWorld }, { planBuild }, { knownGpuCode }] = await Promise.all([
+      import('../world.ts'),
+      import('../../build.ts'),
+      import('../../build/known-gpu-code.ts'),
+    ])
     const world = await openWorld(io)
     const planned = await planBuild(
       {
@@ -27,18 +32,22 @@ export const command: Command = {
       },
       world.context,
     )
+    const gpuCode = await knownGpuCode(planned.plans, world.context)
     io.stdout.write(
-      options['json'] === true ? `${JSON.stringify(planned.plans, undefined, 2)}\n` : renderPlans(planned),
+      options['json'] === true ? `${JSON.stringify(planned.plans, undefined, 2)}\n` : renderPlans(planned, gpuCode),
     )
   },
 }
 
 /** The plans as a page for people: choices with their reasons, then layers from the top down. */
-export function renderPlans({ imageName, plans }: PlannedBuild): string {
-  return plans.map((plan) => renderPlan(imageName, plan)).join('\n')
+export function renderPlans(
+  { imageName, plans }: PlannedBuild,
+  gpuCode: readonly (readonly GpuCodeOfPackage[])[] = [],
+): string {
+  return plans.map((plan, place) => renderPlan(imageName, plan, gpuCode[place] ?? [])).join('\n')
 }
 
-function renderPlan(imageName: string, plan: Plan): string {
+function renderPlan(imageName: string, plan: Plan, gpuCode: readonly GpuCodeOfPackage[]): string {
   const lines = [`${imageName} for ${plan.platform.os}/${plan.platform.architecture}`, '', 'Choices']
   const width = Math.max(...plan.choices.map(({ key }) => key.length))
   for (const { key, value, reason, rejected } of plan.choices) {
@@ -50,6 +59,8 @@ function renderPlan(imageName: string, plan: Plan): string {
   for (const layer of plan.layers) {
     lines.push(`  ${layer.role.padEnd(11)}  ${layer.title}${isPlannedStep(layer) ? '' : sizeOf(layer.spec)}`)
   }
+  if (gpuCode.length > 0) lines.push('', 'GPU code of packages that were laid before')
+  for (const { package: name, architectures } of gpuCode) lines.push(`  ${name}: ${architectures.join(', ')}`)
   for (const note of plan.notes) lines.push('', `note: ${note}`)
   return `${lines.join('\n')}\n`
 }
