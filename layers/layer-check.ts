@@ -4,6 +4,7 @@ import { BuildError } from '../src/core/errors.ts'
 import { ElfScanner, type ElfFacts } from '../src/python/elf.ts'
 import { openGunzip } from './inflate/gunzip.ts'
 import { TAR_BLOCK_BYTES, tarPadding } from './tar-header.ts'
+import { openZstd, type ZstdWriter } from './zstd.ts'
 
 /** What a file of a layer must turn out to hold. In the layer's order; directories are left out. */
 export interface ExpectedFile {
@@ -22,12 +23,26 @@ export interface LayerFindings {
   readonly libraries: readonly (ElfFacts & { readonly path: string })[]
 }
 
+/** What a check gives back beside its findings: nothing, or the layer's tar in another compression. */
+export type CheckOutput = 'nothing' | 'zstd' | 'none'
+
+/** What is checked, and what else is to become of it. */
+export interface CheckTask {
+  readonly expected: readonly ExpectedFile[]
+  /** Names the layer in errors. */
+  readonly what: string
+  /** `nothing` unless given. */
+  readonly output?: CheckOutput | undefined
+}
+
 /** Takes a layer's bytes as they are made. */
 export interface LayerCheck {
   /** The bytes may be reused once this resolves. @throws BuildError WHEEL_INVALID */
   write(chunk: Uint8Array): Promise<void>
   /** @throws BuildError WHEEL_INVALID */
   end(): Promise<LayerFindings>
+  /** Takes what was put out since the last call, also after `end`; nothing unless the task asks for it. */
+  made(): readonly Uint8Array[]
   /** Gives up; nothing is reported. May be called at any time, also after `end`. */
   close(): void
 }
@@ -37,25 +52,32 @@ const NOTHING: Buffer = Buffer.alloc(0)
 /**
  * Reads back a spliced layer while it is written: inflates it, hashes the tar for the diffId, and proves every file's
  * CRC-32, size and RECORD hash from the bytes that will be published.
- *
- * @param what names the layer in errors
  */
-export function checkLayer(expected: readonly ExpectedFile[], what: string): LayerCheck {
+export function checkLayer({ expected, what, output = 'nothing' }: CheckTask): LayerCheck {
   const reader = new TarCheck(expected, what)
-  const gunzip = openGunzip((chunk) => reader.write(chunk))
-  const explained = async (work: Promise<void>): Promise<void> => {
+  const made: Uint8Array[] = []
+  let zstd: ZstdWriter | undefined
+  const gunzip = openGunzip((chunk) => {
+    reader.write(chunk)
+    if (output === 'zstd') made.push(...(zstd?.write(chunk) ?? []))
+    if (output === 'none') made.push(Buffer.from(chunk))
+  })
+  const explained = async (work: () => Promise<void>): Promise<void> => {
     try {
-      await work
+      if (output === 'zstd') zstd ??= await openZstd()
+      await work()
     } catch (error) {
       throw reader.explain(error)
     }
   }
   return {
-    write: (chunk) => explained(gunzip.write(chunk)),
+    write: (chunk) => explained(() => gunzip.write(chunk)),
     end: async () => {
-      await explained(gunzip.end())
+      await explained(() => gunzip.end())
+      made.push(...(zstd?.end() ?? []))
       return reader.finish()
     },
+    made: () => made.splice(0),
     close: () => gunzip.close(),
   }
 }

@@ -1,5 +1,6 @@
 import type { Descriptor, Digest } from 'oci-spec-types'
 import { layerStore } from '../layers/layer-store.ts'
+import type { Compression } from '../layers/compress.ts'
 import type { Layer } from '../layers/layer.ts'
 import type { StoredLayer } from '../layers/materialise.ts'
 import { readProject } from '../layers/project.ts'
@@ -64,6 +65,8 @@ export interface BuildRequest extends LockOptions {
   readonly secrets?: ReadonlyMap<string, string> | undefined
   /** What `run` steps and builds of packages may reach; `host` unless given. */
   readonly network?: 'host' | 'none' | undefined
+  /** Of layers that are made, where a destination says nothing else; `gzip` unless given. The base's stay as they are. */
+  readonly compression?: Compression | undefined
   /** Make the layers whose digests the lock file knows all the same, and compare. */
   readonly isVerifying?: boolean | undefined
   /** False when packages may only be had as wheels. */
@@ -182,13 +185,14 @@ function sourceContext(
  */
 export async function makeImages(
   planned: PlannedBuild,
-  { format, secrets = new Map(), network = 'host', mode, buildsSources = true, isVerifying }: BuildRequest,
+  { format, secrets = new Map(), network = 'host', mode, buildsSources = true, isVerifying, compression }: BuildRequest,
   context: BuildContext,
   onLayer?: (layer: StoredLayer) => void,
 ): Promise<Image | ImageIndex> {
   const { store, report, signal, env, shared } = context
-  const steps = { store, shared, env, report, secrets, network, epochSeconds: sourceDate(env) ?? 0, signal }
-  const layers = makeLayerContext(planned, context)
+  const epochSeconds = sourceDate(env) ?? 0
+  const steps = { store, shared, env, report, secrets, network, epochSeconds, signal, compression }
+  const layers = { ...makeLayerContext(planned, context), compression }
   const stored = shared ?? layerStore(store)
   // What goes to a cache has to be here.
   const layerSource =
@@ -226,21 +230,49 @@ export interface BuildResult {
   readonly copies: readonly CopyResult[]
 }
 
+/** A place for an image, and how its layers are compressed there. */
+export interface BuildOutput {
+  readonly destination: Destination
+  /** As the request says unless given. */
+  readonly compression?: Compression | undefined
+}
+
 /** From a project to images at all destinations. */
 export async function build(
   request: BuildRequest,
-  destinations: (planned: PlannedBuild) => Promise<readonly Destination[]>,
+  outputsOf: (planned: PlannedBuild) => Promise<readonly BuildOutput[]>,
   context: BuildContext,
 ): Promise<BuildResult> {
   const planned = await planBuild(request, context)
-  const sinks = await destinations(planned)
-  const { image, copies } = await makeAndDeliver(planned, sinks, request, context)
+  const outputs = await outputsOf(planned)
+  const compressionOf = (output: BuildOutput): Compression => output.compression ?? request.compression ?? 'gzip'
+  // One image for each compression; the first is the one that is told of.
+  const groups = outputs.length === 0 ? [request.compression ?? 'gzip'] : new Set(outputs.map(compressionOf))
+  const copies = new Map<BuildOutput, CopyResult>()
+  let image: Image | ImageIndex | undefined
+  for (const compression of groups) {
+    const members = outputs.filter((output) => compressionOf(output) === compression)
+    const sinks = members.map(({ destination }) => destination)
+    const delivered = await makeAndDeliver(planned, sinks, { ...request, compression }, context)
+    image ??= delivered.image
+    for (const [n, member] of members.entries()) {
+      const copy = delivered.copies[n]
+      if (copy !== undefined) copies.set(member, copy)
+    }
+  }
+  if (image === undefined) throw new TypeError('A build made no image')
   if (planned.isLockFile && request.mode !== 'locked') await completeLockFile(planned, context)
   const platforms = imagesOf(image).map(({ config, descriptor }) => ({
     platform: `${config.os}/${config.architecture}`,
     digest: descriptor.digest,
   }))
-  return { digest: image.descriptor.digest, planned, image, platforms, copies }
+  return {
+    digest: image.descriptor.digest,
+    planned,
+    image,
+    platforms,
+    copies: outputs.flatMap((output) => copies.get(output) ?? []),
+  }
 }
 
 /** Adds to the lock file what its layers have become, so that the next build from it need not make them to know. */

@@ -1,5 +1,5 @@
 // Makes one layer of each wheel named, as a build does, and prints what it cost. Runs the built program on any Node.
-// node bench/layers/make.mjs DIST OUT blob|diffid WHEEL...
+// node bench/layers/make.mjs DIST OUT blob|diffid|zstd WHEEL...
 import { createHash } from 'node:crypto'
 import { open, stat } from 'node:fs/promises'
 import path from 'node:path'
@@ -13,11 +13,17 @@ const { openFile } = await load('src/core/file-access.js')
 
 // Without a check the blob alone is made: what a build does whose lock knows the diffId.
 const unchecked = {
-  check: () => ({ write: async () => {}, end: async () => ({ diffId: 'sha256:', libraries: [] }), close() {} }),
+  check: () => ({
+    write: async () => {},
+    end: async () => ({ diffId: 'sha256:', libraries: [] }),
+    made: () => [],
+    close() {},
+  }),
   close: async () => {},
 }
 const checks = mode === 'blob' ? unchecked : makeCheckPool()
-const context = { openRemote: ({ url }) => openFile(url), projectFolder: '/', report() {}, checks }
+const compression = mode === 'zstd' ? 'zstd' : 'gzip'
+const context = { openRemote: ({ url }) => openFile(url), projectFolder: '/', report() {}, checks, compression }
 const started = performance.now()
 const cpu = process.cpuUsage()
 
@@ -26,7 +32,7 @@ async function layer(wheel, n) {
   const file = { filename: path.basename(wheel), url: wheel, sha256: '', sizeBytes: size }
   const stream = await makeLayerStream({ kind: 'wheels', prefix: 'opt/venv', python: '3.11', wheels: [file] }, context)
   const hash = createHash('sha256')
-  const target = await open(path.join(out, `${n}.tar.gz`), 'w')
+  const target = await open(path.join(out, `${n}.tar.${mode === 'zstd' ? 'zst' : 'gz'}`), 'w')
   let bytes = 0
   for await (const chunk of stream.blob) {
     hash.update(chunk)

@@ -1,6 +1,6 @@
 import { digestOf } from '../../src/core/digest.ts'
 import { canonicalJson } from '../../src/core/json.ts'
-import type { Compression } from '../compress.ts'
+import { compressorName, type Compression } from '../compress.ts'
 import { DEFAULT_MTIME_SECONDS, LAYOUT_VERSION, type LayerContext } from '../context.ts'
 import { debianRegistrationKind } from './debian-registration.ts'
 import { debsKind } from './debs.ts'
@@ -56,7 +56,9 @@ export function expectedLayerBytes(spec: LayerSpec, compression: Compression = '
 export function layerKey(spec: LayerSpec, compression: Compression = 'gzip', mtimeSeconds?: number): string {
   // Only these kinds hear of the time; a wheel's layer must be found under any SOURCE_DATE_EPOCH.
   const mtime = TIMED_KINDS.has(spec.kind) ? (mtimeSeconds ?? DEFAULT_MTIME_SECONDS) : undefined
-  return digestOf(canonicalJson({ layout: LAYOUT_VERSION, compression, mtime, spec: withoutUrls(spec) }))
+  return digestOf(
+    canonicalJson({ layout: LAYOUT_VERSION, compression: compressorName(compression), mtime, spec: withoutUrls(spec) }),
+  )
 }
 
 const TIMED_KINDS: ReadonlySet<string> = new Set(['files', 'inline', 'weights', 'weight-set'])

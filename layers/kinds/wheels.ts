@@ -1,4 +1,3 @@
-import { createGunzip } from 'node:zlib'
 import pLimit from 'p-limit'
 import type { RandomAccess } from '../../src/core/bytes.ts'
 import type { RemoteFile } from '../../src/core/remote-file.ts'
@@ -6,10 +5,10 @@ import { settleAll } from '../../src/core/settle.ts'
 import { openWheel, type Wheel } from '../../src/python/wheel.ts'
 import { streamEntries } from '../../src/python/zip-stream.ts'
 import { claimsOf, explainClashes, settleClaims, type Claim } from '../clashes.ts'
-import { compress, layerMediaType, through } from '../compress.ts'
+import { layerMediaType, type Compression } from '../compress.ts'
 import { DEFAULT_MTIME_SECONDS, openOnce, type LayerContext } from '../context.ts'
 import { joinChunks } from '../join-chunks.ts'
-import { checkLayer, TarCheck, type ExpectedFile, type LayerFindings } from '../layer-check.ts'
+import { checkLayer, type CheckOutput, type CheckTask, type ExpectedFile, type LayerFindings } from '../layer-check.ts'
 import { parentsOf } from '../paths.ts'
 import { spliceLayer, type SplicedFile } from '../splice.ts'
 import { wheelFiles, type InstallScheme, type WheelFiles } from '../wheel-files.ts'
@@ -44,15 +43,11 @@ export const wheelsKind: LayerKind<WheelsLayerSpec> = {
     )
     const what = installed.length === 1 ? (spec.wheels[0]?.filename ?? '') : `A layer of ${installed.length} wheels`
     let findings: LayerFindings | undefined
+    const task = { expected: layout.expected, what, output: OUTPUTS[compression] }
     const blob =
       compression === 'gzip' && context.isKnown === true
         ? spliced
-        : compression === 'gzip'
-          ? checkSpliced(spliced, layout.expected, what, context, (found) => (findings = found))
-          : compress(
-              checkTar(spliced, layout.expected, what, (found) => (findings = found)),
-              compression,
-            )
+        : checkSpliced(spliced, task, context, (found) => (findings = found))
     return {
       mediaType: layerMediaType(compression),
       blob,
@@ -142,44 +137,31 @@ async function* streamPlaced(source: RandomAccess, wheel: Wheel, files: WheelFil
 /** Less than this is checked sooner than a thread has started. */
 const THREAD_BYTES = 16 * 2 ** 20
 
+/** What becomes of a spliced layer: gzip is published as it is. */
+const OUTPUTS: Readonly<Record<Compression, CheckOutput>> = { gzip: 'nothing', zstd: 'zstd', none: 'none' }
+
+/** Gives the layer's bytes in its compression, and proves them on the way. */
 async function* checkSpliced(
-  blob: AsyncIterable<Uint8Array>,
-  expected: readonly ExpectedFile[],
-  what: string,
+  spliced: AsyncIterable<Uint8Array>,
+  task: CheckTask,
   context: LayerContext,
   found: (findings: LayerFindings) => void,
 ): AsyncGenerator<Uint8Array> {
-  const total = expected.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
+  const total = task.expected.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
   const pool = total < THREAD_BYTES ? undefined : context.checks
-  const check = pool?.check(expected, what) ?? checkLayer(expected, what)
+  const check = pool?.check(task) ?? checkLayer(task)
   try {
-    for await (const chunk of blob) {
+    for await (const chunk of spliced) {
       context.signal?.throwIfAborted()
       await check.write(chunk)
-      yield chunk
+      if (task.output === 'nothing') yield chunk
+      else yield* check.made()
     }
     found(await check.end())
+    yield* check.made()
   } finally {
     check.close()
   }
-}
-
-async function* checkTar(
-  blob: AsyncIterable<Uint8Array>,
-  expected: readonly ExpectedFile[],
-  what: string,
-  found: (findings: LayerFindings) => void,
-): AsyncGenerator<Uint8Array> {
-  const check = new TarCheck(expected, what)
-  try {
-    for await (const chunk of through(blob, createGunzip({ chunkSize: 1 << 18 }))) {
-      check.write(chunk as Buffer)
-      yield chunk
-    }
-  } catch (error) {
-    throw check.explain(error)
-  }
-  found(check.finish())
 }
 
 function known(findings: LayerFindings | undefined): LayerFindings {

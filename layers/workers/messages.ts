@@ -1,9 +1,9 @@
 import type { ErrorCode } from '../../src/core/errors.ts'
-import type { ExpectedFile, LayerFindings } from '../layer-check.ts'
+import type { CheckTask, LayerFindings } from '../layer-check.ts'
 
 /** What the thread that makes a layer tells the thread that checks it. */
 export type CheckRequest =
-  | { readonly type: 'start'; readonly id: number; readonly expected: readonly ExpectedFile[]; readonly what: string }
+  | { readonly type: 'start'; readonly id: number; readonly task: CheckTask }
   | { readonly type: 'chunk'; readonly id: number; readonly bytes: Uint8Array<ArrayBuffer> }
   | { readonly type: 'end'; readonly id: number }
   | { readonly type: 'close'; readonly id: number }
@@ -12,6 +12,8 @@ export type CheckRequest =
 export type CheckAnswer =
   /** A chunk was taken in; as many bytes more may be sent. Its memory comes back, to be filled again. */
   | { readonly type: 'taken'; readonly id: number; readonly bytes: Uint8Array<ArrayBuffer> }
+  /** Part of the output, in order; always before the chunk that it came from is taken. */
+  | { readonly type: 'made'; readonly id: number; readonly bytes: Uint8Array }
   | { readonly type: 'done'; readonly id: number; readonly findings: LayerFindings }
   | { readonly type: 'failed'; readonly id: number; readonly error: SentError }
 

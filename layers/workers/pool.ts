@@ -3,12 +3,12 @@ import { availableParallelism } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
 import { BuildError } from '../../src/core/errors.ts'
-import type { ExpectedFile, LayerCheck, LayerFindings } from '../layer-check.ts'
+import type { CheckTask, LayerCheck, LayerFindings } from '../layer-check.ts'
 import type { CheckAnswer, CheckRequest, SentError } from './messages.ts'
 
 /** Gives out checks that run on other threads. */
 export interface CheckPool {
-  check(expected: readonly ExpectedFile[], what: string): LayerCheck
+  check(task: CheckTask): LayerCheck
   /** Ends the threads; checks that still run fail. */
   close(): Promise<void>
 }
@@ -49,7 +49,7 @@ export function makeCheckPool(options: PoolOptions = {}): CheckPool | undefined 
   const most = options.threads ?? Math.max(1, Math.min(4, availableParallelism()))
   const threads: PooledThread[] = []
   return {
-    check: (expected, what) => {
+    check: (task) => {
       const idle = threads.find((thread) => !thread.isEnded && thread.running === 0)
       let thread = idle
       if (thread === undefined && threads.filter(({ isEnded }) => !isEnded).length < most) {
@@ -57,7 +57,7 @@ export function makeCheckPool(options: PoolOptions = {}): CheckPool | undefined 
         threads.push(thread)
       }
       thread ??= threads.filter(({ isEnded }) => !isEnded).reduce((a, b) => (b.running < a.running ? b : a))
-      return thread.check(expected, what)
+      return thread.check(task)
     },
     close: async () => void (await Promise.all(threads.map((thread) => thread.close()))),
   }
@@ -86,6 +86,8 @@ function startWorker(program: URL): CheckThread {
 /** One check as the sending side sees it. */
 interface Running {
   waiting: number
+  /** Output that nobody has taken yet. */
+  made: Uint8Array[]
   /** Wakes whoever waits for room or for the end. */
   wake: () => void
   findings: LayerFindings | undefined
@@ -118,12 +120,12 @@ class PooledThread {
     return this.#thread.close()
   }
 
-  check(expected: readonly ExpectedFile[], what: string): LayerCheck {
+  check(task: CheckTask): LayerCheck {
     const id = ++this.#lastId
-    const running: Running = { waiting: 0, wake: () => {}, findings: undefined, failure: undefined }
+    const running: Running = { waiting: 0, made: [], wake: () => {}, findings: undefined, failure: undefined }
     this.#checks.set(id, running)
     this.#thread.hold(true)
-    this.#thread.send({ type: 'start', id, expected, what })
+    this.#thread.send({ type: 'start', id, task })
     const until = async (isReached: () => boolean): Promise<void> => {
       while (running.failure === undefined && !isReached())
         await new Promise<void>((resolve) => (running.wake = resolve))
@@ -143,6 +145,7 @@ class PooledThread {
         if (running.findings === undefined) throw new TypeError('A check ended without an answer')
         return running.findings
       },
+      made: () => running.made.splice(0),
       close: () => {
         if (!this.#checks.has(id)) return
         this.#thread.send({ type: 'close', id })
@@ -168,6 +171,9 @@ class PooledThread {
       case 'taken':
         running.waiting -= answer.bytes.length
         running.wake()
+        return
+      case 'made':
+        running.made.push(answer.bytes)
         return
       case 'done':
         this.#finish(answer.id, running, { findings: answer.findings })

@@ -22,21 +22,31 @@ export function serveChecks(port: MessagePort): void {
       }
     })
   }
+  const sendMade = (id: number, check: LayerCheck): void => {
+    for (const made of check.made()) {
+      // Small buffers share memory that cannot be given away.
+      const bytes = made.byteLength === made.buffer.byteLength ? made : new Uint8Array(made)
+      answer({ type: 'made', id, bytes }, [bytes.buffer as ArrayBuffer])
+    }
+  }
   port.on('message', (request: CheckRequest) => {
     const { id } = request
     switch (request.type) {
       case 'start':
-        checks.set(id, { check: checkLayer(request.expected, request.what), last: Promise.resolve() })
+        checks.set(id, { check: checkLayer(request.task), last: Promise.resolve() })
         return
       case 'chunk':
         step(id, async (check) => {
           await check.write(request.bytes)
+          sendMade(id, check)
           answer({ type: 'taken', id, bytes: request.bytes }, [request.bytes.buffer])
         })
         return
       case 'end':
         step(id, async (check) => {
-          answer({ type: 'done', id, findings: await check.end() })
+          const findings = await check.end()
+          sendMade(id, check)
+          answer({ type: 'done', id, findings })
           checks.delete(id)
         })
         return

@@ -1,4 +1,5 @@
 import { stat } from 'node:fs/promises'
+import { compressorName, type Compression } from '../../layers/compress.ts'
 import { layerOfEntries } from '../../layers/files.ts'
 import { layerStore } from '../../layers/layer-store.ts'
 import type { Layer } from '../../layers/layer.ts'
@@ -23,6 +24,8 @@ export interface StepContext {
   readonly secrets: ReadonlyMap<string, string>
   readonly network: 'host' | 'none'
   readonly epochSeconds: number
+  /** `gzip` unless given. */
+  readonly compression?: Compression | undefined
   readonly signal?: AbortSignal | undefined
 }
 
@@ -43,6 +46,7 @@ export async function stepLayer(
   context: StepContext,
 ): Promise<Layer> {
   const store = context.shared ?? layerStore(context.store)
+  const { compression = 'gzip' } = context
   const key = digestOf(
     canonicalJson({
       version: STEP_VERSION,
@@ -52,6 +56,7 @@ export async function stepLayer(
       network: context.network,
       epochSeconds: context.epochSeconds,
       lower: lower.map(({ diffId }) => diffId),
+      ...(compression === 'gzip' ? {} : { compression: compressorName(compression) }),
     }),
   )
   const createdBy = step.role === 'run' ? `run: ${step.command}` : step.title
@@ -75,7 +80,7 @@ export async function stepLayer(
         signal: context.signal,
       },
       { storeFolder: context.store.folder, env: context.env, report: context.report },
-      (entries) => store.save(key, layerOfEntries(entries, {})),
+      (entries) => store.save(key, layerOfEntries(entries, { compression })),
     )
     task.end()
     return { ...stored, createdBy }

@@ -1,5 +1,6 @@
 import { resolve } from 'node:path'
 import type { Digest } from 'oci-spec-types'
+import type { Compression } from '../../layers/compress.ts'
 import {
   digestFiles,
   projectDigest,
@@ -12,7 +13,7 @@ import {
 } from '../build/memory.ts'
 import { BuildError } from '../core/errors.ts'
 import { startTask } from '../core/progress.ts'
-import { formatLocation, parseLocation, type Location } from '../destinations/location.ts'
+import { formatLocation, type Location } from '../destinations/location.ts'
 import { holdStore } from '../store/lease.ts'
 import { storeLocation } from '../store/location.ts'
 import { Store } from '../store/store.ts'
@@ -20,6 +21,7 @@ import type { AttestOptions } from './attest.ts'
 import type { Io } from './command.ts'
 import type { CacheOptions } from './shared-cache.ts'
 import { localImage, resolvePath } from './locations.ts'
+import { outputAt, parseOutput, type Output } from './output.ts'
 
 /** What the options of `build` and of `push` say. */
 export interface BuildOptions extends CacheOptions, AttestOptions {
@@ -29,6 +31,7 @@ export interface BuildOptions extends CacheOptions, AttestOptions {
   readonly load?: boolean
   readonly platform: readonly string[]
   readonly format: 'oci' | 'docker'
+  readonly compression: Compression
   readonly refresh?: boolean
   readonly locked?: boolean
   readonly verify?: boolean
@@ -65,6 +68,7 @@ const PLAIN_BUILD: BuildOptions = {
   output: [],
   platform: [],
   format: 'oci',
+  compression: 'gzip',
   secret: [],
   network: 'host',
   build: true,
@@ -140,13 +144,14 @@ async function buildAnew(
     })
   const world = await openWorld(io, { insecure: options.insecure, store })
   const shared = await openSharedLayers(options, world, io)
-  let locations: readonly Location[] = []
+  let outputs: readonly Output[] = []
   const attesting = options.attest === true || options.attestKey !== undefined ? await import('./attest.ts') : undefined
   const result = await build(
     {
       project,
       mode: options.locked === true ? 'locked' : options.refresh === true ? 'refresh' : 'auto',
       format: options.format,
+      compression: options.compression,
       secrets: parseSecrets(options.secret, io.cwd),
       network: options.network,
       isVerifying: options.verify,
@@ -154,19 +159,27 @@ async function buildAnew(
       ...(platforms.length === 0 ? {} : { platforms }),
     },
     async ({ imageName }) => {
-      locations = locationsOf(imageName, options, store, io.cwd)
-      attesting?.assertAttestable(locations)
-      return Promise.all(locations.map((location) => world.open(location)))
+      outputs = outputsOf(imageName, options, store, io.cwd)
+      attesting?.assertAttestable(outputs.map(({ location }) => location))
+      const opened = outputs.map(async ({ location, compression }) => ({
+        destination: await world.open(location),
+        compression,
+      }))
+      return Promise.all(opened)
     },
     { ...world.context, shared },
   )
-  await attesting?.attest(result, locations, options, world, io)
+  // What is told of the image is the first place's; others of the same compression hold the same.
+  const told = outputs.filter(({ compression }) => compression === outputs[0]?.compression)
+  const toldAt = told.map(({ location }) => location)
+  await attesting?.attest(result, toldAt, options, world, io)
   if (options.load === true) {
     const { loadImage } = await import('./load-image.ts')
     await loadImage(result.image, options.tag[0] ?? result.planned.imageName, world, io)
   }
-  const places = locations.flatMap(rememberedPlace)
-  if (places.length === locations.length) {
+  const places = outputs.flatMap(({ location }) => rememberedPlace(location))
+  const isOneImage = new Set(outputs.map(({ compression }) => compression)).size === 1
+  if (isOneImage && places.length === outputs.length) {
     const { files, validUntil, projectFolder } = result.planned
     const { mediaType, digest, size } = result.image.descriptor
     await rememberBuild(identity, store, {
@@ -179,7 +192,8 @@ async function buildAnew(
       platforms: result.platforms,
     })
   }
-  return { digest: result.digest, destinations: locations.map(formatLocation), platforms: result.platforms }
+  const destinations = outputs.map(({ location }) => formatLocation(location))
+  return { digest: result.digest, destinations, platforms: result.platforms }
 }
 
 /** @throws BuildError USAGE for a word that is not `id=NAME,src=FILE` */
@@ -195,14 +209,14 @@ function parseSecrets(words: readonly string[], cwd: string): ReadonlyMap<string
 }
 
 /** Where the image goes: `-o` places, registries with `--push`, else the local store under its names. */
-function locationsOf(imageName: string, options: BuildOptions, store: Store, cwd: string): readonly Location[] {
+function outputsOf(imageName: string, options: BuildOptions, store: Store, cwd: string): readonly Output[] {
   const names = options.tag.length > 0 ? options.tag : [imageName]
   const isPushed = options.push === true
   const staysHere = !isPushed && (options.tag.length > 0 || options.output.length === 0)
   return [
-    ...options.output.map((location) => parseLocation(resolvePath(location, cwd))),
-    ...(isPushed ? names.map((name) => parseLocation(`docker://${name}`)) : []),
-    ...(staysHere ? names.map((name) => localImage(store, name)) : []),
+    ...options.output.map((word) => parseOutput(resolvePath(word, cwd), options)),
+    ...(isPushed ? names.map((name) => parseOutput(`docker://${name}`, options)) : []),
+    ...(staysHere ? names.map((name) => outputAt(localImage(store, name), options)) : []),
   ]
 }
 

@@ -1,6 +1,7 @@
 import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { OCI, type Digest, type ImageConfig, type Manifest } from 'oci-spec-types'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import type { Layer } from '../../layers/layer.ts'
 import { build, type BuildContext, type BuildRequest, type BuildResult } from '../../src/build.ts'
@@ -46,7 +47,16 @@ const yaml = (more = ''): string =>
 
 async function run(path: string, request: Partial<BuildRequest> = {}): Promise<BuildResult> {
   const whole: BuildRequest = { project: path, mode: 'auto', format: 'oci', ...request }
-  return build(whole, async ({ imageName }) => [memoryDestination(images, imageName)], context)
+  return build(whole, async ({ imageName }) => [{ destination: memoryDestination(images, imageName) }], context)
+}
+
+/** What a name holds in memory: digest, configuration, types of layers. */
+function storedImage(name: string): { digest: Digest; config: ImageConfig; types: readonly string[] } {
+  const digest = images.roots.get(name) ?? expect.unreachable(name)
+  const read = (of: Digest): unknown => JSON.parse(images.blobs.get(of)?.toString() ?? '')
+  const manifest = read(digest) as Manifest
+  const config = read(manifest.config.digest) as ImageConfig
+  return { digest, config, types: manifest.layers.map(({ mediaType }) => mediaType) }
 }
 
 function single(result: BuildResult): Image {
@@ -145,6 +155,28 @@ test('build() in Docker format writes schema 2 with the same blobs', async () =>
   expect(docker.layers.map(({ descriptor }) => descriptor.digest)).toEqual(
     oci.layers.map(({ descriptor }) => descriptor.digest),
   )
+})
+
+test('build() writes each compression as an image of its own, with the same diffIds', async () => {
+  const path = await project(yaml())
+  const request: BuildRequest = { project: path, mode: 'auto', format: 'oci' }
+  const compressions = ['gzip', 'zstd', 'none'] as const
+  const destinations = compressions.map((compression) => ({
+    destination: memoryDestination(images, compression),
+    compression,
+  }))
+  const result = await build(request, async () => destinations, context)
+  const stored = compressions.map(storedImage)
+  expect(result.copies.map(({ digest }) => digest)).toEqual(stored.map(({ digest }) => digest))
+  expect(result.digest).toBe(stored[0]?.digest)
+  const [gzip, zstd, none] = stored
+  expect(zstd?.config.rootfs.diff_ids).toEqual(gzip?.config.rootfs.diff_ids)
+  expect(none?.config.rootfs.diff_ids).toEqual(gzip?.config.rootfs.diff_ids)
+  // The base's layers stay as they are.
+  const made = (types: readonly string[] | undefined): Set<string> => new Set(types?.slice(1))
+  expect(made(gzip?.types)).toEqual(new Set([OCI.layerGzip]))
+  expect(made(zstd?.types)).toEqual(new Set([OCI.layerZstd]))
+  expect(made(none?.types)).toEqual(new Set([OCI.layer]))
 })
 
 test('with gpu: true the image has what runtimes look for, on any base', async () => {

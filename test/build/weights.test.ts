@@ -54,7 +54,7 @@ const entry = (source: string, name = 'tiny', target = '/src/weights'): string =
 
 async function run(path: string, request: Partial<BuildRequest> = {}): Promise<BuildResult> {
   const whole: BuildRequest = { project: path, mode: 'auto', format: 'oci', ...request }
-  return build(whole, async ({ imageName }) => [memoryDestination(memoryImages(), imageName)], {
+  return build(whole, async ({ imageName }) => [{ destination: memoryDestination(memoryImages(), imageName) }], {
     ...world.context,
     env,
   })

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { MessageChannel } from 'node:worker_threads'
 import { deflateRawSync } from 'node:zlib'
+import { decompress } from 'fzstd'
 import { describe, expect, test } from 'vitest'
 import { checkLayer, type ExpectedFile, type LayerCheck } from '../../layers/layer-check.ts'
 import { spliceLayer, type SplicedFile } from '../../layers/splice.ts'
@@ -72,7 +73,7 @@ for (const [name, open] of Object.entries(ways)) {
     test.each([1 << 16, 100, 13])('finds the diffId from pieces of %i bytes', async (step) => {
       const { check, close } = open()
       const bytes = await blob()
-      const findings = await run(check(expected, 'x.whl'), bytes, step)
+      const findings = await run(check({ expected, what: 'x.whl' }), bytes, step)
       const { gunzipSync } = await import('node:zlib')
       const tar = gunzipSync(bytes)
       expect(findings).toEqual({
@@ -83,9 +84,28 @@ for (const [name, open] of Object.entries(ways)) {
       await close()
     })
 
+    test.each(['zstd', 'none'] as const)('gives back the tar as %s', async (output) => {
+      const { check, close } = open()
+      const bytes = await blob()
+      const { gunzipSync } = await import('node:zlib')
+      const task = check({ expected, what: 'x.whl', output })
+      const made: Uint8Array[] = []
+      for (let at = 0; at < bytes.length; at += 100) {
+        await task.write(bytes.subarray(at, at + 100))
+        made.push(...task.made())
+      }
+      await task.end()
+      made.push(...task.made())
+      task.close()
+      const result = Buffer.concat(made)
+      const tar = output === 'zstd' ? Buffer.from(decompress(result)) : result
+      expect(tar.equals(gunzipSync(bytes))).toBe(true)
+      await close()
+    })
+
     test('names the file that is damaged', async () => {
       const { check, close } = open()
-      await expect(run(check(expected, 'x.whl'), await damaged(), 1000)).rejects.toMatchObject({
+      await expect(run(check({ expected, what: 'x.whl' }), await damaged(), 1000)).rejects.toMatchObject({
         code: 'WHEEL_INVALID',
         message: expect.stringMatching(/x\.whl: `a\.py` (is damaged|does not have the hash)/),
         hint: expect.any(String),
@@ -104,13 +124,15 @@ for (const [name, open] of Object.entries(ways)) {
       ['a file less', [...expected, { path: 'c.py', sizeBytes: 1 }], /ends before `c\.py`/],
     ])('refuses %s', async (_, files, reason) => {
       const { check, close } = open()
-      await expect(run(check(files, 'x.whl'), await blob(), 5000)).rejects.toThrow(reason)
+      await expect(run(check({ expected: files, what: 'x.whl' }), await blob(), 5000)).rejects.toThrow(reason)
       await close()
     })
 
     test.each([10, 300, -5])('refuses a layer that is cut at %i', async (length) => {
       const { check, close } = open()
-      await expect(run(check(expected, 'x.whl'), (await blob()).subarray(0, length), 5000)).rejects.toMatchObject({
+      await expect(
+        run(check({ expected, what: 'x.whl' }), (await blob()).subarray(0, length), 5000),
+      ).rejects.toMatchObject({
         code: 'WHEEL_INVALID',
       })
       await close()
@@ -118,18 +140,20 @@ for (const [name, open] of Object.entries(ways)) {
 
     test('can be given up at any time', async () => {
       const { check, close } = open()
-      const given = check(expected, 'x.whl')
+      const given = check({ expected, what: 'x.whl' })
       await given.write((await blob()).subarray(0, 200))
       given.close()
       given.close()
-      await expect(run(check(expected, 'x.whl'), await blob(), 9999)).resolves.toBeDefined()
+      await expect(run(check({ expected, what: 'x.whl' }), await blob(), 9999)).resolves.toBeDefined()
       await close()
     })
 
     test('runs beside others', async () => {
       const { check, close } = open()
       const bytes = await blob()
-      const results = await Promise.all(Array.from({ length: 5 }, () => run(check(expected, 'x.whl'), bytes, 777)))
+      const results = await Promise.all(
+        Array.from({ length: 5 }, () => run(check({ expected, what: 'x.whl' }), bytes, 777)),
+      )
       expect(new Set(results.map(({ diffId }) => diffId)).size).toBe(1)
       await close()
     })
@@ -141,7 +165,7 @@ describe('makeCheckPool()', () => {
     let started = 0
     const pool = makeCheckPool({ threads: 2, start: () => (started++, channelThread()) }) ?? expect.unreachable()
     expect(started).toBe(0)
-    const checks = Array.from({ length: 4 }, () => pool.check(expected, 'x'))
+    const checks = Array.from({ length: 4 }, () => pool.check({ expected, what: 'x' }))
     expect(started).toBe(2)
     for (const check of checks) check.close()
     await pool.close()
@@ -150,7 +174,7 @@ describe('makeCheckPool()', () => {
   test('fails a check whose thread ends', async () => {
     const ends: ((error: unknown) => void)[] = []
     const pool = makeCheckPool({ threads: 1, start: () => channelThread(ends) }) ?? expect.unreachable()
-    const check = pool.check(expected, 'x')
+    const check = pool.check({ expected, what: 'x' })
     const ending = check.end()
     for (const end of ends) end(new Error('out of memory'))
     await expect(ending).rejects.toMatchObject({ code: 'INTERNAL' })

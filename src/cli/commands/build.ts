@@ -1,5 +1,6 @@
 import { Option, type Command as Program } from 'commander'
 import type { Command } from '../command.ts'
+import { COMPRESSIONS } from '../output.ts'
 import { runBuild, type BuildOptions } from '../run-build.ts'
 
 /** `layerwright build` */
@@ -29,6 +30,11 @@ export function defineBuildOptions(program: Program, { isProjectOption = false }
     .option('-f, --file <name>', 'name of the configuration file instead of cog.yaml')
     .option('--platform <os/arch>', 'platform in place of build.platforms; repeatable', append, [])
     .addOption(new Option('--format <format>', 'media types of the image').choices(['oci', 'docker']).default('oci'))
+    .addOption(
+      new Option('--compression <how>', 'of the layers that are made; `-o LOCATION,compression=HOW` for one place')
+        .choices(COMPRESSIONS)
+        .default('gzip'),
+    )
     .option('--load', 'hand the image to the docker, podman or nerdctl that is there')
     .option('--refresh', 'ask indexes and registries again, whatever is known')
     .option('--locked', 'use the lock file and ask nobody')

@@ -1,0 +1,55 @@
+import type { Compression } from '../../layers/compress.ts'
+import { BuildError } from '../core/errors.ts'
+import { parseLocation, type Location } from '../destinations/location.ts'
+import type { ImageFormat } from '../image/make-image.ts'
+
+/** Where an image goes, and how its layers are compressed there. */
+export interface Output {
+  readonly location: Location
+  readonly compression: Compression
+}
+
+/** What holds for places that say nothing themselves. */
+export interface OutputDefaults {
+  readonly compression: Compression
+  readonly format: ImageFormat
+}
+
+/** In the order of `--help`. */
+export const COMPRESSIONS: readonly Compression[] = ['gzip', 'zstd', 'none']
+
+const SUFFIX = /,compression=([^,/]*)$/
+
+/**
+ * Reads a word of `-o`: a location, then `,compression=gzip|zstd|none` if it is to differ.
+ *
+ * @throws BuildError USAGE for a compression that nobody knows, or that the image's format has no type for
+ */
+export function parseOutput(word: string, defaults: OutputDefaults): Output {
+  const [suffix, own] = SUFFIX.exec(word) ?? []
+  const location = parseLocation(suffix === undefined ? word : word.slice(0, -suffix.length))
+  if (own === undefined) return outputAt(location, defaults)
+  const compression = COMPRESSIONS.find((name) => name === own)
+  if (compression === undefined)
+    throw new BuildError('USAGE', `Not a compression: \`${own}\``, { hint: `Known are ${COMPRESSIONS.join(', ')}.` })
+  if (location.kind === 'docker-archive' && compression !== 'gzip') throw refuse(compression)
+  return outputAt(location, { ...defaults, compression })
+}
+
+/** A place that says nothing itself. @throws as {@link parseOutput} */
+export function outputAt(location: Location, { compression, format }: OutputDefaults): Output {
+  // What is said of all places is not meant of one that cannot.
+  if (location.kind === 'docker-archive') return { location, compression: 'gzip' }
+  if (format === 'docker' && compression !== 'gzip') throw refuse(compression)
+  return { location, compression }
+}
+
+function refuse(compression: Compression): BuildError {
+  return new BuildError(
+    'USAGE',
+    `Docker's own format has layers of gzip only, not of this compression: ${compression}`,
+    {
+      hint: 'Leave out the compression, or use the OCI format.',
+    },
+  )
+}

@@ -1,0 +1,34 @@
+import { expect, test } from 'vitest'
+import { outputAt, parseOutput } from '../../src/cli/output.ts'
+
+const oci = { compression: 'gzip', format: 'oci' } as const
+
+test.each([
+  ['oci:out/x:1', 'gzip', 'out/x'],
+  ['oci:out/x:1,compression=zstd', 'zstd', 'out/x'],
+  ['oci-archive:a,b.tar,compression=none', 'none', 'a,b.tar'],
+  ['oci:a,compression=b/c', 'gzip', 'a,compression=b/c'],
+])('parseOutput() reads %s', (word, compression, path) => {
+  expect(parseOutput(word, oci)).toMatchObject({ location: { path }, compression })
+})
+
+test('parseOutput() takes what is said of all places where a place says nothing', () => {
+  const defaults = { compression: 'zstd', format: 'oci' } as const
+  expect(parseOutput('docker://r.example/x:1', defaults).compression).toBe('zstd')
+  expect(parseOutput('docker://r.example/x:1,compression=gzip', defaults).compression).toBe('gzip')
+  expect(parseOutput('docker-archive:x.tar', defaults).compression).toBe('gzip')
+})
+
+test.each([
+  ['oci:x,compression=lzma', oci, /Not a compression: `lzma`/],
+  ['docker-archive:x.tar,compression=zstd', oci, /not of this compression: zstd/],
+  ['oci:x,compression=zstd', { compression: 'gzip', format: 'docker' }, /not of this compression: zstd/],
+] as const)('parseOutput() refuses %s', (word, defaults, reason) => {
+  expect(() => parseOutput(word, defaults)).toThrow(expect.objectContaining({ code: 'USAGE' }))
+  expect(() => parseOutput(word, defaults)).toThrow(reason)
+})
+
+test("outputAt() refuses zstd in Docker's format", () => {
+  const location = { kind: 'oci', path: 'x', tag: undefined } as const
+  expect(() => outputAt(location, { compression: 'zstd', format: 'docker' })).toThrow(/layers of gzip only/)
+})
