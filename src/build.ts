@@ -8,6 +8,7 @@ import { recordLayers, withLockedLayers } from './build/locked-layers.ts'
 import { LOCK_FILE, obtainLock, writeLockFile, type LockOptions } from './build/obtain-lock.ts'
 import { makePlannedImage } from './build/images.ts'
 import { makeLayerContext, sourceDate } from './build/layer-context.ts'
+import type { LazyImage } from './build/lazy-image.ts'
 import { readRevision } from './build/revision.ts'
 import { runtimeTree } from './build/runtime-tree.ts'
 import type { SourceContext } from './build/source/context.ts'
@@ -67,6 +68,8 @@ export interface BuildRequest extends LockOptions {
   readonly network?: 'host' | 'none' | undefined
   /** Of layers that are made, where a destination says nothing else; `gzip` unless given. The base's stay as they are. */
   readonly compression?: Compression | undefined
+  /** Index the image, so that lazy snapshotters can start it before it is pulled; needs gzip and the OCI format. */
+  readonly isLazy?: boolean | undefined
   /** Make the layers whose digests the lock file knows all the same, and compare. */
   readonly isVerifying?: boolean | undefined
   /** False when packages may only be had as wheels. */
@@ -307,9 +310,11 @@ async function makeAndDeliver(
   const copies: CopyResult[] = []
   try {
     // Layers that go to a cache first are mounted from there.
-    const image = await makeImages(planned, request, { ...context, signal }, shared === undefined ? offer : undefined)
+    const made = await makeImages(planned, request, { ...context, signal }, shared === undefined ? offer : undefined)
     await shared?.publish()
-    const content = contentOf(image)
+    const { image, artifacts } = await indexed(made, planned, request, { ...context, signal })
+    const whole = contentOf(image)
+    const content = { ...whole, children: [...whole.children, ...artifacts] }
     for (const { task, delivery } of deliveries) {
       copies.push(await delivery.finish(content))
       task.end()
@@ -321,6 +326,19 @@ async function makeAndDeliver(
     for (const { task } of open) task.end('failed', error instanceof Error ? error.message : String(error))
     throw error
   }
+}
+
+async function indexed(
+  made: Image | ImageIndex,
+  { plans }: PlannedBuild,
+  { isLazy = false }: BuildRequest,
+  { store, report, signal, baseLayers }: BuildContext,
+): Promise<LazyImage> {
+  if (!isLazy) return { image: made, artifacts: [] }
+  const { makeLazyImage } = await import('./build/lazy-image.ts')
+  const passed = plans.flatMap(({ base }) => (base === undefined ? [] : baseLayers(base)))
+  const digests = new Set(passed.map(({ descriptor }) => descriptor.digest))
+  return makeLazyImage(made, { store, report, passed: digests, signal })
 }
 
 function homesOfBases({ plans }: PlannedBuild, { baseLayers }: BuildContext): readonly BlobHome[] {

@@ -44,6 +44,24 @@ export function outputAt(location: Location, { compression, format }: OutputDefa
   return { location, compression }
 }
 
+/** @throws BuildError USAGE where an image cannot be indexed for lazy pulling */
+export function assertLazy(outputs: readonly Output[], { format, load }: LazyOptions): void {
+  const hint = 'Leave out --lazy, or write OCI images with gzip layers to a registry, oci: or oci-archive:.'
+  const refuse = (text: string): BuildError => new BuildError('USAGE', `--lazy does not go with ${text}`, { hint })
+  if (format === 'docker') throw refuse('--format docker')
+  if (load === true) throw refuse('--load: an engine that is handed the image has all of it')
+  for (const { location, compression } of outputs) {
+    if (location.kind === 'docker-archive') throw refuse('docker-archive:')
+    if (compression !== 'gzip') throw refuse(`layers of this compression: ${compression}`)
+  }
+}
+
+/** Options that `--lazy` may clash with. */
+interface LazyOptions {
+  readonly format: ImageFormat
+  readonly load?: boolean
+}
+
 function refuse(compression: Compression): BuildError {
   return new BuildError(
     'USAGE',

@@ -21,7 +21,7 @@ import type { AttestOptions } from './attest.ts'
 import type { Io } from './command.ts'
 import type { CacheOptions } from './shared-cache.ts'
 import { localImage, resolvePath } from './locations.ts'
-import { outputAt, parseOutput, type Output } from './output.ts'
+import { assertLazy, outputAt, parseOutput, type Output } from './output.ts'
 
 /** What the options of `build` and of `push` say. */
 export interface BuildOptions extends CacheOptions, AttestOptions {
@@ -32,6 +32,7 @@ export interface BuildOptions extends CacheOptions, AttestOptions {
   readonly platform: readonly string[]
   readonly format: 'oci' | 'docker'
   readonly compression: Compression
+  readonly lazy?: boolean
   readonly refresh?: boolean
   readonly locked?: boolean
   readonly verify?: boolean
@@ -152,6 +153,7 @@ async function buildAnew(
       mode: options.locked === true ? 'locked' : options.refresh === true ? 'refresh' : 'auto',
       format: options.format,
       compression: options.compression,
+      isLazy: options.lazy,
       secrets: parseSecrets(options.secret, io.cwd),
       network: options.network,
       isVerifying: options.verify,
@@ -161,6 +163,7 @@ async function buildAnew(
     async ({ imageName }) => {
       outputs = outputsOf(imageName, options, store, io.cwd)
       attesting?.assertAttestable(outputs.map(({ location }) => location))
+      if (options.lazy === true) assertLazy(outputs, options)
       const opened = outputs.map(async ({ location, compression }) => ({
         destination: await world.open(location),
         compression,

@@ -32,7 +32,9 @@ export function choosePlatform(manifests: readonly Descriptor[], query: Platform
   const wanted = normalize(query)
   let best: { readonly entry: Descriptor; readonly rank: number } | undefined
   for (const entry of manifests) {
-    const rank = entry.platform === undefined ? -1 : rankOf(normalize(entry.platform), wanted)
+    const { platform, artifactType } = entry
+    // What is said of an image may have the image's platform.
+    const rank = platform === undefined || artifactType !== undefined ? -1 : rankOf(normalize(platform), wanted)
     if (rank >= 0 && (best === undefined || rank > best.rank)) best = { entry, rank }
   }
   return best?.entry

@@ -50,14 +50,15 @@ export async function readImage(source: Source, options: ReadOptions = {}): Prom
   return imageOf(source, await descend(source, await source.root(), options.platform, 0))
 }
 
-/** All images of an index; an image alone is an answer, too. Members that are no images (attestations) are left out. */
+/** All images of an index; an image alone is an answer, too. Members that are no images (attestations, lists for lazy pulling) are left out. */
 export async function readImageOrIndex(source: Source): Promise<Image | ImageIndex> {
   const root = await source.root()
   if (!isIndexMediaType(root.descriptor.mediaType)) return imageOf(source, root)
   const index = await parseIndex(root, source.name)
   const images: ImageIndex['images'][number][] = []
   for (const entry of index.manifests) {
-    if (entry.platform === undefined || entry.platform.os === 'unknown' || isIndexMediaType(entry.mediaType)) continue
+    if (entry.platform === undefined || entry.platform.os === 'unknown' || entry.artifactType !== undefined) continue
+    if (isIndexMediaType(entry.mediaType)) continue
     images.push({ platform: entry.platform, image: await imageOf(source, await source.manifest(entry)) })
   }
   return { descriptor: root.descriptor, index, bytes: root.bytes, images }

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { outputAt, parseOutput } from '../../src/cli/output.ts'
+import { assertLazy, outputAt, parseOutput } from '../../src/cli/output.ts'
 
 const oci = { compression: 'gzip', format: 'oci' } as const
 
@@ -31,4 +31,17 @@ test.each([
 test("outputAt() refuses zstd in Docker's format", () => {
   const location = { kind: 'oci', path: 'x', tag: undefined } as const
   expect(() => outputAt(location, { compression: 'zstd', format: 'docker' })).toThrow(/layers of gzip only/)
+})
+
+test.each([
+  ['oci:x', { format: 'docker' }, /--format docker/],
+  ['oci:x', { format: 'oci', load: true }, /--load/],
+  ['docker-archive:x', { format: 'oci' }, /docker-archive/],
+  ['oci:x,compression=zstd', { format: 'oci' }, /compression: zstd/],
+] as const)('assertLazy() refuses %s with %o', (word, options, reason) => {
+  expect(() => assertLazy([parseOutput(word, oci)], options)).toThrow(reason)
+})
+
+test('assertLazy() takes gzip layers in the OCI format', () => {
+  expect(() => assertLazy([parseOutput('docker://r.example/x:1', oci)], { format: 'oci' })).not.toThrow()
 })

@@ -35,6 +35,7 @@ export function defineBuildOptions(program: Program, { isProjectOption = false }
         .choices(COMPRESSIONS)
         .default('gzip'),
     )
+    .option('--lazy', 'index the image, so that lazy snapshotters (SOCI) start it before it is pulled')
     .option('--load', 'hand the image to the docker, podman or nerdctl that is there')
     .option('--refresh', 'ask indexes and registries again, whatever is known')
     .option('--locked', 'use the lock file and ask nobody')

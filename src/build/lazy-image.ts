@@ -1,0 +1,143 @@
+import { OCI, type Annotations, type Descriptor, type Digest, type Platform } from 'oci-spec-types'
+import type { Layer } from '../../layers/layer.ts'
+import { makeZtoc, SPAN_BYTES, ZTOC_VERSION } from '../../layers/ztoc/ztoc.ts'
+import { readManifest } from '../../registry/manifest.ts'
+import { openBytes } from '../core/bytes.ts'
+import { digestOf } from '../core/digest.ts'
+import { runTask, type Report } from '../core/progress.ts'
+import { uniqueBlobs, type Blob, type Content } from '../destinations/content.ts'
+import { isImageIndex, type Image, type ImageIndex, type PlatformImage } from '../image/image.ts'
+import type { Store } from '../store/store.ts'
+
+/** What is needed to index an image for lazy pulling. */
+export interface LazyContext {
+  readonly store: Store
+  readonly report: Report
+  /** Digests of layers that are not to be read: the base's. */
+  readonly passed: ReadonlySet<Digest>
+  readonly signal?: AbortSignal | undefined
+}
+
+/** An image that lazy snapshotters can start before it is pulled. */
+export interface LazyImage {
+  readonly image: Image | ImageIndex
+  /** What its index names beside the images. */
+  readonly artifacts: readonly Content[]
+}
+
+/** Smaller layers are pulled sooner than asked for in parts; the reference's own limit. */
+const MIN_LAYER_BYTES = 10 * 2 ** 20
+const SOCI = 'application/vnd.amazon.soci.index.v2+json'
+const EMPTY = Buffer.from('{}')
+
+/**
+ * Indexes an image for the SOCI snapshotter: layers stay as they are, each image gets a list of tables by which files
+ * are found in them, and an annotation that names the list.
+ *
+ * An image without large layers is given back as it is.
+ *
+ * @see SOCI snapshotter, "SOCI index manifest v2"
+ */
+export async function makeLazyImage(root: Image | ImageIndex, context: LazyContext): Promise<LazyImage> {
+  const members = isImageIndex(root) ? root.images : [{ platform: platformOf(root), image: root }]
+  const indexed = await Promise.all(members.map((member) => indexImage(member, context)))
+  const artifacts = indexed.flatMap(({ artifact }) => artifact ?? [])
+  if (artifacts.length === 0) return { image: root, artifacts: [] }
+  const images = indexed.map(({ member }) => member)
+  const entries = images.map(({ image, platform }) => ({ ...image.descriptor, platform }))
+  const index = {
+    schemaVersion: 2 as const,
+    mediaType: OCI.index,
+    manifests: [...entries, ...indexed.flatMap(({ entry }) => entry ?? [])],
+    ...(isImageIndex(root) && root.index.annotations !== undefined ? { annotations: root.index.annotations } : {}),
+  }
+  const bytes = Buffer.from(JSON.stringify(index))
+  const descriptor = { mediaType: index.mediaType, digest: digestOf(bytes), size: bytes.length }
+  return { image: { descriptor, index, bytes, images }, artifacts }
+}
+
+interface IndexedImage {
+  readonly member: PlatformImage
+  /** The list of tables, and how the image's index names it. */
+  readonly artifact?: Content | undefined
+  readonly entry?: Descriptor | undefined
+}
+
+async function indexImage(member: PlatformImage, context: LazyContext): Promise<IndexedImage> {
+  const { image, platform } = member
+  const tables: Blob[] = []
+  for (const layer of image.layers) {
+    if (isIndexed(layer, context)) tables.push(await tableOf(layer, context))
+  }
+  if (tables.length === 0) return { member }
+  const config = { mediaType: SOCI, digest: digestOf(EMPTY), size: EMPTY.length }
+  const list = {
+    schemaVersion: 2,
+    mediaType: OCI.manifest,
+    artifactType: SOCI,
+    config,
+    layers: tables.map(({ descriptor }) => descriptor),
+    annotations: { 'com.amazon.soci.build-tool-identifier': 'layerwright' },
+  }
+  const manifest = readManifest(Buffer.from(JSON.stringify(list)), OCI.manifest, 'the index for lazy pulling')
+  const annotated = annotate(image, { 'com.amazon.soci.index-digest': manifest.descriptor.digest })
+  const entry = {
+    ...manifest.descriptor,
+    artifactType: SOCI,
+    annotations: { 'com.amazon.soci.image-manifest-digest': annotated.descriptor.digest },
+    platform,
+  }
+  const blobs = uniqueBlobs([{ descriptor: config, open: openBytes(EMPTY) }, ...tables])
+  return { member: { platform, image: annotated }, artifact: { manifest, blobs, children: [] }, entry }
+}
+
+function isIndexed({ descriptor }: Layer, { passed }: LazyContext): boolean {
+  const { mediaType, digest, size } = descriptor
+  return mediaType === OCI.layerGzip && size >= MIN_LAYER_BYTES && !passed.has(digest)
+}
+
+/** The table of a layer, from the store or made now. */
+async function tableOf(layer: Layer, { store, report, signal }: LazyContext): Promise<Blob> {
+  const { mediaType, digest: layerDigest } = layer.descriptor
+  const tables = store.cache('ztocs')
+  const key = `${ZTOC_VERSION} ${layerDigest}`
+  let found = parseFound(await tables.get(key))
+  if (found === undefined || (await store.has(found.digest)) !== found.size) {
+    found = await runTask(report, `index ${layer.createdBy}`, async () => {
+      const ztoc = await makeZtoc(layer.open({ signal }), layer.createdBy)
+      return store.put(openBytes(ztoc)())
+    })
+    await tables.set(key, Buffer.from(JSON.stringify(found)))
+  }
+  const annotations: Annotations = {
+    'com.amazon.soci.image-layer-mediaType': mediaType,
+    'com.amazon.soci.image-layer-digest': layerDigest,
+    'com.amazon.soci.span-size': String(SPAN_BYTES),
+  }
+  const descriptor = { mediaType: 'application/octet-stream', ...found, annotations }
+  return { descriptor, open: store.blob(found) }
+}
+
+/** Our own cache entry; anything odd about it means that there is none. */
+function parseFound(bytes: Buffer | undefined): Pick<Descriptor, 'digest' | 'size'> | undefined {
+  if (bytes === undefined) return undefined
+  try {
+    const { digest, size } = JSON.parse(bytes.toString('utf8')) as Partial<Descriptor>
+    return digest !== undefined && size !== undefined ? { digest, size } : undefined
+  } catch {
+    return undefined
+  }
+}
+
+function annotate(image: Image, added: Annotations): Image {
+  const manifest = { ...image.manifest, annotations: { ...image.manifest.annotations, ...added } }
+  const manifestBytes = Buffer.from(JSON.stringify(manifest))
+  const { mediaType } = image.descriptor
+  const descriptor = { mediaType, digest: digestOf(manifestBytes), size: manifestBytes.length }
+  return { ...image, descriptor, manifest, manifestBytes }
+}
+
+function platformOf({ config }: Image): Platform {
+  const { os, architecture, variant } = config
+  return { os, architecture, ...(variant === undefined ? {} : { variant }) }
+}
