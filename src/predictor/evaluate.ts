@@ -2,7 +2,14 @@ import type { Meaning, Modules, Scope } from './modules.ts'
 import type { Expression } from './syntax.ts'
 
 /** A Python value that was worked out without running anything. */
-export type Value = string | number | boolean | null | readonly Value[] | PythonDict | EnumMember
+export type Value = string | number | boolean | null | readonly Value[] | PythonDict | EnumMember | UnknownValue
+
+/** What only Python can work out, as a value in a dict whose keys alone may be asked for. */
+export interface UnknownValue {
+  readonly isUnknown: true
+}
+
+const UNKNOWN: UnknownValue = { isUnknown: true }
 
 /** A dict, in its order. */
 export interface PythonDict {
@@ -31,7 +38,8 @@ export function evaluate(
   modules: Modules,
 ): { readonly value: Value } | undefined {
   try {
-    return { value: new Evaluator(modules).evaluate(expression, scope, new Map()) }
+    const value = new Evaluator(modules).evaluate(expression, scope, new Map())
+    return holdsUnknown(value) ? undefined : { value }
   } catch (error) {
     if (error instanceof Unknowable) return undefined
     throw error
@@ -65,7 +73,9 @@ class Evaluator {
       case 'dict':
         return makeDict(
           expression.entries.flatMap(([key, value]) =>
-            key === undefined ? asDict(again(value)).entries : [[again(key), again(value)] as const],
+            key === undefined
+              ? asDict(again(value)).entries
+              : [[again(key), this.#orUnknown(value, scope, locals)] as const],
           ),
         )
       case 'name': {
@@ -92,6 +102,16 @@ class Evaluator {
       case 'splat':
       case 'other':
         throw new Unknowable()
+    }
+  }
+
+  /** `{"DDIM": DDIMScheduler}`: its keys are choices as good as any. */
+  #orUnknown(expression: Expression, scope: Scope, locals: Locals): Value {
+    try {
+      return this.evaluate(expression, scope, locals)
+    } catch (error) {
+      if (error instanceof Unknowable && this.#steps <= MAX_STEPS) return UNKNOWN
+      throw error
     }
   }
 
@@ -302,6 +322,13 @@ function asDict(value: Value): PythonDict {
 /** Tells a dict from the other values. */
 export function isDict(value: Value): value is PythonDict {
   return typeof value === 'object' && value !== null && !Array.isArray(value) && 'entries' in value
+}
+
+function holdsUnknown(value: Value): boolean {
+  if (typeof value !== 'object' || value === null) return false
+  if (Array.isArray(value)) return (value as readonly Value[]).some(holdsUnknown)
+  if (isDict(value)) return value.entries.some(([key, member]) => holdsUnknown(key) || holdsUnknown(member))
+  return isEnumMember(value) ? holdsUnknown(value.value) : true
 }
 
 function isEnumMember(value: Value): value is EnumMember {

@@ -327,3 +327,20 @@ describe('describeModel() reports', () => {
     expect(await problems({}, { run: 'gone.py:Predictor' })).toEqual(['file-missing gone.py:1:1'])
   })
 })
+
+describe('choices from a dict', () => {
+  it.each([
+    ['list(S)', 'S = {"a": object, "b": make()}'],
+    ['S.keys()', 'S = {"a": object, "b": make()}'],
+    ['list(S.keys()) + []', 'S = {**{"a": object}, "b": 1}'],
+    ['[key for key in S]', 'S = {"a": make, "b": make}'],
+  ])('%s needs its keys alone', async (choices, before) => {
+    expect(await inputSchema(`a: str = Input(choices=${choices})`, before)).toMatchObject({
+      choices: { enum: ['a', 'b'] },
+    })
+  })
+
+  it('whose values only Python knows are not known', async () => {
+    expect(await inputProblems('a: str = Input(choices=list(S.values()))', 'S = {"a": make()}')).toHaveLength(1)
+  })
+})
