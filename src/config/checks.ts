@@ -188,6 +188,17 @@ function checkPackages(yaml: CogYaml, report: ReportIssue): void {
 }
 
 function checkRuntime(yaml: CogYaml, report: ReportIssue): void {
+  if (yaml.batch !== undefined && yaml.runtime === 'coglet') {
+    report(
+      'warning',
+      'no-effect',
+      ['batch'],
+      "`batch` has no effect with `runtime: coglet`: Cog's server gathers nothing",
+      {
+        atKey: true,
+      },
+    )
+  }
   if (yaml.build?.sdk_version === undefined || yaml.runtime === 'coglet') return
   report(
     'warning',

@@ -16,7 +16,6 @@ export interface Unsupported {
  */
 export function findUnsupported(yaml: CogYaml): readonly Unsupported[] {
   const found: Unsupported[] = []
-  if (yaml.runtime === 'coglet') found.push({ path: ['runtime'], what: '`runtime: coglet`' })
   const { python_requirements: requirements = '', system_site_packages: site } = yaml.build ?? {}
   if (requirements.endsWith('.lock') && !/(^|\/)uv\.lock$/.test(requirements)) {
     found.push({

@@ -18,8 +18,8 @@ export function makeLabels(
     'run.cog.pip_freeze': lock.wheels.map(({ name, version: exact }) => `${name}==${exact}`).join('\n'),
     ...(openapi === undefined ? {} : { 'run.cog.openapi_schema': openapi }),
     'run.layerwright.version': version,
-    // SageMaker chooses the port through a variable only where this label allows it.
-    'com.amazonaws.sagemaker.capabilities.accept-bind-to-port': 'true',
+    // SageMaker chooses the port through a variable only where this label allows it; Cog's server knows no such routes.
+    ...(config.runtime === 'coglet' ? {} : { 'com.amazonaws.sagemaker.capabilities.accept-bind-to-port': 'true' }),
     ...scriptsLabel(lock),
     ...weightsLabel(input.weights),
     ...(revision === undefined ? {} : { [ANNOTATION.revision]: revision.commit }),

@@ -31,6 +31,8 @@ export interface PlanInput {
   readonly runtimeTree: TreeLayerSpec
   /** The OpenAPI document, as the server serves it; absent for a project without a predictor. */
   readonly openapi?: string | undefined
+  /** Predictions at once by the decorator of the predictor; 1 unless given. */
+  readonly concurrency?: number | undefined
   readonly revision?: { readonly commit: string; readonly ref?: string | undefined } | undefined
   /** Version of this program. */
   readonly version: string
@@ -66,6 +68,7 @@ export function makePlan(input: PlanInput): Plan {
     layers: [...lower, ...projectLayers(input, (base?.layers.length ?? 0) + lower.length)],
     runtime: makeRuntimeConfig({
       config,
+      concurrency: input.concurrency,
       interpreter: lock.interpreter.executable,
       base: base?.config.config,
       gpu: gpuContract(lock),
@@ -141,13 +144,21 @@ function environmentLayer(lock: PlatformLock, seesBase: boolean): PlannedLayer {
 }
 
 /** The launcher has packages of its own, so that nothing a project pins can clash with it. */
-function runtimeLayers({ lock, runtimeTree, openapi }: PlanInput): PlannedLayer[] {
+function runtimeLayers({ config, lock, runtimeTree, openapi }: PlanInput): PlannedLayer[] {
+  const bundled = `${LAYOUT.project}/.cog/openapi_schema.json`
+  if (config.runtime === 'coglet') {
+    // Cog's server and SDK are packages of the environment; it reads the document from its working directory.
+    const files = openapi === undefined ? [] : [{ path: bundled.slice(1), text: openapi }]
+    return files.length === 0
+      ? []
+      : [{ role: 'runtime', title: 'API document', spec: { kind: 'inline', label: 'API document', files } }]
+  }
   const { python } = schemeOf(lock, LAYOUT.runtime)
   const files: InlineFile[] = [
     { path: LAYOUT.runtimePackages.slice(1), link: `lib/python${python}/site-packages` },
     ...(openapi === undefined
       ? []
-      : [LAYOUT.schema, `${LAYOUT.project}/.cog/openapi_schema.json`].map((path) => ({
+      : [LAYOUT.schema, bundled].map((path) => ({
           path: path.slice(1),
           text: openapi,
         }))),

@@ -27,6 +27,8 @@ export interface GpuContract {
 /** What an image's execution parameters are made from. */
 export interface RuntimeInput {
   readonly config: Config
+  /** Predictions at once by the decorator of the predictor. */
+  readonly concurrency?: number | undefined
   /** Absolute path in the image. */
   readonly interpreter: string
   /** The base's own; its environment and labels stay, the rest is decided here. */
@@ -47,12 +49,21 @@ export function makeRuntimeConfig(input: RuntimeInput): NonNullable<ImageConfig[
     ...(config.build.user === undefined ? {} : { User: config.build.user }),
     ExposedPorts: { [`${PORT}/tcp`]: {} },
     Env: formatEnvironment(makeEnvironment(input)),
-    // Isolated: no PYTHON* variable and no site-packages of the image reaches the launcher.
-    Entrypoint: [input.interpreter, '-I', '-S', `${LAYOUT.runtimeLibrary}/launch.py`],
+    ...makeCommand(input),
     WorkingDir: LAYOUT.project,
     Labels: sortKeys({ ...base?.Labels, ...input.labels }),
     StopSignal: 'SIGTERM',
   }
+}
+
+/** What runs: our launcher, or Cog's server as Cog starts it. */
+function makeCommand({
+  config,
+  interpreter,
+}: RuntimeInput): Pick<NonNullable<ImageConfig['config']>, 'Entrypoint' | 'Cmd'> {
+  if (config.runtime === 'coglet') return { Cmd: [`${LAYOUT.environment}/bin/python`, '-m', 'cog.server.http'] }
+  // Isolated: no PYTHON* variable and no site-packages of the image reaches the launcher.
+  return { Entrypoint: [interpreter, '-I', '-S', `${LAYOUT.runtimeLibrary}/launch.py`] }
 }
 
 /** Things of a base that are deliberately not inherited, said so that nobody has to find out. */
@@ -64,7 +75,7 @@ export function describeDropped(base: ImageConfig['config']): string[] {
   return dropped
 }
 
-function makeEnvironment({ config, base, gpu }: RuntimeInput): Variable[] {
+function makeEnvironment({ config, concurrency = 1, base, gpu }: RuntimeInput): Variable[] {
   const inherited = parseEnvironment(base?.Env ?? [])
   const valueOf = (name: string): string | undefined => inherited.find((variable) => variable.name === name)?.value
   const ours: Variable[] = [
@@ -74,10 +85,11 @@ function makeEnvironment({ config, base, gpu }: RuntimeInput): Variable[] {
   ]
   if (config.run !== undefined) ours.push({ name: 'COG_PREDICT_TYPE_STUB', value: config.run })
   if (config.train !== undefined) ours.push({ name: 'COG_TRAIN_TYPE_STUB', value: config.train })
-  if (config.concurrency !== undefined) {
-    ours.push({ name: 'COG_MAX_CONCURRENCY', value: String(config.concurrency.max) })
-  }
-  if (config.batch !== undefined) {
+  // Our launcher reads the decorator itself; Cog's server hears of it through the image only.
+  const baked = config.runtime === 'coglet' && concurrency > 1 ? concurrency : undefined
+  const max = config.concurrency?.max ?? baked
+  if (max !== undefined) ours.push({ name: 'COG_MAX_CONCURRENCY', value: String(max) })
+  if (config.batch !== undefined && config.runtime !== 'coglet') {
     ours.push({ name: 'LAYERWRIGHT_BATCH_SIZE', value: String(config.batch.maxSize) })
     ours.push({ name: 'LAYERWRIGHT_BATCH_WAIT_MS', value: String(config.batch.maxWaitMs) })
   }

@@ -13,6 +13,7 @@ import type { EnvironmentAnswer } from './environment.ts'
 import { fitRequirement } from './fit-requirement.ts'
 import { withPins } from './index-settings.ts'
 import { BROUGHT_ALONG } from './requirements.ts'
+import type { Sdk } from './sdk.ts'
 import { nameSources } from './sources.ts'
 
 /** What the project's packages are resolved from. */
@@ -23,6 +24,8 @@ export interface PackagesRequest {
   readonly settings: ResolvedIndexSettings
   /** Versions to keep as long as they fit, by normalised name. */
   readonly preferences?: ReadonlyMap<string, string> | undefined
+  /** Cog's SDK, when the image runs Cog's own server. */
+  readonly sdk?: Sdk | undefined
   /** Describes what has no wheel; absent when only wheels may be taken. */
   readonly sources?: SourceReader | undefined
   /** What the base has and the environment sees; `pip` and `setuptools` are brought all the same. */
@@ -51,7 +54,43 @@ export async function resolvePackages(request: PackagesRequest, context: Resolve
   // With hashes required, pip itself would have to be hashed: it is left to the project then.
   const roots = options.requiresHashes ? stated : [...stated, ...added]
   const { packages, installed = [] } = await resolveRoots(roots, request, context)
-  return { wheels: packages.map((wheel) => ({ ...wheel, requested: names.has(wheel.name) })), installed }
+  const wheels = packages.map((wheel) => ({ ...wheel, requested: names.has(wheel.name) }))
+  const { sdk } = request
+  if (sdk === undefined || !isApart(request)) return { wheels, installed }
+  return { wheels: await addRoots(wheels, [sdk.root], requestApart(wheels, request), context), installed }
+}
+
+/** Cog's SDK is no line of the project's: neither must its hash be stated, nor do its pre-releases admit others. */
+function isApart({ sdk, requirements }: PackagesRequest): boolean {
+  return sdk?.allowsPreReleases === true || requirements.options.requiresHashes
+}
+
+/** The SDK beside packages that stay as they were chosen. */
+function requestApart(packages: readonly LockedWheel[], request: PackagesRequest): PackagesRequest {
+  const { requirements, settings, sdk } = request
+  return {
+    ...request,
+    requirements: {
+      ...requirements,
+      constraints: packages.map(({ name, version }) => ({ requirement: parseRequirement(`${name}==${version}`) })),
+      options: { ...requirements.options, requiresHashes: false },
+    },
+    settings: { ...settings, allowsPreReleases: settings.allowsPreReleases || sdk?.allowsPreReleases === true },
+  }
+}
+
+/** Adds packages that were chosen apart; what is there already stays. */
+async function addRoots(
+  packages: readonly LockedWheel[],
+  roots: readonly RootRequirement[],
+  request: PackagesRequest,
+  context: ResolveContext,
+): Promise<readonly LockedWheel[]> {
+  const names = new Set(packages.map(({ name }) => name))
+  const missing = roots.filter(({ requirement }) => !names.has(requirement.name))
+  const added = missing.length === 0 ? [] : (await resolveRoots(missing, request, context)).packages
+  const others = added.filter(({ name }) => !names.has(name)).map((wheel) => ({ ...wheel, requested: false }))
+  return [...packages, ...others].sort((a, b) => (a.name < b.name ? -1 : 1))
 }
 
 /** What another tool locked, with pip beside it. */
@@ -65,17 +104,23 @@ async function applyLock(
   const access = { http: context.http, headers: settings.headers, signal: context.signal }
   const applied = await applyLockFile(lock, { target, extras, groups }, access)
   const packages = applied.packages.filter(({ name }) => !BROUGHT_ALONG.has(name))
-  const names = new Set(packages.map(({ name }) => name))
-  const missing = broughtAlong(request).filter(({ requirement }) => !names.has(requirement.name))
-  const added = missing.length === 0 ? [] : (await resolveRoots(missing, request, context)).packages
-  const all = [...packages, ...added.map((wheel) => ({ ...wheel, requested: false }))]
-  return { wheels: all.sort((a, b) => (a.name < b.name ? -1 : 1)), installed: [] }
+  const { sdk } = request
+  const wheels = await addRoots(packages, broughtAlong(request), request, context)
+  const isDone = sdk === undefined || !isApart(request)
+  return {
+    wheels: isDone ? wheels : await addRoots(wheels, [sdk.root], requestApart(wheels, request), context),
+    installed: [],
+  }
 }
 
 /** pip, since `run` steps and people expect it, and setuptools below 3.12, which venv brings there. */
-function broughtAlong({ target }: PackagesRequest): readonly RootRequirement[] {
+function broughtAlong(request: PackagesRequest): readonly RootRequirement[] {
+  const { target, sdk } = request
   const names = ['pip', ...(Number(target.pythonVersion.split('.')[1]) < 12 ? ['setuptools'] : [])]
-  return names.map((name) => ({ requirement: parseRequirement(name) }))
+  return [
+    ...names.map((name) => ({ requirement: parseRequirement(name) })),
+    ...(sdk === undefined || isApart(request) ? [] : [sdk.root]),
+  ]
 }
 
 function resolveRoots(

@@ -16,6 +16,7 @@ import { resolveLauncher } from './launcher.ts'
 import { readIndexSettings } from './index-settings.ts'
 import type { InstalledDistribution } from '../python/installed.ts'
 import { resolvePackages, type ResolvedPackages } from './python-packages.ts'
+import { runtimeChoice, sdkRequirement } from './sdk.ts'
 import { readRequirements, requirementsKey } from './requirements.ts'
 import { sourcesKey } from './sources.ts'
 import type { HeadersFor } from '../python/settings/credentials.ts'
@@ -135,10 +136,11 @@ async function resolvePlatform(
     sources,
     preferences: preferences(platform),
     installed,
+    sdk: sdkRequirement(config),
   }
   const [packages, launcher] = await settleAll([
     resolvePackages(request, context),
-    resolveLauncher(target, settings, context),
+    config.runtime === 'coglet' ? Promise.resolve([]) : resolveLauncher(target, settings, context),
   ])
   const { wheels } = packages
   const { base, systemPackages, choices } = await draft.complete(wheels)
@@ -150,7 +152,7 @@ async function resolvePlatform(
     libc,
     wheels,
     launcher,
-    choices: [...choices, ...basePackagesChoice(packages)],
+    choices: [...choices, ...runtimeChoice(config, wheels), ...basePackagesChoice(packages)],
     ...(systemPackages === undefined ? {} : { systemPackages }),
     ...(config.build.gpu ? { gpu: lockGpu(environment.choice, interpreter, wheels) } : {}),
   }

@@ -338,3 +338,31 @@ async function lockOf(path: string): Promise<{ readonly lock: unknown }> {
     { mode: 'refresh' },
   )
 }
+
+test("runtime: coglet installs Cog's own server, starts it as Cog does, and lays no launcher", async () => {
+  const source =
+    'from cog import BasePredictor, concurrent\n\n\nclass P(BasePredictor):\n    @concurrent(max=4)\n    async def run(self, a: int) -> int:\n        return a\n'
+  const path = await project(`${yaml().replace('run.py:Runner', 'p.py:P')}runtime: coglet\n`)
+  await writeFile(join(path, 'p.py'), source)
+  const result = await run(path)
+  const { config, layers } = single(result)
+  expect(config.config).toMatchObject({ Cmd: ['/opt/venv/bin/python', '-m', 'cog.server.http'], WorkingDir: '/src' })
+  expect(config.config?.Entrypoint).toBeUndefined()
+  expect(config.config?.Env).toContain('COG_PREDICT_TYPE_STUB=p.py:P')
+  expect(config.config?.Env).toContain('COG_MAX_CONCURRENCY=4')
+  expect(config.config?.Labels?.['run.cog.pip_freeze']).toContain('cog==0.23.1\ncoglet==0.23.1')
+  expect(layers.map(({ createdBy }) => createdBy).join('\n')).not.toContain('launcher')
+  expect(result.planned.plans[0]?.choices).toContainEqual(
+    expect.objectContaining({ key: 'runtime', value: 'cog 0.23.1, coglet 0.23.1' }),
+  )
+})
+
+test.each([
+  ['0.22.0', 'cog 0.22.0, coglet 0.23.1'],
+  ['0.16.12', 'cog 0.16.12'],
+  ['prerelease', 'cog 0.24.0rc1, coglet 0.24.0rc1'],
+])('build.sdk_version %s takes %s', async (version, value) => {
+  const text = `${yaml(`  sdk_version: "${version}"\n`)}runtime: coglet\n`
+  const { planned } = await run(await project(text))
+  expect(planned.plans[0]?.choices.find(({ key }) => key === 'runtime')?.value).toBe(value)
+})

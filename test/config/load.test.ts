@@ -286,7 +286,7 @@ describe('diagnostics', () => {
       'build: {python_requirements: poetry.lock}',
       ['error not-supported build.python_requirements 1:9-28'],
     ],
-    ['something not built yet', 'runtime: coglet', ['error not-supported runtime 1:1-8']],
+    ["what Cog's server does not do", 'runtime: coglet\nbatch: {max_size: 4}', ['warning no-effect batch 2:1-6']],
   ])('names %s', (_, text, expected) => {
     expect(summary(text)).toEqual(expected)
   })

@@ -9,6 +9,13 @@ import { makeLayer } from './layers.ts'
 import { makeWheel, type MadeWheel } from './wheel.ts'
 import { serveWheels, type WheelIndex } from './wheel-index.ts'
 
+const SDK = [
+  makeWheel({ name: 'cog', version: '0.16.12' }),
+  ...['0.22.0', '0.23.1', '0.24.0rc1'].flatMap((version) => [
+    makeWheel({ name: 'cog', version, requires: [`coglet>=${version}`] }),
+    makeWheel({ name: 'coglet', version }),
+  ]),
+]
 const LAUNCHER = makeWheel({ name: 'doorman', version: '1.0' })
 const BROUGHT_ALONG = [makeWheel({ name: 'pip', version: '26.3' }), makeWheel({ name: 'setuptools', version: '80.0' })]
 const STATUS = 'Package: libc6\nStatus: install ok installed\nArchitecture: amd64\nVersion: 2.36-9\n\n'
@@ -28,7 +35,7 @@ export interface BuildWorld {
 
 /** Makes a world whose store and projects lie in a folder. */
 export async function makeBuildWorld(folder: string, wheels: readonly MadeWheel[] = []): Promise<BuildWorld> {
-  const index = await serveWheels([...wheels, ...BROUGHT_ALONG, LAUNCHER])
+  const index = await serveWheels([...wheels, ...BROUGHT_ALONG, ...SDK, LAUNCHER])
   const events: ProgressEvent[] = []
   const baseRequests: string[] = []
   const baseLayers: Layer[] = []
