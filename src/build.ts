@@ -45,6 +45,8 @@ export interface BuildContext {
   readonly report: Report
   readonly now: () => number
   readonly signal?: AbortSignal | undefined
+  /** Changes where a distribution's packages come from and whose keys sign them; nothing unless given. */
+  readonly archives?: ResolveContext['archives']
   /** Another lock of the launcher's packages than the shipped one. */
   readonly launcherLock?: string | undefined
   /** Layers shared with others, through registries. */
@@ -134,6 +136,7 @@ export async function planBuild(request: BuildRequest, context: BuildContext): P
       systemLayers: platformLock.systemPackages === undefined ? [] : systemPackageLayers(platformLock.systemPackages),
       runtimeTree: tree,
       openapi: JSON.stringify(model.openapi),
+      concurrency: model.predict?.concurrency,
       revision,
       version: programVersion(),
       createdSeconds: sourceDate(context.env) ?? 0,

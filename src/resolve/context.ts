@@ -3,6 +3,7 @@ import type { Cache } from '../core/cache.ts'
 import type { Http } from '../core/http.ts'
 import type { Report } from '../core/progress.ts'
 import type { DebianLock } from '../debian/lock.ts'
+import type { ArchiveSource } from '../debian/source.ts'
 import type { LockedBase, LockedInterpreter, LockedLibc, LockedPlatform } from '../lock/lock.ts'
 import type { ResolvedIndexSettings } from '../python/settings/index-settings.ts'
 import type { SourceReader } from '../python/source-package.ts'
@@ -47,6 +48,8 @@ export interface ResolveContext {
   readonly env: Readonly<Record<string, string | undefined>>
   readonly report: Report
   readonly now: () => number
+  /** Changes where a distribution's packages come from and whose keys sign them; nothing unless given. */
+  readonly archives?: ((sources: readonly ArchiveSource[]) => readonly ArchiveSource[]) | undefined
   /** Another lock of the launcher's packages than the shipped one. */
   readonly launcherLock?: string | undefined
   readonly signal?: AbortSignal | undefined

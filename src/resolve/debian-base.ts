@@ -1,5 +1,5 @@
 import { resolveDebian } from '../debian/resolve.ts'
-import { DEBIAN_SUITES } from '../debian/source.ts'
+import { DEBIAN_SUITES, debianSources } from '../debian/source.ts'
 import type { DebianLock } from '../debian/lock.ts'
 import type { LockedInterpreter, LockedLibc } from '../lock/lock.ts'
 import { openAptSources } from './apt-sources.ts'
@@ -14,13 +14,14 @@ export async function debianBase(reason: string, request: BaseRequest, context: 
   const { suite, hasPython } = chooseSuite(build, environment.python)
   const { python } = DEBIAN_SUITES[suite]
   const { mirror, snapshot } = build.debian
+  const sources = debianSources(suite, { archive: mirror, snapshot })
   const packages = await resolveDebian(
     {
       suite,
       architecture: platform.architecture,
       isBootstrap: true,
       packages: ['apt', 'ca-certificates', ...(hasPython ? [`python${python}`] : []), ...build.systemPackages],
-      mirrors: { archive: mirror, snapshot },
+      sources: context.archives?.(sources) ?? sources,
       extraSources: await openAptSources(build.aptSources, context),
     },
     { ...context, cache: context.cache('debian'), now: () => new Date(context.now()) },

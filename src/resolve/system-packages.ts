@@ -28,13 +28,14 @@ export async function systemPackagesFor(
       data: { packages: wanted },
     })
   }
+  const sources = distributionSources(facts, request)
   const lock = await resolveDebian(
     {
       suite: facts.osCodename,
       architecture: platform.architecture,
       packages: [...wanted],
       installed: facts.packages.map(({ record }) => record),
-      sources: distributionSources(facts, request),
+      sources: context.archives?.(sources) ?? sources,
       extraSources: await openAptSources(config.build.aptSources, context),
     },
     { ...context, cache: context.cache('debian'), now: () => new Date(context.now()) },
