@@ -176,7 +176,11 @@ export function judgeCogFlags(command: string, program: Program, report: Report)
 const COMMANDS: readonly (readonly [string, string, string])[] = [
   ['build', 'build', ''],
   ['push', 'push', 'builds first, as Cog does'],
-  ['run, predict', 'predict (alias run)', '`--json` prints the result as JSON; inputs from a file are `-i name=@file`'],
+  [
+    'run, predict',
+    'predict (alias run)',
+    '`--json @file` and `--json @-` bring inputs, as in Cog; `--json` alone prints the result as JSON',
+  ],
   ['serve', 'serve', ''],
   ['exec', 'exec', ''],
   ['train', 'train', ''],

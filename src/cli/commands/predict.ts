@@ -6,7 +6,7 @@ import type { Command, Io } from '../command.ts'
 interface PredictOptions extends RunOptions {
   readonly input: readonly string[]
   readonly output?: string
-  readonly json?: boolean
+  readonly json?: boolean | string
   readonly setupTimeout: string
 }
 
@@ -23,7 +23,10 @@ export function definePredict(program: Program, output: string): void {
     .option('-i, --input <name=value>', 'an input; `name=@file` for the contents of a file; repeatable', append, [])
     .option('-o, --output <path>', output)
     .option('--setup-timeout <seconds>', 'how long the setup of the model may take', '300')
-    .option('--json', 'print output, metrics and written files as JSON')
+    .option(
+      '--json [inputs]',
+      'print output, metrics and written files as JSON; with a JSON object, `@file` or `@-`: take the inputs from there',
+    )
   defineRunOptions(program)
 }
 
@@ -36,7 +39,8 @@ export async function runPrediction(
 ): Promise<void> {
   const seconds = Number(options.setupTimeout)
   if (!(seconds > 0)) throw new BuildError('USAGE', `Not a number of seconds: \`${options.setupTimeout}\``)
-  const { context, ...runnable } = await openRunnable(name, options, io)
+  const json = readJsonOption(options.json, name)
+  const { context, ...runnable } = await openRunnable(json.image, options, io)
   const [{ predict }, { writeOutput }] = await Promise.all([
     import('../../run/predict/predict.ts'),
     import('../../run/predict/outputs.ts'),
@@ -45,7 +49,7 @@ export async function runPrediction(
     {
       ...runnable,
       kind,
-      inputs: options.input,
+      inputs: [...(await readJsonInputs(json.inputs, io.cwd)), ...options.input],
       folder: io.cwd,
       setupTimeoutMs: seconds * 1000,
       log: (chunk) => io.stderr.write(Buffer.from(chunk).toString()),
@@ -55,9 +59,30 @@ export async function runPrediction(
   )
   const target = options.output ?? (kind === 'training' ? 'weights' : undefined)
   const { value, files } = writeOutput(prediction.output, io.cwd, target)
-  if (options.json === true) {
+  if (json.isPrinted) {
     io.stdout.write(`${JSON.stringify({ output: value, metrics: prediction.metrics, files })}\n`)
   } else {
     io.stdout.write(`${typeof value === 'string' ? value : JSON.stringify(value, undefined, 2)}\n`)
   }
+}
+
+/**
+ * `--json` alone asks for JSON; Cog's `--json @inputs.json` brings inputs. A word that is neither an object nor `@...` is the
+ * image, which happens to stand behind the flag.
+ */
+function readJsonOption(
+  json: boolean | string | undefined,
+  image: string | undefined,
+): { readonly isPrinted: boolean; readonly inputs?: string; readonly image: string | undefined } {
+  if (typeof json !== 'string') return { isPrinted: json === true, image }
+  if (/^\s*[{@]/.test(json)) return { isPrinted: false, inputs: json, image }
+  if (image !== undefined) throw new BuildError('USAGE', `Neither a JSON object nor \`@file\`: \`${json}\``)
+  return { isPrinted: true, image: json }
+}
+
+/** The members of a JSON object as `name=value` words. @throws BuildError USAGE, FILE_UNREADABLE */
+async function readJsonInputs(text: string | undefined, cwd: string): Promise<readonly string[]> {
+  if (text === undefined) return []
+  const { readJsonWords } = await import('../../run/predict/json-inputs.ts')
+  return readJsonWords(text, cwd)
 }

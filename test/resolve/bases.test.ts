@@ -1,0 +1,86 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { makeConfig } from '../../src/config/make-config.ts'
+import type { CogYaml } from '../../src/config/schema.ts'
+import type { LockedPlatform } from '../../src/lock/lock.ts'
+import { parseLock } from '../../src/lock/parse-lock.ts'
+import { draftBase } from '../../src/resolve/base.ts'
+import type { BaseDraft } from '../../src/resolve/base-draft.ts'
+import type { ResolveContext } from '../../src/resolve/context.ts'
+import { answerEnvironment } from '../../src/resolve/environment.ts'
+import { makeFrozenWorld, type FrozenWorld } from '../support/frozen-world.ts'
+
+/** What every way to a base holds to, whatever it is made of. */
+const PROVIDERS: readonly (readonly [name: string, build: CogYaml['build'], expected: RegExp])[] = [
+  ['debian', {}, /^debian bookworm$/],
+  ['debian trixie', { python_version: '3.13' }, /^debian trixie$/],
+  ['slim', { gpu: true, base: 'slim' }, /^debian bookworm$/],
+  ['cuda', { gpu: true }, /^docker:\/\/docker\.io\/nvidia\/cuda:12\.\d+\.\d+-base-ubuntu\d+\.04$/],
+  ['cuda, stated', { gpu: true, cuda: '12.4', python_version: '3.11' }, /nvidia\/cuda:12\.4\.1-/],
+  ['python-slim', { base: 'python-slim', python_version: '3.12' }, /^docker:\/\/python:3\.12-slim$/],
+  ['custom', { base_image: 'registry.example.test/team/base:v3' }, /registry\.example\.test\/team\/base:v3$/],
+  ['layout', { base_image: 'oci:base:latest', interpreter: 'base' }, /^oci:.*base:latest$/],
+]
+const platform: LockedPlatform = { os: 'linux', architecture: 'amd64' }
+
+let folder: string
+let world: FrozenWorld
+let context: ResolveContext
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'bases-'))
+  world = await makeFrozenWorld(folder)
+  const { store } = world.context
+  context = { ...world.context, cache: (space) => store.cache(space), projectFolder: folder }
+})
+afterAll(async () => {
+  await world.close()
+  await rm(folder, { recursive: true, force: true })
+})
+
+function draft(build: CogYaml['build']): Promise<BaseDraft> {
+  const config = makeConfig({ build, run: 'run.py:Runner' })
+  return draftBase({ config, platform, environment: answerEnvironment(config, []) }, context)
+}
+
+describe.each(PROVIDERS)('the base %s', (_, build, expected) => {
+  it('knows interpreter and C library before any wheel is', async () => {
+    const { interpreter, libc } = await draft(build)
+    expect(interpreter.version).toMatch(/^3\.\d+\.\d+/)
+    expect(interpreter.executable).toMatch(/^\/.*\/python3\.\d+$/)
+    expect(libc.kind).toBe('glibc')
+    expect(libc.minor).toBeGreaterThan(26)
+    if (build?.python_version !== undefined) expect(interpreter.version.startsWith(build.python_version)).toBe(true)
+  })
+
+  it('is pinned by digest, and says what was chosen and why', async () => {
+    const { base, choices } = await (await draft(build)).complete([])
+    if (base.kind === 'image') {
+      expect(base.manifest.digest).toMatch(/^sha256:[0-9a-f]{64}$/)
+      expect(base.layers.length).toBe(base.config.rootfs.diff_ids.length)
+    } else for (const deb of base.packages.packages) expect(deb.sha256).toMatch(/^[0-9a-f]{64}$/)
+    expect(choices.find(({ key }) => key === 'base')?.value).toMatch(expected)
+    expect(choices.every(({ reason }) => reason.length > 5)).toBe(true)
+    expect(choices.map(({ key }) => key)).toContain('python')
+  })
+
+  it('gives the same answer twice, which a lock file keeps whole', async () => {
+    const first = await draft(build)
+    const [one, two] = [await first.complete([]), await (await draft(build)).complete([])]
+    expect(JSON.stringify(two)).toBe(JSON.stringify(one))
+    const { interpreter, libc } = first
+    const { base, choices } = one
+    const locked = { platform, base, interpreter, libc, wheels: [], launcher: [], choices }
+    const lock = { lockVersion: 1, inputs: `sha256:${'0'.repeat(64)}`, platforms: [locked] }
+    expect(parseLock(JSON.stringify(lock), 'the lock').platforms[0]).toEqual(JSON.parse(JSON.stringify(locked)))
+  })
+})
+
+describe('system packages', () => {
+  it.each(PROVIDERS.filter(([name]) => !/layout|custom/.test(name)))('are resolved against %s', async (_, build) => {
+    const { base, systemPackages } = await (await draft({ ...build, system_packages: ['gcc'] })).complete([])
+    const packages = base.kind === 'debian' ? base.packages.packages : (systemPackages?.packages ?? [])
+    expect(packages.map(({ package: name }) => name)).toContain('gcc')
+  })
+})
