@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process'
+import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
@@ -72,6 +73,56 @@ describe('tools/compat-torch.mjs', () => {
           pythons: ['3.12', '3.14'],
         },
       ])
+    } finally {
+      server.close()
+    }
+  })
+})
+
+describe('tools/compat-cuda.mjs', () => {
+  it('prints versions of which every flavour is there, and releases that a known one has gained', async () => {
+    const tags = (cuda: string, cudnn: string, ubuntu: string): string[] =>
+      ['base', 'runtime', 'devel', `${cudnn}-runtime`, `${cudnn}-devel`].map(
+        (flavour) => `${cuda}-${flavour}-ubuntu${ubuntu}`,
+      )
+    const [first] = CUDA_IMAGES
+    const lines = [
+      ...(first?.ubuntu ?? []).flatMap((ubuntu) => tags(first?.cuda ?? '', first?.cudnnTag ?? '', ubuntu)),
+      ...tags('99.1.0', 'cudnn', '26.04'),
+      ...tags('99.1.0', 'cudnn', '24.04'),
+      '99.2.0-base-ubuntu26.04',
+      '99.1.0-base-ubi9',
+    ]
+    const child = execFile(process.execPath, [join(packageRoot(), 'tools/compat-cuda.mjs')])
+    child.stdin?.end(lines.join('\n'))
+    let text = ''
+    child.stdout?.on('data', (chunk: string) => void (text += chunk))
+    await once(child, 'close')
+    expect(text).toBe('{"cuda": "99.1.0", "cudnn": "9", "cudnnTag": "cudnn", "ubuntu": ["24.04", "26.04"]}\n')
+  })
+})
+
+describe('tools/compat-tensorflow.mjs', () => {
+  it('reads CUDA and cuDNN of a release from the extra of its wheel', async () => {
+    const names = ['cp312', 'cp310'].map((tag) => `tensorflow-9.9.0-${tag}-${tag}-manylinux_2_17_x86_64.whl`)
+    const files = [...names, 'tensorflow-2.20.0-cp312-cp312-manylinux_2_17_x86_64.whl', 'tensorflow-9.9.0.tar.gz']
+    const metadata =
+      "Requires-Dist: numpy\nRequires-Dist: nvidia-cuda-runtime-cu12<13.0,>=12.9.79; extra == 'and-cuda'\n" +
+      "Requires-Dist: nvidia-cudnn-cu12<10.0,>=9.10.2.21; extra == 'and-cuda'\n"
+    const server = createServer((request, response) => {
+      const isPage = request.url === '/simple/tensorflow/'
+      const page = JSON.stringify({ files: files.map((filename) => ({ filename, url: `/files/${filename}` })) })
+      const isMetadata = request.url?.endsWith('.whl.metadata') === true
+      response.writeHead(isPage || isMetadata ? 200 : 404).end(isPage ? page : metadata)
+    })
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    try {
+      const address = `http://127.0.0.1:${(server.address() as AddressInfo).port}/simple/`
+      const { stdout } = await promisify(execFile)(process.execPath, [
+        join(packageRoot(), 'tools/compat-tensorflow.mjs'),
+        address,
+      ])
+      expect(stdout).toBe('{"tensorflow": "9.9.0", "cuda": "12.9", "cudnn": "9.10", "pythons": ["3.10", "3.12"]}\n')
     } finally {
       server.close()
     }
