@@ -76,6 +76,8 @@ export interface ContainerChanges {
   /** Names of sockets that the tar could not take. */
   readonly sockets: readonly string[]
   readonly folders: readonly string[]
+  /** Where there was no overlay to mark them: paths that are gone, one character a byte, starting with `./`. */
+  readonly deleted: readonly string[]
 }
 
 /** Where the process's streams go: the caller's own, or pipes that the caller reads. */

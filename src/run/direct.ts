@@ -66,28 +66,39 @@ export async function startDirect(
     'shift',
     host.overlay
       ? `mount -t overlay -o ${overlayOptions(host, names, 'upper', 'work')} overlay root`
-      : // Slow where the file system cannot share blocks, but it works everywhere.
-        'cp -a --reflink=auto layers/0/. root/ && mount --rbind root root && cd .',
+      : // Slow where the file system cannot share blocks, but it works everywhere. What is mounted below root is not seen in upper.
+        'cp -a --reflink=auto layers/0/. upper/ && mount --bind upper root && cd .',
+    container.capture === undefined || host.overlay ? ':' : MARK_COPY,
     command.script,
-    container.capture === undefined ? `exec ${command.enter}` : captureScript(command.enter),
+    container.capture === undefined ? `exec ${command.enter}` : captureScript(command.enter, host),
   ].join('\n')
   const argv = enterNamespaces(host, ['sh', '-c', script, 'sh', bundle, ...command.args], command)
   const depth = (command.processDepth ?? 1) + (container.capture === undefined ? 0 : 1)
   return follow(argv, container, options, host, { depth, folders })
 }
 
+/** What a copy holds before anything runs. Times of changes are as coarse as the kernel's clock, hence the pause. */
+const MARK_COPY = '(cd upper && find . -print0) | LC_ALL=C sort -z > before && : > marker && sleep 0.05'
+
+const PACK = 'LC_ALL=C tar --format=pax --numeric-owner --xattrs --xattrs-include="*" -C upper -cf upper.tar'
+
 /**
  * Runs the container below the shell and packs what it wrote while its user ids still mean something. The status of the
  * packing is told apart by a file.
+ *
+ * Of an overlay the upper folder is what changed; of a copy that is everything whose inode changed since, which no program
+ * can hide, and what is no longer there.
  */
-function captureScript(enter: string): string {
-  return [
-    'set +e',
-    `( ${enter} )`,
-    'status=$?',
-    'LC_ALL=C tar --format=pax --numeric-owner --xattrs --xattrs-include="*" -C upper -cf upper.tar . 2>tar.err && : >packed',
-    'exit $status',
-  ].join('\n')
+function captureScript(enter: string, host: Host): string {
+  const pack = host.overlay
+    ? `${PACK} . 2>tar.err`
+    : [
+        '(cd upper && find . -newercc ../marker -print0) > changed',
+        '(cd upper && find . -print0) | LC_ALL=C sort -z > after',
+        'LC_ALL=C comm -z -23 before after > deleted',
+        `${PACK} --no-recursion --null -T changed 2>tar.err`,
+      ].join(' && ')
+  return ['set +e', `( ${enter} )`, 'status=$?', `${pack} && : >packed`, 'exit $status'].join('\n')
 }
 
 function readChanges(container: Container, status: number, folders: readonly string[]): ContainerChanges {
@@ -97,17 +108,20 @@ function readChanges(container: Container, status: number, folders: readonly str
       'RUN_FAILED',
       `What the command changed could not be packed: ${words.trim() || 'it never started'}`,
       {
-        hint: 'This takes GNU tar on the host.',
+        hint: 'This takes GNU tar on the host, and GNU find where layers cannot be stacked.',
         data: { status },
       },
     )
   }
   const sockets = [...words.matchAll(/^tar: \.\/(.*): socket ignored$/gm)].map((match) => match[1] ?? '')
-  return { status, tarFile: join(container.workFolder, 'upper.tar'), sockets, folders }
+  const deleted = readIfThere(join(container.workFolder, 'deleted'), 'latin1')
+    .split('\0')
+    .filter((path) => path !== '')
+  return { status, tarFile: join(container.workFolder, 'upper.tar'), sockets, folders, deleted }
 }
 
-function readIfThere(file: string): string {
-  return existsSync(file) ? readFileSync(file, 'utf8') : ''
+function readIfThere(file: string, encoding: 'utf8' | 'latin1' = 'utf8'): string {
+  return existsSync(file) ? readFileSync(file, encoding) : ''
 }
 
 /** Names are resolved as on the host; engines see to that themselves. */

@@ -104,15 +104,20 @@ export async function startContainer(request: RunRequest, context: RunContext): 
   return { ...running, exit: end() }
 }
 
-/** What is to be captured needs the overlay at hand, which engines keep to themselves. */
+/** What is to be captured has to be at hand, and engines keep it to themselves. */
 async function choose(request: RunRequest, context: RunContext, host: Host, cache: RootfsCache): Promise<Backend> {
   const wanted = context.runtime ?? context.env['LAYERWRIGHT_RUNTIME']
   if (request.capture === undefined) return selectBackend(wanted, host, cache)
-  if (!host.overlay) {
-    throw new BuildError('HOST_UNSUPPORTED', 'This host cannot stack layers: mounting an overlay is not allowed', {
-      hint: NO_NAMESPACES,
-      data: { namespaces: host.namespaces, reasons: host.reasons },
-    })
+  if (host.namespaces === 'none') {
+    const words = host.reasons.at(-1) ?? 'no reason was given'
+    throw new BuildError(
+      'HOST_UNSUPPORTED',
+      `This user may not make namespaces here, which running commands takes: ${words}`,
+      {
+        hint: NO_NAMESPACES,
+        data: { namespaces: host.namespaces, reasons: host.reasons },
+      },
+    )
   }
   const isEngine = ['podman', 'docker', 'nerdctl'].includes(wanted ?? '')
   return selectBackend(isEngine ? undefined : wanted, host, cache, DIRECT_NAMES)
@@ -120,7 +125,7 @@ async function choose(request: RunRequest, context: RunContext, host: Host, cach
 
 const DIRECT_NAMES = ['crun', 'runc', 'bubblewrap', 'chroot'] as const
 const NO_NAMESPACES = [
-  'Running commands while building takes root, or user namespaces with a kernel from 5.11 on',
+  'Running commands while building (`run`, packages without a wheel) takes root or user namespaces',
   '(`sysctl user.max_user_namespaces`, `kernel.unprivileged_userns_clone`, `kernel.apparmor_restrict_unprivileged_userns`).',
   'Without them use a base image that has what the commands make, and packages that come as wheels.',
 ].join(' ')

@@ -173,7 +173,7 @@ async function readChanges(
   const read: TarEntry[] = []
   for await (const entry of readEntries(createReadStream(changes.tarFile))) read.push(entry)
   const found = inOrder(read)
-  const mounted = mountPoints(binds, found, changes.folders)
+  const mounted = mountPoints(binds, found, changes)
   const xattrs = new Set<string>()
   const entries = found.flatMap((entry): Entry[] => {
     const bytes = cleanPath(entry.path)
@@ -185,7 +185,21 @@ async function readChanges(
     const text = `Extended attributes are not kept in the layer: ${[...xattrs].sort().join(', ')}`
     context.report({ type: 'note', level: 'warning', text })
   }
-  return entries
+  return [...entries, ...whiteouts(changes.deleted, found)]
+}
+
+/** Marks for what is gone; what lies below something that is gone, or that is no folder any more, needs none. */
+function whiteouts(deleted: readonly string[], found: readonly TarEntry[]): Entry[] {
+  const paths = deleted.map(cleanPath)
+  const hidden = new Set<BytePath>([
+    ...paths,
+    ...found.filter(({ kind }) => kind !== 'directory').map(({ path }) => cleanPath(path)),
+  ])
+  const hasHiddenParent = (path: BytePath): boolean =>
+    [...path.matchAll(/\//g)].some(({ index }) => hidden.has(path.slice(0, index)))
+  return paths
+    .filter((path) => !hasHiddenParent(path) && !TRACES.test(path))
+    .map((path) => ({ kind: 'whiteout', path: decode(path), opaque: false }))
 }
 
 /** Which name of a file comes first depends on the file system; here it is the smallest. */
@@ -255,10 +269,11 @@ function refuse(what: string, path: string): never {
 function mountPoints(
   binds: readonly BindMount[],
   found: readonly TarEntry[],
-  folders: readonly string[],
+  { folders, deleted }: ContainerChanges,
 ): Set<BytePath> {
   const targets = ['/proc', '/sys', '/dev', '/etc/resolv.conf', '/etc/hosts', ...binds.map((bind) => bind.destination)]
   const paths = new Map(found.map((entry) => [cleanPath(entry.path), entry]))
+  const changed = [...paths.keys(), ...deleted.map(cleanPath)]
   const dropped = new Set<BytePath>()
   for (const target of targets) {
     let path: BytePath = cleanPath(Buffer.from(target).toString('latin1'))
@@ -268,15 +283,14 @@ function mountPoints(
     if (!isMark) continue
     // Upwards as long as a folder holds nothing else and is not the image's.
     while (path !== '' && findInImage(folders, `/${decode(path)}`)?.stats === undefined) {
-      if ([...paths.keys()].some((other) => other.startsWith(`${path}/`) && !dropped.has(other))) break
+      if (changed.some((other) => other.startsWith(`${path}/`) && !dropped.has(other))) break
       dropped.add(path)
       path = path.slice(0, Math.max(path.lastIndexOf('/'), 0))
     }
     // A folder of the image that was touched for this alone.
     const mode = findInImage(folders, `/${decode(path)}`)?.stats?.mode
     const isSame = mode !== undefined && (mode & 0o7777) === paths.get(path)?.mode
-    if (isSame && ![...paths.keys()].some((other) => other.startsWith(`${path}/`) && !dropped.has(other)))
-      dropped.add(path)
+    if (isSame && !changed.some((other) => other.startsWith(`${path}/`) && !dropped.has(other))) dropped.add(path)
   }
   return dropped
 }

@@ -399,6 +399,36 @@ describe('runStep()', () => {
     expect(first?.bytes.includes('run/secrets')).toBe(false)
   })
 
+  test.for(DIRECT)('%s captures the same from a copy, where layers cannot be stacked', async (runtime, context) => {
+    await need(runtime, context)
+    if (!isRoot) return context.skip('whose owners are kept only as root')
+    writeFileSync(join(all, 'secret'), 's3cret-canary')
+    const binds = [{ source: join(all, 'secret'), destination: '/run/secrets/token', options: ['ro'] }]
+    const other = { ...contextOf(runtime), storeFolder: mkdtempSync(join(all, 'copying-')) }
+    const host = { ...(await knownHost(rootfsCache(other).folder, process.env)), overlay: false }
+    const file = join(rootfsCache(other).folder, 'host.json')
+    const known = JSON.parse(readFileSync(file, 'utf8')) as object
+    writeFileSync(file, JSON.stringify({ ...known, host }))
+    const paths = await runStep(step(WORK, { binds }), other, async (entries) =>
+      entries.map(({ kind, path }) => `${kind} ${path}`).sort(),
+    )
+    expect(paths).toEqual([
+      'directory etc',
+      'directory home',
+      'directory made',
+      'directory made/deep',
+      'directory src',
+      'file a',
+      'file home/again',
+      'file made/deep/file',
+      'hardlink z',
+      'symlink link',
+      'whiteout etc/group',
+      'whiteout home/bob',
+      'whiteout src/hello',
+    ])
+  })
+
   test('shows what went wrong, and refuses special files', async (context) => {
     await need('chroot', context)
     const said: string[] = []
