@@ -5,12 +5,13 @@
  * container's first output, which tells the time itself; `wholeMs` the time to the end. Medians of `--runs` (9). Goals: 400 ms
  * to the start, and not more than 250 ms above runc in all. Prints JSON.
  *
- * Needs runc, umoci and root, and a built program (`npm run build`): `node bench/run.ts [--image oci:DIR:TAG]`. Without
- * an image, `examples/hello` is built first.
+ * Needs runc, umoci and root, and a built program (`npm run build`): `node bench/run.ts [--image oci:DIR:TAG] [--node node]`.
+ * Node 22.18 or newer runs this file as it is; `--node` names the Node that runs the program. Without an image,
+ * `examples/hello` is built first.
  */
 import { execFile } from 'node:child_process'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
-import { cpus, tmpdir } from 'node:os'
+import { cpus, loadavg, tmpdir } from 'node:os'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs, promisify } from 'node:util'
@@ -25,7 +26,13 @@ interface Timing {
   readonly wholeMs: number
 }
 
-const { values } = parseArgs({ options: { image: { type: 'string' }, runs: { type: 'string', default: '9' } } })
+const { values } = parseArgs({
+  options: {
+    image: { type: 'string' },
+    runs: { type: 'string', default: '9' },
+    node: { type: 'string', default: 'node' },
+  },
+})
 const folder = await mkdtemp(path.join(tmpdir(), 'bench-run-'))
 try {
   const env = { ...process.env, LAYERWRIGHT_CACHE: path.join(folder, 'store') }
@@ -35,15 +42,15 @@ try {
   const results: Record<string, Timing> = {}
   for (const runtime of ['crun', 'runc', 'bubblewrap', 'chroot', 'podman']) {
     const args = [program, 'exec', '--quiet', '--runtime', runtime, '--image', image, '--', '/bin/sh', '-c', SCRIPT]
-    results[runtime] = await medianOf(process.execPath, args, env)
+    results[runtime] = await medianOf(values.node, args, env)
   }
   results['chosen by itself'] = await medianOf(
-    process.execPath,
+    values.node,
     [program, 'exec', '--quiet', '--image', image, '--', '/bin/sh', '-c', SCRIPT],
     env,
   )
   const bare = await medianOf('runc', ['run', '--bundle', bundle, `bench-${process.pid}`], env)
-  const node = await medianOf(process.execPath, ['-e', 'console.log(Date.now() + "000000")'], env)
+  const node = await medianOf(values.node, ['-e', 'console.log(Date.now() + "000000")'], env)
   const extraMs = Math.round((results['runc']?.wholeMs ?? Number.NaN) - bare.wholeMs)
   console.log(
     JSON.stringify(
@@ -51,7 +58,8 @@ try {
         image,
         runs: Number(values.runs),
         cpus: cpus().length,
-        node: process.version,
+        node: (await run(values.node, ['--version'])).stdout.trim(),
+        load: loadavg().map(Math.round),
         results,
         bare,
         nodeAlone: node,
@@ -67,7 +75,7 @@ try {
 
 async function buildHello(): Promise<string> {
   const layout = path.join(folder, 'hello')
-  await run(process.execPath, [program, 'build', path.join(root, 'examples/hello'), '-o', `oci:${layout}:bench`])
+  await run(values.node, [program, 'build', path.join(root, 'examples/hello'), '-o', `oci:${layout}:bench`])
   return `oci:${layout}:bench`
 }
 

@@ -369,6 +369,19 @@ describe('runStep()', () => {
     'rm /etc/group',
   ].join(' && ')
 
+  const MADE = [
+    'directory etc',
+    'directory home',
+    'directory made',
+    'directory made/deep',
+    'directory src',
+    'file a',
+    'file home/again',
+    'file made/deep/file',
+    'hardlink z',
+    'symlink link',
+  ]
+
   test('gives the same layer on every runtime and every time, without a trace of the secret', async (context) => {
     if (!isRoot) return context.skip('whose owners are kept only as root')
     writeFileSync(join(all, 'secret'), 's3cret-canary')
@@ -380,21 +393,7 @@ describe('runStep()', () => {
     }
     const [first] = results
     expect(new Set(results.map(({ diffId }) => diffId)).size).toBe(1)
-    expect(first?.paths).toEqual([
-      'directory etc',
-      'directory home',
-      'directory made',
-      'directory made/deep',
-      'directory src',
-      'file a',
-      'file home/again',
-      'file made/deep/file',
-      'hardlink z',
-      'symlink link',
-      'whiteout etc/group',
-      'whiteout home',
-      'whiteout src/hello',
-    ])
+    expect(first?.paths).toEqual([...MADE, 'whiteout etc/group', 'whiteout home', 'whiteout src/hello'])
     expect(first?.bytes.includes('s3cret-canary')).toBe(false)
     expect(first?.bytes.includes('run/secrets')).toBe(false)
   })
@@ -412,21 +411,8 @@ describe('runStep()', () => {
     const paths = await runStep(step(WORK, { binds }), other, async (entries) =>
       entries.map(({ kind, path }) => `${kind} ${path}`).sort(),
     )
-    expect(paths).toEqual([
-      'directory etc',
-      'directory home',
-      'directory made',
-      'directory made/deep',
-      'directory src',
-      'file a',
-      'file home/again',
-      'file made/deep/file',
-      'hardlink z',
-      'symlink link',
-      'whiteout etc/group',
-      'whiteout home/bob',
-      'whiteout src/hello',
-    ])
+    // An overlay hides all that was in the folder, a copy knows what it was.
+    expect(paths).toEqual([...MADE, 'whiteout etc/group', 'whiteout home/bob', 'whiteout src/hello'])
   })
 
   test('shows what went wrong, and refuses special files', async (context) => {
