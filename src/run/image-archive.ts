@@ -4,11 +4,7 @@ import { writeTar } from '../../layers/files.ts'
 import { openBytes, type Open } from '../core/bytes.ts'
 import { verify } from '../core/digest.ts'
 import type { RunnableImage } from './image.ts'
-
-/** The name under which an engine keeps an image that was handed over for running. */
-export function runName(image: RunnableImage): string {
-  return `localhost/layerwright-run:${digestHex(image.manifest.config.digest).slice(0, 24)}`
-}
+import { runName } from './run-name.ts'
 
 /**
  * An archive that every engine loads: an OCI layout whose `manifest.json` says the same in docker's older words, as

@@ -9,9 +9,8 @@ import { digestOf } from '../core/digest.ts'
 import { systemErrorCode } from '../core/errors.ts'
 import { startTask, type Report } from '../core/progress.ts'
 import { markUsed } from './prune-rootfs.ts'
-import { DependentLayerError } from './unpack/apply-layer.ts'
+import { DependentLayerError } from './unpack/dependent-layer.ts'
 import { removeTree } from './unpack/remove-tree.ts'
-import { unpackLayer } from './unpack/unpack-layer.ts'
 
 /** Where unpacked layers are kept, and how. */
 export interface RootfsCache {
@@ -106,6 +105,8 @@ async function mergeTree(layers: readonly Layer[], cache: RootfsCache): Promise<
 }
 
 async function unpackOne(folder: string, layer: Layer, alone: boolean, cache: RootfsCache): Promise<void> {
+  // Most starts unpack nothing, and should not load what does.
+  const { unpackLayer } = await import('./unpack/unpack-layer.ts')
   const task = startTask(cache.report, `Unpack ${layer.descriptor.digest.slice(0, 19)}`, {
     totalBytes: layer.descriptor.size,
   })

@@ -6,8 +6,6 @@ import { nearest } from '../core/suggest.ts'
 import { BACKENDS } from './backends/index.ts'
 import { BACKEND_NAMES, type Backend, type BackendName } from './container.ts'
 import type { Host } from './host.ts'
-import type { RunnableImage } from './image.ts'
-import { makeProbeImage, PROBE_STATUS } from './probe-image.ts'
 import { unpackImage, type RootfsCache } from './rootfs.ts'
 import { which } from './which.ts'
 
@@ -22,6 +20,8 @@ export interface Detection {
 }
 
 const PROBE_TIMEOUT_MS = 30_000
+/** Part of remembered answers: another probe asks again. */
+const PROBE_VERSION = 1
 /** How long an answer is believed: what failed may be repaired soon, what works seldom stops. */
 const GOOD_FOR_MS = { works: 24 * 3600 * 1000, fails: 10 * 60 * 1000 }
 
@@ -77,19 +77,12 @@ export async function detectBackend(name: BackendName, host: Host, cache: Rootfs
     return { name, program, works: false, reason: host.reasons.at(-1) ?? 'namespaces are not allowed' }
   }
   const file = join(cache.folder, `backend-${name}.json`)
-  const image = await makeProbeImage()
-  const about = [
-    statSync(program).mtimeMs,
-    host.uid,
-    host.namespaces,
-    host.env['DOCKER_HOST'] ?? '',
-    image?.descriptor.digest,
-  ]
+  const about = [statSync(program).mtimeMs, host.uid, host.namespaces, host.env['DOCKER_HOST'] ?? '', PROBE_VERSION]
   const key = [program, ...about].join(' ')
   const known = readAnswer(file)
   if (known?.key === key && Date.now() - known.time < GOOD_FOR_MS[known.detection.works ? 'works' : 'fails'])
     return known.detection
-  const reason = await tryBackend(backend, image, host, cache)
+  const reason = await tryBackend(backend, host, cache)
   const detection = { name, program, works: reason === undefined, ...(reason === undefined ? {} : { reason }) }
   writeFileSync(file, JSON.stringify({ key, time: Date.now(), detection }))
   return detection
@@ -105,12 +98,9 @@ function readAnswer(file: string): { key: string; time: number; detection: Detec
 }
 
 /** Runs the probe; undefined when it ran, else why not. */
-async function tryBackend(
-  backend: Backend,
-  image: RunnableImage | undefined,
-  host: Host,
-  cache: RootfsCache,
-): Promise<string | undefined> {
+async function tryBackend(backend: Backend, host: Host, cache: RootfsCache): Promise<string | undefined> {
+  const { makeProbeImage, PROBE_STATUS } = await import('./probe-image.ts')
+  const image = await makeProbeImage()
   // Nothing to try on an unknown architecture: the program being there has to do.
   if (image === undefined) return undefined
   mkdirSync(join(cache.folder, 'tmp'), { recursive: true, mode: 0o700 })

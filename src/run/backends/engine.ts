@@ -5,7 +5,7 @@ import { BuildError } from '../../core/errors.ts'
 import type { Backend, BackendName, Container, RunningContainer } from '../container.ts'
 import { waitFor, type StartOptions } from '../direct.ts'
 import { run, type Host } from '../host.ts'
-import { openImageArchive, runName } from '../image-archive.ts'
+import { runName } from '../run-name.ts'
 import { which } from '../which.ts'
 
 /** What differs between the programs that keep images themselves. */
@@ -38,6 +38,7 @@ export function engine(name: BackendName & ('podman' | 'docker' | 'nerdctl'), tr
 async function load(command: readonly string[], container: Container, host: Host): Promise<void> {
   const present = await run([...command, 'image', 'inspect', '--format', '{{.Id}}', runName(container.image)], host.env)
   if (present.status === 0) return
+  const { openImageArchive } = await import('../image-archive.ts')
   const [program = '', ...args] = command
   const child = spawn(program, [...args, 'load', '--quiet'], { env: host.env, stdio: ['pipe', 'ignore', 'pipe'] })
   const words: Buffer[] = []

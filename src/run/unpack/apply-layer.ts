@@ -20,6 +20,7 @@ import { BuildError, systemErrorCode } from '../../core/errors.ts'
 import { removeTree } from './remove-tree.ts'
 import { cleanPath, Root } from './root.ts'
 import { printable, readEntries, type BytePath, type TarEntry } from './tar-entries.ts'
+import { DependentLayerError } from './dependent-layer.ts'
 
 /** How a layer is applied. */
 export interface ApplyOptions {
@@ -42,11 +43,6 @@ export interface ApplyResult {
   readonly entries: number
   /** Bytes of file contents. */
   readonly sizeBytes: number
-}
-
-/** Thrown by {@link applyLayer} with `alone`: the layer deletes, or builds upon, what lower layers have. */
-export class DependentLayerError extends Error {
-  override readonly name = 'DependentLayerError'
 }
 
 /**
