@@ -152,13 +152,17 @@ export class RegistryClient {
    *
    * @throws RegistryError; BuildError DIGEST_MISMATCH, SIZE_MISMATCH when the source gives other bytes
    */
-  async pushBlob(blob: PushedBlob, options: PushBlobOptions = {}): Promise<PushOutcome> {
+  pushBlob(blob: PushedBlob, options: PushBlobOptions = {}): Promise<PushOutcome> {
+    return this.#origin.connection.uploads(() => this.#pushBlob(blob, options))
+  }
+
+  async #pushBlob(blob: PushedBlob, options: PushBlobOptions): Promise<PushOutcome> {
     const { digest } = blob.descriptor
     const from = options.from ?? this.#origin.repository
-    if (this.#unmountable.has(from)) return this.ensureBlob(blob, options)
+    if (this.#unmountable.has(from)) return this.#ensureBlob(blob, options)
     const started = await this.#mount(digest, from)
     if (started === 'mounted') return from === this.#origin.repository ? 'exists' : 'mounted'
-    if (started === 'failed') return this.ensureBlob(blob, options)
+    if (started === 'failed') return this.#ensureBlob(blob, options)
     // Registries that never mount would be sent again what they have.
     const mustAsk = isWorthAHead(blob) && !this.#hasMounted
     if (mustAsk && (await this.headBlob(digest)) !== undefined) return 'exists'
@@ -166,7 +170,11 @@ export class RegistryClient {
   }
 
   /** Makes a blob be here without believing a mount: asked for by name, uploaded when absent. */
-  async ensureBlob(blob: PushedBlob, options: Pick<PushBlobOptions, 'onBytes'> = {}): Promise<PushOutcome> {
+  ensureBlob(blob: PushedBlob, options: Pick<PushBlobOptions, 'onBytes'> = {}): Promise<PushOutcome> {
+    return this.#origin.connection.uploads(() => this.#ensureBlob(blob, options))
+  }
+
+  async #ensureBlob(blob: PushedBlob, options: Pick<PushBlobOptions, 'onBytes'>): Promise<PushOutcome> {
     if ((await this.headBlob(blob.descriptor.digest)) !== undefined) return 'exists'
     return uploadBlob(this.#target(options), blob)
   }
@@ -178,7 +186,7 @@ export class RegistryClient {
    * @throws RegistryError; what the source throws; nothing of the blob is then in the repository
    */
   pushStream(stream: PushedStream, options: PushStreamOptions = {}): Promise<StreamedBlob> {
-    return uploadStream(this.#target(options), stream)
+    return this.#origin.connection.uploads(() => uploadStream(this.#target(options), stream))
   }
 
   /** Mounts a blob from another repository of the same registry; false when the registry does not. */

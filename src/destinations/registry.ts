@@ -1,14 +1,12 @@
 import { RegistryError } from '../../registry/errors.ts'
 import type { RegistryClient } from '../../registry/client.ts'
+import { UPLOADS_AT_A_TIME } from '../../registry/connection.ts'
 import type { RawManifest } from '../../registry/manifest.ts'
 import { formatFamiliar, referenceTag, type Reference } from '../../registry/reference.ts'
 import type { Registries } from '../../registry/registries.ts'
 import { BuildError } from '../core/errors.ts'
 import { homesOf, isForeign, type BlobHome } from './content.ts'
 import type { Destination } from './destination.ts'
-
-/** Blobs in flight to one registry. More gains little on fast lines and trips rate limits on slow ones. */
-const CONCURRENCY = 4
 
 /**
  * A tag (or digest) of a repository.
@@ -35,7 +33,7 @@ export function registryDestination(reference: Reference, registries: Registries
   }
   return {
     name,
-    concurrency: CONCURRENCY,
+    concurrency: UPLOADS_AT_A_TIME,
     prepare: async (homes) => void announce(homes),
     async begin(content) {
       const { digest } = content.manifest.descriptor

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { collect } from '../../src/core/bytes.ts'
+import type { Layer } from '../../layers/layer.ts'
+import { collect, type Open } from '../../src/core/bytes.ts'
 import {
   copyContent,
   copyImage,
@@ -109,4 +110,29 @@ test('layers of another registry are streamed through, each read once', async ()
     image.layers[7]?.descriptor.size ?? -1,
   )
   await elsewhere.close()
+})
+
+test('two pushes to one registry share its limit', async () => {
+  const { registries } = quickRegistries()
+  const running = { now: 0, most: 0 }
+  const watched = (name: string): Layer => {
+    const layer = sampleLayer(name, 200_000)
+    const open: Open = async function* (options) {
+      running.most = Math.max(running.most, ++running.now)
+      // Long enough for everybody who may begin.
+      await new Promise((resolve) => setTimeout(resolve, 20))
+      try {
+        yield* layer.open(options)
+      } finally {
+        running.now--
+      }
+    }
+    return { ...layer, open }
+  }
+  const push = async (name: string): Promise<unknown> => {
+    const layers = Array.from({ length: 6 }, (_, index) => watched(`${name}-${index}`))
+    return copyImage(sampleImage({ layers }), await openDestination(at(name), { registries }))
+  }
+  await Promise.all([push('one'), push('two')])
+  expect(running.most).toBe(4)
 })

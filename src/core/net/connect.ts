@@ -58,6 +58,8 @@ export async function openConnection(origin: URL, options: ConnectOptions): Prom
 export function openDirect(origin: URL, options: ConnectOptions, onread: OnReadOpts): Promise<Socket> {
   if (options.proxy !== undefined) throw new RangeError('Not through a proxy')
   if (origin.protocol === 'http:') return openSocket(origin, options, onread)
+  const refusal = refusalOf(origin, options)
+  if (refusal !== undefined) return Promise.reject(refusal)
   return startTls({ ...socketOptions(origin, options), onread }, origin, options)
 }
 
@@ -73,12 +75,18 @@ async function openProxy(proxy: Proxy, options: ConnectOptions): Promise<Socket>
 }
 
 function openSocket(target: URL, options: ConnectOptions, onread?: OnReadOpts): Promise<Socket> {
-  const host = withoutBrackets(target.hostname)
-  if (options.allows !== undefined && isAddress(host) && !options.allows(host)) return Promise.reject(refused(host))
+  const refusal = refusalOf(target, options)
+  if (refusal !== undefined) return Promise.reject(refusal)
   return new Promise((resolve, reject) => {
     const socket = connect({ ...socketOptions(target, options), ...(onread === undefined ? {} : { onread }) })
     settle(socket, 'connect', options.timeoutMs, `connect to ${target.host}`, resolve, reject)
   })
+}
+
+/** An address in text is judged here; a name by {@link judgingLookup}. */
+function refusalOf(target: URL, { allows }: ConnectOptions): Error | undefined {
+  const host = withoutBrackets(target.hostname)
+  return allows !== undefined && isAddress(host) && !allows(host) ? refused(host) : undefined
 }
 
 function socketOptions(target: URL, options: ConnectOptions): TcpSocketConnectOpts {
