@@ -127,6 +127,19 @@ export const COG_FLAGS: readonly CogFlag[] = [
     reason: "The container shares this machine's network, so every port is reachable as it is.",
   },
   {
+    flags: '--token-stdin',
+    commands: ['login'],
+    outcome: 'silent',
+    reason: 'The same as `--password-stdin`; the registry and the user are named, such as `login r8.im -u NAME`.',
+  },
+  {
+    flags: '--no-color',
+    commands: [...BUILDS, ...RUNS],
+    outcome: 'note',
+    reason: 'Before the command it takes the colours away, as `NO_COLOR=1` does.',
+    when: isFalse,
+  },
+  {
     flags: '--debug',
     commands: [...BUILDS, ...RUNS],
     outcome: 'silent',

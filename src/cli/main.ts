@@ -38,7 +38,8 @@ export async function main(args: readonly string[]): Promise<void> {
  * @param args  without the program's name
  * @returns the exit status; never throws for what a user can cause
  */
-export async function runCommandLine(args: readonly string[], io: Omit<Io, 'report'>): Promise<number> {
+export async function runCommandLine(words: readonly string[], outside: Omit<Io, 'report'>): Promise<number> {
+  const { args, io } = withoutGlobalFlags(words, outside)
   const style = picocolors.createColors(useColor(io))
   const state: { status: number; mode: ProgressMode } = { status: EXIT.ok, mode: 'auto' }
   const run: Run = async (name, child, command) => {
@@ -64,6 +65,17 @@ export async function runCommandLine(args: readonly string[], io: Omit<Io, 'repo
     io.stderr.write(state.mode === 'json' ? `${JSON.stringify(errorToJson(error))}\n` : renderError(error, style))
     return exitStatus(error)
   }
+}
+
+/** Takes off Cog's flags that stand before the command: `--no-color` and `--debug`. */
+function withoutGlobalFlags(
+  words: readonly string[],
+  io: Omit<Io, 'report'>,
+): { readonly args: readonly string[]; readonly io: Omit<Io, 'report'> } {
+  const start = words.findIndex((word) => word !== '--no-color' && word !== '--debug')
+  const flags = words.slice(0, start === -1 ? words.length : start)
+  const env = flags.includes('--no-color') ? { ...io.env, NO_COLOR: '1' } : io.env
+  return { args: words.slice(flags.length), io: { ...io, env } }
 }
 
 /** Runs a command whose arguments and options were parsed. */

@@ -18,6 +18,8 @@ export interface RunOptions {
   readonly gpus?: string
   readonly runtime?: string
   readonly insecure?: boolean
+  /** Configuration of the project that is built when no image is named. */
+  readonly file?: string
 }
 
 /** Adds the options of {@link RunOptions}. */
@@ -41,6 +43,7 @@ export function defineRunOptions(program: Program): void {
     )
     .option('--runtime <name>', `what runs the container: ${BACKEND_NAMES.join(', ')}`)
     .option('--insecure', 'allow plain HTTP and untrusted certificates')
+    .option('-f, --file <name>', 'name of the configuration file instead of cog.yaml, where no image is named')
 }
 
 /** Collects a repeatable option. */
@@ -65,12 +68,14 @@ export interface Runnable {
 export async function openRunnable(name: string | undefined, options: RunOptions, io: Io): Promise<Runnable> {
   const env = parseEnvironment(options.env, io.env)
   const binds = options.volume.map((word) => parseVolume(word, io.cwd))
-  if (name === undefined) await (await import('./run-build.ts')).buildLocally('.', io)
-  const { openWorld, findImage } = await import('./world.ts')
+  const project = options.file ?? '.'
+  if (name === undefined) await (await import('./run-build.ts')).buildLocally(project, io)
+  const { openWorld, findImage, projectImageName } = await import('./world.ts')
   const world = await openWorld(io, { insecure: options.insecure })
   // Prune must not take away what is unpacked or running. The lease ends with this process, however that ends.
   await holdStore(world.store.folder)
-  const image = imageForHost(await findImage(name, world, io))
+  const wanted = name ?? (await projectImageName(resolve(io.cwd, project)))
+  const image = imageForHost(await findImage(wanted, world, io))
   const { report } = io
   const cdi = loadCdi(io.env['LAYERWRIGHT_CDI_DIRS']?.split(':'))
   const gpuContext = { report, cdi, checkRequirements: evaluateRequirements }

@@ -85,7 +85,8 @@ export function locationContext({ registries }: World, { report, signal }: Io): 
   return { registries, report, signal }
 }
 
-async function projectImageName(folder: string): Promise<string> {
+/** The name under which a project's image lies in the local store. */
+export async function projectImageName(folder: string): Promise<string> {
   const [{ loadConfig }, { defaultImageName }] = await Promise.all([
     import('../config/load.ts'),
     import('../config/image-name.ts'),

@@ -1,7 +1,8 @@
-import { readFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Command as Program } from 'commander'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, onTestFinished } from 'vitest'
 import { COG_FLAGS, defineCogFlags, judgeCogFlags, renderCogCommands } from '../../src/cli/cog-flags.ts'
 import { commands } from '../../src/cli/commands/index.ts'
 import { runCommandLine } from '../../src/cli/main.ts'
@@ -52,6 +53,62 @@ describe("Cog's flags", () => {
     const names = commands.map(({ name }) => name)
     expect(COG_FLAGS.flatMap((flag) => flag.commands).filter((name) => !names.includes(name))).toEqual([])
     expect(COG_FLAGS.filter(({ reason }) => !/[.`]$/.test(reason))).toEqual([])
+  })
+
+  it('are taken by every command that has them in Cog', async () => {
+    const lines: readonly (readonly string[])[] = [
+      [
+        'build',
+        '-f',
+        'cog.yaml',
+        '--no-cache',
+        '--progress',
+        'quiet',
+        '--secret',
+        'id=a,src=b',
+        '-t',
+        'x',
+        '/nonexistent',
+      ],
+      ['push', 'x', '--separate-weights', '--use-cog-base-image=false', '-f', 'none.yaml'],
+      [
+        'run',
+        '-e',
+        'A=b',
+        '-f',
+        'none.yaml',
+        '--gpus',
+        'none',
+        '-i',
+        'a=b',
+        '--json',
+        '{}',
+        '-o',
+        'x',
+        '--setup-timeout',
+        '9',
+      ],
+      ['predict', '--no-color', '--use-cog-base-image', '-f', 'none.yaml'],
+      ['serve', '-f', 'none.yaml', '--host', '127.0.0.1', '--playground', '--playground-port', '9000', '-p', '8393'],
+      ['exec', '-e', 'A=b', '-f', 'none.yaml', '--gpus', 'none', '-p', '80', '--', 'ls'],
+      ['train', '-e', 'A=b', '-i', 'a=b', '-o', 'weights', '-f', 'none.yaml'],
+      ['weights', 'import', '--dry-run', '-v', '-f', 'none.yaml'],
+      ['weights', 'status', '--json', '-v', '-f', 'none.yaml'],
+      ['debug', '--image-name', 'x', '-f', 'none.yaml'],
+      ['--debug', '--no-color', 'doctor', '--bad'],
+    ]
+    const folder = mkdtempSync(join(tmpdir(), 'cog-flags-'))
+    onTestFinished(() => rmSync(folder, { recursive: true }))
+    for (const line of lines) {
+      const io = recordIo({ cwd: folder, env: { LAYERWRIGHT_CACHE: join(folder, 'store'), HOME: folder } })
+      await runCommandLine(line, io)
+      const text = io.stderr.text()
+      // What fails is the project that is not there, and for `doctor` the one option that nobody knows.
+      expect([line.join(' '), /unknown option|missing|too many/.exec(text)?.[0]]).toEqual([
+        line.join(' '),
+        line.includes('--bad') ? 'unknown option' : undefined,
+      ])
+    }
   })
 
   it('reach the user through the command line', async () => {

@@ -57,8 +57,10 @@ export function note(io: Io, text: string): void {
 }
 
 async function readPassword(options: Readonly<Record<string, unknown>>): Promise<string> {
-  const { password, passwordStdin } = options as { readonly password?: string; readonly passwordStdin?: boolean }
-  if ((password !== undefined) === (passwordStdin === true))
+  const { password } = options as { readonly password?: string }
+  // `--token-stdin` is Cog's name for it.
+  const passwordStdin = options['passwordStdin'] === true || options['tokenStdin'] === true
+  if ((password !== undefined) === passwordStdin)
     throw new BuildError('USAGE', 'Give either --password-stdin or --password', {
       hint: 'Such as: layerwright login ghcr.io -u me --password-stdin < token.txt',
     })

@@ -4,7 +4,7 @@ import { plainProgress } from './plain.ts'
 import { terminalProgress } from './terminal.ts'
 
 /** The values of `--progress`. */
-export const PROGRESS_MODES = ['auto', 'tty', 'plain', 'json', 'none'] as const
+export const PROGRESS_MODES = ['auto', 'tty', 'plain', 'json', 'none', 'quiet'] as const
 
 /** A way of showing progress. */
 export type ProgressMode = (typeof PROGRESS_MODES)[number]
@@ -34,6 +34,8 @@ export function chooseProgress(
     case 'json':
       return withoutClose((event) => output.write(`${JSON.stringify(event)}\n`))
     case 'none':
+    // Cog's word for it.
+    case 'quiet':
       return withoutClose(silent)
   }
 }
