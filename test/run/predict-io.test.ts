@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
 import { parseInputs, parseInputSchema } from '../../src/run/predict/inputs.ts'
+import { cogCommand } from '../../src/run/predict/model-server.ts'
 import { extensionOf, mediaTypeOf } from '../../src/run/predict/media-type.ts'
 import { parseDataUri, writeOutput } from '../../src/run/predict/outputs.ts'
 
@@ -142,4 +143,11 @@ test.each([
 ])('media type of %s', (name, mediaType, extension) => {
   expect(mediaTypeOf(name)).toBe(mediaType)
   expect(extensionOf(`${mediaType}; charset=x`)).toBe(extension)
+})
+
+test("cogCommand() keeps Cog's own server on the address that was asked for, and leaves other commands alone", () => {
+  const command = ['/opt/venv/bin/python', '-m', 'cog.server.http']
+  expect(cogCommand(command, '127.0.0.1')).toEqual([...command, '--host', '127.0.0.1'])
+  expect(cogCommand([], '127.0.0.1')).toBeUndefined()
+  expect(cogCommand(['/launch.py'], '127.0.0.1')).toBeUndefined()
 })

@@ -44,14 +44,17 @@ export async function startModelServer(request: ServerRequest, context: RunConte
     })
   }
   const task = startTask(context.report, 'Set up the model')
+  const host = request.listenOn ?? '127.0.0.1'
+  const command = cogCommand(request.image.config.config?.Cmd ?? [], host)
   const container = await startContainer(
     {
       ...request,
+      ...(command === undefined ? {} : { command }),
       env: {
         LOG_FORMAT: 'console',
         ...request.env,
         PORT: String(port),
-        LAYERWRIGHT_HOST: request.listenOn ?? '127.0.0.1',
+        LAYERWRIGHT_HOST: host,
       },
       network: 'host',
       output: 'pipe',
@@ -82,6 +85,11 @@ export async function startModelServer(request: ServerRequest, context: RunConte
     await stop()
     throw error
   }
+}
+
+/** Cog's own server listens on every address of the machine unless an argument says otherwise; ours hears a variable. */
+export function cogCommand(command: readonly string[], host: string): readonly string[] | undefined {
+  return command.at(-1) === 'cog.server.http' ? [...command, '--host', host] : undefined
 }
 
 async function waitUntilReady(
