@@ -44,6 +44,8 @@ export interface BuildContext {
   readonly env: Readonly<Record<string, string | undefined>>
   readonly report: Report
   readonly now: () => number
+  /** See `ResolveContext`. */
+  readonly trustHosts?: ((hosts: readonly string[]) => void) | undefined
   readonly signal?: AbortSignal | undefined
   /** Changes where a distribution's packages come from and whose keys sign them; nothing unless given. */
   readonly archives?: ResolveContext['archives']

@@ -14,6 +14,7 @@ import { BuildError } from '../core/errors.ts'
 import { Store } from '../store/store.ts'
 import { storeLocation } from '../store/location.ts'
 import { makeHttp } from '../core/http.ts'
+import { TrustedHosts } from '../core/net/trusted-hosts.ts'
 import type { Io } from './command.ts'
 import { localImage, resolvePath } from './locations.ts'
 
@@ -38,7 +39,8 @@ export async function openWorld(io: Io, options: WorldOptions = {}): Promise<Wor
   const { env, report, signal } = io
   const { insecure } = options
   const store = options.store ?? (await Store.open(storeLocation({ env })))
-  const http = makeHttp({ env })
+  const trusted = new TrustedHosts()
+  const http = makeHttp({ env, tls: (host) => trusted.settingsFor(host) })
   const registries = new Registries({ env, report, signal, insecure })
   return {
     store,
@@ -50,6 +52,7 @@ export async function openWorld(io: Io, options: WorldOptions = {}): Promise<Wor
       report,
       signal,
       now: Date.now,
+      trustHosts: (hosts) => trusted.add(hosts),
       openBase: (location, platform) => openBase(location, platform, { registries, report, signal }),
       baseLayers: (base) => lockedBaseLayers(base, { registries, report, signal }),
     },

@@ -50,6 +50,8 @@ export interface ResolveContext {
   readonly now: () => number
   /** Changes where a distribution's packages come from and whose keys sign them; nothing unless given. */
   readonly archives?: ((sources: readonly ArchiveSource[]) => readonly ArchiveSource[]) | undefined
+  /** Told which hosts' certificates `http` need not check, since the settings of package indexes say so. */
+  readonly trustHosts?: ((hosts: readonly string[]) => void) | undefined
   /** Another lock of the launcher's packages than the shipped one. */
   readonly launcherLock?: string | undefined
   readonly signal?: AbortSignal | undefined

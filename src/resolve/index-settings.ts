@@ -23,6 +23,7 @@ export async function readIndexSettings(
         findLinks: nonEmpty(options.findLinks),
         noIndex: options.noIndex ? true : undefined,
         allowsPreReleases: options.allowsPreReleases ? true : undefined,
+        trustedHosts: nonEmpty(options.trustedHosts),
       },
     ],
     { env, home: homeFolder(env), cwd: projectFolder, signal },

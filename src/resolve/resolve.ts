@@ -41,6 +41,11 @@ export interface Question {
 export async function prepareQuestion(config: Config, context: ResolveContext): Promise<Question> {
   const requirements = await readRequirements(config, context)
   const settings = await readIndexSettings(config, requirements, context)
+  if (settings.trustedHosts.length > 0) {
+    context.trustHosts?.(settings.trustedHosts)
+    const text = `Certificates are not checked, as \`trusted-host\` says: ${settings.trustedHosts.join(', ')}`
+    context.report({ type: 'note', level: 'warning', text, code: 'TRUSTED_HOST' })
+  }
   const { run: _, ...build } = config.build
   const { plan, excludeNewer, allowsPreReleases } = settings
   const sources = await sourcesKey(requirements, context)

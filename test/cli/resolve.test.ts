@@ -1,4 +1,7 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { request } from 'node:http'
+import { createServer } from 'node:https'
+import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
@@ -65,6 +68,32 @@ describe('layerwright resolve', () => {
     const asked = index.requests.length
     expect((await run('app', '--offline')).stdout).toBe(first.stdout)
     expect(index.requests.length).toBe(asked)
+  })
+
+  it('checks no certificate of a host that a requirements file trusts, and every other one', async () => {
+    const tls = join(import.meta.dirname, '../../fixtures/tls')
+    const [key, cert] = await Promise.all([readFile(join(tls, 'server.key')), readFile(join(tls, 'server.crt'))])
+    const server = createServer({ key, cert }, (incoming, outgoing) => {
+      const { method, headers } = incoming
+      const to = request(new URL(incoming.url ?? '/', index.url), { method, headers }, (answer) => {
+        outgoing.writeHead(answer.statusCode ?? 500, answer.headers)
+        answer.pipe(outgoing)
+      })
+      to.end()
+    })
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    const host = `localhost:${(server.address() as AddressInfo).port}`
+    try {
+      await writeFile(join(folder, 'untrusted.txt'), `-i https://${host}/simple/\nlib==1.0\n`)
+      await writeFile(join(folder, 'trusted.txt'), `--trusted-host localhost\n-r untrusted.txt\n`)
+      expect(await run('-r', 'untrusted.txt')).toMatchObject({ status: 75, stdout: '' })
+      expect((await run('-r', 'trusted.txt', '--format', 'requirements')).stdout).toMatch(/^lib==1\.0/)
+      const flag = await run('-r', 'untrusted.txt', '--trusted-host', host, '--refresh', '--format', 'requirements')
+      expect(flag.stdout).toMatch(/^lib==1\.0/)
+    } finally {
+      server.closeAllConnections()
+      server.close()
+    }
   })
 
   it.each([

@@ -28,6 +28,19 @@ describe('loadIndexSettings()', () => {
   })
 
   it.each([
+    [
+      'flags and requirements files',
+      { stated: [{ trustedHosts: ['a.example'] }], env: { PIP_TRUSTED_HOST: 'b.example' } },
+    ],
+    ['UV_INSECURE_HOST', { env: { UV_INSECURE_HOST: 'a.example', PIP_TRUSTED_HOST: 'b.example' } }],
+    ['PIP_TRUSTED_HOST', { env: { PIP_TRUSTED_HOST: 'a.example' } }],
+    ['uv.toml', { files: { 'cwd/uv.toml': 'allow-insecure-host = ["a.example"]' } }],
+    ["pip's file", { files: { 'home/.config/pip/pip.conf': '[global]\ntrusted-host = a.example' } }],
+  ])('takes hosts whose certificates are not checked from %s', async (_, input) => {
+    expect((await load(input)).trustedHosts).toEqual(['a.example'])
+  })
+
+  it.each([
     ['a flag before all', { stated: [{ indexUrl: A }], env: { UV_INDEX_URL: B } }],
     ['UV_DEFAULT_INDEX before UV_INDEX_URL', { env: { UV_DEFAULT_INDEX: A, UV_INDEX_URL: B } }],
     ['UV_* before PIP_*', { env: { UV_INDEX_URL: A, PIP_INDEX_URL: B } }],

@@ -19,6 +19,7 @@ interface ResolveOptions {
   readonly indexUrl?: string
   readonly extraIndexUrl: readonly string[]
   readonly findLinks: readonly string[]
+  readonly trustedHost: readonly string[]
   readonly index: boolean
   readonly indexStrategy?: string
   readonly pre?: boolean
@@ -58,6 +59,7 @@ export const command: Command = {
       .option('-i, --index-url <url>', 'package index in place of the configured one')
       .option('--extra-index-url <url>', 'package index asked before it; repeatable', append, [])
       .option('-f, --find-links <place>', 'folder or page with wheels; repeatable', append, [])
+      .option('--trusted-host <host>', 'host whose certificate is not checked; repeatable', append, [])
       .option('--no-index', 'ask no package index')
       .addOption(
         new Option('--index-strategy <strategy>', 'how several indexes are used').choices([
@@ -99,10 +101,12 @@ async function runResolve(texts: readonly string[], options: ResolveOptions, io:
     import('../../python/settings/index-settings.ts'),
     import('../../python/resolve-python.ts'),
   ])
+  const { TrustedHosts } = await import('../../core/net/trusted-hosts.ts')
   const { parseTargetPlatform } = await import('../../python/target.ts')
   const { assertResolvable } = await import('../../python/input/sources.ts')
   const { env, signal, cwd } = io
-  const http = makeHttp({ env })
+  const trusted = new TrustedHosts()
+  const http = makeHttp({ env, tls: (host) => trusted.settingsFor(host) })
   const context = { cwd, env, http, signal }
   const target = { pythonVersion: options.pythonVersion, ...parseTargetPlatform(options.pythonPlatform) }
   const lock = await readLock(texts, options, target, { io, http })
@@ -121,6 +125,7 @@ async function runResolve(texts: readonly string[], options: ResolveOptions, io:
     cwd,
     signal,
   })
+  trusted.add(settings.trustedHosts)
   const store = await Store.open(storeLocation({ env }))
   return python.resolvePython(
     {
@@ -195,6 +200,7 @@ function flagSettings(options: ResolveOptions): IndexSettings {
     strategy: options.indexStrategy as IndexSettings['strategy'],
     allowsPreReleases: options.pre,
     excludeNewer: options.excludeNewer,
+    trustedHosts: options.trustedHost.length === 0 ? undefined : options.trustedHost,
   }
 }
 
@@ -207,6 +213,7 @@ function fileSettings({
     findLinks: options.findLinks.length === 0 ? undefined : options.findLinks,
     noIndex: options.noIndex ? true : undefined,
     allowsPreReleases: options.allowsPreReleases ? true : undefined,
+    trustedHosts: options.trustedHosts.length === 0 ? undefined : options.trustedHosts,
   }
 }
 

@@ -18,6 +18,8 @@ export interface IndexSettings {
   readonly strategy?: IndexPlan['strategy'] | undefined
   readonly allowsPreReleases?: boolean | undefined
   readonly excludeNewer?: string | undefined
+  /** Hosts, with or without port, whose certificates are not checked. */
+  readonly trustedHosts?: readonly string[] | undefined
   /** Named indexes, asked in this order before `indexUrl`. */
   readonly indexes?: readonly NamedIndex[] | undefined
   /** Package name to the name of the index that alone may serve it. */
@@ -38,6 +40,8 @@ export interface ResolvedIndexSettings {
   readonly headers: HeadersFor
   readonly allowsPreReleases: boolean
   readonly excludeNewer: string | undefined
+  /** Hosts, with or without port, whose certificates the user does not want checked. */
+  readonly trustedHosts: readonly string[]
 }
 
 /** Where settings are looked for. */
@@ -106,6 +110,7 @@ export async function loadIndexSettings(
     headers: makeCredentials(known, context),
     allowsPreReleases: first('allowsPreReleases') ?? false,
     excludeNewer: first('excludeNewer'),
+    trustedHosts: first('trustedHosts') ?? [],
   }
 }
 
@@ -128,6 +133,7 @@ function fromUvVariables(env: Env): IndexSettings {
     strategy: parseStrategy(valueOf(env, 'UV_INDEX_STRATEGY')),
     allowsPreReleases: preRelease === undefined ? undefined : preRelease === 'allow',
     excludeNewer: valueOf(env, 'UV_EXCLUDE_NEWER'),
+    trustedHosts: listOf(valueOf(env, 'UV_INSECURE_HOST')),
     indexes: named.length === 0 ? undefined : named,
   }
 }
@@ -143,6 +149,7 @@ function fromPip(get: (key: string) => string | undefined): IndexSettings {
     findLinks: listOf(get('find-links')),
     noIndex: flagOf(get('no-index')),
     allowsPreReleases: flagOf(get('pre')),
+    trustedHosts: listOf(get('trusted-host')),
   }
 }
 
@@ -219,6 +226,7 @@ function toUvSettings(toml: Table, folder: string): IndexSettings {
     strategy: parseStrategy(text('index-strategy')),
     allowsPreReleases: preRelease === undefined ? undefined : preRelease === 'allow',
     excludeNewer: text('exclude-newer'),
+    trustedHosts: texts('allow-insecure-host'),
     indexes: indexes.length === 0 ? undefined : indexes.map(toNamedIndex),
     sources: toSources(tableOf(toml['sources'])),
   }
