@@ -29,15 +29,19 @@ interface Ours {
   readonly packages: number
   readonly maxRssMb: number
   readonly cpuMs: number
+  /** The same answer read from a lock file of it, and what was asked for that. */
+  readonly fromLockMs: number
+  readonly fromLockRequests: number
 }
 
 const CHILD = `
 const start = performance.now()
 const root = process.argv[1]
-const [{ makeHttp }, { resolvePython }, { parseRequirement }, { parseTargetPlatform }, defaults] = await Promise.all([
+const [{ makeHttp }, { resolvePython }, { parseRequirement }, { parseTargetPlatform }, defaults, { formatPylock }, { applyLockFile }] = await Promise.all([
   import(root + '/dist/src/core/http.js'), import(root + '/dist/src/python/resolve-python.js'),
   import(root + '/dist/src/python/requirement.js'), import(root + '/dist/src/python/target.js'),
   import('node:fs/promises').then(async (fs) => JSON.parse(await fs.readFile(root + '/src/core/defaults.json', 'utf8'))),
+  import(root + '/dist/src/python/formats/pylock.js'), import(root + '/dist/src/python/formats/lock-file.js'),
 ])
 const door = makeHttp()
 let requests = 0
@@ -49,7 +53,14 @@ const lock = await resolvePython({
   indexes: { indexes: [{ url: defaults.pythonIndex }], strategy: 'first-index', pins: {} },
 }, { http })
 const { maxRSS, userCPUTime, systemCPUTime } = process.resourceUsage()
-console.log(JSON.stringify({ wallMs: performance.now() - begin, startMs: begin - start, requests,
+const wallMs = performance.now() - begin
+const file = { path: '/lock/pylock.toml', text: formatPylock(lock) }
+let fromLockRequests = 0
+const again = performance.now()
+await applyLockFile(file, { target: lock.target }, {
+  http: (request) => { fromLockRequests++; return door(request) }, headers: async () => ({}) })
+const fromLockMs = performance.now() - again
+console.log(JSON.stringify({ wallMs, fromLockMs, fromLockRequests, startMs: begin - start, requests,
   packages: lock.packages.length, maxRssMb: maxRSS / 1024, cpuMs: (userCPUTime + systemCPUTime) / 1000 }))
 process.exit(0)
 `
@@ -78,6 +89,8 @@ for (const [name, requirements] of sets) {
       ((median(({ requests }) => requests) - (ours[0]?.packages ?? 0)) / (ours[0]?.packages ?? 1)).toFixed(2),
     ),
     maxRssMb: median(({ maxRssMb }) => maxRssMb),
+    fromLockMs: median(({ fromLockMs }) => fromLockMs),
+    fromLockRequests: median(({ fromLockRequests }) => fromLockRequests),
   })
 }
 const uvVersion = (await run('uv', ['--version'])).stdout.trim()
