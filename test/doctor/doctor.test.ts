@@ -4,11 +4,17 @@ import { cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/pr
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { layerKey, type LayerSpec } from '../../layers/kinds/index.ts'
+import { layerStore } from '../../layers/layer-store.ts'
+import { saveNotes } from '../../layers/notes.ts'
 import { runCommandLine } from '../../src/cli/main.ts'
 import { packageRoot } from '../../src/core/package-root.ts'
 import { makeHttp } from '../../src/core/http.ts'
 import type { CheckResult } from '../../src/doctor/check.ts'
 import { CHECKS, examine, hasErrors, type DoctorOptions } from '../../src/doctor/doctor.ts'
+import type { Lock, PlatformLock } from '../../src/lock/lock.ts'
+import { wheelLayersOf } from '../../src/plan/make-plan.ts'
+import { Store } from '../../src/store/store.ts'
 import { recordIo } from '../support/output.ts'
 
 const folders: string[] = []
@@ -170,6 +176,30 @@ describe('examine()', () => {
     expect(after.get('deprecated-keys')?.message).not.toContain('predict')
   })
 
+  it('compares the GPU code of locked packages, as far as they were laid here, with the stated GPUs', async () => {
+    const yaml = (architecture: string): string =>
+      `build:\n  gpu: true\n  targets: { architectures: ["${architecture}"] }\nrun: "predict.py:Predictor"\n`
+    const folder = await project('gpu-empty', { 'cog.yaml': yaml('8.0') })
+    const cache = await temporary()
+    const env = { HOME: cache, LAYERWRIGHT_CACHE: cache }
+    const check = async (): Promise<CheckResult | undefined> => (await look(folder, { env })).get('gpu-code')
+    expect(await check()).toMatchObject({ status: 'skipped', message: 'There is no layerwright.lock' })
+    const { lock, spec } = lockOfOneWheel()
+    await writeFile(join(folder, 'layerwright.lock'), JSON.stringify(lock))
+    expect(await check()).toMatchObject({ status: 'skipped' })
+    const path = 'opt/venv/lib/python3.11/site-packages/kernels/_C.so'
+    const libraries = [{ path, needed: [], searchPath: [], cudaArchitectures: ['sm_80'] }]
+    const claims = [{ path, package: 'kernels 1.0', content: 'sha256=x' }]
+    const { notes } = layerStore(await Store.open(cache))
+    await saveNotes(layerKey(spec), { claims, findings: () => ({ libraries }) } as never, notes)
+    expect(await check()).toMatchObject({ status: 'ok', message: 'kernels 1.0: sm_80' })
+    await writeFile(join(folder, 'cog.yaml'), yaml('9.0'))
+    expect(await check()).toMatchObject({
+      status: 'error',
+      message: expect.stringContaining('kernels 1.0 has no code for GPU architecture 9.0') as string,
+    })
+  })
+
   it('asks nobody when it is told to stay offline', async () => {
     const http = () => Promise.reject(new TypeError('asked'))
     const results = await look(await project('gpu-torch'), { offline: true, http })
@@ -194,3 +224,36 @@ describe('layerwright doctor', () => {
     expect(io.stdout.text().trimEnd().split('\n').at(-1)).toMatch(/^\d+ ok, \d+ warnings?, \d+ errors, \d+ skipped$/)
   })
 })
+
+/** A lock with one wheel, and the spec of the layer that it becomes. */
+function lockOfOneWheel(): { readonly lock: Lock; readonly spec: LayerSpec } {
+  const file = {
+    filename: 'kernels-1.0-py3-none-any.whl',
+    url: 'https://f.example/k.whl',
+    sha256: '0'.repeat(64),
+    sizeBytes: 1,
+  }
+  const platform: PlatformLock = {
+    platform: { os: 'linux', architecture: 'amd64' },
+    base: {
+      kind: 'debian',
+      suite: 'bookworm',
+      packages: {
+        suite: 'bookworm',
+        architecture: 'amd64',
+        releases: [],
+        packages: [],
+        upgraded: [],
+        scriptsNotRun: [],
+      },
+    },
+    interpreter: { kind: 'debian', version: '3.11.2', executable: '/usr/bin/python3.11' },
+    libc: { kind: 'glibc', major: 2, minor: 36 },
+    wheels: [{ ...file, name: 'kernels', version: '1.0', requested: true, dependencies: [] }],
+    launcher: [],
+    choices: [],
+  }
+  const [layer] = wheelLayersOf(platform).wheels
+  if (layer === undefined) throw new Error('One wheel makes one layer')
+  return { lock: { lockVersion: 1, inputs: `sha256:${'0'.repeat(64)}`, platforms: [platform] }, spec: layer.spec }
+}
