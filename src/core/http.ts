@@ -74,8 +74,8 @@ export interface HttpResponse {
   discard(): Promise<void>
   /** How often the request was sent until this answer; 1 when absent. */
   readonly tries?: number | undefined
-  /** The request asked to share a connection, and did. */
-  readonly isShared?: boolean | undefined
+  /** The request asked to share a connection, and did: with so many that it takes at once. */
+  readonly sharedBy?: number | undefined
 }
 
 /** Sends a request; any HTTP status is an answer, only a broken connection throws (BuildError NETWORK_FAILED). */
@@ -294,7 +294,7 @@ function makeResponse(answer: Answer, tries: number, request: HttpRequest, hop: 
     status: answer.status,
     url: hop.url.href,
     tries,
-    isShared: answer.isShared,
+    sharedBy: answer.sharedBy,
     header: answer.header,
     body: namingFailures(answer.body, hop.url.href, request.signal),
     bytes: (limitBytes) => readWhole(answer, tries, limitBytes, request, hop, door),

@@ -20,8 +20,8 @@ export interface Exchange {
 /** The head of an answer, and its body as it came or decoded. Exactly one of `body` and `discard` must be used. */
 export interface Answer {
   readonly status: number
-  /** It came over a connection that carries many at once. */
-  readonly isShared?: boolean
+  /** It came over a connection that carries so many exchanges at once. */
+  readonly sharedBy?: number
   readonly header: (name: string) => string | undefined
   readonly body: AsyncIterable<Uint8Array>
   readonly discard: () => void

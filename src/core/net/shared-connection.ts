@@ -8,6 +8,9 @@ import { Patience } from './patience.ts'
 const STREAM_WINDOW_BYTES = 8 << 20
 const CONNECTION_WINDOW_BYTES = 64 << 20
 
+/** What a server is taken to bear that does not say; RFC 9113 recommends no less. */
+const DEFAULT_CAPACITY = 100
+
 /** One HTTP/2 connection that carries many requests at once. */
 export class SharedConnection {
   readonly #session: ClientHttp2Session
@@ -31,6 +34,11 @@ export class SharedConnection {
   /** Takes further requests; what runs already is not disturbed by the end of this. */
   get isUsable(): boolean {
     return !this.#isRetired && !this.#session.closed && !this.#session.destroyed
+  }
+
+  /** How many requests the server takes at once. */
+  get capacity(): number {
+    return this.#session.remoteSettings.maxConcurrentStreams ?? DEFAULT_CAPACITY
   }
 
   /** Takes no further request, and closes after the last answer. */
@@ -91,7 +99,7 @@ export function exchangeShared(exchange: Omit<Exchange, 'agent' | 'body'>, share
       patience.pause()
       resolve({
         status: answer[':status'] ?? 0,
-        isShared: true,
+        sharedBy: shared.capacity,
         header: (name) => {
           const value = answer[name.toLowerCase()]
           return Array.isArray(value) ? value.join(', ') : value

@@ -1,7 +1,7 @@
 import pLimit from 'p-limit'
 import type { Http, HttpResponse } from '../../core/http.ts'
 
-/** How many exchanges may run at once with one origin over one HTTP/2 connection; servers commonly allow 100. */
+/** How many exchanges may run at once with one origin over one HTTP/2 connection, when its server takes as many. */
 const SHARED_CONCURRENCY = 100
 
 /**
@@ -27,7 +27,9 @@ export function limitHttp(http: Http, concurrency: number): Http {
           new Promise<void>((finish) => {
             http(request).then(
               (response) => {
-                if (response.isShared === true) limit.concurrency = Math.max(concurrency, SHARED_CONCURRENCY)
+                // Who waits for the server to take its request would be taken for one who gets no answer.
+                if (response.sharedBy !== undefined)
+                  limit.concurrency = Math.max(1, Math.min(SHARED_CONCURRENCY, response.sharedBy))
                 resolve(finishing(response, finish))
               },
               (error: unknown) => {
