@@ -1,12 +1,13 @@
 /**
  * How long does it take to turn wheels on disk into layers, with and without their diffIds, beside `tar | pigz -6` of
- * the same files unpacked, and beside the floor: inflating the layers and hashing them in C?
+ * the same files unpacked, and beside the floor: inflating the layers and hashing them in C? And what does zstd cost, in
+ * making, bytes and unpacking?
  *
  * `--wheels FOLDER` holds the wheels (`pip download -d FOLDER ...`). Unpacking is not counted for the peers. Median of
- * `--runs` (3). Prints JSON. Needs tar, pigz, gzip, openssl, unzip and GNU time; the program built (`npm run build`).
+ * `--runs` (3). Prints JSON. Needs tar, pigz, gzip, zstd, openssl, unzip and GNU time; the program built (`npm run build`).
  * Node 22.18 or newer runs it as it is; `--node` names the Node that makes the layers.
  *
- * `node bench/layers.ts --wheels FOLDER [--runs 3] [--dist dist] [--node node] [--only blob,diffid,pigz,floor]`
+ * `node bench/layers.ts --wheels FOLDER [--runs 3] [--dist dist] [--node node] [--only blob,diffid,zstd,ungzip,unzstd,pigz,floor]`
  */
 import { execFile } from 'node:child_process'
 import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises'
@@ -22,7 +23,7 @@ const { values: options } = parseArgs({
     runs: { type: 'string', default: '3' },
     dist: { type: 'string', default: 'dist' },
     node: { type: 'string', default: process.execPath },
-    only: { type: 'string', default: 'blob,diffid,pigz,floor' },
+    only: { type: 'string', default: 'blob,diffid,zstd,ungzip,unzstd,pigz,floor' },
     scratch: { type: 'string', default: tmpdir() },
   },
 })
@@ -32,6 +33,8 @@ interface Cost {
   readonly seconds: number
   readonly cpuSeconds: number
   readonly peakMegabytes: number
+  /** Of the layers that were made. */
+  readonly megabytes?: number | undefined
 }
 
 const folder = await mkdtemp(path.join(options.scratch, 'lw-bench-layers-'))
@@ -46,6 +49,9 @@ try {
   const ways: Record<string, () => Promise<Cost>> = {
     blob: () => make('blob', layers),
     diffid: () => make('diffid', layers),
+    zstd: () => make('zstd', layers),
+    ungzip: () => timed(`for f in ${layers}/*.tar.gz; do gzip -dc "$f"; done > /dev/null`),
+    unzstd: () => timed(`for f in ${layers}/*.tar.zst; do zstd -dcq "$f"; done > /dev/null`),
     pigz: () =>
       timed(
         `tar -C ${path.join(folder, 'tree')} -cf - . | tee >(sha256sum >/dev/null) | pigz -6 -p ${cpus().length} | tee >(sha256sum >/dev/null) > ${folder}/pigz.tar.gz`,
@@ -69,13 +75,16 @@ try {
   await rm(folder, { recursive: true, force: true })
 }
 
-async function make(mode: 'blob' | 'diffid', out: string): Promise<Cost> {
+async function make(mode: 'blob' | 'diffid' | 'zstd', out: string): Promise<Cost> {
   const script = path.join(import.meta.dirname, 'layers/make.mjs')
   const { stdout } = await run(options.node, [script, path.resolve(options.dist), out, mode, ...wheels], {
     maxBuffer: 2 ** 26,
   })
-  const { seconds, cpuSeconds, peakMegabytes } = JSON.parse(stdout) as Cost
-  return { seconds, cpuSeconds, peakMegabytes }
+  const { seconds, cpuSeconds, peakMegabytes, layers } = JSON.parse(stdout) as Cost & {
+    readonly layers: readonly { readonly layerBytes: number }[]
+  }
+  const megabytes = layers.reduce((sum, { layerBytes }) => sum + layerBytes, 0) / 1e6
+  return { seconds, cpuSeconds, peakMegabytes, megabytes }
 }
 
 async function unpack(tree: string): Promise<void> {
@@ -99,5 +108,6 @@ function median(runs: readonly Cost[]): Cost {
     seconds: middle(({ seconds }) => seconds),
     cpuSeconds: middle(({ cpuSeconds }) => cpuSeconds),
     peakMegabytes: middle(({ peakMegabytes }) => peakMegabytes),
+    megabytes: runs[0]?.megabytes,
   }
 }

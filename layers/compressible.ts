@@ -1,18 +1,25 @@
 import type { RandomAccess } from '../src/core/bytes.ts'
+import type { Compression, Framing } from './compress.ts'
 import { tinyDeflate } from './tiny-deflate.ts'
 
 const SAMPLE_BYTES = 1 << 16
 const SAMPLES = 5
-/** Below this, compressing saves more than the time it takes on a usual link. */
-const WORTH_RATIO = 0.8
+/**
+ * The ratio from which on compressing saves more than its time, on a link of some 20 MB/s.
+ *
+ * Measured on 64 MB of normally distributed weights, CPU seconds a gigabyte and ratio: gzip -6 takes float16 to 0.92 in 35 s,
+ * bfloat16 to 0.79 in 93 s, int8 to 0.89 in 30 s, half zeros to 0.19 in 11 s; zstd -3 comes to the same ratios in 1 to 3 s.
+ */
+const WORTH_RATIOS: Readonly<Record<Exclude<Compression, 'none'>, number>> = { gzip: 0.5, zstd: 0.9 }
 
 /**
- * Guesses from samples whether files are worth compressing.
+ * Chooses from samples how large files are framed: compressed where that is worth its time, else as they are.
  *
  * The same answer on every machine: our own encoder finds repeats, and the frequencies of bytes bound what Huffman
  * codes can save.
  */
-export async function isCompressible(files: readonly RandomAccess[]): Promise<boolean> {
+export async function framingOf(files: readonly RandomAccess[], compression: Compression): Promise<Framing> {
+  if (compression === 'none') return 'none'
   let before = 0
   let after = 0
   for (const file of files) {
@@ -21,7 +28,7 @@ export async function isCompressible(files: readonly RandomAccess[]): Promise<bo
       after += Math.min(tinyDeflate(sample).length, (sample.length * entropyBits(sample)) / 8)
     }
   }
-  return after < before * WORTH_RATIO
+  return after < before * WORTH_RATIOS[compression] ? compression : 'stored'
 }
 
 async function readSamples(file: RandomAccess): Promise<readonly Uint8Array[]> {

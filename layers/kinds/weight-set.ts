@@ -5,7 +5,8 @@ import { maskUrl } from '../../src/core/http.ts'
 import { localPath } from '../../src/core/project-url.ts'
 import type { RemoteFile } from '../../src/core/remote-file.ts'
 import { settleAll } from '../../src/core/settle.ts'
-import { isCompressible } from '../compressible.ts'
+import type { Compression, Framing } from '../compress.ts'
+import { framingOf } from '../compressible.ts'
 import type { LayerContext } from '../context.ts'
 import type { Entry } from '../entry.ts'
 import { layerOfEntries } from '../files.ts'
@@ -37,8 +38,8 @@ export const weightSetKind: LayerKind<WeightSetLayerSpec> = {
   make: async ({ files }, context) => {
     const { compression = 'gzip', mtimeSeconds } = context
     for (const file of files) await (await open(file, context)).close()
-    const isWorthIt = compression === 'none' || (await areCompressible(files.slice(0, SAMPLED_FILES), context))
-    const options = { compression: isWorthIt ? compression : ('stored' as const), mtimeSeconds }
+    const framing = await chooseFraming(files.slice(0, SAMPLED_FILES), compression, context)
+    const options = { compression: framing, mtimeSeconds }
     const layer = layerOfEntries(
       files.map((file) => entryOf(file, context)),
       options,
@@ -61,10 +62,14 @@ async function open(file: RemoteFile, context: LayerContext): Promise<RandomAcce
   return path === undefined ? context.openRemote(file) : openFile(path)
 }
 
-async function areCompressible(files: readonly WeightFile[], context: LayerContext): Promise<boolean> {
+async function chooseFraming(
+  files: readonly WeightFile[],
+  compression: Compression,
+  context: LayerContext,
+): Promise<Framing> {
   const opened = await settleAll(files.map((file) => open(file, context)))
   try {
-    return await isCompressible(opened)
+    return await framingOf(opened, compression)
   } finally {
     await Promise.all(opened.map((bytes) => bytes.close()))
   }

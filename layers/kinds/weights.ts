@@ -1,7 +1,8 @@
 import { join } from 'node:path'
 import { openFile } from '../../src/core/file-access.ts'
 import { settleAll } from '../../src/core/settle.ts'
-import { isCompressible } from '../compressible.ts'
+import type { Compression, Framing } from '../compress.ts'
+import { framingOf } from '../compressible.ts'
 import { layerOfEntries } from '../files.ts'
 import { entriesOf, type ListedFile } from '../project-files.ts'
 import type { LayerKind } from './kind.ts'
@@ -29,16 +30,15 @@ export const weightsKind: LayerKind<WeightsLayerSpec> = {
     const { compression = 'gzip', mtimeSeconds, projectFolder } = context
     const folder = join(projectFolder, root)
     const paths = files.flatMap((file) => ('sha256' in file ? [join(folder, file.path)] : []))
-    const isWorthIt = compression === 'none' || (await areCompressible(paths))
-    const options = { compression: isWorthIt ? compression : ('stored' as const), mtimeSeconds }
-    return layerOfEntries(entriesOf(files, folder, target), options)
+    const framing = await chooseFraming(paths, compression)
+    return layerOfEntries(entriesOf(files, folder, target), { compression: framing, mtimeSeconds })
   },
 }
 
-async function areCompressible(paths: readonly string[]): Promise<boolean> {
+async function chooseFraming(paths: readonly string[], compression: Compression): Promise<Framing> {
   const files = await settleAll(paths.map(openFile))
   try {
-    return await isCompressible(files)
+    return await framingOf(files, compression)
   } finally {
     await Promise.all(files.map((file) => file.close()))
   }

@@ -17,7 +17,9 @@ beforeAll(async () => {
   folder = join(tmpdir(), `lw-${randomBytes(4).toString('hex')}`)
   await mkdir(folder)
   const outputs = COMPRESSIONS.flatMap((name) => ['-o', `oci:${join(folder, name)},compression=${name}`])
-  await mustRun(process.execPath, [program, 'build', join(packageRoot(), 'examples/hello'), ...outputs])
+  // A store of its own: what another version left in the user's is no part of this.
+  const env = { LAYERWRIGHT_CACHE: join(folder, 'cache') }
+  await mustRun(process.execPath, [program, 'build', join(packageRoot(), 'examples/hello'), ...outputs], { env })
 })
 afterAll(() => rm(folder, { recursive: true, force: true }))
 
