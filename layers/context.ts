@@ -42,7 +42,7 @@ export interface LayerContext {
 export const DEFAULT_MTIME_SECONDS = 315532800
 
 /** Part of every layer's key: a change of how layers are laid out makes all of them new. */
-export const LAYOUT_VERSION = 1
+export const LAYOUT_VERSION = 2
 
 /** From this size on a file is not kept: it becomes a layer of its own, and whoever has the layer needs no file. */
 const DIRECT_BYTES = 8_000_000
