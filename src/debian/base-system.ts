@@ -2,7 +2,7 @@ import { collect } from '../core/bytes.ts'
 import { BASE_FILES, BASE_KEYRING, BASE_LISTS, packBaseFiles } from './base-files.ts'
 import { linkDestination, SYSTEM_LINKS } from './paths.ts'
 import { unusualMode, type FolderMode } from './folder-mode.ts'
-import type { TarMember } from './tar-reader.ts'
+import type { TarMember } from '../core/tar-reader.ts'
 
 /** What an existing base tells to packages that are laid on top of it. Plain JSON. */
 export interface BaseSystem {

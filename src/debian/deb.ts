@@ -5,7 +5,7 @@ import { readArMembers, type ArMember } from './ar.ts'
 import { compressionOf, decompress, type Compression } from './compression.ts'
 import { parseStanza, type Stanza } from './deb822.ts'
 import { decompressSmallXz } from './xz-small.ts'
-import { readTar, type TarMember } from './tar-reader.ts'
+import { readTar, type TarMember } from '../core/tar-reader.ts'
 import { cleanMemberPath } from './paths.ts'
 
 /** A binary package, opened: its control files and its content as a stream. */

@@ -3,7 +3,7 @@ import type { Deb } from './deb.ts'
 import { LibraryReader, type LibraryFacts } from './elf.ts'
 import { unusualMode, type FolderMode } from './folder-mode.ts'
 import { followLinks, linkDestination, cleanMemberPath, SYSTEM_LINKS } from './paths.ts'
-import type { TarMember } from './tar-reader.ts'
+import type { TarMember } from '../core/tar-reader.ts'
 
 /** One path of a package. */
 export interface ListedPath {

@@ -4,7 +4,7 @@ import { collect } from '../../src/core/bytes.ts'
 import { readArMembers } from '../../src/debian/ar.ts'
 import { decompress } from '../../src/debian/compression.ts'
 import { openDeb } from '../../src/debian/deb.ts'
-import { readTar, type TarHeader } from '../../src/debian/tar-reader.ts'
+import { readTar, type TarHeader } from '../../src/core/tar-reader.ts'
 import { makeAr, makeDeb, makeTar } from '../support/debian-package.ts'
 import { randomAccess } from '../support/random-access.ts'
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { readTar } from '../../src/debian/tar-reader.ts'
+import { readTar } from '../../src/core/tar-reader.ts'
 import { packBaseFiles, unpackBaseFiles } from '../../src/debian/base-files.ts'
 import { BaseSystemScan } from '../../src/debian/base-system.ts'
 import {

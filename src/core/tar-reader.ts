@@ -13,11 +13,24 @@ export interface TarHeader {
   readonly userName: string
   readonly groupName: string
   readonly mtimeSeconds: number
+  /** Of device nodes; 0 otherwise. */
+  readonly deviceMajor: number
+  readonly deviceMinor: number
 }
 
 /** A header with its bytes; what is not read of `body` is skipped when the next member is asked for. */
 export interface TarMember extends TarHeader {
+  /** PAX records as they stand before the member, such as extended attributes. */
+  readonly pax: ReadonlyMap<string, string>
+  /** Where the body begins in the archive, in bytes. */
+  readonly offset: number
   readonly body: AsyncIterable<Uint8Array>
+}
+
+/** How an archive is read. */
+export interface TarReaderOptions {
+  /** Names and targets as bytes, one character each (latin1), so that names that are no UTF-8 survive; text unless given. */
+  readonly names?: 'text' | 'bytes' | undefined
 }
 
 const BLOCK = 512
@@ -29,7 +42,14 @@ const MAX_EXTENSION_BYTES = 1 << 20
  * @throws RangeError for a wrong checksum, a cut-off archive, sparse files, unknown member types and oversized headers
  * @see POSIX.1-2001 pax; GNU tar `././@LongLink`
  */
-export async function* readTar(source: AsyncIterable<Uint8Array>): AsyncGenerator<TarMember> {
+export async function* readTar(
+  source: AsyncIterable<Uint8Array>,
+  { names = 'text' }: TarReaderOptions = {},
+): AsyncGenerator<TarMember> {
+  const encoding = names === 'bytes' ? 'latin1' : 'utf8'
+  // PAX names are UTF-8 whatever the others are.
+  const named = (text: string | undefined): string | undefined =>
+    text === undefined || names === 'text' ? text : Buffer.from(text).toString('latin1')
   const reader = new ByteReader(source)
   try {
     let pax: ReadonlyMap<string, string> = new Map()
@@ -38,23 +58,24 @@ export async function* readTar(source: AsyncIterable<Uint8Array>): AsyncGenerato
     for (;;) {
       const block = await reader.take(BLOCK)
       if (block === undefined || isZero(block)) return await reader.drain()
-      const raw = parseHeader(block)
+      const raw = parseHeader(block, encoding)
       if (raw.flag === 'x' || raw.flag === 'g' || raw.flag === 'L' || raw.flag === 'K') {
         if (raw.sizeBytes > MAX_EXTENSION_BYTES) throw new RangeError(`A tar header of ${raw.sizeBytes} bytes`)
         const content = await reader.exactly(raw.sizeBytes)
         await reader.skip(padding(raw.sizeBytes))
         if (raw.flag === 'x') pax = parsePax(content)
-        else if (raw.flag === 'L') longName = cString(content)
-        else if (raw.flag === 'K') longLink = cString(content)
+        else if (raw.flag === 'L') longName = cString(content, encoding)
+        else if (raw.flag === 'K') longLink = cString(content, encoding)
         continue
       }
       if ([...pax.keys()].some((key) => key.startsWith('GNU.sparse'))) throw new RangeError('A sparse file in tar')
-      const type = typeOf(raw.flag)
+      const name = named(pax.get('path')) ?? longName ?? raw.name
+      const type = typeOf(raw.flag, name)
       const sizeBytes = type === 'file' ? paxNumber(pax, 'size', raw.sizeBytes) : 0
       const body = reader.body(sizeBytes)
       yield {
-        name: pax.get('path') ?? longName ?? raw.name,
-        linkName: pax.get('linkpath') ?? longLink ?? raw.linkName,
+        name,
+        linkName: named(pax.get('linkpath')) ?? longLink ?? raw.linkName,
         type,
         sizeBytes,
         mode: raw.mode,
@@ -63,6 +84,10 @@ export async function* readTar(source: AsyncIterable<Uint8Array>): AsyncGenerato
         userName: pax.get('uname') ?? raw.userName,
         groupName: pax.get('gname') ?? raw.groupName,
         mtimeSeconds: raw.mtimeSeconds,
+        deviceMajor: raw.deviceMajor,
+        deviceMinor: raw.deviceMinor,
+        pax,
+        offset: reader.offset,
         body: body.chunks,
       }
       await body.finish()
@@ -79,12 +104,13 @@ function padding(sizeBytes: number): number {
   return (BLOCK - (sizeBytes % BLOCK)) % BLOCK
 }
 
-function typeOf(flag: string): TarHeader['type'] {
+function typeOf(flag: string, name: string): TarHeader['type'] {
   switch (flag) {
     case '0':
     case '\0':
     case '7':
-      return 'file'
+      // Before ustar, a directory was a file whose name ends with a slash.
+      return name.endsWith('/') ? 'directory' : 'file'
     case '1':
       return 'hardlink'
     case '2':
@@ -106,22 +132,25 @@ interface RawHeader extends Omit<TarHeader, 'type'> {
   readonly flag: string
 }
 
-function parseHeader(block: Buffer): RawHeader {
+function parseHeader(block: Buffer, encoding: 'utf8' | 'latin1'): RawHeader {
   let sum = 0
   for (let i = 0; i < BLOCK; i++) sum += i >= 148 && i < 156 ? 32 : (block[i] ?? 0)
   if (number(block, 148, 8) !== sum) throw new RangeError('A tar header with a wrong checksum')
   const isUstar = block.toString('latin1', 257, 263) === 'ustar\0'
-  const prefix = isUstar ? cString(block.subarray(345, 500)) : ''
-  const name = cString(block.subarray(0, 100))
+  const prefix = isUstar ? cString(block.subarray(345, 500), encoding) : ''
+  const name = cString(block.subarray(0, 100), encoding)
   return {
     name: prefix === '' ? name : `${prefix}/${name}`,
     mode: number(block, 100, 8) & 0o7777,
     uid: number(block, 108, 8),
     gid: number(block, 116, 8),
     sizeBytes: number(block, 124, 12),
-    mtimeSeconds: number(block, 136, 12),
+    // A time before 1970 is written as a negative number of base 256.
+    mtimeSeconds: block[136] === 0xff ? -1 : number(block, 136, 12),
     flag: block.toString('latin1', 156, 157),
-    linkName: cString(block.subarray(157, 257)),
+    linkName: cString(block.subarray(157, 257), encoding),
+    deviceMajor: isUstar ? number(block, 329, 8) : 0,
+    deviceMinor: isUstar ? number(block, 337, 8) : 0,
     userName: cString(block.subarray(265, 297)),
     groupName: cString(block.subarray(297, 329)),
   }
@@ -145,9 +174,9 @@ function number(block: Buffer, offset: number, length: number): number {
   return Number.parseInt(digits, 8)
 }
 
-function cString(bytes: Buffer): string {
+function cString(bytes: Buffer, encoding: 'utf8' | 'latin1' = 'utf8'): string {
   const end = bytes.indexOf(0)
-  return bytes.toString('utf8', 0, end === -1 ? bytes.length : end)
+  return bytes.toString(encoding, 0, end === -1 ? bytes.length : end)
 }
 
 function parsePax(content: Buffer): ReadonlyMap<string, string> {
@@ -182,6 +211,8 @@ function isZero(block: Buffer): boolean {
 class ByteReader {
   readonly #source: AsyncIterator<Uint8Array>
   #chunk: Buffer = Buffer.alloc(0)
+  /** Bytes taken so far. */
+  offset = 0
 
   constructor(source: AsyncIterable<Uint8Array>) {
     this.#source = source[Symbol.asyncIterator]()
@@ -196,6 +227,7 @@ class ByteReader {
     }
     const part = this.#chunk.subarray(0, limit)
     this.#chunk = this.#chunk.subarray(part.length)
+    this.offset += part.length
     return part
   }
 
