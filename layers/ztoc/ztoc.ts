@@ -127,7 +127,6 @@ function writeZtoc(spans: Spans, members: readonly TarMember[]): Uint8Array {
 /** How the reference calls the kinds of entries. */
 const TYPES: Readonly<Partial<Record<TarMember['type'], string>>> = {
   file: 'reg',
-  'contiguous-file': 'reg',
   directory: 'dir',
   symlink: 'symlink',
   link: 'hardlink',

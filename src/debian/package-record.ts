@@ -64,6 +64,12 @@ export class PackageRecord {
     return this.field('essential') === 'yes'
   }
 
+  /** Name and version of the source package that it was built from. */
+  get source(): string {
+    const match = /^(\S+)(?: \((.+)\))?$/.exec(this.field('source'))
+    return `${match?.[1] ?? this.name} ${match?.[2] ?? this.version}`
+  }
+
   get multiArch(): string {
     return this.field('multi-arch')
   }

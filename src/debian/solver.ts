@@ -2,6 +2,7 @@ import { BuildError } from '../core/errors.ts'
 import { formatClause, formatRelation, isVersionAccepted, type Clause, type Relation } from './dependency.ts'
 import type { PackageRecord } from './package-record.ts'
 import { isProvidedBy, type Universe } from './universe.ts'
+import { compareDebianVersions } from './version.ts'
 
 /** What shall be installed, onto what. */
 export interface SolveRequest {
@@ -103,8 +104,7 @@ class Solver {
     const roots = packages.map((name) => this.#rootOf(name, universe))
     const tasks: Task[] = []
     for (const record of roots) {
-      const existing = this.#chosen.get(record.name)
-      if (existing !== undefined) continue
+      if (this.#chosen.get(record.name)?.record === record) continue
       const failure = this.#select(record, { owner: undefined, clause: undefined }, record.name, new Set(), tasks)
       if (failure !== undefined) throw this.#error(failure)
     }
@@ -118,7 +118,8 @@ class Solver {
   #rootOf(name: string, universe: Universe): PackageRecord {
     const installed = this.#chosen.get(name)
     const candidate = universe.candidateOf(name)
-    if (candidate !== undefined && installed === undefined) return candidate
+    // What is asked for by name is brought up to date, as apt does; what merely is there stays.
+    if (candidate !== undefined && (installed === undefined || isNewer(candidate, installed.record))) return candidate
     if (installed !== undefined) return installed.record
     const providers = universe.providersOf({ name })
     const [only] = providers
@@ -248,7 +249,26 @@ class Solver {
       for (const clause of record.clauses(field)) tasks.push({ owner: chosen, clause, root })
     }
     if (before !== undefined) this.#recheckDependents(chosen, tasks)
+    for (const sibling of this.#siblingsOf(record)) {
+      const failure = this.#select(sibling, { owner: record, clause: undefined }, root, levels, tasks)
+      if (failure !== undefined) return failure
+    }
     return undefined
+  }
+
+  /**
+   * Newer versions of installed packages that come from the very source of a chosen one, as far as nothing is in their way.
+   *
+   * @see apt.conf(5), APT::Get::Upgrade-By-Source-Package
+   */
+  #siblingsOf(record: PackageRecord): PackageRecord[] {
+    return this.#request.installed.flatMap(({ name }) => {
+      const current = this.#chosen.get(name)
+      const candidate = current?.isInstalled === true ? this.#request.universe.candidateOf(name) : undefined
+      if (current === undefined || candidate === undefined || candidate.source !== record.source) return []
+      const canStand = this.#conflictsOf({ ...current, record: candidate }).every((other) => other === current)
+      return isNewer(candidate, current.record) && canStand ? [candidate] : []
+    })
   }
 
   /** An installed package in the way is replaced by its newer version when that one does not conflict. */
@@ -428,6 +448,10 @@ function change(map: Map<string, Set<string>>, key: string, value: string, actio
   if (action === 'delete') known?.delete(value)
   else if (known === undefined) map.set(key, new Set([value]))
   else known.add(value)
+}
+
+function isNewer(a: PackageRecord, b: PackageRecord): boolean {
+  return compareDebianVersions(a.version, b.version) > 0
 }
 
 /** Tells whether two packages cannot be installed side by side, whichever says so. */

@@ -143,7 +143,27 @@ const CASES: Record<string, Case> = {
     ask: ['a', 'b'],
     get: ['a 1', 'b 1', 'c 1'],
   },
-  'needs nothing for what the base has': { archive: ['a 2'], installed: ['a 1'], ask: ['a'], get: [] },
+  'needs nothing for what the base has': { archive: ['a 2'], installed: ['a 2'], ask: ['a'], get: [] },
+  'brings what is asked for by name up to date': { archive: ['a 2'], installed: ['a 1'], ask: ['a'], get: ['a 2'] },
+  'takes no older version than the base has': { archive: ['a 1'], installed: ['a 2'], ask: ['a'], get: [] },
+  'leaves what the base has and nobody asked for': {
+    archive: ['a; Depends: b', 'b 2'],
+    installed: ['b 1'],
+    ask: ['a'],
+    get: ['a 1'],
+  },
+  'brings packages of one source along': {
+    archive: ['xz-utils 2; Source: xz; Depends: liblzma', 'liblzma 2; Source: xz', 'other 2; Source: xz (3)'],
+    installed: ['liblzma 1; Source: xz', 'other 1; Source: xz'],
+    ask: ['xz-utils'],
+    get: ['liblzma 2', 'xz-utils 2'],
+  },
+  'leaves packages of one source where a newer one would be in the way': {
+    archive: ['xz-utils 2; Source: xz', 'liblzma 2; Source: xz; Conflicts: c'],
+    installed: ['liblzma 1; Source: xz', 'c'],
+    ask: ['xz-utils'],
+    get: ['xz-utils 2'],
+  },
   'takes the only package that provides a name that is asked for': {
     archive: ['b; Provides: v'],
     ask: ['v'],

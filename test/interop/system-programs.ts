@@ -1,0 +1,75 @@
+/** A shell line that fails unless the libraries load. */
+const loads = (...names: readonly string[]): string =>
+  names.map((name) => `python3 -c 'import ctypes; ctypes.CDLL("${name}")'`).join(' && ')
+
+const compiles = (compiler: string, ending: string, source: string, flags = ''): string =>
+  `printf '${source}' > /tmp/probe${ending} && ${compiler} /tmp/probe${ending} -o /tmp/probe ${flags} && /tmp/probe`
+
+/**
+ * The system packages that models ask for most, each with a shell line that uses it inside an image and fails when it does
+ * not work: programs do something, libraries are loaded, development packages are compiled against.
+ */
+export const SYSTEM_PROGRAMS: Readonly<Record<string, string>> = {
+  ffmpeg: 'ffmpeg -v error -f lavfi -i testsrc=d=1 -frames:v 1 -y /tmp/frame.png && test -s /tmp/frame.png',
+  libgl1: loads('libGL.so.1'),
+  'build-essential': `${compiles('cc', '.c', 'int main(void) { return 0; }\\n')} && make --version && ${compiles('c++', '.cc', '#include <string>\\nint main() { return std::string().size(); }\\n')}`,
+  libsndfile1: loads('libsndfile.so.1'),
+  'espeak-ng': 'espeak-ng -q --ipa hello',
+  curl: 'curl --version',
+  wget: 'wget --version',
+  libsm6: loads('libSM.so.6'),
+  libxext6: loads('libXext.so.6'),
+  libxrender1: loads('libXrender.so.1'),
+  libgomp1: loads('libgomp.so.1'),
+  cmake: 'cmake -E echo works',
+  zip: 'cd /tmp && echo x > zipped && zip -q probe.zip zipped',
+  'libopenblas-dev': `${loads('libopenblas.so.0', 'libblas.so.3', 'liblapack.so.3')} && ${compiles('cc', '.c', '#include <cblas.h>\\nint main(void) { double x = 1; return (int)cblas_ddot(1, &x, 1, &x, 1) - 1; }\\n', '-lopenblas')}`,
+  libmagic1: loads('libmagic.so.1'),
+  sox: 'sox -n -r 8000 /tmp/tone.wav synth 0.1 sine 440',
+  'libsox-dev': loads('libsox.so'),
+  'tesseract-ocr': 'tesseract --version && tesseract --list-langs | grep -x eng',
+  'poppler-utils': 'pdftotext -v',
+  'libpq-dev': `pg_config --version && ${loads('libpq.so')}`,
+  'libjpeg-dev': loads('libjpeg.so'),
+  libturbojpeg0: loads('libturbojpeg.so.0'),
+  libegl1: loads('libEGL.so.1'),
+  libgles2: loads('libGLESv2.so.2'),
+  libosmesa6: loads('libOSMesa.so.8'),
+  xvfb: '{ timeout 4 Xvfb :77 -nolisten tcp -displayfd 3 3>/tmp/display || true; } && grep -x 77 /tmp/display',
+  'python3-dev': compiles(
+    'cc $(python3-config --includes)',
+    '.c',
+    '#include <Python.h>\\nint main(void) { Py_Initialize(); return Py_FinalizeEx(); }\\n',
+    '$(python3-config --embed --ldflags)',
+  ),
+  'ninja-build': 'ninja --version',
+  aria2: 'aria2c --version',
+  jq: `test "$(echo '{"a": 1}' | jq .a)" = 1`,
+  'libcairo2-dev': `pkg-config --exists --print-errors cairo && ${loads('libcairo.so')}`,
+  'fonts-dejavu-core': 'fc-match "DejaVu Sans" | grep DejaVuSans.ttf',
+  'libboost-all-dev': `${loads('libboost_filesystem.so')} && ${compiles('c++', '.cc', '#include <boost/version.hpp>\\nint main() { return BOOST_VERSION < 1; }\\n')}`,
+  'portaudio19-dev': loads('libportaudio.so'),
+  'default-jre-headless': 'java -version',
+  'libgoogle-perftools4': loads('libtcmalloc.so.4'),
+  libvulkan1: loads('libvulkan.so.1'),
+  libasound2: loads('libasound.so.2'),
+  'ca-certificates': 'test "$(grep -c BEGIN /etc/ssl/certs/ca-certificates.crt)" -gt 100',
+  clang: compiles('clang', '.c', 'int main(void) { return 0; }\\n'),
+  imagemagick: 'convert -size 4x4 xc:red /tmp/red.png && identify /tmp/red.png',
+  'libhdf5-dev': `h5cc -show && ${loads('libhdf5_serial.so')}`,
+  procps: 'ps ax',
+  tzdata: 'test "$(TZ=Asia/Tokyo date +%z)" = +0900',
+  locales: 'localedef -i de_DE -f UTF-8 /tmp/de_DE.UTF-8',
+  fontconfig: 'fc-list | grep -i dejavu',
+  'libglib2.0-0': loads('libglib-2.0.so.0', 'libgio-2.0.so.0'),
+  'redis-server': 'redis-server --version && getent passwd redis',
+  'openssh-client': 'ssh -V && getent group _ssh',
+  git: 'git init -q /tmp/repository && git -C /tmp/repository status',
+  'git-lfs': 'git lfs version',
+  'pkg-config': 'pkg-config --version',
+  unzip: 'unzip -v',
+  graphviz: `echo 'digraph { a -> b }' | dot -Tsvg | grep -q svg`,
+  rsync: 'rsync -a /etc/hostname /tmp/copied-hostname || rsync --version',
+  sudo: 'sudo -V && sudo -n true && test "$(stat -c %a /usr/bin/sudo)" = 4755',
+  nodejs: 'node -e "process.exit(0)"',
+}
