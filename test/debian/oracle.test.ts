@@ -21,7 +21,8 @@ describe('solve() beside apt, over a frozen excerpt of bookworm', () => {
   const base = installed.map((line) => new PackageRecord(line, '', 0))
 
   it(`chooses the same packages for ${cases.length} requests`, () => {
-    expect(cases.length).toBeGreaterThanOrEqual(50)
+    expect(cases.filter(({ ask }) => ask.length === 1)).toHaveLength(57)
+    expect(cases.filter(({ ask }) => ask.length === 2)).toHaveLength(100)
     for (const { ask, get } of cases) {
       const chosen = solve({ packages: ask, universe, installed: base, architecture: 'amd64' })
       const names = chosen.map(({ record }) => `${record.name}=${record.version}`).sort()
