@@ -199,7 +199,11 @@ function paxNumber(pax: ReadonlyMap<string, string>, key: string, otherwise: num
   const text = pax.get(key)
   if (text === undefined) return otherwise
   const value = Number(text)
-  if (!/^\d+$/.test(text) || !Number.isSafeInteger(value)) throw new RangeError(`A pax ${key} that is no number`)
+  if (!/^\d+$/.test(text) || !Number.isSafeInteger(value)) {
+    throw new RangeError(
+      `A pax header with ${key === 'size' ? 'a size' : 'an owner'} that is no number: ${key}=${text.slice(0, 40)}`,
+    )
+  }
   return value
 }
 
