@@ -14,7 +14,7 @@ import threading
 from typing import Any
 
 import pytest
-from support import FILE, INTEGER, NUMBER, TEXT, Server, document, until
+from support import FILE, IMAGE, INTEGER, NUMBER, TEXT, Server, document, until
 from test_conformance import HELLO, HELLO_INPUTS, STREAMING, STREAMING_INPUTS, STREAMING_OUTPUT, Receiver
 
 pytestmark = pytest.mark.interop
@@ -124,6 +124,33 @@ def test_the_served_document_is_the_built_one_and_valid(make_project: Any, start
     served = start(make_project(EVERYTHING, built)).wait().get("/openapi.json").json()
     validate(served)
     assert served == built
+
+
+def projects() -> list[pathlib.Path]:
+    """Every example and fixture that describes a model."""
+    root = pathlib.Path(__file__).resolve().parents[2]
+    found = [path.parent for folder in ("examples", "fixtures/projects") for path in sorted((root / folder).glob("*/cog.yaml"))]
+    assert len(found) > 40
+    return found
+
+
+@pytest.mark.skipif(IMAGE is not None, reason="what is served does not depend on where; it takes a minute")
+def test_every_example_and_fixture_serves_the_document_that_its_build_wrote(make_project: Any, start: Any) -> None:
+    validate = need("openapi_spec_validator").validate
+    program = pathlib.Path(__file__).resolve().parents[2] / "bin" / "layerwright.mjs"
+    served = []
+    for number, folder in enumerate(projects()):
+        done = subprocess.run(["node", str(program), "schema", "--openapi", str(folder)], capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            continue  # the fixtures of errors; their goldens are tested by the builder
+        built = json.loads(done.stdout)
+        validate(built)
+        # The document is served whether or not the model's own packages are here.
+        server = start(make_project("raise SystemExit('not here')", built, f"project{number}"))
+        assert server.wait("SETUP_FAILED").get("/openapi.json").json() == built, folder.name
+        server.kill()
+        served.append(folder.name)
+    assert len(served) > 25 and {"hello", "blur", "tabular", "gpu-torch"} <= set(served)
 
 
 def test_replicate_s_client(make_project: Any, start: Any) -> None:

@@ -120,6 +120,7 @@ export const CONTRACTS: Readonly<Record<Target, Contract>> = {
       answers('GET', '/v2/models/model'),
       answers('GET', '/v2/models/model/ready'),
       predictsInstances('/v1/models/model:predict'),
+      infersTensors('/v2/models/model'),
     ],
   },
   replicate: {
@@ -166,6 +167,31 @@ function predictsInstances(path: string): Rule {
       return judge(await probe.ask('POST', path, { body, timeoutMs: 60_000 }), 'predictions')
     },
   }
+}
+
+/** The example as tensors of the Open Inference Protocol, with the data types that the model's metadata names. */
+function infersTensors(model: string): Rule {
+  return {
+    name: `POST ${model}/infer takes tensors and answers tensors`,
+    why: 'clients of the Open Inference Protocol send predictions there',
+    async check(probe) {
+      const metadata = (await probe.ask('GET', model))?.body as { readonly inputs?: readonly TensorFacts[] } | undefined
+      const inputs = (metadata?.inputs ?? []).flatMap(({ name, datatype }) => {
+        const value = probe.input[name]
+        if (value === undefined) return []
+        const data = Array.isArray(value) ? (value as readonly unknown[]) : [value]
+        return [{ name, datatype, shape: [data.length], data }]
+      })
+      const answer = await probe.ask('POST', `${model}/infer`, { body: { inputs }, timeoutMs: 60_000 })
+      // The protocol answers 400 where the other routes answer 422.
+      return answer?.status === 400 ? undefined : judge(answer, 'outputs')
+    },
+  }
+}
+
+interface TensorFacts {
+  readonly name: string
+  readonly datatype: string
 }
 
 /** 422 means that the route exists and only the example did not fit; 404, 405 and 5xx mean it does not work. */

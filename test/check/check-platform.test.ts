@@ -46,7 +46,7 @@ async function serve(broken: Readonly<Record<string, number>> = {}): Promise<str
     request.resume().on('end', () => {
       response.statusCode = broken[path] ?? 200
       response.setHeader('content-type', 'application/json')
-      const body = path === '/openapi.json' ? document : { output: 1, predictions: [1] }
+      const body = path === '/openapi.json' ? document : { output: 1, predictions: [1], outputs: [] }
       response.end(JSON.stringify(body))
     })
   }).listen(0, '127.0.0.1')
@@ -66,6 +66,11 @@ describe('checkPlatform()', () => {
   it('names the route that does not answer', async () => {
     expect(await problems('sagemaker', await serve({ '/ping': 503 }), good)).toEqual(['it answered 503'])
     expect(await problems('azure', await serve({ '/score': 404 }), good)).toHaveLength(1)
+  })
+
+  it('sends what the metadata asks for to the tensor route, and names an answer without tensors', async () => {
+    expect(await problems('kserve', await serve({ '/v2/models/model/infer': 404 }), good)).toHaveLength(1)
+    expect(await problems('kserve', await serve({ '/v2/models/model/infer': 400 }), good)).toEqual([])
   })
 
   it('takes a refused example as proof that the route is there', async () => {
