@@ -159,6 +159,7 @@ class Prediction:
         self.status, self.error = status, error
         if self.listeners:
             self.emit("completed", None)
+            self.listeners.clear()  # the history would keep their connections
         if self._done is not None and not self._done.done():
             self._done.set_result(None)
 
