@@ -19,8 +19,15 @@ const EXCLUDE = [
   '**/.pytest_cache',
 ]
 
-/** The launcher, the model process and the `cog` module as a layer. */
-export async function runtimeTree(): Promise<TreeLayerSpec> {
+let known: Promise<TreeLayerSpec> | undefined
+
+/** The launcher, the model process and the `cog` module as a layer. Read once: a program does not change while it runs. */
+export function runtimeTree(): Promise<TreeLayerSpec> {
+  known ??= readRuntimeTree()
+  return known
+}
+
+async function readRuntimeTree(): Promise<TreeLayerSpec> {
   const { code } = await readProject(join(packageRoot(), 'python'), { exclude: EXCLUDE })
   // Modes are those of a checkout, which a umask may have changed; the image's are always the same.
   const files = code.map((file) => ('sha256' in file ? { ...file, mode: 0o644 } : file))
