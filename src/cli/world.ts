@@ -56,7 +56,7 @@ export async function openWorld(io: Io, options: WorldOptions = {}): Promise<Wor
       openBase: (location, platform) => openBase(location, platform, { registries, report, signal }),
       baseLayers: (base) => lockedBaseLayers(base, { registries, report, signal }),
     },
-    open: (location) => openDestination(location, { registries, report, signal }),
+    open: (location) => openDestination(location, { registries, contents: store.cache('contents'), report, signal }),
   }
 }
 

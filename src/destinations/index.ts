@@ -1,5 +1,6 @@
 import { formatFamiliar, parseReference } from '../../registry/reference.ts'
 import { Registries } from '../../registry/registries.ts'
+import type { Cache } from '../core/cache.ts'
 import type { Report } from '../core/progress.ts'
 import type { Image, ImageIndex } from '../image/image.ts'
 import { dockerArchiveSource, ociArchiveSource } from './archive-source.ts'
@@ -25,6 +26,8 @@ export { readContent, readImage, readImageOrIndex, type Source } from './source.
 export interface LocationContext {
   /** Made with defaults when a registry is needed and this is absent. */
   readonly registries?: Registries | undefined
+  /** Remembers what pushed manifests name, so that less has to be asked the next time. */
+  readonly contents?: Cache | undefined
   readonly report?: Report | undefined
   readonly signal?: AbortSignal | undefined
 }
@@ -41,7 +44,7 @@ export async function openDestination(
   const place = typeof location === 'string' ? parseLocation(location) : location
   switch (place.kind) {
     case 'registry':
-      return registryDestination(place.reference, registriesOf(context))
+      return registryDestination(place.reference, registriesOf(context), { contents: context.contents })
     case 'oci':
       return layoutDestination(place.path, place.tag)
     case 'oci-archive':

@@ -1,0 +1,54 @@
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { Registries } from '../../registry/registries.ts'
+import { serveRegistry, type RequestEvent, type ServedRegistry } from '../../registry/server/serve.ts'
+import { memoryCache } from '../../src/core/cache.ts'
+import { copyImage, openDestination, openImage } from '../../src/destinations/index.ts'
+import { sampleImage, sampleLayer } from '../support/sample-image.ts'
+
+const stable = [sampleLayer('one'), sampleLayer('two'), sampleLayer('three')]
+const contents = memoryCache()
+let requests: RequestEvent[]
+let registry: ServedRegistry
+let registries: Registries
+beforeEach(async () => {
+  requests = []
+  registry = await serveRegistry({ storage: { kind: 'memory' }, onRequest: (event) => requests.push(event) })
+  registries = new Registries({ env: {}, home: '/nonexistent' })
+})
+afterEach(() => registry.close())
+
+async function push(code: string, to = 'app:v1'): Promise<void> {
+  requests.length = 0
+  const image = sampleImage({ layers: [...stable, sampleLayer(code)] })
+  await copyImage(image, await openDestination(`docker://${registry.authority}/${to}`, { registries, contents }))
+}
+
+test('a push over an image that was pushed before asks for none of its blobs', async () => {
+  await push('code')
+  await push('code, changed')
+  // The tag; POST and PUT of a layer and of the configuration; the manifest.
+  expect(requests).toHaveLength(6)
+  const { layers } = await openImage(`docker://${registry.authority}/app:v1`, { registries })
+  expect(layers).toHaveLength(4)
+})
+
+test('what a tag had is not believed of another tag or another registry', async () => {
+  await push('code')
+  const before = requests.length
+  await push('code, changed', 'app:v2')
+  expect(requests.length).toBeGreaterThan(6)
+  await registry.close()
+  registry = await serveRegistry({ storage: { kind: 'memory' }, onRequest: (event) => requests.push(event) })
+  await push('code, changed again')
+  expect(requests).toHaveLength(before)
+})
+
+test('blobs that got lost under a manifest that stayed are brought again', async () => {
+  await push('code')
+  const [lost] = stable
+  const client = registries.client({ registry: registry.authority, repository: 'app' }, { actions: 'delete' })
+  if (lost !== undefined) await client.deleteBlob(lost.descriptor.digest)
+  await push('code, changed')
+  const { layers } = await openImage(`docker://${registry.authority}/app:v1`, { registries })
+  for (const { descriptor } of layers) expect(await client.headBlob(descriptor.digest)).toBeDefined()
+})
