@@ -1,7 +1,7 @@
 import { verify } from '../src/core/digest.ts'
 import { BuildError } from '../src/core/errors.ts'
 import { passThrough } from '../src/core/pass-through.ts'
-import type { Open, OpenOptions } from '../src/core/bytes.ts'
+import { copied, type Open, type OpenOptions } from '../src/core/bytes.ts'
 import { saveRecord, type DerivationRecord } from '../src/store/records.ts'
 import type { Store } from '../src/store/store.ts'
 import type { LayerStream } from './layer.ts'
@@ -71,9 +71,10 @@ function openKnown(key: string, record: DerivationRecord, { layers, known, store
         return
       }
       const { blob } = await known.make(key)
-      const made = verify(blob, record, `the layer ${record.digest} of the lock file`)
+      const proven = verify(blob, record, `the layer ${record.digest} of the lock file`)
+      const kept = passThrough(proven, (copy) => store.put(copy))
       let skip = options.offset ?? 0
-      for await (const chunk of passThrough(made, (copy) => store.put(copy))) {
+      for await (const chunk of options.reuse === true ? kept : copied(kept)) {
         if (skip < chunk.length) yield skip > 0 ? chunk.subarray(skip) : chunk
         skip = Math.max(0, skip - chunk.length)
       }

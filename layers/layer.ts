@@ -25,7 +25,7 @@ export interface Layer {
  */
 export interface LayerStream {
   readonly mediaType: string
-  /** The compressed bytes, once. */
+  /** The compressed bytes, once. Whoever reads them is done with a chunk when it asks for the next. */
   readonly blob: AsyncIterable<Uint8Array>
   /** Digest of the uncompressed tar; known when `blob` has ended. */
   diffId(): Digest

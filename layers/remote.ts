@@ -41,6 +41,9 @@ type Address = Pick<RemoteFile, 'url' | 'sizeBytes'>
 /** Files from this size on are taken up by a later run where an earlier one was cut. */
 const RESUMED_BYTES = 16 * 2 ** 20
 
+/** From this size on a connection of its own is worth it. */
+const BULK_BYTES = 4 << 20
+
 /** Room that a download leaves on the disk. */
 const SPARE_BYTES = 64 * 2 ** 20
 
@@ -82,7 +85,7 @@ async function fetchInto(store: Store, file: RemoteFile, options: RemoteOptions)
   const expected = { digest: `sha256:${file.sha256}`, size: file.sizeBytes } as const
   await checkSpace(store.folder, file)
   const name = fileName(file.url)
-  const task = startTask(report, `download ${name}`, { totalBytes: file.sizeBytes })
+  const task = startTask(report, `download ${name}`, { totalBytes: file.sizeBytes, kind: 'download' })
   const onBytes = (done: number): void => task.bytes(done, file.sizeBytes)
   const counted = async function* (): AsyncGenerator<Uint8Array> {
     let done = 0
@@ -105,7 +108,10 @@ async function fetchInto(store: Store, file: RemoteFile, options: RemoteOptions)
   }
 }
 
-/** The bytes of a file from an offset on, taken up where they were cut. Neither size nor digest is proven here. */
+/**
+ * The bytes of a file from an offset on, taken up where they were cut. Neither size nor digest is proven here. The memory of a
+ * chunk is used again when the next is asked for.
+ */
 export async function* download(file: Address, options: DownloadOptions, start = 0): AsyncGenerator<Uint8Array> {
   if (file.url.startsWith('file:')) {
     yield* openPath(fileURLToPath(file.url))({ offset: start, signal: options.signal })
@@ -144,7 +150,8 @@ async function requestRest(
   offset: number,
   options: DownloadOptions,
 ): Promise<AsyncIterable<Uint8Array>> {
-  const response = await ask(file, offset > 0 ? `bytes=${offset}-` : undefined, options)
+  const isBulk = file.sizeBytes - offset >= BULK_BYTES
+  const response = await ask(file, offset > 0 ? `bytes=${offset}-` : undefined, options, isBulk)
   if (offset > 0 && isPartAt(response, offset)) return response.body
   const { validator } = options
   const isOther = validator !== undefined && (response.header('etag') ?? validator) !== validator
@@ -176,6 +183,7 @@ async function ask(
   file: Address,
   range: string | undefined,
   { http, headers, signal, validator }: DownloadOptions,
+  bulk = false,
 ): Promise<HttpResponse> {
   return http({
     url: file.url,
@@ -184,6 +192,8 @@ async function ask(
       ...(range === undefined ? {} : { range, ...(validator === undefined ? {} : { 'if-range': validator }) }),
       'accept-encoding': 'identity',
     },
+    decode: false,
+    bulk,
     signal,
   })
 }

@@ -1,5 +1,5 @@
 import pLimit from 'p-limit'
-import type { RandomAccess } from '../../src/core/bytes.ts'
+import { gathered, type RandomAccess } from '../../src/core/bytes.ts'
 import type { RemoteFile } from '../../src/core/remote-file.ts'
 import { settleAll } from '../../src/core/settle.ts'
 import { openWheel, type Wheel } from '../../src/python/wheel.ts'
@@ -7,7 +7,6 @@ import { streamEntries } from '../../src/python/zip-stream.ts'
 import { claimsOf, explainClashes, settleClaims, type Claim } from '../clashes.ts'
 import { layerMediaType, type Compression } from '../compress.ts'
 import { DEFAULT_MTIME_SECONDS, openOnce, type LayerContext } from '../context.ts'
-import { joinChunks } from '../join-chunks.ts'
 import { checkLayer, type CheckOutput, type CheckTask, type ExpectedFile, type LayerFindings } from '../layer-check.ts'
 import { parentsOf } from '../paths.ts'
 import { spliceLayer, type SplicedFile } from '../splice.ts'
@@ -38,9 +37,7 @@ export const wheelsKind: LayerKind<WheelsLayerSpec> = {
     const installed = await settleAll(spec.wheels.map((file) => limit(() => readInstalled(file, spec, context))))
     const layout = layOut(installed)
     const compression = context.compression ?? 'gzip'
-    const spliced = joinChunks(
-      spliceLayer(layout.directories, streamFiles(layout.files, context), DEFAULT_MTIME_SECONDS),
-    )
+    const spliced = gathered(spliceLayer(layout.directories, streamFiles(layout.files, context), DEFAULT_MTIME_SECONDS))
     const what = installed.length === 1 ? (spec.wheels[0]?.filename ?? '') : `A layer of ${installed.length} wheels`
     let findings: LayerFindings | undefined
     const task = { expected: layout.expected, what, output: OUTPUTS[compression] }

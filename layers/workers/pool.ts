@@ -69,7 +69,8 @@ function workerStarter(): (() => CheckThread) | undefined {
 }
 
 function startWorker(program: URL): CheckThread {
-  const worker = new Worker(program)
+  // What a thread makes is let go at once; room for more would only be filled.
+  const worker = new Worker(program, { resourceLimits: { maxYoungGenerationSizeMb: 8 } })
   worker.unref()
   return {
     send: (request, transfer) => worker.postMessage(request, transfer ?? []),
@@ -133,11 +134,13 @@ class PooledThread {
     }
     return {
       write: async (chunk) => {
-        await until(() => running.waiting < WINDOW_BYTES)
         // The caller keeps its bytes for the blob, so the thread gets a copy: a memory copy is 50 times as fast as hashing.
-        const bytes = this.#copy(chunk)
-        running.waiting += bytes.length
-        this.#thread.send({ type: 'chunk', id, bytes }, [bytes.buffer])
+        for (let at = 0; at < chunk.length; at += PIECE_BYTES) {
+          await until(() => running.waiting < WINDOW_BYTES)
+          const bytes = this.#copy(chunk.subarray(at, at + PIECE_BYTES))
+          running.waiting += bytes.length
+          this.#thread.send({ type: 'chunk', id, bytes }, [bytes.buffer])
+        }
       },
       end: async () => {
         this.#thread.send({ type: 'end', id })
@@ -155,8 +158,7 @@ class PooledThread {
   }
 
   #copy(chunk: Uint8Array): Uint8Array<ArrayBuffer> {
-    const memory =
-      chunk.length > PIECE_BYTES ? new ArrayBuffer(chunk.length) : (this.#free.pop() ?? new ArrayBuffer(PIECE_BYTES))
+    const memory = this.#free.pop() ?? new ArrayBuffer(PIECE_BYTES)
     const bytes = new Uint8Array(memory, 0, chunk.length)
     bytes.set(chunk)
     return bytes
@@ -164,7 +166,7 @@ class PooledThread {
 
   #take(answer: CheckAnswer): void {
     // Filled again and again: left to the garbage collector, such memory grows to many times what is in use.
-    if (answer.type === 'taken' && answer.bytes.buffer.byteLength === PIECE_BYTES) this.#free.push(answer.bytes.buffer)
+    if (answer.type === 'taken') this.#free.push(answer.bytes.buffer)
     const running = this.#checks.get(answer.id)
     if (running === undefined) return
     switch (answer.type) {

@@ -1,6 +1,9 @@
 const EMPTY = Buffer.alloc(0)
 
-/** Reads a stream of chunks in pieces of the caller's choosing, without copying more than it must. */
+/**
+ * Reads a stream of chunks in pieces of the caller's choosing. Is done with each chunk when it asks for the next, so that the
+ * stream may use its memory again: what `take` gives is the caller's, what `pass` gives lasts until the next is asked for.
+ */
 export class ByteReader {
   readonly #source: AsyncIterator<Uint8Array>
   #chunk: Buffer = EMPTY
@@ -11,16 +14,15 @@ export class ByteReader {
 
   /** Exactly `length` bytes. @throws RangeError when the stream ends before */
   async take(length: number): Promise<Buffer> {
-    if (this.#chunk.length >= length) return this.#cut(length)
-    const parts: Buffer[] = []
+    const bytes = Buffer.allocUnsafe(length)
     let missing = length
     while (missing > 0) {
       await this.#fill()
       const part = this.#cut(Math.min(missing, this.#chunk.length))
-      parts.push(part)
+      bytes.set(part, length - missing)
       missing -= part.length
     }
-    return Buffer.concat(parts, length)
+    return bytes
   }
 
   /** The next `length` bytes as they come; read it to its end before anything else. @throws RangeError as `take` */

@@ -11,6 +11,8 @@ export interface OpenOptions {
    * A source that knows nothing of this is right, too.
    */
   readonly reuse?: boolean | undefined
+  /** Whether the consumer compares all of it with its digest: a source that would do so, too, need not. */
+  readonly isVerified?: boolean | undefined
 }
 
 /** A byte range that can be read at any place: a file, or a remote file by range requests. Close it when done. */

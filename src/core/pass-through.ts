@@ -1,6 +1,6 @@
 /**
  * Gives a stream to two readers at once: to the caller, and to `sink`, which gets a copy of the same chunks and reads it to
- * its end. The slower one sets the pace.
+ * its end. The slower one sets the pace, and the next chunk is asked for when both are done with the one before.
  *
  * When the stream fails, or the caller stops early, the sink's stream fails as well, so that it keeps nothing. What the sink
  * throws is thrown here.
@@ -25,6 +25,7 @@ export async function* passThrough<Chunk>(
       const failed = failure
       if (failed !== undefined) throw failed.error
       yield chunk
+      await channel.taken()
     }
     channel.end()
     await sinking
@@ -42,6 +43,7 @@ class Channel<Chunk> {
   #chunk: { readonly value: Chunk } | undefined
   #end: { readonly error?: unknown } | undefined
   #isStopped = false
+  #isAsking = false
   #wake: () => void = () => {}
 
   /** Resolves when there is room again, or nobody reads any more. */
@@ -49,6 +51,11 @@ class Channel<Chunk> {
     while (this.#chunk !== undefined && !this.#isStopped) await this.#change()
     this.#chunk = { value }
     this.#signal()
+  }
+
+  /** Resolves when the reader asks for more, or nobody reads any more. */
+  async taken(): Promise<void> {
+    while (!(this.#isAsking && this.#chunk === undefined) && !this.#isStopped) await this.#change()
   }
 
   end(): void {
@@ -67,12 +74,15 @@ class Channel<Chunk> {
   }
 
   async *read(): AsyncGenerator<Chunk> {
+    this.#isAsking = true
     for (;;) {
       const chunk = this.#chunk
       if (chunk !== undefined) {
         this.#chunk = undefined
-        this.#signal()
+        this.#isAsking = false
         yield chunk.value
+        this.#isAsking = true
+        this.#signal()
       } else if (this.#end !== undefined) {
         if ('error' in this.#end) throw this.#end.error
         return

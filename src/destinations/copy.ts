@@ -191,7 +191,10 @@ class Copy {
 
   async #store(blob: Blob, isRepair: boolean): Promise<PushOutcome> {
     const { descriptor } = blob
-    const task = startTask(this.#report, `blob ${descriptor.digest.slice(0, 19)}`, { totalBytes: descriptor.size })
+    const task = startTask(this.#report, `blob ${descriptor.digest.slice(0, 19)}`, {
+      totalBytes: descriptor.size,
+      kind: 'upload',
+    })
     try {
       const outcome = await this.#storeTrying(blob, isRepair, (bytes) => task.bytes(bytes))
       this.#counts[outcome]++
@@ -208,7 +211,11 @@ class Copy {
     for (let tries = 1; ; tries++) {
       this.#signal?.throwIfAborted()
       try {
-        return await this.#destination.putBlob(this.#abortable(blob), { onBytes, isRepair, signal: this.#signal })
+        return await this.#destination.putBlob(this.#abortable(blob, tries), {
+          onBytes,
+          isRepair,
+          signal: this.#signal,
+        })
       } catch (error) {
         const isDamaged = isBuildError(error, 'DIGEST_MISMATCH') || isBuildError(error, 'SIZE_MISMATCH')
         if (!isDamaged || tries === BLOB_TRIES) throw error
@@ -216,13 +223,16 @@ class Copy {
     }
   }
 
-  /** The same blob, whose stream ends with an error when the copy is given up: whoever sends it stops then. */
-  #abortable({ open, ...blob }: Blob): Blob {
+  /**
+   * The same blob, whose stream ends with an error when the copy is given up: whoever sends it stops then. After a damaged
+   * body the source looks for itself: a store then throws its damaged copy away.
+   */
+  #abortable({ open, ...blob }: Blob, tries: number): Blob {
     const signal = this.#signal
     return {
       ...blob,
       open: async function* (options) {
-        for await (const chunk of open(options)) {
+        for await (const chunk of open(tries === 1 ? options : { ...options, isVerified: false })) {
           signal?.throwIfAborted()
           yield chunk
         }

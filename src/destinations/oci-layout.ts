@@ -145,7 +145,7 @@ async function sweep(folder: string): Promise<void> {
 
 async function writeBlob(folder: string, blob: Blob, { onBytes, signal }: PutBlobOptions): Promise<void> {
   const { descriptor, open } = blob
-  const stream = verify(open({ signal, reuse: true }), descriptor, `the blob ${descriptor.digest}`)
+  const stream = verify(open({ signal, reuse: true, isVerified: true }), descriptor, `the blob ${descriptor.digest}`)
   await writeAtomically(blobPath(folder, descriptor.digest), (file) => writeStream(file, stream, onBytes), NOT_FLUSHED)
 }
 

@@ -65,8 +65,8 @@ export class Store {
     const path = this.path(descriptor.digest)
     return async function* (options: OpenOptions = {}) {
       try {
-        // A digest proves a whole blob only; a part of one is proven by who asked for it.
-        if (options.offset) yield* openPath(path)(options)
+        // A digest proves a whole blob only; a part of one is proven by who asked for it, and some prove the whole.
+        if (options.offset || options.isVerified === true) yield* openPath(path)(options)
         else yield* verify(openPath(path)(options), descriptor, `the stored blob ${descriptor.digest}`)
       } catch (error) {
         if (!(error instanceof BuildError)) throw explainReadError(error, path)

@@ -60,6 +60,25 @@ test('startDelivery() waits with blobs for destinations that must know the whole
   expect(calls[0]).toBe('begin')
 })
 
+test('a source is asked to look for itself when its bytes were damaged', async () => {
+  const asked: (boolean | undefined)[] = []
+  const memory = destination()
+  const delivery = startDelivery({
+    ...memory,
+    async putBlob(blob, options) {
+      if (blob.descriptor.digest !== layersOf(content)[0]?.descriptor.digest) return memory.putBlob(blob, options)
+      for await (const _ of blob.open({ isVerified: true }));
+      throw new BuildError('DIGEST_MISMATCH', 'damaged')
+    },
+  })
+  const [config, first, ...rest] = content.blobs
+  if (config === undefined || first === undefined) throw new Error('The sample has no layer')
+  const open: typeof first.open = (options) => (asked.push(options?.isVerified), first.open(options))
+  const watched = { ...content, blobs: [config, { ...first, open }, ...rest] }
+  await expect(delivery.finish(watched)).rejects.toMatchObject({ code: 'DIGEST_MISMATCH' })
+  expect(asked).toEqual([true, false, false])
+})
+
 test('abort() of a delivery ends what is on its way', async () => {
   let isAborted = false
   const delivery = startDelivery(destination({ abort: async () => void (isAborted = true) }))

@@ -42,6 +42,13 @@ test('put() leaves nothing behind when its source breaks', async () => {
   expect(await readdir(join(folder, 'tmp'))).toEqual([])
 })
 
+test('blob() leaves the proof to who compares the digest anyway', async () => {
+  const put = await store.put(openBytes(Buffer.from('right'))())
+  await writeFile(store.path(put.digest), 'wrong')
+  expect(String(await collect(store.blob(put)({ isVerified: true }), 100))).toBe('wrong')
+  await expect(collect(store.blob(put)({ isVerified: false }), 100)).rejects.toMatchObject({ code: 'STORE_CORRUPT' })
+})
+
 test('put() does not read a stream whose blob is there already', async () => {
   await store.put(openBytes(hello)())
   let isRead = false

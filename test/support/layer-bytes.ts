@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { gunzipSync } from 'node:zlib'
 import { readTar } from '../../layers/tar.ts'
 import type { LayerStream } from '../../layers/layer.ts'
-import { collect, openBytes } from '../../src/core/bytes.ts'
+import { collect, copied, openBytes } from '../../src/core/bytes.ts'
 
 const LIMIT = 2 ** 28
 
@@ -29,7 +29,7 @@ export interface ReadMember {
 
 /** Reads a gzip or plain layer whole, and checks that its diffId is the hash of its tar. */
 export async function readLayer(stream: LayerStream): Promise<ReadLayer> {
-  const blob = await collect(stream.blob, LIMIT)
+  const blob = await collect(copied(stream.blob), LIMIT)
   const tar = stream.mediaType.endsWith('+gzip') ? gunzipSync(blob) : blob
   const diffId = `sha256:${createHash('sha256').update(tar).digest('hex')}`
   if (stream.diffId() !== diffId) throw new Error(`The diffId ${stream.diffId()} is not the tar's: ${diffId}`)
