@@ -21,6 +21,8 @@ export interface LayerFindings {
   readonly tarBytes: number
   /** Shared libraries, in the layer's order. */
   readonly libraries: readonly (ElfFacts & { readonly path: string })[]
+  /** What it took, in milliseconds; inflating includes compressing again where that is asked for. */
+  readonly spentMs: { readonly inflate?: number; readonly hash: number }
 }
 
 /** What a check gives back beside its findings: nothing, or the layer's tar in another compression. */
@@ -62,12 +64,16 @@ export function checkLayer({ expected, what, output = 'nothing' }: CheckTask): L
     if (output === 'zstd') made.push(...(zstd?.write(chunk) ?? []))
     if (output === 'none') made.push(Buffer.from(chunk))
   })
+  let spentMs = 0
   const explained = async (work: () => Promise<void>): Promise<void> => {
+    const startedAt = performance.now()
     try {
       if (output === 'zstd') zstd ??= await openZstd()
       await work()
     } catch (error) {
       throw reader.explain(error)
+    } finally {
+      spentMs += performance.now() - startedAt
     }
   }
   return {
@@ -75,7 +81,9 @@ export function checkLayer({ expected, what, output = 'nothing' }: CheckTask): L
     end: async () => {
       await explained(() => gunzip.end())
       made.push(...(zstd?.end() ?? []))
-      return reader.finish()
+      const findings = reader.finish()
+      const { hash } = findings.spentMs
+      return { ...findings, spentMs: { inflate: Math.max(0, spentMs - hash), hash } }
     },
     made: () => made.splice(0),
     close: () => gunzip.close(),
@@ -89,6 +97,7 @@ export class TarCheck {
   readonly #what: string
   #next = 0
   #tarBytes = 0
+  #spentMs = 0
   #header: Buffer = NOTHING
   /** Bytes left of the current file or PAX body, then of its padding. */
   #left = 0
@@ -104,6 +113,12 @@ export class TarCheck {
   }
 
   write(chunk: Buffer): void {
+    const startedAt = performance.now()
+    this.#take(chunk)
+    this.#spentMs += performance.now() - startedAt
+  }
+
+  #take(chunk: Buffer): void {
     this.#tarHash.update(chunk)
     this.#tarBytes += chunk.length
     for (let at = 0; at < chunk.length;) {
@@ -126,7 +141,12 @@ export class TarCheck {
     const missing = this.#expected[this.#next]
     if (missing !== undefined || this.#left > 0 || this.#header.length > 0)
       throw this.#invalid(`the layer ends before \`${this.#file?.path ?? missing?.path ?? ''}\` is complete`)
-    return { diffId: `sha256:${this.#tarHash.digest('hex')}`, tarBytes: this.#tarBytes, libraries: this.#libraries }
+    return {
+      diffId: `sha256:${this.#tarHash.digest('hex')}`,
+      tarBytes: this.#tarBytes,
+      libraries: this.#libraries,
+      spentMs: { hash: this.#spentMs },
+    }
   }
 
   /** Turns an error of the inflater into one that names the file. */

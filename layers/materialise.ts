@@ -52,7 +52,7 @@ export async function materialise(spec: LayerSpec, context: LayerContext, store:
 async function makeLayer(spec: LayerSpec, context: LayerContext, store: LayerStore): Promise<StoredLayer> {
   const key = layerKey(spec, context.compression, context.mtimeSeconds)
   const totalBytes = expectedLayerBytes(spec, context.compression)
-  const task = startTask(context.report, describeLayer(spec), { totalBytes })
+  const task = startTask(context.report, describeLayer(spec), { totalBytes, kind: 'layer' })
   try {
     const stream = await makeLayerStream(spec, context)
     const stored = await store.save(key, { ...stream, blob: counted(stream.blob, task, context.signal) })

@@ -104,7 +104,10 @@ async function* provenStart(
 ): AsyncGenerator<Uint8Array> {
   const what = maskUrl(file.url)
   const release = await acquire(settings.limit)
-  const task = startTask(settings.report ?? silent, `download ${fileName(file.url)}`, { totalBytes: file.sizeBytes })
+  const task = startTask(settings.report ?? silent, `download ${fileName(file.url)}`, {
+    totalBytes: file.sizeBytes,
+    kind: 'download',
+  })
   let isDone = false
   try {
     let at = 0

@@ -1,8 +1,10 @@
 import pLimit from 'p-limit'
 import { gathered, type RandomAccess } from '../../src/core/bytes.ts'
 import type { RemoteFile } from '../../src/core/remote-file.ts'
+import type { TimeSpent } from '../../src/core/progress.ts'
 import { settleAll } from '../../src/core/settle.ts'
 import { openWheel, type Wheel } from '../../src/python/wheel.ts'
+import { StopClock } from '../../src/core/stop-clock.ts'
 import { streamEntries } from '../../src/python/zip-stream.ts'
 import { claimsOf, explainClashes, settleClaims, type Claim } from '../clashes.ts'
 import { layerMediaType, type Compression } from '../compress.ts'
@@ -147,15 +149,28 @@ async function* checkSpliced(
   const total = task.expected.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
   const pool = total < THREAD_BYTES ? undefined : context.checks
   const check = pool?.check(task) ?? checkLayer(task)
+  const clock = new StopClock(['wait for bytes', 'wait for threads', 'wait for room'])
   try {
+    clock.turn('wait for bytes')
     for await (const chunk of spliced) {
       context.signal?.throwIfAborted()
+      clock.turn('wait for threads')
       await check.write(chunk)
+      clock.turn('wait for room')
       if (task.output === 'nothing') yield chunk
       else yield* check.made()
+      clock.turn('wait for bytes')
     }
-    found(await check.end())
+    clock.turn('wait for threads')
+    const findings = await check.end()
+    found(findings)
+    clock.turn('wait for room')
     yield* check.made()
+    clock.stop()
+    // A layer that is checked on this thread has not waited for one.
+    const waits = pool === undefined ? [] : clock.entries()
+    for (const [on, ms] of [...waits, ...Object.entries(findings.spentMs)])
+      context.report({ type: 'spent', on: on as TimeSpent, ms })
   } finally {
     check.close()
   }

@@ -43,6 +43,7 @@ export interface BuildOptions extends CacheOptions, AttestOptions {
   readonly network: 'host' | 'none'
   /** False with `--no-build`. */
   readonly build: boolean
+  readonly timings?: boolean
   readonly insecure?: boolean
   readonly json?: boolean
 }
@@ -56,7 +57,17 @@ interface BuildSummary {
 
 /** Builds, writes to every destination and prints the result. */
 export async function runBuild(project: string, options: BuildOptions, io: Io): Promise<void> {
-  await printSummary(await makeBuild(project, options, io), options, io)
+  const summary =
+    options.timings === true ? await buildTimed(project, options, io) : await makeBuild(project, options, io)
+  await printSummary(summary, options, io)
+}
+
+async function buildTimed(project: string, options: BuildOptions, io: Io): Promise<BuildSummary> {
+  const { keepTimes } = await import('./progress/timings.ts')
+  const keeper = keepTimes(io.report)
+  const summary = await makeBuild(project, options, { ...io, report: keeper.report })
+  io.report({ type: 'timings', timings: keeper.timings() })
+  return summary
 }
 
 /** Builds a project into the local store, as `build` without an option does. */
@@ -79,7 +90,7 @@ const PLAIN_BUILD: BuildOptions = {
 }
 
 /** Options that say how a build is told, and nothing of what it makes. */
-const TELLING: readonly string[] = ['iidfile', 'metadataFile', 'json', 'progress', 'quiet']
+const TELLING: readonly string[] = ['iidfile', 'metadataFile', 'json', 'progress', 'quiet', 'timings']
 
 /**
  * Builds and writes to every destination.

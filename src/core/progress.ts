@@ -11,6 +11,7 @@ export type ProgressEvent =
       readonly name: string
       readonly parent?: string
       readonly totalBytes?: number
+      readonly kind?: TaskKind
     }
   | { readonly type: 'bytes'; readonly id: string; readonly bytes: number; readonly totalBytes?: number }
   | {
@@ -21,6 +22,30 @@ export type ProgressEvent =
     }
   | { readonly type: 'output'; readonly id: string; readonly text: string }
   | { readonly type: 'note'; readonly level: 'info' | 'warning'; readonly text: string; readonly code?: string }
+  | { readonly type: 'spent'; readonly on: TimeSpent; readonly ms: number }
+  | { readonly type: 'timings'; readonly timings: Timings }
+
+/** What a task does, for those that count how long each kind of work takes. */
+export type TaskKind = 'resolve' | 'download' | 'layer' | 'upload'
+
+/** What layers spend time on: work of theirs, and waiting for somebody. */
+export type TimeSpent = 'inflate' | 'hash' | 'wait for bytes' | 'wait for threads' | 'wait for room'
+
+/** Where the time of a command went. */
+export interface Timings {
+  readonly wholeMs: number
+  /** Processor time of all threads. */
+  readonly cpuMs: number
+  readonly phases: readonly {
+    readonly kind: TaskKind
+    /** How long at least one such task ran. */
+    readonly busyMs: number
+    readonly tasks: number
+    readonly bytes: number
+  }[]
+  /** Summed over layers, which are made side by side. */
+  readonly spent: readonly { readonly on: TimeSpent; readonly ms: number }[]
+}
 
 /** Takes events; never throws and never waits. */
 export type Report = (event: ProgressEvent) => void
@@ -43,12 +68,15 @@ export interface Task {
   end(outcome?: 'done' | 'cached' | 'failed' | 'skipped', detail?: string): void
 }
 
+/** What can be said of a task when it starts. */
+export interface TaskOptions {
+  readonly parent?: string | undefined
+  readonly totalBytes?: number | undefined
+  readonly kind?: TaskKind | undefined
+}
+
 /** Starts a task. Its id is unique in this process. */
-export function startTask(
-  report: Report,
-  name: string,
-  options: { readonly parent?: string | undefined; readonly totalBytes?: number | undefined } = {},
-): Task {
+export function startTask(report: Report, name: string, options: TaskOptions = {}): Task {
   const id = `t${++counter}`
   report({
     type: 'start',
@@ -56,6 +84,7 @@ export function startTask(
     name,
     ...(options.parent === undefined ? {} : { parent: options.parent }),
     ...(options.totalBytes === undefined ? {} : { totalBytes: options.totalBytes }),
+    ...(options.kind === undefined ? {} : { kind: options.kind }),
   })
   return {
     id,
@@ -71,7 +100,7 @@ export async function runTask<T>(
   report: Report,
   name: string,
   work: (task: Task) => Promise<T>,
-  options: { readonly parent?: string | undefined; readonly totalBytes?: number | undefined } = {},
+  options: TaskOptions = {},
 ): Promise<T> {
   const task = startTask(report, name, options)
   try {

@@ -94,7 +94,12 @@ export async function resolve(
   for (const text of question.config.build.platforms) {
     const platform = parsePlatform(text)
     platforms.push(
-      await runTask(context.report, `resolve ${text}`, () => resolvePlatform(question, platform, context, preferences)),
+      await runTask(
+        context.report,
+        `resolve ${text}`,
+        () => resolvePlatform(question, platform, context, preferences),
+        { kind: 'resolve' },
+      ),
     )
   }
   const { config, headers, inputs } = question

@@ -76,7 +76,7 @@ for (const [name, open] of Object.entries(ways)) {
       const findings = await run(check({ expected, what: 'x.whl' }), bytes, step)
       const { gunzipSync } = await import('node:zlib')
       const tar = gunzipSync(bytes)
-      expect(findings).toEqual({
+      expect(findings).toMatchObject({
         diffId: `sha256:${createHash('sha256').update(tar).digest('hex')}`,
         tarBytes: tar.length,
         libraries: [],

@@ -53,6 +53,8 @@ export class TaskModel {
       }
       case 'output':
       case 'note':
+      case 'spent':
+      case 'timings':
         return undefined
     }
   }

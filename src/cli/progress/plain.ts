@@ -2,6 +2,7 @@ import type { ProgressEvent, Report } from '../../core/progress.ts'
 import type { Output } from '../command.ts'
 import { formatBytes, formatDuration, truncate } from './format.ts'
 import { TaskModel, type TaskState } from './model.ts'
+import { formatTimings } from './timings.ts'
 
 const HEARTBEAT_MS = 15_000
 
@@ -32,6 +33,7 @@ export function plainProgress(output: Output, now: () => number = Date.now): Rep
   const report = (event: ProgressEvent): void => {
     const task = model.apply(event, now())
     if (event.type === 'note') write(`${event.level === 'warning' ? 'warning: ' : ''}${event.text}`)
+    if (event.type === 'timings') write(formatTimings(event.timings))
     if (event.type === 'output') write(indent(event.text))
     if (event.type === 'end' && task !== undefined && task.parent === undefined) write(describeEnded(task))
   }

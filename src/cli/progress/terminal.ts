@@ -3,6 +3,7 @@ import type { Output } from '../command.ts'
 import { truncate } from './format.ts'
 import { TaskModel } from './model.ts'
 import { describeEnded, describeRunning, indent } from './plain.ts'
+import { formatTimings } from './timings.ts'
 
 const REFRESH_MS = 100
 const MAX_LINES = 8
@@ -36,6 +37,7 @@ export function terminalProgress(output: Output, now: () => number = Date.now): 
   const report = (event: ProgressEvent): void => {
     const task = model.apply(event, now())
     if (event.type === 'note') draw(`${event.level === 'warning' ? 'warning: ' : ''}${event.text}\n`)
+    if (event.type === 'timings') draw(`${formatTimings(event.timings)}\n`)
     if (event.type === 'output') draw(`${indent(event.text)}\n`)
     if (event.type === 'end' && task !== undefined && task.parent === undefined) draw(`${describeEnded(task)}\n`)
   }

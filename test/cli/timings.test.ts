@@ -1,0 +1,36 @@
+import { expect, test } from 'vitest'
+import { formatTimings, keepTimes } from '../../src/cli/progress/timings.ts'
+import type { ProgressEvent } from '../../src/core/progress.ts'
+
+test('keepTimes() passes events on, and counts overlapping work of a kind once', () => {
+  let now = 0
+  let cpu = 100
+  const passed: ProgressEvent[] = []
+  const keeper = keepTimes((event) => void passed.push(event), { now: () => now, cpu: () => cpu })
+  const at = (time: number, event: ProgressEvent): void => {
+    now = time
+    keeper.report(event)
+  }
+  at(0, { type: 'start', id: 'a', name: 'one', kind: 'download' })
+  at(10, { type: 'start', id: 'b', name: 'two', kind: 'download' })
+  at(15, { type: 'bytes', id: 'a', bytes: 100 })
+  at(20, { type: 'bytes', id: 'a', bytes: 1000 })
+  at(20, { type: 'end', id: 'a', outcome: 'done' })
+  at(30, { type: 'end', id: 'b', outcome: 'failed' })
+  at(50, { type: 'start', id: 'c', name: 'three', kind: 'download' })
+  at(60, { type: 'end', id: 'c', outcome: 'cached' })
+  at(60, { type: 'start', id: 'd', name: 'of no kind' })
+  at(70, { type: 'end', id: 'd', outcome: 'done' })
+  at(70, { type: 'spent', on: 'hash', ms: 3 })
+  at(80, { type: 'spent', on: 'hash', ms: 4 })
+  cpu = 175
+  expect(passed).toHaveLength(12)
+  const timings = keeper.timings()
+  expect(timings).toEqual({
+    wholeMs: 80,
+    cpuMs: 75,
+    phases: [{ kind: 'download', busyMs: 40, tasks: 3, bytes: 1000 }],
+    spent: [{ on: 'hash', ms: 7 }],
+  })
+  expect(formatTimings(timings)).toMatch(/download +0\.0s +3 x {2}1\.0 kB/)
+})
