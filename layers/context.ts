@@ -22,6 +22,8 @@ export interface LayerContext {
   readonly openDirect?: ((file: RemoteFile) => Promise<RemoteAccess>) | undefined
   /** Says that a file which was opened is not needed again soon: its bytes lie in a layer. */
   releaseRemote?(file: RemoteFile): Promise<void>
+  /** From which size on files are opened by `openDirect`; 8 MB unless given. */
+  readonly directBytes?: number | undefined
   /** The folder that project files are relative to. */
   readonly projectFolder: string
   readonly report: Report
@@ -49,5 +51,8 @@ const DIRECT_BYTES = 8_000_000
 
 /** Opens a file that makes a layer by itself when it is large: it then passes through without being kept. */
 export function openOnce(file: RemoteFile, context: LayerContext): Promise<RemoteAccess> {
-  return (file.sizeBytes < DIRECT_BYTES ? undefined : context.openDirect?.(file)) ?? context.openRemote(file)
+  return (
+    (file.sizeBytes < (context.directBytes ?? DIRECT_BYTES) ? undefined : context.openDirect?.(file)) ??
+    context.openRemote(file)
+  )
 }

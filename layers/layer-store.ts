@@ -1,5 +1,4 @@
 import { findRecord, saveRecord, type DerivationRecord } from '../src/store/records.ts'
-import { oneAtATime } from '../src/store/single-flight.ts'
 import type { Store } from '../src/store/store.ts'
 import type { LayerStore, StoredLayer } from './materialise.ts'
 
@@ -13,7 +12,7 @@ export function layerStore(store: Store): LayerStore {
   })
   return {
     notes: store.cache('layer-notes'),
-    alone: (key, work, signal) => oneAtATime(store.folder, key, work, { signal }),
+    alone: (key, work, signal) => store.alone(key, work, { signal }),
     find: async (key) => {
       const record = await findRecord(records, key)
       if (record === undefined || (await store.has(record.digest)) !== record.size) return undefined

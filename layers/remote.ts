@@ -3,13 +3,13 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import pLimit from 'p-limit'
 import { verify } from '../src/core/digest.ts'
-import type { RandomAccess } from '../src/core/bytes.ts'
+import { collect, copied, type RandomAccess } from '../src/core/bytes.ts'
 import { BuildError, isBuildError } from '../src/core/errors.ts'
 import { openPath } from '../src/core/file-access.ts'
 import { maskUrl, type Http, type HttpResponse } from '../src/core/http.ts'
 import { silent, startTask, type Report } from '../src/core/progress.ts'
 import type { RemoteFile } from '../src/core/remote-file.ts'
-import { oneAtATime } from '../src/store/single-flight.ts'
+import { bytesAccess } from '../src/store/fleeting-store.ts'
 import { putResumable } from '../src/store/partial.ts'
 import type { Store } from '../src/store/store.ts'
 
@@ -67,6 +67,36 @@ export function makeOpenRemote(options: RemoteOptions): (file: RemoteFile) => Pr
   }
 }
 
+/** The most that is held of a file in memory. */
+const MEMORY_BYTES = 64 << 20
+
+/**
+ * Makes an `openRemote` that keeps files in memory for as long as they are open, for builds that keep nothing.
+ *
+ * @throws BuildError NOT_SUPPORTED for a file that is too large for that
+ */
+export function makeOpenInMemory(
+  options: DownloadOptions & { readonly limit: ReturnType<typeof pLimit> },
+): (file: RemoteFile) => Promise<RandomAccess> {
+  return async (file) => {
+    const what = maskUrl(file.url)
+    if (file.sizeBytes > MEMORY_BYTES) {
+      throw new BuildError(
+        'NOT_SUPPORTED',
+        `A file of ${file.sizeBytes} bytes needs a store to be read from: ${what}`,
+        {
+          hint: 'Build without --no-store.',
+        },
+      )
+    }
+    const expected = { digest: `sha256:${file.sha256}`, size: file.sizeBytes } as const
+    const fetched = options.limit(() =>
+      collect(copied(verify(download(file, options), expected, what)), file.sizeBytes),
+    )
+    return bytesAccess(await fetched)
+  }
+}
+
 async function ensure(file: RemoteFile, options: RemoteOptions): Promise<void> {
   const { store } = options
   const expected = { digest: `sha256:${file.sha256}`, size: file.sizeBytes } as const
@@ -77,7 +107,7 @@ async function ensure(file: RemoteFile, options: RemoteOptions): Promise<void> {
   const work = async (hasWaited: boolean): Promise<void> => {
     if (!hasWaited || !(await isThere())) await fetchInto(store, file, options)
   }
-  await oneAtATime(store.folder, expected.digest, work, { signal: options.signal })
+  await store.alone(expected.digest, work, { signal: options.signal })
 }
 
 async function fetchInto(store: Store, file: RemoteFile, options: RemoteOptions): Promise<void> {

@@ -1,10 +1,11 @@
 import type { Descriptor, Digest } from 'oci-spec-types'
-import { layerStore } from '../layers/layer-store.ts'
 import type { Compression } from '../layers/compress.ts'
 import type { Layer } from '../layers/layer.ts'
 import type { StoredLayer } from '../layers/materialise.ts'
+import type { SentLayers } from '../layers/sent-layers.ts'
 import { readProject } from '../layers/project.ts'
-import { recordLayers, withLockedLayers } from './build/locked-layers.ts'
+import { makeLayerSource } from './build/layer-source.ts'
+import { recordLayers } from './build/locked-layers.ts'
 import { LOCK_FILE, obtainLock, writeLockFile, type LockOptions } from './build/obtain-lock.ts'
 import { makePlannedImage } from './build/images.ts'
 import { makeLayerContext, sourceDate } from './build/layer-context.ts'
@@ -16,6 +17,7 @@ import { makeSourceReader } from './build/source/reader.ts'
 import { defaultImageName } from './config/image-name.ts'
 import type { Config } from './config/config.ts'
 import { loadConfig } from './config/load.ts'
+import { BuildError } from './core/errors.ts'
 import type { Http } from './core/http.ts'
 import { nested, startTask, type Report } from './core/progress.ts'
 import { settleAll } from './core/settle.ts'
@@ -27,7 +29,7 @@ import { isImageIndex, type Image, type ImageIndex } from './image/image.ts'
 import { makeIndex, type ImageFormat } from './image/make-image.ts'
 import { debianBaseLayers, systemPackageLayers } from './plan/debian-layers.ts'
 import { makePlan } from './plan/make-plan.ts'
-import type { Plan } from './plan/plan.ts'
+import { isPlannedStep, type Plan } from './plan/plan.ts'
 import { describeModel } from './predictor/describe.ts'
 import type { SharedLayerStore } from './remote-cache/shared-layer-store.ts'
 import type { HeadersFor } from './python/settings/credentials.ts'
@@ -53,6 +55,8 @@ export interface BuildContext {
   readonly launcherLock?: string | undefined
   /** Layers shared with others, through registries. */
   readonly shared?: SharedLayerStore | undefined
+  /** False: the store is in memory, and layers are sent on while they are made. True unless given. */
+  readonly isKeeping?: boolean | undefined
   /** Opens an existing image for one platform. */
   readonly openBase: (location: string, platform: LockedPlatform) => Promise<OpenedBase>
   /** The layers of a base as a lock names them; asks nobody until one is read. */
@@ -186,25 +190,30 @@ function sourceContext(
   return { store, http, env, report, now, signal, baseLayers, projectFolder, network, epochSeconds }
 }
 
+/** Takes layers as they are made. */
+export interface LayerListener {
+  /** Hears of every layer that had to be made, as soon as it is there. */
+  readonly onLayer?: ((layer: StoredLayer) => void) | undefined
+  /** Takes the bytes of layers that a build without a store is making. */
+  readonly send?: SentLayers['send'] | undefined
+}
+
 /**
  * Makes the images of a planned build: one image, or an index of one for each platform.
  *
- * @param onLayer hears of every layer that had to be made, as soon as it is there
+ * @param listener takes what is made while more is made
  */
 export async function makeImages(
   planned: PlannedBuild,
   { format, secrets = new Map(), network = 'host', mode, buildsSources = true, isVerifying, compression }: BuildRequest,
   context: BuildContext,
-  onLayer?: (layer: StoredLayer) => void,
+  { onLayer, send }: LayerListener = {},
 ): Promise<Image | ImageIndex> {
   const { store, report, signal, env, shared } = context
   const epochSeconds = sourceDate(env) ?? 0
   const steps = { store, shared, env, report, secrets, network, epochSeconds, signal, compression }
   const layers = { ...makeLayerContext(planned, context), compression }
-  const stored = shared ?? layerStore(store)
-  // What goes to a cache has to be here.
-  const layerSource =
-    shared?.isGiving === true ? stored : withLockedLayers(stored, planned.lock, { store, layers, isVerifying })
+  const layerSource = makeLayerSource(planned, context, { layers, isVerifying, send })
   const images: { readonly platform: LockedPlatform; readonly image: Image }[] = []
   for (const [index, plan] of planned.plans.entries()) {
     const sources = {
@@ -252,6 +261,7 @@ export async function build(
   context: BuildContext,
 ): Promise<BuildResult> {
   const planned = await planBuild(request, context)
+  if (context.isKeeping === false) assertStoreless(planned)
   const outputs = await outputsOf(planned)
   const compressionOf = (output: BuildOutput): Compression => output.compression ?? request.compression ?? 'gzip'
   // One image for each compression; the first is the one that is told of.
@@ -281,6 +291,18 @@ export async function build(
     platforms,
     copies: outputs.flatMap((output) => copies.get(output) ?? []),
   }
+}
+
+/** @throws BuildError NOT_SUPPORTED for what works on files, which a build without a store has not */
+function assertStoreless({ plans, config }: PlannedBuild): void {
+  const needy = [
+    ...(plans.some(({ layers }) => layers.some(isPlannedStep)) ? ['`run` steps'] : []),
+    ...(config.weights.length > 0 ? ['`weights`'] : []),
+  ]
+  if (needy.length === 0) return
+  throw new BuildError('NOT_SUPPORTED', `A project with ${needy.join(' and ')} cannot be built without a store`, {
+    hint: 'Build without --no-store.',
+  })
 }
 
 /** Adds to the lock file what its layers have become, so that the next build from it need not make them to know. */
@@ -315,7 +337,15 @@ async function makeAndDeliver(
   const copies: CopyResult[] = []
   try {
     // Layers that go to a cache first are mounted from there.
-    const made = await makeImages(planned, request, { ...context, signal }, shared === undefined ? offer : undefined)
+    const listener = {
+      onLayer: shared === undefined ? offer : undefined,
+      send: deliveries.map(
+        ({ delivery }) =>
+          (bytes: AsyncIterable<Uint8Array>) =>
+            delivery.stream(bytes),
+      ),
+    }
+    const made = await makeImages(planned, request, { ...context, signal }, listener)
     await shared?.publish()
     const { image, artifacts } = await indexed(made, planned, request, { ...context, signal })
     const whole = contentOf(image)

@@ -2,7 +2,7 @@ import { rm } from 'node:fs/promises'
 import pLimit from 'p-limit'
 import type { LayerContext } from '../../layers/context.ts'
 import { makeOpenDirect } from '../../layers/range-file.ts'
-import { makeOpenRemote } from '../../layers/remote.ts'
+import { makeOpenInMemory, makeOpenRemote } from '../../layers/remote.ts'
 import type { BuildContext, PlannedBuild } from '../build.ts'
 import { nested } from '../core/progress.ts'
 import type { RemoteFile } from '../core/remote-file.ts'
@@ -17,7 +17,7 @@ export function makeLayerContext(
   planned: Pick<PlannedBuild, 'headers' | 'lock' | 'projectFolder'>,
   context: BuildContext,
 ): LayerContext {
-  const { store, http, report, signal } = context
+  const { store, http, report, signal, isKeeping = true } = context
   // Downloads are part of the layers that ask for them.
   const downloads = {
     http,
@@ -26,16 +26,19 @@ export function makeLayerContext(
     report: nested(report, 'downloads'),
     signal,
   }
-  const openRemote = makeOpenRemote({ ...downloads, store })
+  const openRemote = isKeeping ? makeOpenRemote({ ...downloads, store }) : makeOpenInMemory(downloads)
   const parts = (sha256: string): readonly LockedPart[] => planned.lock.layers?.parts[sha256] ?? []
-  const openDirect = makeOpenDirect({ ...downloads, ranges: store.cache('ranges'), openWhole: openRemote, parts })
+  const ranges = isKeeping ? store.cache('ranges') : undefined
+  const openDirect = makeOpenDirect({ ...downloads, ranges, openWhole: openRemote, parts })
   return {
     openRemote,
     openDirect: async (file: RemoteFile) => {
       const isStored = (await store.has(`sha256:${file.sha256}`)) === file.sizeBytes
       return isStored ? openRemote(file) : openDirect(file)
     },
-    releaseRemote: ({ sha256 }) => rm(store.path(`sha256:${sha256}`), { force: true }),
+    ...(isKeeping
+      ? { releaseRemote: ({ sha256 }: RemoteFile) => rm(store.path(`sha256:${sha256}`), { force: true }) }
+      : { directBytes: 0 }),
     projectFolder: planned.projectFolder,
     report,
     signal,

@@ -44,6 +44,8 @@ export interface BuildOptions extends CacheOptions, AttestOptions {
   /** False with `--no-build`. */
   readonly build: boolean
   readonly timings?: boolean
+  /** False with `--no-store`. */
+  readonly store: boolean
   readonly insecure?: boolean
   readonly json?: boolean
 }
@@ -84,6 +86,7 @@ const PLAIN_BUILD: BuildOptions = {
   secret: [],
   network: 'host',
   build: true,
+  store: true,
   cacheFrom: [],
   cacheTo: [],
   cacheTrustKey: [],
@@ -99,8 +102,9 @@ const TELLING: readonly string[] = ['iidfile', 'metadataFile', 'json', 'progress
  * a run is the start of the process.
  */
 async function makeBuild(project: string, options: BuildOptions, io: Io): Promise<BuildSummary> {
-  const store = await Store.open(storeLocation({ env: io.env }))
   const path = resolve(io.cwd, project, options.file ?? '')
+  if (!options.store) return buildWithoutStore(path, options, io)
+  const store = await Store.open(storeLocation({ env: io.env }))
   const making = Object.entries(options).filter(([name]) => !TELLING.includes(name))
   const identity: BuildIdentity = {
     project: path,
@@ -127,6 +131,18 @@ async function makeBuild(project: string, options: BuildOptions, io: Io): Promis
   return summary
 }
 
+/** Builds with nothing on the disk: layers are sent where they go while they are made. */
+async function buildWithoutStore(path: string, options: BuildOptions, io: Io): Promise<BuildSummary> {
+  if (options.cacheFrom.length > 0 || options.cacheTo.length > 0 || options.load === true || options.verify === true)
+    throw new BuildError('USAGE', '--no-store goes with no cache, --load or --verify: they need what it does not keep')
+  if (options.push !== true && options.output.length === 0)
+    throw new BuildError('USAGE', 'Without a store the image needs a place to go', {
+      hint: 'Add --push or -o LOCATION.',
+    })
+  const { fleetingStore } = await import('../store/fleeting-store.ts')
+  return buildAnew(path, undefined, options, fleetingStore(), io)
+}
+
 /** Keeps the store as small as the user wants it. */
 async function boundStore(store: Store, { env }: Io): Promise<void> {
   const limit = env['LAYERWRIGHT_CACHE_MAX_SIZE']
@@ -137,7 +153,7 @@ async function boundStore(store: Store, { env }: Io): Promise<void> {
 
 async function buildAnew(
   project: string,
-  identity: BuildIdentity,
+  identity: BuildIdentity | undefined,
   options: BuildOptions,
   store: Store,
   io: Io,
@@ -168,7 +184,7 @@ async function buildAnew(
       secrets: parseSecrets(options.secret, io.cwd),
       network: options.network,
       isVerifying: options.verify,
-      buildsSources: options.build,
+      buildsSources: options.build && options.store,
       ...(platforms.length === 0 ? {} : { platforms }),
     },
     async ({ imageName }) => {
@@ -181,7 +197,7 @@ async function buildAnew(
       }))
       return Promise.all(opened)
     },
-    { ...world.context, shared },
+    { ...world.context, shared, isKeeping: options.store },
   )
   // What is told of the image is the first place's; others of the same compression hold the same.
   const told = outputs.filter(({ compression }) => compression === outputs[0]?.compression)
@@ -193,7 +209,7 @@ async function buildAnew(
   }
   const places = outputs.flatMap(({ location }) => rememberedPlace(location))
   const isOneImage = new Set(outputs.map(({ compression }) => compression)).size === 1
-  if (isOneImage && places.length === outputs.length) {
+  if (identity !== undefined && isOneImage && places.length === outputs.length) {
     const { files, validUntil, projectFolder } = result.planned
     const { mediaType, digest, size } = result.image.descriptor
     await rememberBuild(identity, store, {

@@ -1,6 +1,7 @@
 import pLimit from 'p-limit'
 import type { Digest } from 'oci-spec-types'
-import { isBuildError } from '../core/errors.ts'
+import type { Open } from '../core/bytes.ts'
+import { BuildError, isBuildError } from '../core/errors.ts'
 import { silent, startTask, type Report } from '../core/progress.ts'
 import type { PushOutcome } from '../../registry/upload.ts'
 import type { Image, ImageIndex } from '../image/image.ts'
@@ -55,6 +56,11 @@ export interface Delivery {
    * `onFailure`, and thrown by `finish`.
    */
   offer(blob: Blob): void
+  /**
+   * Sends the bytes of a blob that is being made, where the destination takes such. What becomes of it is no failure of the
+   * delivery: a blob that did not get there is put when the content is known, like any other.
+   */
+  stream(bytes: AsyncIterable<Uint8Array>): Promise<void>
   /** Puts what is missing, then the manifests, the name last. @throws whatever broke */
   finish(content: Content): Promise<CopyResult>
   /** Gives up; once it resolves nothing moves any more, and nothing is visible at the destination. */
@@ -91,6 +97,14 @@ export function startDelivery(destination: Destination, options: DeliveryOptions
       const putting = put(blob)
       putting.catch((error: unknown) => options.onFailure?.(error))
       offered.push(putting)
+    },
+    async stream(bytes) {
+      if (destination.putStream === undefined || signal.aborted) return
+      preparing ??= destination.prepare?.(options.homes ?? [])
+      await preparing
+      const streaming = run.putStream(bytes)
+      offered.push(streaming)
+      await streaming
     },
     async finish(content) {
       try {
@@ -152,6 +166,27 @@ class Copy {
   /** One blob, when its turn comes. */
   put(blob: Blob): Promise<PushOutcome> {
     return this.#limit(() => this.#put(blob))
+  }
+
+  /** One blob whose digest its bytes will tell. */
+  putStream(bytes: AsyncIterable<Uint8Array>): Promise<void> {
+    return this.#limit(async () => {
+      const task = startTask(this.#report, 'a blob as it is made', { kind: 'upload' })
+      const signal = this.#signal
+      try {
+        const open = openOnce(bytes)
+        const blob = await this.#destination.putStream?.({ open }, { onBytes: (done) => task.bytes(done), signal })
+        if (blob !== undefined) {
+          this.#stored.set(blob.digest, Promise.resolve('uploaded'))
+          this.#counts.uploaded++
+          this.#uploadedBytes += blob.size
+        }
+        task.end('done', blob?.digest.slice(0, 19))
+      } catch (error) {
+        signal?.throwIfAborted()
+        task.end('skipped', error instanceof Error ? error.message : String(error))
+      }
+    })
   }
 
   async publish(content: Content): Promise<void> {
@@ -238,5 +273,15 @@ class Copy {
         }
       },
     }
+  }
+}
+
+/** A stream as something that can be opened, though a single time: what breaks cannot be taken up. */
+function openOnce(bytes: AsyncIterable<Uint8Array>): Open {
+  let isOpen = false
+  return () => {
+    if (isOpen) throw new BuildError('NETWORK_FAILED', 'A blob that is being made cannot be sent a second time')
+    isOpen = true
+    return bytes
   }
 }

@@ -9,6 +9,7 @@ import { BuildError, systemErrorCode } from '../core/errors.ts'
 import { openFile, openPath } from '../core/file-access.ts'
 import { writeStream } from '../core/write-stream.ts'
 import { storeLocation } from './location.ts'
+import { oneAtATime, type WaitOptions } from './single-flight.ts'
 
 /**
  * The local content-addressed store.
@@ -111,6 +112,11 @@ export class Store {
       },
       { temporaryFolder: join(this.folder, 'tmp') },
     )
+  }
+
+  /** Does work while nobody else who shares the store does work of this name: see {@link oneAtATime}. */
+  alone<T>(name: string, work: (hasWaited: boolean) => Promise<T>, options?: WaitOptions): Promise<T> {
+    return oneAtATime(this.folder, name, work, options)
   }
 
   /** A named space of small entries. */

@@ -1,4 +1,4 @@
-import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { OCI, type Digest, type ImageConfig, type Manifest } from 'oci-spec-types'
@@ -9,6 +9,7 @@ import type { ProgressEvent } from '../../src/core/progress.ts'
 import { memoryDestination, memoryImages, type MemoryImages } from '../../src/destinations/memory.ts'
 import { isImageIndex, type Image } from '../../src/image/image.ts'
 import { parseLock } from '../../src/lock/parse-lock.ts'
+import { fleetingStore } from '../../src/store/fleeting-store.ts'
 import { Store } from '../../src/store/store.ts'
 import { makeBuildWorld, type BuildWorld } from '../support/build-world.ts'
 import { makeElf, makeFatbin } from '../support/elf.ts'
@@ -244,6 +245,24 @@ test('build() with a lock file asks nobody which version to take', async () => {
   index.requests.length = 0
   await run(path, { mode: 'locked' })
   expect(index.requests.filter((request) => request.startsWith('/simple/'))).toEqual([])
+})
+
+test('build() without a store makes the same image, and touches no disk', async () => {
+  const path = await project(yaml())
+  const { digest } = await run(path)
+  images.blobs.clear()
+  images.roots.clear()
+  const before = (await readdir(folder, { recursive: true })).length
+  context = { ...context, store: fleetingStore(), isKeeping: false }
+  expect((await run(path)).digest).toBe(digest)
+  expect(images.roots.size).toBe(1)
+  expect(await readdir(folder, { recursive: true })).toHaveLength(before)
+})
+
+test('build() without a store refuses what works on files', async () => {
+  const path = await project(yaml('  run: ["true"]\n'))
+  context = { ...context, store: fleetingStore(), isKeeping: false }
+  await expect(run(path)).rejects.toMatchObject({ code: 'NOT_SUPPORTED' })
 })
 
 test('build() with locked refuses a lock file that was made for another configuration', async () => {

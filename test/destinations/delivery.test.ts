@@ -1,4 +1,6 @@
 import { beforeEach, expect, test } from 'vitest'
+import { collect } from '../../src/core/bytes.ts'
+import { digestOf } from '../../src/core/digest.ts'
 import { BuildError } from '../../src/core/errors.ts'
 import { contentOf, type Content } from '../../src/destinations/content.ts'
 import { startDelivery } from '../../src/destinations/copy.ts'
@@ -77,6 +79,35 @@ test('a source is asked to look for itself when its bytes were damaged', async (
   const watched = { ...content, blobs: [config, { ...first, open }, ...rest] }
   await expect(delivery.finish(watched)).rejects.toMatchObject({ code: 'DIGEST_MISMATCH' })
   expect(asked).toEqual([true, false, false])
+})
+
+test('stream() puts a blob whose digest its bytes tell, and leaves one that did not arrive for later', async () => {
+  const [, layer] = content.blobs
+  if (layer === undefined) throw new Error('The sample has no layer')
+  const memory = destination()
+  const streamed: Buffer[] = []
+  const taking: Destination = {
+    ...memory,
+    async putStream({ open }) {
+      const bytes = await collect(open(), 2 ** 20)
+      streamed.push(bytes)
+      images.blobs.set(digestOf(bytes), bytes)
+      return { digest: digestOf(bytes), size: bytes.length }
+    },
+  }
+  const delivery = startDelivery(taking)
+  await delivery.stream(layer.open())
+  expect((await delivery.finish(content)).blobs.uploaded).toBe(content.blobs.length)
+  expect(calls).not.toContain(layer.descriptor.digest)
+  const refusing = startDelivery({
+    ...memory,
+    putStream: () => Promise.reject(new BuildError('REGISTRY_FAILED', 'no')),
+  })
+  images.blobs.clear()
+  images.roots.clear()
+  await refusing.stream(layer.open())
+  await refusing.finish(content)
+  expect(calls).toContain(layer.descriptor.digest)
 })
 
 test('abort() of a delivery ends what is on its way', async () => {

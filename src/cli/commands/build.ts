@@ -57,6 +57,7 @@ export function defineBuildOptions(program: Program, { isProjectOption = false }
     .option('--attest', 'put a list of components (SPDX) and provenance (SLSA) beside the image in its registry')
     .option('--attest-key <file>', 'sign the provenance (private ECDSA P-256 or Ed25519 key, PEM); means --attest')
     .option('--insecure', 'allow plain HTTP and untrusted certificates')
+    .option('--no-store', 'write nothing to the disk: layers are sent on while they are made, and nothing is kept')
     .option('--timings', 'say at the end where the time went')
     .option('--json', 'print the result as JSON')
 }

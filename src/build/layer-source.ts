@@ -1,0 +1,45 @@
+import type { LayerContext } from '../../layers/context.ts'
+import { layerKey, makeLayerStream } from '../../layers/kinds/index.ts'
+import { layerStore } from '../../layers/layer-store.ts'
+import type { LayerStore } from '../../layers/materialise.ts'
+import { sentLayerStore, type SentLayers } from '../../layers/sent-layers.ts'
+import type { BuildContext, PlannedBuild } from '../build.ts'
+import { isPlannedStep } from '../plan/plan.ts'
+import type { Store } from '../store/store.ts'
+import { withLockedLayers } from './locked-layers.ts'
+
+/** What decides where layers come from. */
+export interface LayerSourceOptions {
+  readonly layers: LayerContext
+  readonly isVerifying?: boolean | undefined
+  /** Takes the bytes of layers that are not kept. */
+  readonly send?: SentLayers['send'] | undefined
+}
+
+/** Where the layers of a planned build are found and kept. */
+export function makeLayerSource(
+  planned: PlannedBuild,
+  { store, shared, isKeeping }: BuildContext,
+  { layers, isVerifying, send = [] }: LayerSourceOptions,
+): LayerStore {
+  if (isKeeping === false) return sentLayers(planned, layers, send, store)
+  const stored = shared ?? layerStore(store)
+  // What goes to a cache has to be here.
+  return shared?.isGiving === true ? stored : withLockedLayers(stored, planned.lock, { store, layers, isVerifying })
+}
+
+/** Layers of a build that keeps nothing: sent on while they are made, and made again where that did not do. */
+function sentLayers({ plans }: PlannedBuild, layers: LayerContext, send: SentLayers['send'], store: Store): LayerStore {
+  const specs = plans.flatMap((plan) => plan.layers.flatMap((layer) => (isPlannedStep(layer) ? [] : [layer.spec])))
+  const byKey = new Map(specs.map((spec) => [layerKey(spec, layers.compression, layers.mtimeSeconds), spec]))
+  return sentLayerStore({
+    send,
+    notes: store.cache('layer-notes'),
+    alone: (key, work, signal) => store.alone(key, work, { signal }),
+    remake: async (key) => {
+      const spec = byKey.get(key)
+      if (spec === undefined) throw new RangeError(`No layer of the plan has the key ${key}`)
+      return makeLayerStream(spec, { ...layers, isKnown: spec.kind === 'wheels' })
+    },
+  })
+}
