@@ -11,6 +11,9 @@
  * and the wheels of `python/launcher.lock.json`; then, with Node 22.18 or newer (which runs it as it is),
  * `node bench/build.ts --set half --ways all --base oci:FOLDER`
  *
+ * `--set synthetic:N` asks for N wheels of `bench/build/synthetic.mjs`; give their folder besides: `--wheels .cache/wheels,FOLDER`.
+ * `--ways parallel` builds eight times at once with one store, and counts the bytes that the index gave.
+ *
  * `--base` is an image that layerwright built with `python3-pip` among its system packages: its Debian layers become the
  * base of all. `--node` names the Node that runs the program.
  */
@@ -18,10 +21,10 @@ import { copyFile, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { cpus, loadavg, tmpdir } from 'node:os'
 import path from 'node:path'
 import { parseArgs } from 'node:util'
-import { medians, round, run, timed, type Cost } from './build/measure.ts'
+import { medians, round, run, sum, timed, type Cost } from './build/measure.ts'
 import { hasTool, peers, type PeerContext } from './build/peers.ts'
 import { startIndex, startRegistry } from './build/servers.ts'
-import { SETS } from './build/sets.ts'
+import { requirementsOf } from './build/sets.ts'
 
 const { values: options } = parseArgs({
   options: {
@@ -41,8 +44,7 @@ const { values: options } = parseArgs({
   },
 })
 if (options.base === undefined) throw new TypeError('Say what the images stand on: --base oci:FOLDER')
-const requirements = SETS[options.set]
-if (requirements === undefined) throw new TypeError(`There is no set ${options.set}: ${Object.keys(SETS).join(', ')}`)
+const requirements = requirementsOf(options.set)
 
 const folder = await mkdtemp(path.join(options.scratch, 'lw-bench-build-'))
 const program = path.resolve(options.program)
@@ -51,7 +53,7 @@ const wanted = new Set(options.ways === 'all' ? [...OWN_WAYS(), ...Object.keys(p
 const base = `oci:${path.join(folder, 'base')}`
 const left: Record<string, string> = {}
 const costs: Record<string, Cost[]> = {}
-const index = await startIndex(path.resolve(options.wheels))
+const index = await startIndex(options.wheels.split(',').map((name) => path.resolve(name)))
 let registry = await startRegistry(folder)
 
 try {
@@ -89,7 +91,7 @@ try {
 }
 
 function OWN_WAYS(): string[] {
-  return ['cold', 'no-store', 'known', 'again', 'code', 'requirement', 'fresh']
+  return ['cold', 'no-store', 'known', 'again', 'code', 'requirement', 'parallel']
 }
 
 /** Our own builds: each way starts where the one before it ended. */
@@ -100,7 +102,7 @@ async function ownRound(): Promise<void> {
   const store = path.join(folder, 'store')
   await rm(project, { recursive: true, force: true })
   await rm(store, { recursive: true, force: true })
-  await writeProject(project, requirements ?? [])
+  await writeProject(project, requirements)
   const build = (more: readonly string[] = [], storeFolder = store): Promise<Cost> => {
     const tag = `${registry.host}/lw/app:1`
     const args = [program, 'build', project, '--push', '-t', tag, '--quiet', ...flags, ...more]
@@ -118,9 +120,17 @@ async function ownRound(): Promise<void> {
     keep('code', await build())
   }
   if (wanted.has('requirement')) {
-    await writeProject(project, [...(requirements ?? []).filter((name) => name !== 'pillow'), 'networkx'])
+    await writeProject(project, [...requirements.filter((name) => name !== 'pillow'), 'networkx'])
     keep('requirement', await build(['--refresh']))
-    await writeProject(project, requirements ?? [])
+    await writeProject(project, requirements)
+  }
+  if (wanted.has('parallel')) {
+    await emptyRegistry()
+    await rm(store, { recursive: true, force: true })
+    const before = await index.servedMegabytes()
+    const all = await Promise.all(Array.from({ length: 8 }, (_, n) => build(['-t', `${registry.host}/lw/app${n}:1`])))
+    const seconds = Math.max(...all.map((cost) => cost.seconds))
+    keep('parallel', { ...sum(all), seconds, indexMegabytes: (await index.servedMegabytes()) - before })
   }
   if (wanted.has('known')) {
     // The lock file knows what its layers become; store and registry know nothing.
@@ -140,7 +150,7 @@ function peerContext(): PeerContext {
     project: path.join(scratch, 'project'),
     registry: registry.host,
     index: index.url,
-    requirements: requirements ?? [],
+    requirements: requirements,
     uv: options.uv,
     crane: options.crane,
     hasTool,

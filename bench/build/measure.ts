@@ -11,6 +11,8 @@ export interface Cost {
   readonly peakMegabytes: number
   readonly writtenMegabytes: number
   readonly registryMegabytes?: number
+  /** What the index gave, where that is counted. */
+  readonly indexMegabytes?: number
 }
 
 type Environment = Readonly<Record<string, string>>
@@ -48,6 +50,9 @@ export function medians(costs: readonly Cost[]): Cost {
     peakMegabytes: middle(({ peakMegabytes }) => peakMegabytes),
     writtenMegabytes: middle(({ writtenMegabytes }) => writtenMegabytes),
     registryMegabytes: middle(({ registryMegabytes = 0 }) => registryMegabytes),
+    ...(costs.some(({ indexMegabytes }) => indexMegabytes !== undefined)
+      ? { indexMegabytes: middle(({ indexMegabytes = 0 }) => indexMegabytes) }
+      : {}),
   }
 }
 

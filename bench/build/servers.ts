@@ -14,6 +14,14 @@ export interface Registry {
   close(): Promise<void>
 }
 
+/** An index of wheels. */
+export interface Index {
+  readonly url: string
+  /** Bytes of files that were sent so far, in megabytes. */
+  servedMegabytes(): Promise<number>
+  close(): void
+}
+
 let lastPort: number | undefined
 
 /** Starts an empty registry; always on the same port, since the images' names have it. */
@@ -42,12 +50,17 @@ export async function startRegistry(scratch: string): Promise<Registry> {
   }
 }
 
-/** Starts the index over a folder of wheels. */
-export async function startIndex(wheels: string): Promise<{ readonly url: string; close(): void }> {
+/** Starts the index over folders of wheels. */
+export async function startIndex(wheels: readonly string[]): Promise<Index> {
   const script = path.join(import.meta.dirname, 'wheel-server.mjs')
-  const child = spawn(process.execPath, [script, wheels], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const child = spawn(process.execPath, [script, ...wheels], { stdio: ['ignore', 'pipe', 'inherit'] })
   const [line] = (await once(child.stdout, 'data')) as [Buffer]
-  return { url: line.toString().trim(), close: () => void child.kill() }
+  const url = line.toString().trim()
+  return {
+    url,
+    servedMegabytes: async () => Number(await (await fetch(new URL('/served', url))).text()) / 1e6,
+    close: () => void child.kill(),
+  }
 }
 
 async function freePort(): Promise<number> {

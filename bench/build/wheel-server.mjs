@@ -1,22 +1,23 @@
-// Serves a folder of wheels as a package index on loopback: PEP 691 and 503, metadata files (PEP 658), ranges.
+// Serves folders of wheels as a package index on loopback: PEP 691 and 503, metadata files (PEP 658), ranges.
 // A process of its own, so that its processor time is not counted with what is measured.
-// node bench/build/wheel-server.mjs FOLDER   prints the URL of the index, serves until it is ended
+// node bench/build/wheel-server.mjs FOLDER...   prints the URL of the index, serves until it is ended
 import { createHash } from 'node:crypto'
 import { execFileSync } from 'node:child_process'
 import { createReadStream, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import path from 'node:path'
 
-const folder = path.resolve(process.argv[2] ?? '.')
-const memo = path.join(folder, '.index.json')
-const known = existsSync(memo) ? JSON.parse(readFileSync(memo, 'utf8')) : {}
 const files = new Map()
-for (const name of readdirSync(folder).filter((name) => name.endsWith('.whl'))) {
-  const { size, mtimeMs } = statSync(path.join(folder, name))
-  if (known[name]?.mtimeMs !== mtimeMs) known[name] = await describe(name, size, mtimeMs)
-  files.set(name, known[name])
+for (const folder of process.argv.slice(2).map((name) => path.resolve(name))) {
+  const memo = path.join(folder, '.index.json')
+  const known = existsSync(memo) ? JSON.parse(readFileSync(memo, 'utf8')) : {}
+  for (const name of readdirSync(folder).filter((name) => name.endsWith('.whl'))) {
+    const { size, mtimeMs } = statSync(path.join(folder, name))
+    if (known[name]?.mtimeMs !== mtimeMs) known[name] = await describe(folder, name, size, mtimeMs)
+    files.set(name, { ...known[name], path: path.join(folder, name) })
+  }
+  writeFileSync(memo, JSON.stringify(known))
 }
-writeFileSync(memo, JSON.stringify(known))
 
 const projectOf = (name) =>
   name
@@ -24,7 +25,7 @@ const projectOf = (name) =>
     .toLowerCase()
     .replaceAll(/[-_.]+/g, '-')
 
-async function describe(name, size, mtimeMs) {
+async function describe(folder, name, size, mtimeMs) {
   const hash = createHash('sha256')
   for await (const chunk of createReadStream(path.join(folder, name), { highWaterMark: 1 << 20 })) hash.update(chunk)
   const python =
@@ -63,8 +64,10 @@ function page(project, wantsJson) {
   return `<!DOCTYPE html><html><body>${links.join('')}</body></html>`
 }
 
+let served = 0
 const server = createServer((request, response) => {
   const url = decodeURIComponent((request.url ?? '').split('?')[0])
+  if (url === '/served') return response.end(String(served))
   const project = /^\/simple\/([^/]+)\/$/.exec(url)?.[1]
   if (project !== undefined) {
     const wantsJson = (request.headers.accept ?? '').includes('json')
@@ -90,8 +93,8 @@ const server = createServer((request, response) => {
     ...(range === null ? {} : { 'content-range': `bytes ${start}-${end}/${file.size}` }),
   })
   if (request.method === 'HEAD') return response.end()
-  const stream = createReadStream(path.join(folder, name[1]), { start, end, highWaterMark: 1 << 18 })
-  stream.pipe(response)
+  const stream = createReadStream(file.path, { start, end, highWaterMark: 1 << 18 })
+  stream.on('data', (chunk) => (served += chunk.length)).pipe(response)
   response.on('close', () => stream.destroy())
 })
 server.listen(0, '127.0.0.1', () => console.log(`http://127.0.0.1:${server.address().port}/simple/`))
