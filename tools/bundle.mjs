@@ -1,6 +1,6 @@
 // Puts the command's modules into few files, `dist/bundle`: on Node 20, which keeps no compiled code, finding and reading
 // hundreds of small files is a good part of a short run. What lies beside a module (grammars, keys, workers) stays there.
-// Part of `npm run build`; see docs/decisions/0009-one-bundle-for-the-command.md
+// Part of `npm run build`; see docs/decisions/0012-one-bundle-for-the-command.md
 import { readdir, rm } from 'node:fs/promises'
 import path from 'node:path'
 import { rolldown } from 'rolldown'
