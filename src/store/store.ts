@@ -46,8 +46,10 @@ export class Store {
     try {
       const { size } = await stat(path)
       const now = new Date()
-      // Prune goes by this time. A read-only store is still good for reading.
-      await utimes(path, now, now).catch(() => {})
+      // Prune goes by this time. What it took away since is not there; a read-only store is still good for reading.
+      await utimes(path, now, now).catch((error: unknown) => {
+        if (systemErrorCode(error) === 'ENOENT') throw error
+      })
       return size
     } catch (error) {
       if (systemErrorCode(error) === 'ENOENT') return undefined
