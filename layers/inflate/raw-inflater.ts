@@ -17,7 +17,8 @@ export interface BlockPlace {
 /**
  * Inflates raw deflate streams in WebAssembly, on the calling thread.
  *
- * About one and a half times as fast as zlib on libraries, without copies, and it tells where blocks begin.
+ * By itself 1.15 to 1.5 times as fast as a zlib stream on three libraries of wheels, without copies, and it tells where blocks
+ * begin. Of a whole layer, where hashing and reading count too, it saves 5 to 11 % of the CPU.
  * `assembly/inflate.ts` is its inner part.
  *
  * @see RFC 1951
