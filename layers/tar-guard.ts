@@ -8,7 +8,7 @@ const MAX_EXTENSION_CHAIN = 8
 /**
  * Passes an uncompressed tar on, up to its end marker, and refuses what tar readers disagree about.
  *
- * Other readers are lenient: they take records with lying lengths, global headers that rename later
+ * The reader behind it (tar-stream) is lenient: it takes records with lying lengths, global headers that rename later
  * entries, sizes on entries that have no data, and headers of any size. Each of these lets two tools see different files
  * in the same archive, so none passes here: checksums, octal and base-256 numbers, PAX record lengths, at most 1 MiB of
  * extension header, no sparse files, no unknown entry types, no global `path`, `linkpath` or `size`.

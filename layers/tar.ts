@@ -1,12 +1,14 @@
+import { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import { extract, type Header } from 'tar-stream'
 import { BuildError } from '../src/core/errors.ts'
-import { readTar as readMembers, type TarMember as Member, type TarReaderOptions } from '../src/core/tar-reader.ts'
 import { guardTar } from './tar-guard.ts'
 
 /** One member of a tar that is read. `data` must be read to its end, or let go by going on to the next. */
 export interface TarMember {
   /** As written in the archive: it may be unsafe. One character a byte with the option `bytes`. */
   readonly name: string
-  readonly type: 'file' | 'directory' | 'symlink' | 'link' | 'character-device' | 'block-device' | 'fifo'
+  readonly type: NonNullable<Header['type']>
   readonly mode: number
   readonly uid: number
   readonly gid: number
@@ -23,8 +25,14 @@ export interface TarMember {
   readonly data: AsyncIterable<Uint8Array>
 }
 
+/** How names are read. */
+export interface ReadTarOptions {
+  /** Names and targets as bytes, one character each (latin1), so that names that are no UTF-8 survive. */
+  readonly names?: 'text' | 'bytes' | undefined
+}
+
 /**
- * Reads an uncompressed tar of unknown origin: ustar, PAX and GNU long names, guarded against what readers disagree about.
+ * Reads an uncompressed tar: ustar, PAX and GNU long names. The one door to tar-stream.
  *
  * @param what names the archive in errors
  * @throws BuildError ARCHIVE_INVALID for an archive that is cut short or that readers would disagree about
@@ -32,49 +40,74 @@ export interface TarMember {
 export async function* readTar(
   stream: AsyncIterable<Uint8Array>,
   what: string,
-  options: TarReaderOptions = {},
+  options: ReadTarOptions = {},
 ): AsyncGenerator<TarMember> {
-  for await (const member of explained(readMembers(guardTar(stream, what), options), what)) {
-    yield memberOf(member, explained(member.body, what))
+  const isBytes = options.names === 'bytes'
+  // The parser has this option, its types do not.
+  const parser = extract({ filenameEncoding: isBytes ? 'latin1' : 'utf8' } as Parameters<typeof extract>[0])
+  let failure: unknown
+  const guarded = async function* (): AsyncGenerator<Uint8Array> {
+    try {
+      yield* guardTar(stream, what)
+    } catch (error) {
+      failure = error
+      throw error
+    }
+  }
+  const feeding = pipeline(Readable.from(guarded(), { objectMode: false }), parser)
+  // Seen below: the parser is destroyed with the same error.
+  feeding.catch(() => {})
+  try {
+    for await (const entry of parser) {
+      yield memberOf(entry.header as Header & TarExtras, entry as unknown as AsyncIterable<Uint8Array>, isBytes)
+      // Whatever the caller left unread keeps the parser from going on.
+      entry.resume()
+    }
+    await feeding
+  } catch (error) {
+    // The parser's own errors say nothing of what was read; those of the caller and the source pass as they are.
+    if (failure !== undefined) throw failure
+    if (parser.destroyed && isParserError(error))
+      throw new BuildError('ARCHIVE_INVALID', `${what} is not a sound tar archive: ${error.message}`, { cause: error })
+    throw error
+  } finally {
+    parser.destroy()
   }
 }
 
-const TYPES = {
-  file: 'file',
-  directory: 'directory',
-  symlink: 'symlink',
-  hardlink: 'link',
-  character: 'character-device',
-  block: 'block-device',
-  fifo: 'fifo',
-} as const satisfies Record<Member['type'], TarMember['type']>
+/** What the parser gives and its types do not know. */
+interface TarExtras {
+  readonly pax?: Readonly<Record<string, string>> | null | undefined
+  readonly byteOffset?: number
+}
 
-function memberOf(member: Member, data: AsyncIterable<Uint8Array>): TarMember {
-  const { name, type, mode, uid, gid, sizeBytes, mtimeSeconds, linkName, deviceMajor, deviceMinor, pax, offset } =
-    member
+function memberOf(header: Header & TarExtras, data: AsyncIterable<Uint8Array>, isBytes: boolean): TarMember {
+  // PAX names are UTF-8 whatever the parser was told.
+  const name = (fromPax: string | undefined, own: string | null): string | undefined =>
+    fromPax && isBytes ? Buffer.from(fromPax).toString('latin1') : (own ?? undefined)
   return {
-    name,
-    type: TYPES[type],
-    mode,
-    uid,
-    gid,
-    sizeBytes,
-    mtimeSeconds,
-    target: type === 'symlink' || type === 'hardlink' ? linkName : undefined,
-    deviceMajor,
-    deviceMinor,
-    pax: Object.fromEntries(pax),
-    offset,
+    name: name(header.pax?.['path'], header.name) ?? '',
+    type: header.type ?? 'file',
+    mode: header.mode ?? 0o644,
+    // The parser leaves these PAX records to its caller.
+    uid: id(header.pax?.['uid'], header.uid),
+    gid: id(header.pax?.['gid'], header.gid),
+    sizeBytes: header.size ?? 0,
+    mtimeSeconds: Math.floor((header.mtime?.getTime() ?? 0) / 1000),
+    target: name(header.pax?.['linkpath'], header.linkname),
+    deviceMajor: header.devmajor ?? 0,
+    deviceMinor: header.devminor ?? 0,
+    pax: header.pax ?? {},
+    offset: header.byteOffset ?? 0,
     data,
   }
 }
 
-// The reader says what is wrong; which archive it is, is known here. Errors of the source pass as they are.
-async function* explained<T>(source: AsyncIterable<T>, what: string): AsyncGenerator<T> {
-  try {
-    yield* source
-  } catch (error) {
-    if (!(error instanceof RangeError)) throw error
-    throw new BuildError('ARCHIVE_INVALID', `${what} is not a sound tar archive: ${error.message}`, { cause: error })
-  }
+/** tar-stream throws plain errors without a code. */
+function isParserError(error: unknown): error is Error {
+  return error instanceof Error && error.constructor === Error && !('code' in error)
+}
+
+function id(pax: string | undefined, ustar: number | null | undefined): number {
+  return pax !== undefined && /^[0-9]{1,10}$/.test(pax) ? Number(pax) : (ustar ?? 0)
 }

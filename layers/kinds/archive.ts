@@ -103,6 +103,7 @@ function entryOf(member: TarMember, path: string, spec: ArchiveLayerSpec, what: 
   const mode = member.mode & 0o777
   switch (member.type) {
     case 'file':
+    case 'contiguous-file':
       laid.markFile(path)
       return { kind: 'file', path, mode, mtimeSeconds, sizeBytes, open: () => data }
     case 'directory':

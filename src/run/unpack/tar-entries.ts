@@ -43,6 +43,7 @@ export async function* readEntries(stream: AsyncIterable<Uint8Array>): AsyncGene
 
 const KINDS: Readonly<Record<TarMember['type'], TarEntry['kind']>> = {
   file: 'file',
+  'contiguous-file': 'file',
   directory: 'directory',
   symlink: 'symlink',
   link: 'hardlink',
