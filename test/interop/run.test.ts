@@ -165,12 +165,12 @@ describe.each(callers)('as $name', ({ name, uid }) => {
     expect(user).toBe(isCaller ? '0' : '1000')
   })
 
-  test.for(['podman', ...DIRECT] as const)(
+  // Without subordinate ids podman maps nobody but its caller, and has no device to bind for it.
+  test.for(uid === 65534 ? DIRECT : (['podman', ...DIRECT] as const))(
     '%s hands devices, libraries and hooks of a CDI specification over',
     async (runtime, context) => {
       await need(runtime, context)
       needTool(uid < 0 ? undefined : 'yes', name, context)
-      if (runtime === 'podman' && uid === 65534) return context.skip('podman binds no device without subordinate ids')
       if (!isRoot && uid !== process.getuid?.()) return context.skip('needs root to become somebody else')
       const folder = homeOf(uid)
       const cdi = fakeGpu(folder, uid)
