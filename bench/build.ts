@@ -168,7 +168,8 @@ async function writeProject(target: string, names: readonly string[]): Promise<v
   const lines = [
     'build:',
     `  base_image: "docker://${registry.host}/base/python:3.11"`,
-    `  python_index: { url: "${index.url}" }`,
+    // Without GPU torch would come from its own index of CPU builds; the CUDA wheels are what is measured.
+    `  python_index: { url: "${index.url}", packages: { torch: "${index.url}" } }`,
     '  python_version: "3.11"',
     `  python_packages: ${JSON.stringify(names)}`,
     'run: "run.py:Runner"',
