@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import http.client
+import itertools
 import json
 import os
 import pathlib
@@ -28,6 +29,8 @@ COG_PYTHON = os.environ.get("LAYERWRIGHT_TEST_COG_PYTHON")
 #: own entry point, as a uid that nobody knows, on a read-only root
 IMAGE = os.environ.get("LAYERWRIGHT_TEST_IMAGE")
 IMAGE_UID = 1_000_680_000
+#: numbers the containers; a test that starts a hundred workers is given a port twice now and then
+SERIAL = itertools.count(1)
 
 
 def free_port() -> int:
@@ -133,7 +136,7 @@ class Server:
             kept = {key: environment[key] for key in ("PORT", "COG_PREDICT_TYPE_STUB")}
             if "serve" not in arguments:
                 arguments = (*arguments, "--host", "127.0.0.1")
-            self.container = f"layerwright-test-{os.getpid()}-{self.port}"
+            self.container = f"layerwright-test-{os.getpid()}-{next(SERIAL)}"
             command = container(self.container, project, arguments, {"LAYERWRIGHT_ALLOW_PRIVATE_URLS": "1", **kept, **env})
         else:
             defaults = {
