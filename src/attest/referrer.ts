@@ -3,6 +3,7 @@ import { openBytes } from '../core/bytes.ts'
 import { digestOf } from '../core/digest.ts'
 import { canonicalJson } from '../core/json.ts'
 import type { Content } from '../destinations/content.ts'
+import { EMPTY_CONFIG } from '../remote-cache/record.ts'
 
 /** A document that says something of an image. */
 export interface Statement {
@@ -12,15 +13,12 @@ export interface Statement {
   readonly annotations?: Readonly<Record<string, string>> | undefined
 }
 
-const EMPTY = Buffer.from('{}')
-
 /**
  * Packs a document as an artifact that refers to an image, ready to be copied beside it.
  *
  * @see OCI image-spec, "Guidelines for Artifact Usage"; distribution-spec, "Pushing Manifests with Subject"
  */
 export function referrerContent(statement: Statement, subject: Descriptor): Content {
-  const config = { mediaType: OCI.empty, digest: digestOf(EMPTY), size: EMPTY.length }
   const { mediaType, bytes, annotations } = statement
   const layer = {
     mediaType,
@@ -32,7 +30,7 @@ export function referrerContent(statement: Statement, subject: Descriptor): Cont
     schemaVersion: 2,
     mediaType: OCI.manifest,
     artifactType: mediaType,
-    config,
+    config: EMPTY_CONFIG,
     layers: [layer],
     subject: { mediaType: subject.mediaType, digest: subject.digest, size: subject.size },
     ...(annotations === undefined ? {} : { annotations }),
@@ -41,7 +39,7 @@ export function referrerContent(statement: Statement, subject: Descriptor): Cont
   return {
     manifest: { descriptor: { mediaType: OCI.manifest, digest: digestOf(raw), size: raw.length }, bytes: raw },
     blobs: [
-      { descriptor: config, open: openBytes(EMPTY) },
+      { descriptor: EMPTY_CONFIG, open: openBytes(Buffer.from('{}')) },
       { descriptor: layer, open: openBytes(bytes) },
     ],
     children: [],

@@ -1,5 +1,3 @@
-import { readFile } from 'node:fs/promises'
-import { resolve } from 'node:path'
 import { statementsAbout, type BuiltImage } from '../attest/attest.ts'
 import { readAttestKey } from '../attest/dsse.ts'
 import { referrerContent } from '../attest/referrer.ts'
@@ -10,6 +8,7 @@ import { programVersion } from '../core/version.ts'
 import { copyContent, type Location } from '../destinations/index.ts'
 import { isImageIndex } from '../image/image.ts'
 import type { Io } from './command.ts'
+import { readNamedFile } from './read-named-file.ts'
 import type { World } from './world.ts'
 
 /** The options about what is said of images. */
@@ -38,7 +37,8 @@ export async function attest(
   world: World,
   io: Io,
 ): Promise<void> {
-  const key = options.attestKey === undefined ? undefined : await readKey(resolve(io.cwd, options.attestKey))
+  const { attestKey } = options
+  const key = attestKey === undefined ? undefined : readAttestKey(await readNamedFile(attestKey, io.cwd), attestKey)
   const images = builtImages(result)
   for (const location of locations) {
     if (location.kind !== 'registry') continue
@@ -65,13 +65,4 @@ function builtImages({ image: root, planned }: BuildResult): readonly BuiltImage
     const { imageName: name } = planned
     return { name, descriptor: image.descriptor, lock, created: plan.created, labels, toolVersion: programVersion() }
   })
-}
-
-async function readKey(path: string): Promise<ReturnType<typeof readAttestKey>> {
-  try {
-    return readAttestKey(await readFile(path), path)
-  } catch (error) {
-    if (error instanceof BuildError) throw error
-    throw new BuildError('FILE_UNREADABLE', `Cannot read \`${path}\``, { cause: error })
-  }
 }

@@ -1,5 +1,3 @@
-import { readFile } from 'node:fs/promises'
-import { resolve } from 'node:path'
 import { layerStore } from '../../layers/layer-store.ts'
 import { parseReference } from '../../registry/reference.ts'
 import { BuildError } from '../core/errors.ts'
@@ -7,6 +5,7 @@ import { readSigningKey, readTrustedKey } from '../remote-cache/record.ts'
 import { makeRemoteCache, type RemoteCache } from '../remote-cache/remote-cache.ts'
 import { sharedLayerStore, type SharedLayerStore } from '../remote-cache/shared-layer-store.ts'
 import type { Io } from './command.ts'
+import { readNamedFile } from './read-named-file.ts'
 import type { World } from './world.ts'
 
 /** The options about caches in registries. */
@@ -32,13 +31,7 @@ export async function openSharedLayers(
   if (cacheVerify === true && cacheFrom.length === 0)
     throw new BuildError('USAGE', '--cache-verify needs a cache to compare with', { hint: 'Give --cache-from.' })
   if (cacheFrom.length === 0 && cacheTo.length === 0) return undefined
-  const read = async (path: string): Promise<Buffer> => {
-    try {
-      return await readFile(resolve(io.cwd, path))
-    } catch (error) {
-      throw new BuildError('FILE_UNREADABLE', `Cannot read \`${path}\``, { cause: error })
-    }
-  }
+  const read = (path: string): Promise<Buffer> => readNamedFile(path, io.cwd)
   const signer = cacheSignKey === undefined ? undefined : readSigningKey(await read(cacheSignKey), cacheSignKey)
   const trusted = await Promise.all(cacheTrustKey.map(async (path) => readTrustedKey(await read(path), path)))
   const open =
