@@ -158,11 +158,17 @@ async function* opening(
 ): AsyncGenerator<{ readonly deb: DebSource; readonly opened: Promise<OpenedDeb> }> {
   const [first, ...rest] = debs
   if (first === undefined) return
-  let current = { deb: first, opened: openSource(first, context) }
+  const begin = (deb: DebSource, before?: Promise<OpenedDeb>): { deb: DebSource; opened: Promise<OpenedDeb> } => {
+    const opened = openSource(deb, context, before)
+    // It may fail, or be interrupted, while the one before it is still read; whoever lays it down hears of it then.
+    opened.catch(() => {})
+    return { deb, opened }
+  }
+  let current = begin(first)
   try {
     for (const next of rest) {
       const ready = current
-      current = { deb: next, opened: openSource(next, context, ready.opened) }
+      current = begin(next, ready.opened)
       yield ready
     }
     yield current

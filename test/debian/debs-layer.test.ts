@@ -7,7 +7,7 @@ import { silent } from '../../src/core/progress.ts'
 import { factsCache } from '../../src/debian/facts-file.ts'
 import { readTar, type TarHeader } from '../../src/core/tar-reader.ts'
 import type { LayerContext } from '../../layers/context.ts'
-import { debsKind, type DebSource, type DebsLayerSpec } from '../../layers/kinds/debs.ts'
+import { debEntries, debsKind, type DebSource, type DebsLayerSpec } from '../../layers/kinds/debs.ts'
 import { debianRegistrationKind } from '../../layers/kinds/debian-registration.ts'
 import { makeDeb, sha256, type DebDescription, type DebMember } from '../support/debian-package.ts'
 import { randomAccess } from '../support/random-access.ts'
@@ -406,4 +406,30 @@ describe('debian-registration layer', () => {
     const after = await collect((await debianRegistrationKind.make(spec, second.context)).blob, 1 << 24)
     expect(sha256(after)).toBe(sha256(fresh))
   })
+})
+
+it('a package that fails while the one before it is laid down is told when its turn comes, not as an uncaught error', async () => {
+  const { debs, context } = store([
+    { package: 'a', members: [file('./a')] },
+    { package: 'b', members: [file('./b')] },
+  ])
+  const stopped = new Error('stopped')
+  const openRemote: LayerContext['openRemote'] = (source) =>
+    source.sha256 === debs[1]?.sha256 ? Promise.reject(stopped) : context.openRemote(source)
+  const uncaught: unknown[] = []
+  const note = (error: unknown): void => void uncaught.push(error)
+  process.on('unhandledRejection', note)
+  try {
+    const entries = debEntries({ kind: 'debs', debs, leaveOut: 'nothing' }, { ...context, openRemote })
+    await entries.next()
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    await expect(
+      (async () => {
+        for await (const entry of entries) void entry
+      })(),
+    ).rejects.toBe(stopped)
+    expect(uncaught).toEqual([])
+  } finally {
+    process.off('unhandledRejection', note)
+  }
 })
