@@ -143,10 +143,13 @@ function useColor(io: { readonly env: Io['env']; readonly stderr: Output }): boo
   return io.stderr.isTerminal && io.env['TERM'] !== 'dumb'
 }
 
-function outputOf(stream: NodeJS.WriteStream): Output {
+/** Output of a command to a stream of Node's, which leaves `isTTY` undefined where it is no terminal. */
+export function outputOf(
+  stream: NodeJS.WritableStream & { readonly isTTY?: boolean; readonly columns?: number },
+): Output {
   return {
     write: (text) => void stream.write(text),
-    isTerminal: stream.isTTY,
+    isTerminal: stream.isTTY ?? false,
     get columns() {
       return stream.columns
     },

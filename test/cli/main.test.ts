@@ -1,6 +1,7 @@
+import { PassThrough } from 'node:stream'
 import { expect, test } from 'vitest'
 import { commands } from '../../src/cli/commands/index.ts'
-import { runCommandLine } from '../../src/cli/main.ts'
+import { outputOf, runCommandLine } from '../../src/cli/main.ts'
 import { errorToJson, renderError } from '../../src/cli/render-error.ts'
 import { BuildError } from '../../src/core/errors.ts'
 import { recordIo } from '../support/output.ts'
@@ -65,4 +66,11 @@ test('renderError() shows a fault of the program with its stack', () => {
 test('errorToJson() keeps code, hint and data', () => {
   const error = new BuildError('USAGE', 'Wrong', { hint: 'Try', data: { a: 1 } })
   expect(errorToJson(error)).toEqual({ type: 'error', code: 'USAGE', message: 'Wrong', hint: 'Try', data: { a: 1 } })
+})
+
+test('a pipe gets no colours, also in CI', async () => {
+  const stderr = new PassThrough().setEncoding('utf8')
+  const io = { ...recordIo(), env: { CI: 'true' }, stderr: outputOf(stderr) }
+  expect(await runCommandLine(['predict', 'oci:no-such-image', '-i', 'text=you'], io)).not.toBe(0)
+  expect(stderr.read()).toMatch(/^error\[[A-Z_]+\]: /)
 })
