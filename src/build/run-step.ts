@@ -76,7 +76,7 @@ export async function stepLayer(
         binds: await secretBinds(step, context.secrets),
         network: context.network,
         epochSeconds: context.epochSeconds,
-        output: (chunk) => context.report({ type: 'output', id: task.id, text: Buffer.from(chunk).toString('utf8') }),
+        output: (text) => context.report({ type: 'output', id: task.id, text }),
         signal: context.signal,
       },
       { storeFolder: context.store.folder, env: context.env, report: context.report },

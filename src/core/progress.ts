@@ -2,7 +2,7 @@
  * What happens during an operation, as one stream of plain objects.
  *
  * Every progress view (bars, lines, JSON) is drawn from these alone; `--progress json` prints them one a line.
- * A task starts once and ends once; `parent` makes a tree. `output` is what a command of the user's prints, as it comes.
+ * A task starts once and ends once; `parent` makes a tree. `output` is what a command of the user's prints, in whole lines.
  */
 export type ProgressEvent =
   | {

@@ -5,6 +5,7 @@ import type { ImageRuntimeConfig, Platform } from 'oci-spec-types'
 import type { Entry } from '../../layers/entry.ts'
 import type { Layer } from '../../layers/layer.ts'
 import { BuildError } from '../core/errors.ts'
+import { wholeLines } from '../core/whole-lines.ts'
 import type { BindMount, ContainerChanges } from './container.ts'
 import type { RunnableImage } from './image.ts'
 import { findInImage } from './layer-view.ts'
@@ -28,8 +29,8 @@ export interface StepRequest {
   readonly network?: 'host' | 'none' | undefined
   /** The time that programs are told (`SOURCE_DATE_EPOCH`), in seconds. */
   readonly epochSeconds: number
-  /** Takes what the command prints, as it comes. */
-  readonly output: (chunk: Uint8Array) => void
+  /** Takes what the command prints, in whole lines as they come. */
+  readonly output: (text: string) => void
   readonly signal?: AbortSignal | undefined
 }
 
@@ -90,9 +91,10 @@ export async function runStep<T>(
   return result.value as T
 
   async function pass(stream: AsyncIterable<Uint8Array> | undefined): Promise<void> {
-    for await (const chunk of stream ?? []) {
-      request.output(chunk)
-      tail.text = (tail.text + Buffer.from(chunk).toString()).slice(-16_384)
+    if (stream === undefined) return
+    for await (const text of wholeLines(stream)) {
+      request.output(text)
+      tail.text = (tail.text + text).slice(-16_384)
     }
   }
 }

@@ -419,7 +419,7 @@ describe('runStep()', () => {
     await need('chroot', context)
     const said: string[] = []
     const failing = step('echo to-out; echo to-err >&2; exit 5', {
-      output: (chunk) => said.push(Buffer.from(chunk).toString()),
+      output: (text) => said.push(text),
     })
     await expect(take('chroot', failing)).rejects.toMatchObject({ code: 'RUN_FAILED', data: { status: 5 } })
     expect(said.sort().join('')).toBe('to-err\nto-out\n')

@@ -71,7 +71,7 @@ export async function askBackend<T>(
         binds: [{ source: folder, destination: '/build', options: ['nosuid', 'nodev'] }],
         network: context.network,
         epochSeconds: context.epochSeconds,
-        output: (chunk) => context.report({ type: 'output', id: task.id, text: Buffer.from(chunk).toString('utf8') }),
+        output: (text) => context.report({ type: 'output', id: task.id, text }),
         signal: context.signal,
       },
       { storeFolder: context.store.folder, env: context.env, report: context.report },
