@@ -11,7 +11,7 @@
  * and the wheels of `python/launcher.lock.json`; then, with Node 22.18 or newer (which runs it as it is),
  * `node bench/build.ts --set half --ways all --base oci:FOLDER`
  *
- * `--set synthetic:N` asks for N wheels of `bench/build/synthetic.mjs`; give their folder besides: `--wheels .cache/wheels,FOLDER`.
+ * `--set synthetic:N:MB` asks for N wheels of MB megabytes together, which `bench/build/synthetic.mjs` makes while they are read.
  * `--ways parallel` builds eight times at once with one store, and counts the bytes that the index gave.
  *
  * `--base` is an image that layerwright built with `python3-pip` among its system packages: its Debian layers become the
@@ -24,7 +24,7 @@ import { parseArgs } from 'node:util'
 import { medians, round, run, sum, timed, type Cost } from './build/measure.ts'
 import { hasTool, peers, type PeerContext } from './build/peers.ts'
 import { startIndex, startRegistry } from './build/servers.ts'
-import { requirementsOf } from './build/sets.ts'
+import { requirementsOf, servedFor } from './build/sets.ts'
 
 const { values: options } = parseArgs({
   options: {
@@ -53,7 +53,10 @@ const wanted = new Set(options.ways === 'all' ? [...OWN_WAYS(), ...Object.keys(p
 const base = `oci:${path.join(folder, 'base')}`
 const left: Record<string, string> = {}
 const costs: Record<string, Cost[]> = {}
-const index = await startIndex(options.wheels.split(',').map((name) => path.resolve(name)))
+const index = await startIndex([
+  ...options.wheels.split(',').map((name) => path.resolve(name)),
+  ...servedFor(options.set),
+])
 let registry = await startRegistry(folder)
 
 try {
@@ -69,7 +72,7 @@ try {
         const context = peerContext()
         await mkdir(context.scratch, { recursive: true })
         await writeProject(context.project, requirements)
-        keep(name, await peer.build(context))
+        keep(name, await counted(() => peer.build(context)))
         await rm(context.scratch, { recursive: true, force: true })
       }
     }
@@ -106,7 +109,7 @@ async function ownRound(): Promise<void> {
   const build = (more: readonly string[] = [], storeFolder = store): Promise<Cost> => {
     const tag = `${registry.host}/lw/app:1`
     const args = [program, 'build', project, '--push', '-t', tag, '--quiet', ...flags, ...more]
-    return timed([options.node, ...args], { LAYERWRIGHT_CACHE: storeFolder })
+    return counted(() => timed([options.node, ...args], { LAYERWRIGHT_CACHE: storeFolder }))
   }
   if (wanted.has('no-store')) {
     await emptyRegistry()
@@ -127,10 +130,11 @@ async function ownRound(): Promise<void> {
   if (wanted.has('parallel')) {
     await emptyRegistry()
     await rm(store, { recursive: true, force: true })
-    const before = await index.servedMegabytes()
-    const all = await Promise.all(Array.from({ length: 8 }, (_, n) => build(['-t', `${registry.host}/lw/app${n}:1`])))
-    const seconds = Math.max(...all.map((cost) => cost.seconds))
-    keep('parallel', { ...sum(all), seconds, indexMegabytes: (await index.servedMegabytes()) - before })
+    const together = async (): Promise<Cost> => {
+      const all = await Promise.all(Array.from({ length: 8 }, (_, n) => build(['-t', `${registry.host}/lw/app${n}:1`])))
+      return { ...sum(all), seconds: Math.max(...all.map((cost) => cost.seconds)) }
+    }
+    keep('parallel', await counted(together))
   }
   if (wanted.has('known')) {
     // The lock file knows what its layers become; store and registry know nothing.
@@ -140,6 +144,19 @@ async function ownRound(): Promise<void> {
     await rm(path.join(folder, 'known'), { recursive: true, force: true })
     keep('known', await build(['--locked'], path.join(folder, 'known')))
     await rm(path.join(folder, 'known'), { recursive: true, force: true })
+  }
+}
+
+/** Adds what index and registry were asked for meanwhile. */
+async function counted(work: () => Promise<Cost>): Promise<Cost> {
+  const [served, requests] = [await index.served(), await registry.requests()]
+  const cost = await work()
+  const after = await index.served()
+  return {
+    ...cost,
+    indexMegabytes: after.megabytes - served.megabytes,
+    indexRequests: after.requests - served.requests,
+    registryRequests: (await registry.requests()) - requests,
   }
 }
 

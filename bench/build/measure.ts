@@ -11,8 +11,10 @@ export interface Cost {
   readonly peakMegabytes: number
   readonly writtenMegabytes: number
   readonly registryMegabytes?: number
-  /** What the index gave, where that is counted. */
+  /** What the index gave. */
   readonly indexMegabytes?: number
+  readonly indexRequests?: number
+  readonly registryRequests?: number
 }
 
 type Environment = Readonly<Record<string, string>>
@@ -42,18 +44,10 @@ export async function timed(command: readonly string[], env: Environment = {}): 
 
 /** The median of each number. */
 export function medians(costs: readonly Cost[]): Cost {
-  const middle = (of: (cost: Cost) => number): number =>
-    costs.map(of).toSorted((a, b) => a - b)[Math.floor(costs.length / 2)] ?? Number.NaN
-  return {
-    seconds: middle(({ seconds }) => seconds),
-    cpuSeconds: middle(({ cpuSeconds }) => cpuSeconds),
-    peakMegabytes: middle(({ peakMegabytes }) => peakMegabytes),
-    writtenMegabytes: middle(({ writtenMegabytes }) => writtenMegabytes),
-    registryMegabytes: middle(({ registryMegabytes = 0 }) => registryMegabytes),
-    ...(costs.some(({ indexMegabytes }) => indexMegabytes !== undefined)
-      ? { indexMegabytes: middle(({ indexMegabytes = 0 }) => indexMegabytes) }
-      : {}),
-  }
+  const names = new Set(costs.flatMap((cost) => Object.keys(cost) as (keyof Cost)[]))
+  const middle = (name: keyof Cost): number =>
+    costs.map((cost) => cost[name] ?? 0).toSorted((a, b) => a - b)[Math.floor(costs.length / 2)] ?? Number.NaN
+  return Object.fromEntries([...names].map((name) => [name, middle(name)])) as unknown as Cost
 }
 
 /** Adds up what several commands cost, one after the other. */

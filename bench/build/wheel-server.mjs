@@ -1,14 +1,26 @@
 // Serves folders of wheels as a package index on loopback: PEP 691 and 503, metadata files (PEP 658), ranges.
 // A process of its own, so that its processor time is not counted with what is measured.
 // node bench/build/wheel-server.mjs FOLDER...   prints the URL of the index, serves until it is ended
+// `synthetic:COUNT:MEGABYTES` in place of a folder serves COUNT made-up wheels of that size together.
 import { createHash } from 'node:crypto'
 import { execFileSync } from 'node:child_process'
 import { createReadStream, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import path from 'node:path'
+import { Readable } from 'node:stream'
+import { syntheticWheel } from './synthetic.mjs'
 
 const files = new Map()
-for (const folder of process.argv.slice(2).map((name) => path.resolve(name))) {
+const given = process.argv.slice(2)
+for (const name of given.filter((name) => name.startsWith('synthetic:'))) {
+  const [count, megabytes] = name.split(':').slice(1).map(Number)
+  for (let n = 1; n <= count; n++) {
+    const { filename, ...file } = syntheticWheel(n, (megabytes * 1e6) / count)
+    files.set(filename, file)
+  }
+}
+const folders = given.filter((name) => !name.startsWith('synthetic:'))
+for (const folder of folders.map((name) => path.resolve(name))) {
   const memo = path.join(folder, '.index.json')
   const known = existsSync(memo) ? JSON.parse(readFileSync(memo, 'utf8')) : {}
   for (const name of readdirSync(folder).filter((name) => name.endsWith('.whl'))) {
@@ -24,6 +36,12 @@ const projectOf = (name) =>
     .split('-')[0]
     .toLowerCase()
     .replaceAll(/[-_.]+/g, '-')
+
+const byProject = new Map()
+for (const file of files) {
+  const project = projectOf(file[0])
+  byProject.set(project, [...(byProject.get(project) ?? []), file])
+}
 
 async function describe(folder, name, size, mtimeMs) {
   const hash = createHash('sha256')
@@ -42,7 +60,7 @@ async function describe(folder, name, size, mtimeMs) {
 }
 
 function page(project, wantsJson) {
-  const listed = [...files].filter(([name]) => projectOf(name) === project)
+  const listed = byProject.get(project) ?? []
   if (listed.length === 0) return undefined
   if (wantsJson)
     return JSON.stringify({
@@ -64,10 +82,22 @@ function page(project, wantsJson) {
   return `<!DOCTYPE html><html><body>${links.join('')}</body></html>`
 }
 
-let served = 0
+/** The pieces of a made-up wheel that a range touches. */
+function* piecesOf(pieces, start, end) {
+  let at = 0
+  for (const piece of pieces) {
+    const [from, to] = [Math.max(start - at, 0), Math.min(end + 1 - at, piece.length)]
+    // Small pieces, as a file gives them.
+    for (let part = from; part < to; part += 1 << 18) yield piece.subarray(part, Math.min(to, part + (1 << 18)))
+    at += piece.length
+  }
+}
+
+const served = { bytes: 0, requests: 0 }
 const server = createServer((request, response) => {
   const url = decodeURIComponent((request.url ?? '').split('?')[0])
-  if (url === '/served') return response.end(String(served))
+  if (url === '/served') return response.end(JSON.stringify(served))
+  served.requests++
   const project = /^\/simple\/([^/]+)\/$/.exec(url)?.[1]
   if (project !== undefined) {
     const wantsJson = (request.headers.accept ?? '').includes('json')
@@ -93,8 +123,11 @@ const server = createServer((request, response) => {
     ...(range === null ? {} : { 'content-range': `bytes ${start}-${end}/${file.size}` }),
   })
   if (request.method === 'HEAD') return response.end()
-  const stream = createReadStream(file.path, { start, end, highWaterMark: 1 << 18 })
-  stream.on('data', (chunk) => (served += chunk.length)).pipe(response)
+  const stream =
+    file.pieces === undefined
+      ? createReadStream(file.path, { start, end, highWaterMark: 1 << 18 })
+      : Readable.from(piecesOf(file.pieces, start, end), { objectMode: false, highWaterMark: 1 << 18 })
+  stream.on('data', (chunk) => (served.bytes += chunk.length)).pipe(response)
   response.on('close', () => stream.destroy())
 })
 server.listen(0, '127.0.0.1', () => console.log(`http://127.0.0.1:${server.address().port}/simple/`))

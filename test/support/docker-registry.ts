@@ -9,6 +9,10 @@ import { setTimeout as delay } from 'node:timers/promises'
 export interface DockerRegistry {
   /** `localhost:PORT`. */
   readonly host: string
+  /** Where it keeps everything. */
+  readonly folder: string
+  /** Requests that it answered so far; counted only where `isCounting`. */
+  requests(): Promise<number>
   close(): Promise<void>
 }
 
@@ -16,16 +20,27 @@ export interface DockerRegistry {
 export interface DockerRegistryOptions {
   readonly auth?: object
   readonly tls?: { readonly certificate: string; readonly key: string; readonly clientcas?: readonly string[] }
+  /** Where its folder is made; the system's temporary folder unless given. */
+  readonly scratch?: string
+  /** A port in place of a free one. */
+  readonly port?: number
+  readonly isCounting?: boolean
 }
 
 /** Starts it on a free port and waits until it answers. */
 export async function startDockerRegistry(options: DockerRegistryOptions = {}): Promise<DockerRegistry> {
-  const folder = await mkdtemp(join(tmpdir(), 'docker-registry-'))
-  const port = await freePort()
+  const folder = await mkdtemp(join(options.scratch ?? tmpdir(), 'docker-registry-'))
+  const port = options.port ?? (await freePort())
+  const counts = options.isCounting === true ? await freePort() : undefined
+  const debug = { addr: `127.0.0.1:${counts}`, prometheus: { enabled: true } }
   const config = {
     version: 0.1,
     storage: { filesystem: { rootdirectory: join(folder, 'data') }, delete: { enabled: true } },
-    http: { addr: `127.0.0.1:${port}`, ...(options.tls === undefined ? {} : { tls: options.tls }) },
+    http: {
+      addr: `127.0.0.1:${port}`,
+      ...(options.tls === undefined ? {} : { tls: options.tls }),
+      ...(counts === undefined ? {} : { debug }),
+    },
     log: { level: 'error' },
     ...(options.auth === undefined ? {} : { auth: options.auth }),
   }
@@ -36,6 +51,13 @@ export async function startDockerRegistry(options: DockerRegistryOptions = {}): 
   await listening(port, child, () => log)
   return {
     host: `localhost:${port}`,
+    folder,
+    requests: async () => {
+      if (counts === undefined) throw new TypeError('The registry was not told to count')
+      const text = await (await fetch(`http://127.0.0.1:${counts}/metrics`)).text()
+      const lines = text.split('\n').filter((line) => line.startsWith('registry_http_requests_total'))
+      return lines.reduce((sum, line) => sum + Number(line.split(' ').at(-1)), 0)
+    },
     close: async () => {
       if (child.exitCode === null) {
         child.kill('SIGKILL')
