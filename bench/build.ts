@@ -115,6 +115,7 @@ async function ownRound(): Promise<void> {
     await emptyRegistry()
     keep('no-store', await build(['--no-store'], path.join(folder, 'none')))
   }
+  if (own.every((way) => way === 'no-store')) return
   await emptyRegistry()
   keep('cold', await build())
   if (wanted.has('again')) keep('again', await build())
