@@ -4,6 +4,7 @@ import type { Diagnostic } from '../core/diagnostic.ts'
 import { BuildError, systemErrorCode } from '../core/errors.ts'
 import { withAdditions } from './additions.ts'
 import type { InputDescription } from './input.ts'
+import { decide } from './evaluate.ts'
 import { Modules, type Module, type ReadFile } from './modules.ts'
 import { makeOpenApi, type OpenApiDocument } from './openapi.ts'
 import { loadPythonParser } from './parse.ts'
@@ -101,7 +102,7 @@ export async function describeModel({
   ): Signature | undefined => {
     if (reference === undefined) return undefined
     const { file, name } = parseReference(reference)
-    const modules = new Modules(read, parser, [...new Set(['.', posix.dirname(file)])])
+    const modules = new Modules(read, parser, [...new Set(['.', posix.dirname(file)])], decide)
     const module = loadSource(modules, file, problems)
     return module === undefined ? undefined : readSignature(module, { name, methods, concurrency }, modules, problems)
   }

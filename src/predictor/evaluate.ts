@@ -1,31 +1,24 @@
+import { callBuiltin, callMethod } from './builtins.ts'
 import type { Meaning, Modules, Scope } from './modules.ts'
+import { binary, compare, isTrue, subscript, unary } from './operators.ts'
 import type { Expression } from './syntax.ts'
-
-/** A Python value that was worked out without running anything. */
-export type Value = string | number | boolean | null | readonly Value[] | PythonDict | EnumMember | UnknownValue
-
-/** What only Python can work out, as a value in a dict whose keys alone may be asked for. */
-export interface UnknownValue {
-  readonly isUnknown: true
-}
-
-const UNKNOWN: UnknownValue = { isUnknown: true }
-
-/** A dict, in its order. */
-export interface PythonDict {
-  readonly entries: readonly (readonly [Value, Value])[]
-}
-
-/** A member of an `enum.Enum` class. */
-export interface EnumMember {
-  readonly name: string
-  readonly value: Value
-}
-
-/** Thrown for an expression that only Python itself can work out. */
-class Unknowable extends Error {}
+import {
+  asDict,
+  asList,
+  compareValues,
+  holdsUnknown,
+  isEnumMember,
+  makeDict,
+  pythonText,
+  Unknowable,
+  UNKNOWN,
+  type EnumMember,
+  type Value,
+} from './values.ts'
 
 const MAX_STEPS = 20_000
+/** Constants that are made of constants: deeper than this is no signature's. */
+const MAX_DEPTH = 400
 
 /**
  * Works out an expression made of literals, names of constants, and the plain operations on them.
@@ -46,18 +39,34 @@ export function evaluate(
   }
 }
 
+/** Works out whether a test holds; undefined when that is not possible. */
+export function decide(test: Expression, scope: Scope, modules: Modules): boolean | undefined {
+  const found = evaluate(test, scope, modules)
+  return found === undefined ? undefined : isTrue(found.value)
+}
+
 type Locals = ReadonlyMap<string, Value>
 
 class Evaluator {
   readonly #modules: Modules
   #steps = 0
+  #depth = 0
 
   constructor(modules: Modules) {
     this.#modules = modules
   }
 
   evaluate(expression: Expression, scope: Scope, locals: Locals): Value {
-    if (++this.#steps > MAX_STEPS) throw new Unknowable()
+    if (++this.#steps > MAX_STEPS || this.#depth >= MAX_DEPTH) throw new Unknowable()
+    this.#depth++
+    try {
+      return this.#evaluate(expression, scope, locals)
+    } finally {
+      this.#depth--
+    }
+  }
+
+  #evaluate(expression: Expression, scope: Scope, locals: Locals): Value {
     const again = (inner: Expression): Value => this.evaluate(inner, scope, locals)
     switch (expression.kind) {
       case 'string':
@@ -86,6 +95,14 @@ class Evaluator {
         return this.#attribute(expression, scope, locals)
       case 'subscript':
         return subscript(again(expression.value), expression.items.map(again))
+      case 'test':
+        if (expression.operator === 'and' || expression.operator === 'or') {
+          const left = again(expression.left)
+          return isTrue(left) === (expression.operator === 'and') ? again(expression.right) : left
+        }
+        return compare(expression.operator, again(expression.left), again(expression.right))
+      case 'conditional':
+        return again(isTrue(again(expression.test)) ? expression.consequence : expression.alternative)
       case 'unary':
         return unary(expression.operator, again(expression.operand))
       case 'binary':
@@ -94,9 +111,11 @@ class Evaluator {
         return this.#call(expression, scope, locals)
       case 'comprehension': {
         const source = this.#iterate(expression.source, scope, locals)
-        return source.map((item) =>
-          this.evaluate(expression.body, scope, new Map(locals).set(expression.variable, item)),
-        )
+        return source.flatMap((item) => {
+          const inner = new Map(locals).set(expression.variable, item)
+          const isTaken = expression.conditions.every((condition) => isTrue(this.evaluate(condition, scope, inner)))
+          return isTaken ? [this.evaluate(expression.body, scope, inner)] : []
+        })
       }
       case 'ellipsis':
       case 'splat':
@@ -116,9 +135,12 @@ class Evaluator {
   }
 
   #named(expression: Expression, scope: Scope): Value {
-    const meaning = this.#modules.resolve(expression, scope)
-    if (meaning?.kind !== 'value' || meaning.syntax.value === undefined) throw new Unknowable()
-    if (isSelfReference(meaning, expression, scope)) throw new Unknowable()
+    if (expression.kind === 'name' && expression.name === '__name__') return '__not_main__'
+    return this.#valueOf(this.#modules.resolve(expression, scope))
+  }
+
+  #valueOf(meaning: Meaning | undefined): Value {
+    if (meaning?.kind !== 'value' || meaning.syntax.value === undefined || !meaning.isCertain) throw new Unknowable()
     return this.evaluate(meaning.syntax.value, meaning.scope, new Map())
   }
 
@@ -164,6 +186,8 @@ class Evaluator {
         return meaning.name === 'builtins.sorted' ? items.toSorted(compareValues) : items
       }
     }
+    if (meaning?.kind === 'external' && meaning.name === 'builtins.getattr')
+      return this.#getattr(positional, scope, locals)
     const args = positional.map((item) => this.evaluate(item, scope, locals))
     if (keywords.length > 0) throw new Unknowable()
     if (meaning?.kind === 'external') return callBuiltin(meaning.name, args)
@@ -172,10 +196,22 @@ class Evaluator {
     }
     throw new Unknowable()
   }
-}
 
-function isSelfReference(meaning: Extract<Meaning, { kind: 'value' }>, expression: Expression, scope: Scope): boolean {
-  return meaning.scope.module === scope.module && meaning.syntax.value === expression
+  /** `getattr(config, "NAME", otherwise)` of a module or class of the project. */
+  #getattr(positional: readonly Expression[], scope: Scope, locals: Locals): Value {
+    const [object, name, otherwise] = positional
+    const owner = object === undefined ? undefined : this.#modules.resolve(object, scope)
+    const attribute = name === undefined ? undefined : this.evaluate(name, scope, locals)
+    if (owner === undefined || owner.kind === 'external' || typeof attribute !== 'string') throw new Unknowable()
+    const meaning = this.#modules.member(owner, attribute)
+    if (meaning === undefined && otherwise !== undefined && owner.kind === 'module') {
+      // A star import of something outside the project may bring anything.
+      if (owner.module.statements.some((statement) => statement.kind === 'from' && statement.name === '*'))
+        throw new Unknowable()
+      return this.evaluate(otherwise, scope, locals)
+    }
+    return this.#valueOf(meaning)
+  }
 }
 
 function enumAttribute(value: Value, name: string): Value {
@@ -183,175 +219,4 @@ function enumAttribute(value: Value, name: string): Value {
   if (name === 'value') return value.value
   if (name === 'name') return value.name
   throw new Unknowable()
-}
-
-function callBuiltin(name: string, args: readonly Value[]): Value {
-  const [first] = args
-  switch (name) {
-    case 'builtins.list':
-    case 'builtins.tuple':
-    case 'builtins.set':
-      return args.length === 0 ? [] : asList(first ?? null)
-    case 'builtins.dict':
-      return args.length === 0 ? { entries: [] } : asDict(first ?? null)
-    case 'builtins.range':
-      return range(args)
-    case 'builtins.str':
-      return pythonText(first ?? null)
-    case 'builtins.int':
-      if (typeof first === 'number') return Math.trunc(first)
-      break
-    case 'builtins.float':
-      if (typeof first === 'number') return first
-      break
-    case 'builtins.len':
-      return typeof first === 'string' ? [...first].length : asList(first ?? null).length
-    case 'cog.Path':
-    case 'pathlib.Path':
-    case 'cog.Secret':
-      if (typeof first === 'string' && args.length === 1) return first
-      break
-    default:
-  }
-  throw new Unknowable()
-}
-
-function range(args: readonly Value[]): Value {
-  if (args.length === 0 || args.length > 3 || !args.every((arg) => Number.isInteger(arg))) throw new Unknowable()
-  const numbers = args as readonly number[]
-  const [start, stop] = numbers.length === 1 ? [0, numbers[0] ?? 0] : [numbers[0] ?? 0, numbers[1] ?? 0]
-  const step = numbers[2] ?? 1
-  const length = step === 0 ? Number.NaN : Math.max(0, Math.ceil((stop - start) / step))
-  if (!(length <= MAX_STEPS)) throw new Unknowable()
-  return Array.from({ length }, (_, index) => start + index * step)
-}
-
-function callMethod(object: Value, name: string, args: readonly Value[]): Value {
-  if (isDict(object) && args.length === 0) {
-    if (name === 'keys') return object.entries.map(([key]) => key)
-    if (name === 'values') return object.entries.map(([, value]) => value)
-    if (name === 'items') return object.entries.map(([key, value]) => [key, value])
-    if (name === 'copy') return object
-  }
-  if (typeof object === 'string') {
-    const [first] = args
-    if (name === 'split' && args.length === 0) return object.trim().split(/\s+/)
-    if (name === 'split' && args.length === 1 && typeof first === 'string' && first !== '') return object.split(first)
-    if (name === 'lower' && args.length === 0) return object.toLowerCase()
-    if (name === 'upper' && args.length === 0) return object.toUpperCase()
-    if (name === 'strip' && args.length === 0) return object.trim()
-    if (name === 'join' && first !== undefined) return asList(first).map(pythonText).join(object)
-  }
-  throw new Unknowable()
-}
-
-function unary(operator: string, value: Value): Value {
-  if (operator === '-' && typeof value === 'number') return -value
-  if (operator === '+' && typeof value === 'number') return value
-  throw new Unknowable()
-}
-
-function binary(operator: string, left: Value, right: Value): Value {
-  if (typeof left === 'number' && typeof right === 'number') return arithmetic(operator, left, right)
-  if (operator === '+' && typeof left === 'string' && typeof right === 'string') return left + right
-  if (operator === '+' && Array.isArray(left) && Array.isArray(right)) return [...asList(left), ...asList(right)]
-  if (operator === '|' && isDict(left) && isDict(right)) return makeDict([...left.entries, ...right.entries])
-  if (operator === '*' && Array.isArray(left) && Number.isInteger(right) && Number(right) * left.length <= MAX_STEPS) {
-    return Array.from({ length: Math.max(0, Number(right)) }, () => asList(left)).flat()
-  }
-  throw new Unknowable()
-}
-
-function arithmetic(operator: string, left: number, right: number): Value {
-  switch (operator) {
-    case '+':
-      return left + right
-    case '-':
-      return left - right
-    case '*':
-      return left * right
-    case '**':
-      return left ** right
-    case '/':
-    case '//':
-    case '%': {
-      if (right === 0) throw new Unknowable()
-      if (operator === '/') return left / right
-      return operator === '//' ? Math.floor(left / right) : left - right * Math.floor(left / right)
-    }
-    case '<<':
-      if (left >= 0 && right >= 0 && right < 50) return left * 2 ** right
-      throw new Unknowable()
-    default:
-      throw new Unknowable()
-  }
-}
-
-function subscript(object: Value, items: readonly Value[]): Value {
-  const [key] = items
-  if (items.length !== 1 || key === undefined) throw new Unknowable()
-  if (isDict(object)) {
-    const found = object.entries.find(([name]) => name === key)
-    if (found !== undefined) return found[1]
-  }
-  if (Array.isArray(object) && typeof key === 'number') {
-    const found = asList(object).at(key)
-    if (found !== undefined) return found
-  }
-  throw new Unknowable()
-}
-
-function makeDict(entries: readonly (readonly [Value, Value])[]): PythonDict {
-  // A later entry takes the value, the first one keeps the place.
-  const byKey = new Map<Value, Value>()
-  for (const [key, value] of entries) byKey.set(key, value)
-  return { entries: [...byKey] }
-}
-
-function asList(value: Value): readonly Value[] {
-  if (Array.isArray(value)) return value as readonly Value[]
-  if (isDict(value)) return value.entries.map(([key]) => key)
-  throw new Unknowable()
-}
-
-function asDict(value: Value): PythonDict {
-  if (isDict(value)) return value
-  throw new Unknowable()
-}
-
-/** Tells a dict from the other values. */
-export function isDict(value: Value): value is PythonDict {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) && 'entries' in value
-}
-
-function holdsUnknown(value: Value): boolean {
-  if (typeof value !== 'object' || value === null) return false
-  if (Array.isArray(value)) return (value as readonly Value[]).some(holdsUnknown)
-  if (isDict(value)) return value.entries.some(([key, member]) => holdsUnknown(key) || holdsUnknown(member))
-  return isEnumMember(value) ? holdsUnknown(value.value) : true
-}
-
-function isEnumMember(value: Value): value is EnumMember {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) && 'name' in value
-}
-
-function compareValues(a: Value, b: Value): number {
-  if (typeof a === 'number' && typeof b === 'number') return a - b
-  if (typeof a === 'string' && typeof b === 'string') return a < b ? -1 : a > b ? 1 : 0
-  throw new Unknowable()
-}
-
-function pythonText(value: Value): string {
-  if (typeof value === 'string') return value
-  if (typeof value === 'number' && Number.isInteger(value)) return String(value)
-  if (typeof value === 'boolean') return value ? 'True' : 'False'
-  throw new Unknowable()
-}
-
-/** The JSON form of a value: dict keys become text, enum members their values. */
-export function toJson(value: Value): unknown {
-  if (Array.isArray(value)) return (value as readonly Value[]).map(toJson)
-  if (isDict(value))
-    return Object.fromEntries(value.entries.map(([key, member]) => [String(toJson(key)), toJson(member)]))
-  return isEnumMember(value) ? toJson(value.value) : value
 }

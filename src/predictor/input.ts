@@ -1,6 +1,7 @@
 import type { DiagnosticCode } from '../core/diagnostic-codes.ts'
 import { nearest } from '../core/suggest.ts'
-import { evaluate, toJson } from './evaluate.ts'
+import { evaluate } from './evaluate.ts'
+import { toJson } from './values.ts'
 import type { Modules, Scope } from './modules.ts'
 import type { Problems } from './problems.ts'
 import type { Expression, ExpressionOf, Parameter, Place } from './syntax.ts'

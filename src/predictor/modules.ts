@@ -17,7 +17,12 @@ export interface Module extends SourceFile {
 export interface Scope {
   readonly module: Module
   readonly classes: readonly ClassSyntax[]
+  /** The statement that is being run: what its block binds later is not there yet. */
+  readonly before?: Statement | undefined
 }
+
+/** Works out whether a test holds; undefined when only Python can tell. */
+export type Decide = (test: Expression, scope: Scope, modules: Modules) => boolean | undefined
 
 /** What a name stands for. */
 export type Meaning =
@@ -26,7 +31,14 @@ export type Meaning =
   | { readonly kind: 'module'; readonly module: Module }
   | { readonly kind: 'class'; readonly syntax: ClassSyntax; readonly scope: Scope }
   | { readonly kind: 'function'; readonly syntax: FunctionSyntax; readonly scope: Scope }
-  | { readonly kind: 'value'; readonly syntax: AssignSyntax; readonly scope: Scope }
+  | {
+      readonly kind: 'value'
+      readonly syntax: AssignSyntax
+      /** In which the value is worked out. */
+      readonly scope: Scope
+      /** False when another value may be in force, by a test that only Python can decide. */
+      readonly isCertain: boolean
+    }
 
 /** A class of the project. */
 export type ClassMeaning = Extract<Meaning, { kind: 'class' }>
@@ -41,11 +53,14 @@ export class Modules {
   readonly #ancestries = new Map<ClassSyntax, readonly ClassMeaning[]>()
   /** Folders in which absolute imports are looked for. */
   readonly #roots: readonly string[]
+  readonly #decide: Decide
+  readonly #outcomes = new Map<Expression, boolean | undefined>()
 
-  constructor(readFile: ReadFile, parser: PythonParser, roots: readonly string[]) {
+  constructor(readFile: ReadFile, parser: PythonParser, roots: readonly string[], decide: Decide) {
     this.#readFile = readFile
     this.#parser = parser
     this.#roots = roots
+    this.#decide = decide
   }
 
   /** A file of the project; undefined when there is none. */
@@ -81,9 +96,9 @@ export class Modules {
       )
     if (object.kind !== 'class') return undefined
     for (const { syntax, scope } of this.ancestry(object, hops)) {
-      const statement = lastBinding(syntax.body, name)
       const inner: Scope = { module: scope.module, classes: [syntax, ...scope.classes] }
-      if (statement !== undefined) return this.#meaning(statement, inner, hops)
+      const binding = this.#binding(syntax.body, name, inner, hops)
+      if (binding !== undefined) return this.#meaning(binding, inner, hops)
     }
     return undefined
   }
@@ -123,14 +138,59 @@ export class Modules {
   #lookup(name: string, scope: Scope, hops: number): Meaning | undefined {
     if (hops > MAX_HOPS) return undefined
     for (const [index, syntax] of scope.classes.entries()) {
-      const statement = lastBinding(syntax.body, name)
-      if (statement !== undefined)
-        return this.#meaning(statement, { ...scope, classes: scope.classes.slice(index) }, hops)
+      const inner: Scope = { ...scope, classes: scope.classes.slice(index) }
+      const binding = this.#binding(syntax.body, name, inner, hops)
+      if (binding !== undefined) return this.#meaning(binding, inner, hops)
     }
-    const moduleScope: Scope = { module: scope.module, classes: [] }
-    const statement = lastBinding(scope.module.statements, name)
-    if (statement !== undefined) return this.#meaning(statement, moduleScope, hops)
+    const moduleScope: Scope = { module: scope.module, classes: [], before: scope.before }
+    const binding = this.#binding(scope.module.statements, name, moduleScope, hops)
+    if (binding !== undefined) return this.#meaning(binding, moduleScope, hops)
     return this.#starImport(name, moduleScope, hops) ?? builtin(name)
+  }
+
+  /** The binding that is in force at the end of a block, or where a statement of it is being run. */
+  #binding(statements: readonly Statement[], name: string, scope: Scope, hops: number): Binding | undefined {
+    let found: Binding | undefined
+    for (const statement of statements) {
+      if (statement === scope.before) break
+      if (bindingName(statement) !== name || (isAssign(statement) && statement.value === undefined)) continue
+      if (isAssign(statement) && statement.isChange === true && !isAssign(found?.statement)) continue
+      const isRun = this.#isRun(statement, { ...scope, before: statement }, hops)
+      if (isRun === false) continue
+      if (isRun === true || found === undefined) found = { statement, isCertain: true }
+      // Of functions, classes and imports the first is as good as any; values would differ.
+      else if (isAssign(statement))
+        found = { statement: statement.fallback ? found.statement : statement, isCertain: false }
+      else if (!statement.fallback) found = { statement, isCertain: found.isCertain }
+    }
+    return found ?? this.#bareAnnotation(statements, name)
+  }
+
+  /** `x: int` alone: it binds nothing, but says what is meant. */
+  #bareAnnotation(statements: readonly Statement[], name: string): Binding | undefined {
+    const statement = statements.find(
+      (statement) => isAssign(statement) && statement.name === name && statement.value === undefined,
+    )
+    return statement === undefined ? undefined : { statement, isCertain: true }
+  }
+
+  #isRun(statement: Statement, scope: Scope, hops: number): boolean | undefined {
+    let isRun: boolean | undefined = true
+    for (const { test, holds } of statement.guards) {
+      const outcome = test === undefined || hops > MAX_HOPS ? undefined : this.#holds(test, scope)
+      if (outcome === undefined) isRun = undefined
+      else if (outcome !== holds) return false
+    }
+    return isRun
+  }
+
+  #holds(test: Expression, scope: Scope): boolean | undefined {
+    if (this.#outcomes.has(test)) return this.#outcomes.get(test)
+    // While it is being worked out it is unknown: modules may import each other.
+    this.#outcomes.set(test, undefined)
+    const outcome = this.#decide(test, scope, this)
+    this.#outcomes.set(test, outcome)
+    return outcome
   }
 
   #starImport(name: string, scope: Scope, hops: number): Meaning | undefined {
@@ -142,15 +202,16 @@ export class Modules {
           return { kind: 'external', name: canonicalName(`${statement.module}.${name}`) }
         continue
       }
-      const found = lastBinding(target.statements, name)
-      if (found !== undefined) return this.#meaning(found, { module: target, classes: [] }, hops + 1)
+      const inner: Scope = { module: target, classes: [] }
+      const found = this.#binding(target.statements, name, inner, hops + 1)
+      if (found !== undefined) return this.#meaning(found, inner, hops + 1)
       const further = this.#starImport(name, { module: target, classes: [] }, hops + 1)
       if (further !== undefined) return further
     }
     return undefined
   }
 
-  #meaning(statement: Statement, scope: Scope, hops: number): Meaning | undefined {
+  #meaning({ statement, isCertain }: Binding, scope: Scope, hops: number): Meaning | undefined {
     switch (statement.kind) {
       case 'class':
         return { kind: 'class', syntax: statement, scope }
@@ -166,10 +227,11 @@ export class Modules {
       case 'assign': {
         // `Alias = OtherName` means what the other name means.
         const { value } = statement
+        const inner: Scope = { ...scope, before: statement }
         const isAlias = value?.kind === 'name' || value?.kind === 'attribute'
-        const isSelf = value?.kind === 'name' && value.name === statement.name
-        const target = isAlias && !isSelf ? this.resolve(value, scope, hops + 1) : undefined
-        return target ?? { kind: 'value', syntax: statement, scope }
+        const target = isAlias ? this.resolve(value, inner, hops + 1) : undefined
+        if (target?.kind === 'value') return { ...target, isCertain: target.isCertain && isCertain }
+        return target ?? { kind: 'value', syntax: statement, scope: inner, isCertain }
       }
     }
   }
@@ -193,12 +255,9 @@ export class Modules {
 
   #lookupOwn(name: string, module: Module, hops: number): Meaning | undefined {
     const scope: Scope = { module, classes: [] }
-    const statement = lastBinding(module.statements, name)
-    return statement === undefined
-      ? this.#starImport(name, scope, hops + 1)
-      : hops > MAX_HOPS
-        ? undefined
-        : this.#meaning(statement, scope, hops + 1)
+    const binding = this.#binding(module.statements, name, scope, hops + 1)
+    if (binding === undefined) return this.#starImport(name, scope, hops + 1)
+    return hops > MAX_HOPS ? undefined : this.#meaning(binding, scope, hops + 1)
   }
 
   #submodule(module: Module, name: string): Meaning | undefined {
@@ -229,17 +288,14 @@ export class Modules {
   }
 }
 
-/** The binding that is in force at the end of a block: the last one, but a fallback only when there is no other. */
-function lastBinding(statements: readonly Statement[], name: string): Statement | undefined {
-  let found: Statement | undefined
-  for (const statement of statements) {
-    if (bindingName(statement) !== name) continue
-    // A bare annotation (`x: int`) does not take a value away.
-    const isBare = statement.kind === 'assign' && statement.value === undefined
-    if (found !== undefined && (statement.fallback || isBare)) continue
-    found = statement
-  }
-  return found
+/** A statement that binds a name, and whether it is the one that does. */
+interface Binding {
+  readonly statement: Statement
+  readonly isCertain: boolean
+}
+
+function isAssign(statement: Statement | undefined): statement is Extract<Statement, { kind: 'assign' }> {
+  return statement?.kind === 'assign'
 }
 
 /** The name that a statement binds; `*` binds none that is known here. */
@@ -255,7 +311,7 @@ export function bindingName(statement: Statement): string | undefined {
 }
 
 const BUILTINS = new Set(
-  'bool bytes bytearray complex dict float frozenset int list object set str tuple type range sorted len min max sum reversed enumerate zip map filter'.split(
+  'bool bytes bytearray complex dict float frozenset int list object set str tuple type range sorted len min max sum reversed enumerate zip map filter getattr'.split(
     ' ',
   ),
 )

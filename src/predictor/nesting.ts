@@ -31,19 +31,41 @@ export function findTooDeep(text: string): Fault | undefined {
       brackets++
       if (brackets > MAX_BRACKETS) return fault(line, token.index - lineStart + 1, 'nested in brackets', MAX_BRACKETS)
     } else if (')]}'.includes(word)) brackets = Math.max(0, brackets - 1)
-    else {
-      for (let at = word.indexOf('\n'); at !== -1; at = word.indexOf('\n', at + 1)) {
+    else if (word in ENDS) {
+      TOKEN.lastIndex = endOfString(source, TOKEN.lastIndex, word)
+      for (let at = token.index; at < TOKEN.lastIndex; at++) {
+        if (source.charAt(at) !== '\n') continue
         line++
-        lineStart = token.index + at + 1
+        lineStart = at + 1
       }
+    } else if (word.endsWith('\n')) {
+      line++
+      lineStart = TOKEN.lastIndex
     }
   }
   return undefined
 }
 
-/** Strings, comments, continued lines, brackets, and the start of a line with its indentation (captured). */
-const TOKEN =
-  /'''(?:[^\\']|\\[^]|'(?!''))*(?:'''|$)|"""(?:[^\\"]|\\[^]|"(?!""))*(?:"""|$)|'(?:[^\\'\n]|\\[^])*|"(?:[^\\"\n]|\\[^])*|#[^\n]*|\\\r?\n|[()[\]{}]|\n([ \t]*)/g
+/** Starts of strings, comments, continued lines, brackets, and the start of a line with its indentation (captured). */
+const TOKEN = /'''|"""|'|"|#[^\n]*|\\\r?\n|[()[\]{}]|\n([ \t]*)/g
+
+/** Escapes, and what may end a string; in a loop, since one pattern for a whole string needs a stack as deep as it is long. */
+const ENDS: Readonly<Record<string, RegExp>> = {
+  "'''": /\\[^]|'''/g,
+  '"""': /\\[^]|"""/g,
+  "'": /\\[^]|'|(?=\n)/g,
+  '"': /\\[^]|"|(?=\n)/g,
+}
+
+function endOfString(source: string, start: number, quote: string): number {
+  const end = ENDS[quote]
+  if (end === undefined) return start
+  end.lastIndex = start
+  for (let found = end.exec(source); found !== null; found = end.exec(source)) {
+    if (!found[0].startsWith('\\')) return end.lastIndex
+  }
+  return source.length
+}
 
 function fault(line: number, column: number, how: string, limit: number): Fault {
   const message = `This is ${how} more than ${limit} deep, which Python itself refuses`

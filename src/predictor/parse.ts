@@ -2,8 +2,9 @@ import { readFile } from 'node:fs/promises'
 import { Language, Parser, type Node } from 'web-tree-sitter'
 import { findTooDeep } from './nesting.ts'
 import { children, named, placeOf } from './nodes.ts'
+import { readAssignment, readChange } from './read-assignment.ts'
 import { readArguments, readExpression } from './read-expression.ts'
-import type { Expression, FunctionSyntax, ModuleSyntax, Parameter, Place, Statement } from './syntax.ts'
+import type { Branch, Expression, FunctionSyntax, Guard, ModuleSyntax, Parameter, Place, Statement } from './syntax.ts'
 
 /** Reads Python source; makes no difference between files and never runs anything. */
 export interface PythonParser {
@@ -38,7 +39,7 @@ async function makeParser(): Promise<PythonParser> {
       const tooDeep = findTooDeep(source)
       if (tooDeep !== undefined) return { statements: [], errors: [tooDeep] }
       return withTree(source, (root) => ({
-        statements: readBlock(root, false),
+        statements: readBlock(root, ALWAYS),
         errors: root.hasError ? findErrors(root) : [],
       }))
     },
@@ -69,33 +70,27 @@ function findErrors(root: Node): Place[] {
   return found
 }
 
-function readBlock(block: Node, fallback: boolean): Statement[] {
-  return named(block).flatMap((node) => readStatement(node, fallback))
+const ALWAYS: Branch = { fallback: false, guards: [] }
+
+function readBlock(block: Node, branch: Branch): Statement[] {
+  return named(block).flatMap((node) => readStatement(node, branch))
 }
 
-function readStatement(node: Node, fallback: boolean): Statement[] {
+function readStatement(node: Node, branch: Branch): Statement[] {
   switch (node.type) {
     case 'import_statement':
-      return node.childrenForFieldName('name').flatMap((name) => (name === null ? [] : readImport(name, fallback)))
+      return node.childrenForFieldName('name').flatMap((name) => (name === null ? [] : readImport(name, branch)))
     case 'import_from_statement':
     case 'future_import_statement':
-      return readFrom(node, fallback)
+      return readFrom(node, branch)
     case 'expression_statement':
-      return named(node).flatMap((child) => (child.type === 'assignment' ? readAssignment(child, fallback) : []))
+      return named(node).flatMap((child) => readBinding(child, branch))
     case 'type_alias_statement': {
       const left = node.childForFieldName('left')
       const right = node.childForFieldName('right')
       if (left === null || right === null) return []
-      return [
-        {
-          kind: 'assign',
-          name: left.text,
-          annotation: undefined,
-          value: readExpression(right),
-          place: placeOf(left),
-          fallback,
-        },
-      ]
+      const value = readExpression(right)
+      return [{ kind: 'assign', name: left.text, annotation: undefined, value, place: placeOf(left), ...branch }]
     }
     case 'decorated_definition': {
       const decorators = named(node)
@@ -103,45 +98,78 @@ function readStatement(node: Node, fallback: boolean): Statement[] {
         .flatMap(named)
         .map(readExpression)
       const definition = node.childForFieldName('definition')
-      return definition === null ? [] : readDefinition(definition, decorators, fallback)
+      return definition === null ? [] : readDefinition(definition, decorators, branch)
     }
     case 'class_definition':
     case 'function_definition':
-      return readDefinition(node, [], fallback)
+      return readDefinition(node, [], branch)
     case 'if_statement':
+      return readIf(node, branch)
     case 'try_statement':
     case 'with_statement':
-      return readBranches(node, fallback)
+    case 'for_statement':
+    case 'while_statement':
+    case 'match_statement':
+      return readBranches(node, branch)
+    case 'case_clause': {
+      const block = node.childForFieldName('consequence')
+      return block === null ? [] : readBlock(block, { ...branch, fallback: true })
+    }
     default:
       return []
   }
 }
 
-/** The first branch binds names; later ones only bind what no earlier one did. */
-function readBranches(node: Node, fallback: boolean): Statement[] {
-  const first = node.childForFieldName('consequence') ?? node.childForFieldName('body')
+function readBinding(node: Node, branch: Branch): Statement[] {
+  const made = node.type === 'assignment' ? readAssignment(node) : readChange(node)
+  return made.map((statement) => ({ ...statement, ...branch }))
+}
+
+/** Each branch is taken when its test holds and none of those before it does. */
+function readIf(node: Node, branch: Branch): Statement[] {
+  const guards: Guard[] = [...branch.guards]
+  let isFirst = true
+  const take = (part: Node): Statement[] => {
+    const test = part.childForFieldName('condition')
+    const block = part.childForFieldName('consequence') ?? part.childForFieldName('body')
+    const inner = test === null ? guards : [...guards, { test: readExpression(test), holds: true }]
+    const fallback = branch.fallback || !isFirst
+    if (test !== null) guards.push({ test: readExpression(test), holds: false })
+    isFirst = false
+    return block === null ? [] : readBlock(block, { fallback, guards: [...inner] })
+  }
+  const clauses = named(node).filter((child) => child.type === 'elif_clause' || child.type === 'else_clause')
+  return [node, ...clauses].flatMap(take)
+}
+
+const UNKNOWN: Guard = { test: undefined, holds: true }
+
+/** The body of `try` and `with` is run; whether handlers, loops and cases are, nobody can tell. */
+function readBranches(node: Node, branch: Branch): Statement[] {
+  const isRun = node.type === 'try_statement' || node.type === 'with_statement'
+  const unsure: Branch = { ...branch, guards: [...branch.guards, UNKNOWN] }
+  const first = node.childForFieldName('body')
   return named(node).flatMap((child) => {
-    if (child.type === 'block') return readBlock(child, fallback || child.id !== first?.id)
-    if (child.type.endsWith('_clause')) {
-      return named(child).flatMap((inner) => (inner.type === 'block' ? readBlock(inner, true) : []))
-    }
-    return []
+    if (child.type === 'block') return readBlock(child, isRun && child.id === first?.id ? branch : unsure)
+    if (!child.type.endsWith('_clause')) return []
+    const inner = child.type === 'finally_clause' ? branch : { ...unsure, fallback: true }
+    return named(child).flatMap((part) => (part.type === 'block' ? readBlock(part, inner) : []))
   })
 }
 
-function readImport(name: Node, fallback: boolean): Statement[] {
+function readImport(name: Node, branch: Branch): Statement[] {
   const place = placeOf(name)
-  if (name.type !== 'aliased_import') return [{ kind: 'import', module: name.text, alias: undefined, place, fallback }]
+  if (name.type !== 'aliased_import') return [{ kind: 'import', module: name.text, alias: undefined, place, ...branch }]
   const module = name.childForFieldName('name')?.text ?? ''
-  return [{ kind: 'import', module, alias: name.childForFieldName('alias')?.text, place, fallback }]
+  return [{ kind: 'import', module, alias: name.childForFieldName('alias')?.text, place, ...branch }]
 }
 
-function readFrom(node: Node, fallback: boolean): Statement[] {
+function readFrom(node: Node, branch: Branch): Statement[] {
   const from = node.childForFieldName('module_name')
   const path = from?.text ?? '__future__'
   const level = /^\.*/.exec(path)?.[0].length ?? 0
   const module = path.slice(level)
-  const base = { kind: 'from', level, module, fallback } as const
+  const base = { kind: 'from', level, module, ...branch } as const
   if (named(node).some((child) => child.type === 'wildcard_import')) {
     return [{ ...base, name: '*', alias: '*', place: placeOf(node) }]
   }
@@ -153,24 +181,7 @@ function readFrom(node: Node, fallback: boolean): Statement[] {
   })
 }
 
-function readAssignment(node: Node, fallback: boolean): Statement[] {
-  const left = node.childForFieldName('left')
-  if (left?.type !== 'identifier') return []
-  const type = node.childForFieldName('type')
-  const right = node.childForFieldName('right')
-  return [
-    {
-      kind: 'assign',
-      name: left.text,
-      annotation: type === null ? undefined : readExpression(type),
-      value: right === null ? undefined : readExpression(right),
-      place: placeOf(left),
-      fallback,
-    },
-  ]
-}
-
-function readDefinition(node: Node, decorators: readonly Expression[], fallback: boolean): Statement[] {
+function readDefinition(node: Node, decorators: readonly Expression[], branch: Branch): Statement[] {
   const nameNode = node.childForFieldName('name')
   const body = node.childForFieldName('body')
   if (nameNode === null || body === null) return []
@@ -185,13 +196,13 @@ function readDefinition(node: Node, decorators: readonly Expression[], fallback:
         bases: positional,
         keywords,
         decorators,
-        body: readBlock(body, false),
+        body: readBlock(body, ALWAYS),
         place,
-        fallback,
+        ...branch,
       },
     ]
   }
-  return [{ ...readFunction(node, nameNode.text, body, decorators, place), fallback }]
+  return [{ ...readFunction(node, nameNode.text, body, decorators, place), ...branch }]
 }
 
 function readFunction(

@@ -93,6 +93,22 @@ function readShape(node: Node): Shape {
       if (operand === null || operator === null) return { kind: 'other' }
       return { kind: 'unary', operator: operator.text, operand: readExpression(operand) }
     }
+    case 'not_operator': {
+      const operand = node.childForFieldName('argument')
+      return operand === null ? { kind: 'other' } : { kind: 'unary', operator: 'not', operand: readExpression(operand) }
+    }
+    case 'boolean_operator': {
+      const [left, operator, right] = ['left', 'operator', 'right'].map((field) => node.childForFieldName(field))
+      if (!left || !operator || !right) return { kind: 'other' }
+      return { kind: 'test', operator: operator.text, left: readExpression(left), right: readExpression(right) }
+    }
+    case 'comparison_operator':
+      return readComparison(node)
+    case 'conditional_expression': {
+      const [consequence, test, alternative] = named(node).map(readExpression)
+      if (consequence === undefined || test === undefined || alternative === undefined) return { kind: 'other' }
+      return { kind: 'conditional', test, consequence, alternative }
+    }
     case 'list_splat': {
       const [value] = named(node)
       return value === undefined ? { kind: 'other' } : { kind: 'splat', value: readExpression(value) }
@@ -151,14 +167,39 @@ export function readArguments(list: Node): { positional: readonly Expression[]; 
   return { positional, keywords }
 }
 
+/** `a < b <= c` is `a < b and b <= c`. */
+function readComparison(node: Node): Shape {
+  const operands = named(node).map(readExpression)
+  const operators = node.childrenForFieldName('operators').flatMap((operator) => operator?.text ?? [])
+  const pairs = operators.flatMap((operator, index): Expression[] => {
+    const [left, right] = [operands[index], operands[index + 1]]
+    if (left === undefined || right === undefined) return []
+    return [{ kind: 'test', operator, left, right, text: node.text, place: placeOf(node) }]
+  })
+  if (pairs.length === 0 || pairs.length !== operands.length - 1) return { kind: 'other' }
+  return pairs.reduce((left, right) => ({ ...left, kind: 'test', operator: 'and', left, right }))
+}
+
 function readComprehension(node: Node): Shape {
-  const clauses = named(node).filter((child) => child.type === 'for_in_clause' || child.type === 'if_clause')
+  const clauses = named(node).filter((child) => child.type === 'for_in_clause')
+  const conditions = named(node)
+    .filter((child) => child.type === 'if_clause')
+    .map((child) => {
+      const [condition] = named(child)
+      return readExpression(condition ?? child)
+    })
   const [clause] = clauses
   const body = node.childForFieldName('body')
   const variable = clause?.childForFieldName('left')
   const source = clause?.childForFieldName('right')
   if (clauses.length !== 1 || body === null || variable?.type !== 'identifier' || !source) return { kind: 'other' }
-  return { kind: 'comprehension', body: readExpression(body), variable: variable.text, source: readExpression(source) }
+  return {
+    kind: 'comprehension',
+    body: readExpression(body),
+    variable: variable.text,
+    source: readExpression(source),
+    conditions,
+  }
 }
 
 function readNumber(text: string, isFloat: boolean): Shape {

@@ -25,12 +25,21 @@ export type Expression = (
   | { readonly kind: 'subscript'; readonly value: Expression; readonly items: readonly Expression[] }
   | { readonly kind: 'binary'; readonly operator: string; readonly left: Expression; readonly right: Expression }
   | { readonly kind: 'unary'; readonly operator: string; readonly operand: Expression }
+  /** `a < b`, `a in b`, `a and b`; a chain of comparisons is one of each pair, joined by `and`. */
+  | { readonly kind: 'test'; readonly operator: string; readonly left: Expression; readonly right: Expression }
+  | {
+      readonly kind: 'conditional'
+      readonly test: Expression
+      readonly consequence: Expression
+      readonly alternative: Expression
+    }
   | { readonly kind: 'splat'; readonly value: Expression }
   | {
       readonly kind: 'comprehension'
       readonly body: Expression
       readonly variable: string
       readonly source: Expression
+      readonly conditions: readonly Expression[]
     }
   | { readonly kind: 'other' }
 ) & {
@@ -87,6 +96,8 @@ export interface ClassSyntax {
 export interface AssignSyntax {
   readonly kind: 'assign'
   readonly name: string
+  /** For `name += value` and `name.append(value)`, which mean something only for what was assigned before. */
+  readonly isChange?: true
   readonly annotation: Expression | undefined
   readonly value: Expression | undefined
   readonly place: Place
@@ -110,10 +121,21 @@ export interface FromSyntax {
   readonly place: Place
 }
 
-/** A statement that binds a name. Statements within `if`, `try` and `with` come with `fallback` when an earlier one wins. */
-export type Statement = (FunctionSyntax | ClassSyntax | AssignSyntax | ImportSyntax | FromSyntax) & {
-  readonly fallback: boolean
+/** What must be so for a statement to be run: a test that holds or does not; without a test nobody can tell. */
+export interface Guard {
+  readonly test: Expression | undefined
+  readonly holds: boolean
 }
+
+/** Where a statement stands among the branches of `if`, `try` and loops. */
+export interface Branch {
+  /** Whether an earlier branch wins where nobody can tell which is taken. */
+  readonly fallback: boolean
+  readonly guards: readonly Guard[]
+}
+
+/** A statement that binds a name. */
+export type Statement = (FunctionSyntax | ClassSyntax | AssignSyntax | ImportSyntax | FromSyntax) & Branch
 
 /** A place at which a file cannot be read, with the reason where it is known. */
 export interface Fault extends Place {

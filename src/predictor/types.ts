@@ -1,5 +1,6 @@
 import type { DiagnosticCode } from '../core/diagnostic-codes.ts'
-import { evaluate, toJson } from './evaluate.ts'
+import { evaluate } from './evaluate.ts'
+import { toJson } from './values.ts'
 import type { Meaning, Modules, Scope } from './modules.ts'
 import type { Problems } from './problems.ts'
 import type { Expression, Statement } from './syntax.ts'

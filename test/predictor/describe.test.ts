@@ -139,6 +139,26 @@ describe('describeModel() works out', () => {
     ['members of an enum', 'from enum import Enum\nclass E(Enum):\n    A = "a"', '[E.A.value]', ['a']],
     ['a split text', '', '"a b c".split()', ['a', 'b', 'c']],
     ['a merged dict', 'A = {"a": 1}\nB = {**A, "b": 2}', 'list(B)', ['a', 'b']],
+    ['names that are bound together', 'A, (B, C) = "a", ("b", "c")\nD = E = "d"', '[A, B, C, D, E]', [...'abcdd']],
+    ['a name that is made of what it was', 'A = "a"\nA = f"{A}b"\nA += "c"', '[A]', ['abc']],
+    ['a list that grows', 'A = ["a"]\nA.append("b")\nA.extend(["c"])\nA += ["d"]', 'A', [...'abcd']],
+    ['a dict that grows', 'A = {"a": 1}\nA["b"] = 2\nA.update({"c": 3})', 'list(A)', [...'abc']],
+    ['a comprehension with a condition', 'A = ["a", "b", "ab"]', '[x for x in A if "b" in x if x != "b"]', ['ab']],
+    ['a conditional', 'N = 3', '["few" if 1 < N <= 3 and not N == 2 else "many"]', ['few']],
+    ['a replaced text', '', '["a-b".replace("-", "$&")]', ['a$&b']],
+    ['the least and the greatest', 'A = [3, 1, 2]', '[min(A), max(A), max(4, 5)]', [1, 3, 5]],
+    ['an entry, or another', 'A = {"a": "x"}', '[A.get("a"), A.get("b", "y")]', ['x', 'y']],
+    ['a branch that is taken', 'F = []\nA = ["a"]\nif not F:\n    A = ["b"]\nelse:\n    A = ["c"]', 'A', ['b']],
+    [
+      'a branch that is not taken',
+      'V = 2\nA = ["a"]\nif V > 2:\n    A = ["b"]\nelif V == 3:\n    A = ["c"]',
+      'A',
+      ['a'],
+    ],
+    ['the last branch', 'V = 2\nif V > 2:\n    A = ["b"]\nelse:\n    A = ["c"]', 'A', ['c']],
+    ['what is not the main program', 'A = ["a"]\nif __name__ == "__main__":\n    A = ["b"]', 'A', ['a']],
+    ['what is bound under with', 'A = ["a"]\nwith lock:\n    A = ["b"]', 'A', ['b']],
+    ['a branch within a branch', 'A = ["a"]\nif True:\n    if 1 in [1]:\n        A = ["b"]', 'A', ['b']],
   ])('choices from %s', async (_, before, expression, expected) => {
     const type = typeof (expected as unknown[])[0] === 'number' ? 'int' : 'str'
     const schema = await inputSchema(`x: ${type} = Input(choices=${expression})`, before)
@@ -170,10 +190,25 @@ describe('describeModel() works out', () => {
     ])
   })
 
-  it('a name bound under try: the first one', async () => {
-    const source =
-      'from cog import Input\ntry:\n    from missing import X\n    A = [1]\nexcept ImportError:\n    A = [2]\nclass Predictor:\n    def predict(self, x: int = Input(choices=A)) -> str: ...\n'
-    expect((await model(source)).predict?.inputs[0]?.choices).toEqual([1])
+  it('what a module of the project may have, by its name', async () => {
+    const files = {
+      'predict.py':
+        'from cog import Input\nimport conf\nA = "a"\nA = getattr(conf, "A", A)\nB = getattr(conf, "B", "b")\nclass Predictor:\n    def predict(self, x: str = A, y: str = B) -> str: ...\n',
+      'conf.py': 'A = "of conf"\n',
+    }
+    expect((await model(files)).predict?.inputs).toMatchObject([
+      { default: { value: 'of conf' } },
+      { default: { value: 'b' } },
+    ])
+  })
+
+  it('tests of modules that import each other', async () => {
+    const files = {
+      'predict.py':
+        'from b import Y\nX = 1\nif Y:\n    X = 2\nclass Predictor:\n    def predict(self, x: int = X) -> str: ...\n',
+      'b.py': 'from predict import X\nY = 0\nif X:\n    Y = 1\n',
+    }
+    expect(await problems(files)).toEqual(['unknown-default predict.py:6:32'])
   })
 
   it('streaming and concurrency', async () => {
@@ -202,6 +237,44 @@ class Predictor:
       Status: { title: 'Status', type: 'string' },
       StatusChoices: { enum: ['a'] },
     })
+  })
+})
+
+describe('describeModel() does not guess', () => {
+  it.each<readonly [string, string]>([
+    ['which branch is taken', 'A = ["a"]\nif os.environ.get("X"):\n    A = ["b"]'],
+    ['which of two branches is taken', 'if os.environ.get("X"):\n    A = ["b"]\nelse:\n    A = ["c"]'],
+    ['what an import finds', 'try:\n    from missing import X\n    A = ["a"]\nexcept ImportError:\n    A = ["b"]'],
+    ['what a loop leaves', 'A = ["a"]\nfor x in range(3):\n    A += [str(x)]'],
+    ['what a loop leaves when asked', 'A = ["a"]\nwhile busy():\n    A = ["b"]'],
+    ['which case is taken', 'A = ["a"]\nmatch os.name:\n    case "nt":\n        A = ["b"]'],
+    ['what a method does to a list', 'A = ["b", "a"]\nA.sort()'],
+    ['what a method removes', 'A = ["b", "a"]\nA.remove("a")'],
+    ['a name that is made of itself alone', 'A = A + ["a"]'],
+    ['a name bound later', 'A = B\nB = ["a"]'],
+    ['which takes the rest', '*A, B = ["a"], ["b"]'],
+    ['whether two texts are one object', 'A = ["a"] if "a" is os.name else ["b"]'],
+    ['an alias under a test', 'B = ["b"]\nA = ["a"]\nif os.environ.get("X"):\n    A = B'],
+    ['a chain of changes without end', `A = ["a"]\n${'A += ["b"]\n'.repeat(5000)}`],
+  ])('%s', async (_, before) => {
+    expect(await inputProblems('x: str = Input(choices=A)', `import os\n${before}`)).toEqual(['unknown-choices'])
+  })
+
+  it('but takes the first of two classes, and methods of modules for no changes of theirs', async () => {
+    const source = `import sys, json
+try:
+    from fast import Model
+except ImportError:
+    class Model: ...
+json.update({})
+if sys.version_info > (3, 11):
+    T = list[str]
+else:
+    T = list[str]
+class Predictor:
+    def predict(self, x: T) -> str: ...
+`
+    expect((await model(source)).predict?.inputs).toMatchObject([{ name: 'x' }])
   })
 })
 

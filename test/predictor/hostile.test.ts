@@ -36,6 +36,9 @@ describe('nesting that Python itself refuses is refused before the grammar sees 
   it.each([
     ['strings', `x = "${'('.repeat(5000)}"\ny = '''\n${'[\n'.repeat(5000)}'''\n`],
     ['comments', `# ${'('.repeat(5000)}\n`],
+    ['brackets that are closed after a string', `print("a")\nx['a'] = ('b')\n`.repeat(5000)],
+    ['long strings', `x = "${'a'.repeat(9_000_000)}"\ny = '''${'a\\n"\n'.repeat(2_000_000)}'''\n`],
+    ['brackets between strings', `x = [${'("a"), '.repeat(5000)}]\n`],
     ['brackets that are closed', `x = [${'(1), '.repeat(5000)}]\n`],
     ['lines within brackets', `x = [\n${lines(500, (n) => `${' '.repeat(n)}1,`)}\n]\n`],
     ['blank lines', lines(500, (n) => ' '.repeat(n))],
