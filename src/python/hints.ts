@@ -12,10 +12,19 @@ export interface HintSource extends RefusalSource {
   loaded(key: PackageKey): LoadedProject | undefined
 }
 
-/** What might help, from the facts that a proof rests on; each thing once, in the order of the proof. */
-export function hintsFor(proof: Incompatibility, source: HintSource): readonly ResolveHint[] {
+/**
+ * What might help, from the facts that a proof rests on; each thing once, in the order of the proof.
+ *
+ * @param unknown packages beside the proof that no index has
+ */
+export function hintsFor(
+  proof: Incompatibility,
+  source: HintSource,
+  unknown: readonly LoadedProject[] = [],
+): readonly ResolveHint[] {
   const hints = new Map<string, ResolveHint>()
   for (const hint of collectHints(proof, source, new Set())) hints.set(JSON.stringify(hint), hint)
+  for (const { project } of unknown) for (const hint of indexHints(project)) hints.set(JSON.stringify(hint), hint)
   return [...hints.values()]
 }
 

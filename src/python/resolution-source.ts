@@ -108,6 +108,17 @@ export class ResolutionSource implements SolverSource {
     return this.#roots
   }
 
+  /** Requirements of the user whose packages no index has; `text` is the requirement. */
+  unknownRoots(): readonly (LoadedProject & { readonly text: string })[] {
+    const unknown = new Map<string, LoadedProject & { readonly text: string }>()
+    for (const { requirement } of this.#roots) {
+      const { name, specifiers } = this.#overridden(requirement)
+      const loaded = this.#loaded.get(name)
+      if (loaded?.versions.length === 0) unknown.set(name, { ...loaded, text: name + formatSpecifiers(specifiers) })
+    }
+    return [...unknown.values()]
+  }
+
   /** A project that has been asked for. */
   loaded(key: PackageKey): LoadedProject | undefined {
     return this.#loaded.get(this.baseOf(key))

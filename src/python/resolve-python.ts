@@ -153,8 +153,20 @@ function failure(proof: Incompatibility, source: ResolutionSource): ResolveError
     versionsOf: (key) => source.loaded(key)?.versions.map(({ text }) => text) ?? [],
     labelOf: (key, set) => source.labelOf(key, set),
   })
-  const hints = hintsFor(proof, source)
-  return new ResolveError(failureCode(proof, hints), sentences, hints)
+  // One proof is enough for the solver, but whoever has misspelt two names wants to hear of both.
+  const others = source.unknownRoots().filter(({ name }) => !namesUnknown(proof, name))
+  const hints = hintsFor(proof, source, others)
+  return new ResolveError(
+    failureCode(proof, hints),
+    [...sentences, ...others.map(({ text }) => `You require \`${text}\`, which no index has.`)],
+    hints,
+  )
+}
+
+/** Whether a proof tells already that no index has a package. */
+function namesUnknown({ cause }: Incompatibility, name: string): boolean {
+  if (cause.kind === 'conflict') return namesUnknown(cause.left, name) || namesUnknown(cause.right, name)
+  return cause.kind === 'unmet' && cause.why.kind === 'not-found' && cause.dependency === name
 }
 
 /** One missing thing is named as such; everything else is a conflict. */

@@ -295,6 +295,15 @@ describe('ResolveError tells in sentences', () => {
     expect(error.hint).toBe('Did you mean `scikit-learn` instead of `sklearn`?')
   })
 
+  it('every package that no index has, and what was meant by each', async () => {
+    const index = await start([{ name: 'a', version: '1.0' }])
+    const error = (await failure(resolve(['nowhere>=2', 'a', 'sklearn', 'gone'], [index]))) as ResolveError
+    expect(error.code).toBe('PACKAGE_NOT_FOUND')
+    for (const text of ['nowhere>=2', 'sklearn', 'gone'])
+      expect(error.sentences.filter((sentence) => sentence.includes(`\`${text}\`, which no index has`))).toHaveLength(1)
+    expect(error.hints).toEqual([{ kind: 'similar-name', name: 'sklearn', meant: 'scikit-learn' }])
+  })
+
   it('a package that no index has, and one without such a version', async () => {
     const index = await start([{ name: 'a', version: '1.0', requires: ['gone'] }])
     const missing = (await failure(resolve(['a'], [index]))) as ResolveError
