@@ -55,17 +55,6 @@ export function findUnmetNeeds({ libraries, systemNames, libraryPath }: LibraryW
   return unmet
 }
 
-/**
- * Folders that must be on the library path: CUDA libraries come in wheels of their own, and libraries without a search
- * path to them (onnxruntime-gpu, ctranslate2) find them by `LD_LIBRARY_PATH` alone.
- *
- * @returns absolute, sorted
- */
-export function cudaLibraryPath(unmet: readonly UnmetNeed[]): readonly string[] {
-  const folders = unmet.flatMap(({ folders }) => folders.filter((folder) => /\/nvidia\/[^/]+\/lib$/.test(folder)))
-  return [...new Set(folders)].sort()
-}
-
 /** Whether a library comes with the GPU's driver and is mounted when a container starts. */
 export function isDriverLibrary(name: string): boolean {
   return /^lib(?:cuda|nvcuvid|nvoptix|cudadebugger|nvidia-[a-z0-9-]+)\.so(?:\.[0-9.]+)?$/.test(name)
