@@ -265,8 +265,14 @@ export class RegistryClient {
 
   async #delete(path: string, reference: string): Promise<void> {
     const response = await this.#origin.send({ method: 'DELETE', path })
-    if (response.status !== 202 && response.status !== 200 && response.status !== 204)
-      throw await registryError(response, { method: 'DELETE', what: `delete ${this.#origin.at(reference)}` })
+    if (response.status !== 202 && response.status !== 200 && response.status !== 204) {
+      const what = `delete ${this.#origin.at(reference)}`
+      throw await registryError(
+        response,
+        { method: 'DELETE', what },
+        { hint: refusedDelete(response.status, reference) },
+      )
+    }
     await response.discard()
   }
 
@@ -283,6 +289,14 @@ export class RegistryClient {
     }
     return ask(this.#origin)
   }
+}
+
+/** Registries may delete nothing, or images but no tags (distribution-spec, "Content Management"). */
+function refusedDelete(status: number, reference: string): string | undefined {
+  if (status !== 405 && status !== 400) return undefined
+  return isDigest(reference)
+    ? 'The registry does not delete, or must be told to (docker-registry: `storage.delete.enabled`).'
+    : 'The registry may not delete tags. Delete the image by its digest, which takes away every tag that it has.'
 }
 
 function scopesOf(repository: string, { actions, mountFrom = [] }: Access): readonly string[] {

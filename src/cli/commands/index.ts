@@ -61,6 +61,12 @@ export const commands: readonly CommandEntry[] = [
   },
   { name: 'tags', group: 'Look', summary: 'list the tags of a repository', load: () => import('./tags.ts') },
   {
+    name: 'delete',
+    group: 'Move',
+    summary: 'delete tags and images from registries',
+    load: () => import('./delete.ts'),
+  },
+  {
     name: 'login',
     group: 'Move',
     summary: 'log in to a registry, for this program, Docker and podman',
