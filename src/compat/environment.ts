@@ -17,6 +17,8 @@ export interface EnvironmentRequest {
   readonly needsImage?: boolean | undefined
   /** Version of the Python that the base brings by itself when there is no CUDA image, such as `3.11`. */
   readonly basePython?: string | undefined
+  /** The index that the project names for all packages: without a GPU nothing is taken from elsewhere. */
+  readonly projectIndex?: string | undefined
 }
 
 /** Versions that go together, with the reason for each. */

@@ -29,7 +29,7 @@ export function chooseEnvironment(request: EnvironmentRequest): EnvironmentChoic
 
 function chooseCpu(question: Question, notes: Notes): EnvironmentChoice {
   const row = newestRow(rowsOf(question.torch).filter((row) => row.cuda === null))
-  const own = question.ownIndex
+  const own = question.ownIndex ?? question.request.projectIndex
   const local = question.local
   if (row !== undefined && local !== undefined && local !== 'cpu' && own === undefined) {
     notes.warnings.push(`torch ${row.torch}+${local} is taken without CUDA, since \`gpu\` is not set`)
@@ -40,6 +40,13 @@ function chooseCpu(question: Question, notes: Notes): EnvironmentChoice {
       key: 'torch',
       value: `the build ${row.index}`,
       reason: 'no GPU is asked for, and this build holds no CUDA',
+    })
+  }
+  if (row?.index != null && question.ownIndex === undefined && own !== undefined) {
+    notes.reasons.push({
+      key: 'torch',
+      value: 'the build that the index of the project has',
+      reason: 'an index that is named wins over that of builds without CUDA',
     })
   }
   const python = choosePython(

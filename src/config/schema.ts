@@ -48,7 +48,9 @@ const runStep = z
 
 const pythonIndex = z
   .strictObject({
-    url: url.optional().meta({ description: 'The index that is asked first, instead of the default one.' }),
+    url: url.optional().meta({
+      description: 'The index that is asked first, instead of the default one. Without a GPU torch comes from it too.',
+    }),
     extra_urls: z.array(url).optional().meta({ description: 'Further indexes, asked in this order.' }),
     packages: z
       .record(z.string(), url)

@@ -57,8 +57,8 @@ async function environmentOf(context: DoctorContext): Promise<EnvironmentChoice 
   if (project === undefined) return undefined
   const { config, projectFolder } = project
   // Requirement files are read from the project; nothing of what they name is asked for.
-  const { requirements } = await readRequirements(config, { projectFolder, env, http, signal, report: silent })
-  return answerEnvironment(config, requirements).choice
+  const { requirements, options } = await readRequirements(config, { projectFolder, env, http, signal, report: silent })
+  return answerEnvironment(config, requirements, options.indexUrl).choice
 }
 
 const matrix: Check = {

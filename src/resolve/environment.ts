@@ -20,8 +20,17 @@ export interface EnvironmentAnswer {
   readonly python: string
 }
 
-/** Asks the compatibility tables. @throws CompatError ENVIRONMENT_CONFLICT */
-export function answerEnvironment(config: Config, requirements: readonly RootRequirement[]): EnvironmentAnswer {
+/**
+ * Asks the compatibility tables.
+ *
+ * @param indexUrl the index that a requirements file names
+ * @throws CompatError ENVIRONMENT_CONFLICT
+ */
+export function answerEnvironment(
+  config: Config,
+  requirements: readonly RootRequirement[],
+  indexUrl?: string,
+): EnvironmentAnswer {
   const { build } = config
   const hasImage = build.baseImage === undefined && (build.base === 'cuda' || (build.base === 'auto' && build.gpu))
   const request: EnvironmentRequest = {
@@ -33,6 +42,7 @@ export function answerEnvironment(config: Config, requirements: readonly RootReq
     minDriver: build.targets.minDriver,
     architectures: build.targets.architectures,
     needsImage: hasImage,
+    projectIndex: build.pythonIndex.url ?? indexUrl,
   }
   const choice = chooseEnvironment(request)
   return { request, choice, python: choice.python }

@@ -122,7 +122,7 @@ async function resolvePlatform(
   context: ResolveContext,
   preferences: Preferences,
 ): Promise<PlatformLock> {
-  const environment = answerEnvironment(config, requirements.requirements)
+  const environment = answerEnvironment(config, requirements.requirements, requirements.options.indexUrl)
   const draft = await draftBase({ config, platform, environment }, context)
   const { interpreter, libc } = draft
   const target = { pythonVersion: interpreter.version, platform, libc }

@@ -28,6 +28,21 @@ describe('fitRequirement()', () => {
     expect(fit(build, ...lines)).toEqual(expected)
   })
 
+  it.each([
+    ['python_index: {url: "https://wheels.test/simple/"}', undefined],
+    ['', 'https://wheels.test/simple/'],
+  ])('takes torch from the index that the project names when there is no GPU', (build, indexUrl) => {
+    const { config } = parseConfig(`build: {${build}}`)
+    const roots = [{ requirement: parseRequirement('torch==2.7.1') }]
+    const { choice } = answerEnvironment(config, roots, indexUrl)
+    expect(choice).toMatchObject({ gpu: false, indexes: [] })
+    expect(choice.torchBuild).toBeUndefined()
+    expect(choice.reasons.find(({ key }) => key === 'torch')?.reason).toContain('an index that is named wins')
+    // A table says more of a GPU than an index that mirrors the default one.
+    const gpu = answerEnvironment(parseConfig(`build: {gpu: true}`).config, roots, 'https://wheels.test/simple/')
+    expect(gpu.choice.torchBuild).toBe('cu128')
+  })
+
   it('leaves a pin to the index that the project names for torch', () => {
     const index = 'python_index: {packages: {torch: "https://wheels.test/whl/cu118/"}}'
     expect(fit(`gpu: true, ${index}`, 'torch==2.7.0+cu118')).toEqual([undefined, 'torch==2.7.0+cu118'])
