@@ -1,10 +1,12 @@
 import type { Dirent } from 'node:fs'
 import { readdir, readFile, readlink, realpath } from 'node:fs/promises'
 import { join, posix, relative, resolve, sep } from 'node:path'
+import { setImmediate } from 'node:timers/promises'
 import pLimit from 'p-limit'
 import type { Cache } from '../src/core/cache.ts'
 import { BuildError, systemErrorCode } from '../src/core/errors.ts'
-import { hashFile } from '../src/core/hash-file.ts'
+import { hashFile, hashSmallFile } from '../src/core/hash-file.ts'
+import { HashMemory } from '../src/core/hash-memory.ts'
 import { parseDockerIgnore, type IgnoreRules } from './docker-ignore.ts'
 import { comparePaths } from './paths.ts'
 import type { ListedFile } from './project-files.ts'
@@ -15,9 +17,11 @@ export interface ProjectOptions {
   readonly weightBytes?: number | undefined
   /** Patterns of `.dockerignore` form that are left out before its own rules are read. */
   readonly exclude?: readonly string[] | undefined
-  /** Remembers the hashes of large files by place, size and time. */
+  /** Remembers the hashes of files by place, size, times and inode. */
   readonly hashes?: Cache | undefined
   readonly signal?: AbortSignal | undefined
+  /** Milliseconds since the epoch. */
+  readonly now?: (() => number) | undefined
 }
 
 /** What a project folder holds, as layers see it. Sorted by path. */
@@ -32,6 +36,8 @@ export interface Project {
 const BUILT_IN = ['.cog', 'layerwright.lock']
 const DEFAULT_WEIGHT_BYTES = 10 * 2 ** 20
 const OPEN_FILES = 16
+/** Files that are hashed in a row, and the milliseconds in which that is quick. */
+const SLICE = 64
 
 /**
  * Reads a project folder: what `.dockerignore` leaves in, by content.
@@ -47,8 +53,7 @@ export async function readProject(folder: string, options: ProjectOptions = {}):
   const problems: string[] = []
   await walk({ root, rules, found, problems, signal: options.signal })
   if (problems.length > 0) throw refuse(problems)
-  const limit = pLimit(OPEN_FILES)
-  const files = await Promise.all(found.map((file) => limit(() => list(root, file, options))))
+  const files = await listAll(root, found, options)
   files.sort((a, b) => comparePaths(a.path, b.path))
   const weightBytes = options.weightBytes ?? DEFAULT_WEIGHT_BYTES
   const isWeight = (file: ListedFile): boolean => 'sizeBytes' in file && file.sizeBytes >= weightBytes
@@ -130,20 +135,58 @@ function kindOf(entry: Dirent): string {
   return 'device'
 }
 
+/** Small files are hashed one after the other, as long as that is quick: on a slow disk, many at once are quicker. */
+async function listAll(root: string, found: readonly Found[], options: ProjectOptions): Promise<ListedFile[]> {
+  const { hashes, now } = options
+  const memory = hashes === undefined ? undefined : await HashMemory.load(hashes, root, now)
+  const limit = pLimit(OPEN_FILES)
+  const files: ListedFile[] = []
+  const rest: Found[] = []
+  let isQuick = true
+  for (let done = 0; done < found.length; done += SLICE) {
+    options.signal?.throwIfAborted()
+    const began = performance.now()
+    for (const file of found.slice(done, done + SLICE)) {
+      const listed = isQuick ? listSmall(root, file, memory) : undefined
+      if (listed === undefined) rest.push(file)
+      else files.push(listed)
+    }
+    isQuick &&= performance.now() - began < SLICE
+    // Others have their turn.
+    if (done + SLICE < found.length) await setImmediate()
+  }
+  files.push(...(await Promise.all(rest.map((file) => limit(() => list(root, file, options))))))
+  await memory?.save()
+  return files
+}
+
+function listSmall(root: string, file: Found, memory: HashMemory | undefined): ListedFile | undefined {
+  if (!('file' in file)) return file
+  try {
+    const hashed = hashSmallFile(join(root, file.path), memory)
+    return hashed === undefined ? undefined : { path: file.path, ...hashed }
+  } catch (error) {
+    throw explain(error, file.path)
+  }
+}
+
 async function list(root: string, file: Found, options: ProjectOptions): Promise<ListedFile> {
   if (!('file' in file)) return file
   options.signal?.throwIfAborted()
-  const path = join(root, file.path)
   try {
-    const { hashes, weightBytes: largeBytes, signal } = options
-    return { path: file.path, ...(await hashFile(path, { hashes, largeBytes, signal })) }
+    const { hashes, weightBytes: largeBytes, signal, now } = options
+    return { path: file.path, ...(await hashFile(join(root, file.path), { hashes, largeBytes, signal, now })) }
   } catch (error) {
-    if (systemErrorCode(error) === undefined) throw error
-    throw new BuildError('FILE_UNREADABLE', `Cannot read a file of the project: \`${file.path}\``, {
-      hint: 'Make it readable, or list it in .dockerignore.',
-      cause: error,
-    })
+    throw explain(error, file.path)
   }
+}
+
+function explain(error: unknown, path: string): unknown {
+  if (systemErrorCode(error) === undefined) return error
+  return new BuildError('FILE_UNREADABLE', `Cannot read a file of the project: \`${path}\``, {
+    hint: 'Make it readable, or list it in .dockerignore.',
+    cause: error,
+  })
 }
 
 async function readFolder(path: string, name: string): Promise<readonly Dirent[]> {

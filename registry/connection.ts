@@ -121,7 +121,8 @@ export class Connection {
         via: this.#isOwn(url) ? undefined : this.origin,
         redirect: 'follow',
         retry: request.retry,
-        decode: request.decode,
+        // What answers other than those of GET say is in their heads; errors in plain text will do.
+        decode: request.decode ?? request.method === 'GET',
         bulk: request.bulk,
         signal: request.signal,
         body: request.body,

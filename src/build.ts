@@ -1,42 +1,30 @@
+import { join } from 'node:path'
 import type { Descriptor, Digest } from 'oci-spec-types'
 import type { Compression } from '../layers/compress.ts'
 import type { Layer } from '../layers/layer.ts'
 import type { StoredLayer } from '../layers/materialise.ts'
 import type { SentLayers } from '../layers/sent-layers.ts'
-import { readProject } from '../layers/project.ts'
 import { makeLayerSource } from './build/layer-source.ts'
-import { recordLayers } from './build/locked-layers.ts'
-import { LOCK_FILE, obtainLock, writeLockFile, type LockOptions } from './build/obtain-lock.ts'
+import type { LockOptions } from './build/obtain-lock.ts'
+import type { BasisMemory } from './build/plan-basis.ts'
+import { planBuild, type PlannedBuild } from './build/plan-build.ts'
+import { sourceContext } from './build/source-context.ts'
 import { makePlannedImage } from './build/images.ts'
-import { makeLayerContext, sourceDate } from './build/layer-context.ts'
+import { makeLayerContext } from './build/layer-context.ts'
+import { sourceDate } from './build/source-date.ts'
 import type { LazyImage } from './build/lazy-image.ts'
-import { readRevision } from './build/revision.ts'
-import { runtimeTree } from './build/runtime-tree.ts'
-import type { SourceContext } from './build/source/context.ts'
-import { makeSourceReader } from './build/source/reader.ts'
-import { defaultImageName } from './config/image-name.ts'
-import type { Config } from './config/config.ts'
-import { loadConfig } from './config/load.ts'
 import { BuildError } from './core/errors.ts'
 import type { Http } from './core/http.ts'
 import { nested, startTask, type Report } from './core/progress.ts'
-import { settleAll } from './core/settle.ts'
-import { programVersion } from './core/version.ts'
 import { contentOf, type BlobHome } from './destinations/content.ts'
 import { startDelivery, type CopyResult } from './destinations/copy.ts'
 import type { Destination } from './destinations/destination.ts'
 import { isImageIndex, type Image, type ImageIndex } from './image/image.ts'
 import { makeIndex, type ImageFormat } from './image/make-image.ts'
-import { debianBaseLayers, systemPackageLayers } from './plan/debian-layers.ts'
-import { makePlan } from './plan/make-plan.ts'
-import { isPlannedStep, type Plan } from './plan/plan.ts'
-import { describeModel } from './predictor/describe.ts'
+import { isPlannedStep } from './plan/plan.ts'
 import type { SharedLayerStore } from './remote-cache/shared-layer-store.ts'
-import type { HeadersFor } from './python/settings/credentials.ts'
-import type { ResolvedIndexSettings } from './python/settings/index-settings.ts'
-import type { SourceReader } from './python/source-package.ts'
-import type { OpenedBase, ResolveContext, SourceSite } from './resolve/context.ts'
-import type { Lock, LockedImageBase, LockedPlatform } from './lock/lock.ts'
+import type { OpenedBase, ResolveContext } from './resolve/context.ts'
+import { LOCK_FILE, type LockedImageBase, type LockedPlatform } from './lock/lock.ts'
 import type { Store } from './store/store.ts'
 
 /** What a build needs of the world. */
@@ -63,6 +51,8 @@ export interface BuildContext {
   readonly baseLayers: (base: LockedImageBase) => readonly Layer[]
 }
 
+export { planBuild, type PlannedBuild } from './build/plan-build.ts'
+
 /** What is to be built. */
 export interface BuildRequest extends LockOptions {
   /** Folder of the project, or its cog.yaml. */
@@ -82,112 +72,8 @@ export interface BuildRequest extends LockOptions {
   readonly isVerifying?: boolean | undefined
   /** False when packages may only be had as wheels. */
   readonly buildsSources?: boolean | undefined
-}
-
-/** A project, loaded, with its answers and plans: everything that is known before bytes move. */
-export interface PlannedBuild {
-  readonly config: Config
-  readonly projectFolder: string
-  /** `image:`, else `cog-<folder>`. */
-  readonly imageName: string
-  /** What the plans were made from. */
-  readonly lock: Lock
-  /** Whether it is the project's lock file. */
-  readonly isLockFile: boolean
-  /** One for each platform. */
-  readonly plans: readonly Plan[]
-  /** Until when the answers can be relied on, in milliseconds since the epoch. */
-  readonly validUntil: number
-  /** Absolute paths of the files that decided the plans beside the project's own; the configuration first. */
-  readonly files: readonly string[]
-  /** Credentials for what is fetched. */
-  readonly headers: HeadersFor
-  /** Which indexes are asked, and with which credentials. */
-  readonly settings: ResolvedIndexSettings
-}
-
-/** Loads a project and plans its images. */
-export async function planBuild(request: BuildRequest, context: BuildContext): Promise<PlannedBuild> {
-  const loaded = await loadConfig(request.project)
-  const config: Config =
-    request.platforms === undefined
-      ? loaded.config
-      : { ...loaded.config, build: { ...loaded.config.build, platforms: request.platforms } }
-  const { projectFolder } = loaded
-  const resolveContext = resolving(projectFolder, request, context)
-  const [{ lock, isFile, validUntil, files, headers, settings }, model, project, tree, revision] = await settleAll([
-    obtainLock(config, resolveContext, request),
-    describeModel({ projectFolder, run: config.run, train: config.train, maxConcurrency: config.concurrency?.max }),
-    readProject(projectFolder, { hashes: context.store.cache('hashes'), signal: context.signal }),
-    runtimeTree(),
-    readRevision(projectFolder, context.env),
-  ])
-  for (const { message, file, line } of [...loaded.warnings, ...model.warnings]) {
-    context.report({ type: 'note', level: 'warning', text: `${file}:${line}: ${message}` })
-  }
-  for (const path of project.suspects) {
-    const text = `\`${path}\` looks like a secret and will be in the image; add it to .dockerignore`
-    context.report({ type: 'note', level: 'warning', text, code: 'SECRET_FILE' })
-  }
-  const plans = lock.platforms.map((platformLock) =>
-    makePlan({
-      config,
-      lock: platformLock,
-      project,
-      weights: lock.weights,
-      baseLayers:
-        platformLock.base.kind === 'debian'
-          ? debianBaseLayers(platformLock.base.packages, config.build.systemPackages)
-          : [],
-      systemLayers: platformLock.systemPackages === undefined ? [] : systemPackageLayers(platformLock.systemPackages),
-      runtimeTree: tree,
-      openapi: JSON.stringify(model.openapi),
-      concurrency: model.predict?.concurrency,
-      revision,
-      version: programVersion(),
-      createdSeconds: sourceDate(context.env) ?? 0,
-    }),
-  )
-  for (const text of new Set(plans.flatMap(({ notes }) => notes))) {
-    context.report({ type: 'note', level: 'info', text })
-  }
-  return {
-    config,
-    projectFolder,
-    imageName: config.image ?? defaultImageName(projectFolder),
-    lock,
-    plans,
-    isLockFile: isFile,
-    validUntil,
-    files: [loaded.file, ...files],
-    headers,
-    settings,
-  }
-}
-
-/** What resolving a project takes. */
-export function resolving(
-  projectFolder: string,
-  { network = 'host', buildsSources = true }: Pick<BuildRequest, 'network' | 'buildsSources'>,
-  context: BuildContext,
-): ResolveContext {
-  const sources = (site: SourceSite): SourceReader =>
-    makeSourceReader(site, { ...sourceContext(projectFolder, network, context), headers: site.settings.headers })
-  return {
-    ...context,
-    cache: (space) => context.store.cache(space),
-    projectFolder,
-    ...(buildsSources ? { sources } : {}),
-  }
-}
-
-function sourceContext(
-  projectFolder: string,
-  network: 'host' | 'none',
-  { store, http, env, report, now, signal, baseLayers }: BuildContext,
-): Omit<SourceContext, 'headers'> {
-  const epochSeconds = sourceDate(env) ?? 0
-  return { store, http, env, report, now, signal, baseLayers, projectFolder, network, epochSeconds }
+  /** Remembers configuration and answers, for a change of code alone; used with the mode `auto` and `locked`. */
+  readonly memory?: BasisMemory | undefined
 }
 
 /** Takes layers as they are made. */
@@ -279,14 +165,14 @@ export async function build(
     }
   }
   if (image === undefined) throw new TypeError('A build made no image')
-  if (planned.isLockFile && request.mode !== 'locked') await completeLockFile(planned, context)
+  const completed = planned.isLockFile && request.mode !== 'locked' ? await completeLockFile(planned, context) : planned
   const platforms = imagesOf(image).map(({ config, descriptor }) => ({
     platform: `${config.os}/${config.architecture}`,
     digest: descriptor.digest,
   }))
   return {
     digest: image.descriptor.digest,
-    planned,
+    planned: completed,
     image,
     platforms,
     copies: outputs.flatMap((output) => copies.get(output) ?? []),
@@ -306,11 +192,17 @@ function assertStoreless({ plans, config }: PlannedBuild): void {
 }
 
 /** Adds to the lock file what its layers have become, so that the next build from it need not make them to know. */
-async function completeLockFile({ lock, projectFolder }: PlannedBuild, { store, report }: BuildContext): Promise<void> {
+async function completeLockFile(planned: PlannedBuild, { store, report }: BuildContext): Promise<PlannedBuild> {
+  const { lock, projectFolder, files } = planned
+  const [{ recordLayers }, { writeLockFile }] = await Promise.all([
+    import('./build/locked-layers.ts'),
+    import('./build/obtain-lock.ts'),
+  ])
   const completed = await recordLayers(lock, store)
-  if (completed === lock) return
-  await writeLockFile(projectFolder, completed)
+  if (completed === lock) return planned
+  const digest = await writeLockFile(projectFolder, completed)
   report({ type: 'note', level: 'info', text: `${LOCK_FILE} now says what its layers become; commit it` })
+  return { ...planned, files: files && { ...files, [join(projectFolder, LOCK_FILE)]: digest } }
 }
 
 /** Makes the images and brings each layer to the destinations while the next is made. */

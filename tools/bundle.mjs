@@ -29,6 +29,13 @@ const bundle = await rolldown({
     if (log.code !== 'EVAL') handle(level, log)
   },
 })
-await bundle.write({ dir: folder, format: 'esm', entryFileNames: '[name].js', chunkFileNames: '[name]-[hash].js' })
+await bundle.write({
+  dir: folder,
+  format: 'esm',
+  entryFileNames: '[name].js',
+  chunkFileNames: '[name]-[hash].js',
+  // Comments and blanks take time to read, too. Names stay: they stand in errors.
+  minify: { compress: false, mangle: false, codegen: { removeWhitespace: true } },
+})
 await bundle.close()
 if (!(await readdir(folder)).includes('main.js')) throw new Error('The bundle has no entry')

@@ -32,7 +32,6 @@ export interface ArchiveLayerSpec {
 /** Lays an archive. Owners become root, modes are kept without setuid, times are the archive's own. */
 export const archiveKind: LayerKind<ArchiveLayerSpec> = {
   kind: 'archive',
-  createdBy: ({ label }) => label,
   make: (spec, context) => layerOfTar(writeTar(entriesOf(spec, context)), context.compression),
 }
 

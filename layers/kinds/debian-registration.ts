@@ -36,7 +36,6 @@ export interface DebianRegistrationLayerSpec {
  */
 export const debianRegistrationKind: LayerKind<DebianRegistrationLayerSpec> = {
   kind: 'debian-registration',
-  createdBy: ({ debs }) => `registration of ${debs.length} system packages`,
   make: (spec, context) => layerOfTar(writeTar(registrationEntries(spec, context)), context.compression),
 }
 

@@ -41,7 +41,6 @@ export interface DebsLayerSpec {
 /** Lays the files of Debian packages down, without running anything. */
 export const debsKind: LayerKind<DebsLayerSpec> = {
   kind: 'debs',
-  createdBy: ({ debs }) => `system packages: ${debs.map((deb) => deb.package).join(' ')}`,
   // Packages have the time of the distribution, not of the project: SOURCE_DATE_EPOCH must not make this layer new.
   make: (spec, context) => {
     const promises = promiseFacts(spec.debs, context)

@@ -36,7 +36,6 @@ export interface EnvironmentLayerSpec extends InstallScheme {
 /** Writes a virtual environment without running Python. */
 export const environmentKind: LayerKind<EnvironmentLayerSpec> = {
   kind: 'environment',
-  createdBy: ({ prefix, pythonVersion }) => `virtual environment /${prefix} (Python ${pythonVersion})`,
   make: async (spec, context) => {
     const files = [...environmentFiles(spec)]
     for (const wheel of spec.requested) files.push(...(await requestedFiles(wheel, spec, context)))

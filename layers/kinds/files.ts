@@ -16,7 +16,6 @@ export interface FilesLayerSpec {
 /** Lays files of the project. */
 export const filesKind: LayerKind<FilesLayerSpec> = {
   kind: 'files',
-  createdBy: ({ files, target }) => `${files.length} project files in ${target}`,
   make: ({ files, root, target }, context) =>
     layerOfEntries(entriesOf(files, join(context.projectFolder, root), target), context),
 }

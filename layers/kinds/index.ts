@@ -2,50 +2,43 @@ import { digestOf } from '../../src/core/digest.ts'
 import { canonicalJson } from '../../src/core/json.ts'
 import { compressorName, type Compression } from '../compress.ts'
 import { DEFAULT_MTIME_SECONDS, LAYOUT_VERSION, type LayerContext } from '../context.ts'
-import { debianRegistrationKind } from './debian-registration.ts'
-import { debsKind } from './debs.ts'
-import { archiveKind } from './archive.ts'
-import { environmentKind } from './environment.ts'
-import { filesKind } from './files.ts'
-import { inlineKind } from './inline.ts'
 import type { FoundLayerStream, LayerKind } from './kind.ts'
-import { treeKind } from './tree.ts'
-import { weightSetKind } from './weight-set.ts'
-import { weightsKind } from './weights.ts'
-import { wheelsKind } from './wheels.ts'
 
-/** Every way to make a layer. To add one: write its file, add it here. */
+export { describeLayer } from './words.ts'
+
+/**
+ * Every way to make a layer, loaded when one is made: most builds find most layers made. To add one: write its file, add it
+ * here, and say it in words.
+ */
 const KINDS = {
-  wheels: wheelsKind,
-  debs: debsKind,
-  'debian-registration': debianRegistrationKind,
-  environment: environmentKind,
-  archive: archiveKind,
-  files: filesKind,
-  weights: weightsKind,
-  'weight-set': weightSetKind,
-  tree: treeKind,
-  inline: inlineKind,
+  wheels: async () => (await import('./wheels.ts')).wheelsKind,
+  debs: async () => (await import('./debs.ts')).debsKind,
+  'debian-registration': async () => (await import('./debian-registration.ts')).debianRegistrationKind,
+  environment: async () => (await import('./environment.ts')).environmentKind,
+  archive: async () => (await import('./archive.ts')).archiveKind,
+  files: async () => (await import('./files.ts')).filesKind,
+  weights: async () => (await import('./weights.ts')).weightsKind,
+  'weight-set': async () => (await import('./weight-set.ts')).weightSetKind,
+  tree: async () => (await import('./tree.ts')).treeKind,
+  inline: async () => (await import('./inline.ts')).inlineKind,
 } as const
 
 /** What a layer is made from: plain JSON, tagged by `kind`. */
-export type LayerSpec = SpecOf<(typeof KINDS)[keyof typeof KINDS]>
+export type LayerSpec = SpecOf<Awaited<ReturnType<(typeof KINDS)[keyof typeof KINDS]>>>
 
 type SpecOf<Kind> = Kind extends LayerKind<infer Spec> ? Spec : never
 
 /** Makes a layer's bytes, in one pass. */
 export async function makeLayerStream(spec: LayerSpec, context: LayerContext): Promise<FoundLayerStream> {
-  return kindOf(spec).make(spec, context)
-}
-
-/** What made a layer, in a few words, for its history line. */
-export function describeLayer(spec: LayerSpec): string {
-  return kindOf(spec).createdBy(spec)
+  const kind = await kindOf(spec)
+  return kind.make(spec, context)
 }
 
 /** About how many bytes a layer will have, for progress; undefined when nobody knows. */
 export function expectedLayerBytes(spec: LayerSpec, compression: Compression = 'gzip'): number | undefined {
-  return compression === 'gzip' ? kindOf(spec).expectedBytes?.(spec) : undefined
+  if (spec.kind !== 'wheels' || compression !== 'gzip') return undefined
+  // A spliced layer is the wheels' own deflate bytes with headers between them.
+  return spec.wheels.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
 }
 
 /**
@@ -56,16 +49,23 @@ export function expectedLayerBytes(spec: LayerSpec, compression: Compression = '
 export function layerKey(spec: LayerSpec, compression: Compression = 'gzip', mtimeSeconds?: number): string {
   // Only these kinds hear of the time; a wheel's layer must be found under any SOURCE_DATE_EPOCH.
   const mtime = TIMED_KINDS.has(spec.kind) ? (mtimeSeconds ?? DEFAULT_MTIME_SECONDS) : undefined
-  return digestOf(
-    canonicalJson({ layout: LAYOUT_VERSION, compression: compressorName(compression), mtime, spec: withoutUrls(spec) }),
-  )
+  const framing = compressorName(compression)
+  const keys = known.get(spec) ?? new Map<string, string>()
+  const made = keys.get(`${framing} ${mtime}`)
+  if (made !== undefined) return made
+  const key = digestOf(canonicalJson({ layout: LAYOUT_VERSION, compression: framing, mtime, spec: withoutUrls(spec) }))
+  known.set(spec, keys.set(`${framing} ${mtime}`, key))
+  return key
 }
+
+/** A build asks for the key of a spec, which is never changed, a dozen times. */
+const known = new WeakMap<LayerSpec, Map<string, string>>()
 
 const TIMED_KINDS: ReadonlySet<string> = new Set(['files', 'inline', 'weights', 'weight-set'])
 
 // The table is checked member by member; that the tag picks the one that fits is not: methods take any of the specs.
-function kindOf(spec: LayerSpec): LayerKind<LayerSpec> {
-  return KINDS[spec.kind]
+function kindOf(spec: LayerSpec): Promise<LayerKind<LayerSpec>> {
+  return KINDS[spec.kind]()
 }
 
 function withoutUrls(value: unknown): unknown {

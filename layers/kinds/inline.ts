@@ -21,7 +21,6 @@ export interface InlineLayerSpec {
 /** Lays generated files. */
 export const inlineKind: LayerKind<InlineLayerSpec> = {
   kind: 'inline',
-  createdBy: ({ label }) => label,
   make: ({ files }, context) => layerOfEntries(files.map(inlineEntry), context),
 }
 

@@ -19,9 +19,5 @@ export interface FoundLayerStream extends LayerStream {
  */
 export interface LayerKind<Spec extends { readonly kind: string }> {
   readonly kind: Spec['kind']
-  /** What made the layer, in a few words. */
-  createdBy(spec: Spec): string
-  /** About how many bytes the gzipped layer will have, for progress alone; absent when that cannot be said beforehand. */
-  expectedBytes?(spec: Spec): number
   make(spec: Spec, context: LayerContext): Promise<FoundLayerStream> | FoundLayerStream
 }

@@ -21,7 +21,6 @@ export interface TreeLayerSpec {
 /** Lays files of this package. */
 export const treeKind: LayerKind<TreeLayerSpec> = {
   kind: 'tree',
-  createdBy: ({ label }) => label,
   // The program's own files have the program's own time: SOURCE_DATE_EPOCH is about the project.
   make: ({ parts }, { compression }) =>
     layerOfEntries(

@@ -11,6 +11,7 @@ import type { LayerContext } from '../context.ts'
 import type { Entry } from '../entry.ts'
 import { layerOfEntries } from '../files.ts'
 import type { LayerKind } from './kind.ts'
+import { LARGE_WEIGHT_BYTES } from './words.ts'
 
 /** Files of weights by content, from wherever they lie. */
 export interface WeightSetLayerSpec {
@@ -18,9 +19,6 @@ export interface WeightSetLayerSpec {
   /** `path` is that in the image, without a leading slash; `url` is `https:`, `file:` or `project:`. */
   readonly files: readonly (RemoteFile & { readonly path: string })[]
 }
-
-/** From this size on a file has a layer of its own, and its download is let go when the layer is there. */
-export const LARGE_WEIGHT_BYTES = 64 * 2 ** 20
 
 /** Files whose samples decide for all of a layer. */
 const SAMPLED_FILES = 16
@@ -34,7 +32,6 @@ const SAMPLED_FILES = 16
  */
 export const weightSetKind: LayerKind<WeightSetLayerSpec> = {
   kind: 'weight-set',
-  createdBy: ({ files }) => describeFiles(files.map(({ path }) => path)),
   make: async ({ files }, context) => {
     const { compression = 'gzip', mtimeSeconds } = context
     for (const file of files) await (await open(file, context)).close()
@@ -46,13 +43,6 @@ export const weightSetKind: LayerKind<WeightSetLayerSpec> = {
     )
     return { ...layer, blob: lettingGo(layer.blob, files, context) }
   },
-}
-
-/** A few words for a list of files. */
-export function describeFiles(paths: readonly string[]): string {
-  const [first = '', ...others] = paths
-  const name = first.slice(first.lastIndexOf('/') + 1)
-  return others.length === 0 ? `weights ${name}` : `weights ${name} and ${others.length} more`
 }
 
 type WeightFile = WeightSetLayerSpec['files'][number]

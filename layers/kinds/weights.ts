@@ -25,7 +25,6 @@ export interface WeightsLayerSpec {
  */
 export const weightsKind: LayerKind<WeightsLayerSpec> = {
   kind: 'weights',
-  createdBy: ({ files }) => files.map(({ path }) => path).join(', '),
   make: async ({ root, target, files }, context) => {
     const { compression = 'gzip', mtimeSeconds, projectFolder } = context
     const folder = join(projectFolder, root)

@@ -30,9 +30,6 @@ export interface WheelsLayerSpec extends InstallScheme {
 /** Lays wheels by splicing: their own deflate bytes become the layer's. */
 export const wheelsKind: LayerKind<WheelsLayerSpec> = {
   kind: 'wheels',
-  createdBy: ({ wheels }) => wheels.map(({ filename }) => filename.split('-').slice(0, 2).join(' ')).join(', '),
-  // A spliced layer is the wheels' own deflate bytes with headers between them.
-  expectedBytes: ({ wheels }) => wheels.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
   make: async (spec, context) => {
     const limit = pLimit(OPEN_WHEELS)
     // Small wheels wait for answers more than for bytes.

@@ -1,5 +1,4 @@
 import type { LayerContext } from '../../layers/context.ts'
-import { assertGpuCode, gpuCodeOf } from '../../layers/gpu-code.ts'
 import type { Layer } from '../../layers/layer.ts'
 import { layerKey, type LayerSpec } from '../../layers/kinds/index.ts'
 import { materialiseAll, type LayerStore, type StoredLayer } from '../../layers/materialise.ts'
@@ -7,12 +6,11 @@ import type { Cache } from '../core/cache.ts'
 import type { Image } from '../image/image.ts'
 import { makeImage, type ImageFormat } from '../image/make-image.ts'
 import type { LockedImageBase } from '../lock/lock.ts'
-import { isPlannedStep, type PlannedLayer, type Plan } from '../plan/plan.ts'
+import { isPlannedStep, type PlannedLayer, type PlannedStep, type Plan } from '../plan/plan.ts'
 import type { SharedLayerStore } from '../remote-cache/shared-layer-store.ts'
 import { cudaFlavour } from './cuda-libraries.ts'
-import { describeMissingLibrary, findMissingLibraries } from './check-libraries.ts'
-import { stepLayer, type StepContext } from './run-step.ts'
-import { buildPlannedSources, withBuiltWheels, type SourceBuilding } from './source/planned-sources.ts'
+import type { StepContext } from './run-step.ts'
+import type { SourceBuilding } from './source/planned-sources.ts'
 
 /** What making an image needs of the world. */
 export interface ImageContext {
@@ -50,24 +48,51 @@ export async function makePlannedImage(plan: Plan, context: ImageContext): Promi
 /** Computed layers need nothing of each other and are made together; a command needs everything below it. */
 async function makeLayers(plan: Plan, below: readonly Layer[], context: ImageContext): Promise<readonly Layer[]> {
   const computed = plan.layers.filter((layer): layer is PlannedLayer => !isPlannedStep(layer))
-  const built = await buildPlannedSources(plan, context.sources)
-  const specs = computed.map(({ spec }) => withBuiltWheels(spec, built))
+  const specs = await withSourcesBuilt(computed, plan, context)
   const { compression, mtimeSeconds } = context.layers
   for (const spec of specs) context.shared?.describe(layerKey(spec, compression, mtimeSeconds), spec)
   const store = telling(context.layerSource, context.onLayer)
   const found = await materialiseAll(specs, context.layers, store)
-  assertGpuCode(await gpuCodeOf(specs, context.layers, store.notes), plan.targets ?? [])
+  await checkGpuCode(plan, specs, store.notes, context)
   await reportMissingLibraries(plan, specs, found, store.notes, context)
   const made = [...found]
   const layers: Layer[] = []
   for (const planned of plan.layers) {
-    const next = isPlannedStep(planned)
-      ? await stepLayer(planned, [...below, ...layers], plan, context.steps)
-      : made.shift()
+    const next = isPlannedStep(planned) ? await runStep(planned, [...below, ...layers], plan, context) : made.shift()
     if (next === undefined) throw new RangeError('A planned layer was not made')
     layers.push(next)
   }
   return layers
+}
+
+// What few builds need is loaded by those.
+
+async function withSourcesBuilt(
+  layers: readonly PlannedLayer[],
+  plan: Plan,
+  context: ImageContext,
+): Promise<readonly LayerSpec[]> {
+  const specs = layers.map(({ spec }) => spec)
+  if (plan.sources === undefined || plan.sources.length === 0) return specs
+  const { buildPlannedSources, withBuiltWheels } = await import('./source/planned-sources.ts')
+  const built = await buildPlannedSources(plan, context.sources)
+  return specs.map((spec) => withBuiltWheels(spec, built))
+}
+
+async function runStep(step: PlannedStep, below: readonly Layer[], plan: Plan, context: ImageContext): Promise<Layer> {
+  const { stepLayer } = await import('./run-step.ts')
+  return stepLayer(step, below, plan, context.steps)
+}
+
+async function checkGpuCode(
+  { targets = [] }: Plan,
+  specs: readonly LayerSpec[],
+  notes: Cache,
+  context: ImageContext,
+): Promise<void> {
+  if (targets.length === 0) return
+  const { assertGpuCode, gpuCodeOf } = await import('../../layers/gpu-code.ts')
+  assertGpuCode(await gpuCodeOf(specs, context.layers, notes), targets)
 }
 
 /** Tells of layers when they are saved. */
@@ -94,6 +119,9 @@ async function reportMissingLibraries(
   const path = plan.runtime.Env?.find((line) => line.startsWith('LD_LIBRARY_PATH='))?.slice('LD_LIBRARY_PATH='.length)
   const libraryPath = (path ?? '').split(':').filter((folder) => folder !== '')
   const flavour = plan.base === undefined ? undefined : cudaFlavour(plan.base.location)
+  const isSystemKnown = specs.some(({ kind }) => kind === 'debian-registration')
+  if (!isSystemKnown && flavour === undefined) return
+  const { describeMissingLibrary, findMissingLibraries } = await import('./check-libraries.ts')
   const missing = await findMissingLibraries({ specs, layers, context: context.layers, notes, libraryPath, flavour })
   for (const library of missing) {
     const text = describeMissingLibrary(library)

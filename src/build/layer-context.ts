@@ -8,6 +8,7 @@ import { nested } from '../core/progress.ts'
 import type { RemoteFile } from '../core/remote-file.ts'
 import { factsCache } from '../debian/facts-file.ts'
 import type { LockedPart } from '../lock/lock.ts'
+import { sourceDate } from './source-date.ts'
 
 /** Files that are fetched at once. */
 const DOWNLOADS = 4
@@ -45,10 +46,4 @@ export function makeLayerContext(
     facts: factsCache(store.cache('debian')),
     mtimeSeconds: sourceDate(context.env),
   }
-}
-
-/** @see https://reproducible-builds.org/specs/source-date-epoch/ */
-export function sourceDate(env: BuildContext['env']): number | undefined {
-  const text = env['SOURCE_DATE_EPOCH']
-  return text !== undefined && /^\d{1,10}$/.test(text) ? Number(text) : undefined
 }

@@ -1,14 +1,12 @@
 import { readFile, stat } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { digestAlgorithm, digestHex, type Descriptor, type Digest } from 'oci-spec-types'
-import { readProject } from '../../layers/project.ts'
 import { digestOf } from '../core/digest.ts'
-import { systemErrorCode } from '../core/errors.ts'
+import { areUnchanged, type FileDigests } from '../core/file-digests.ts'
 import { canonicalJson } from '../core/json.ts'
 import { programVersion } from '../core/version.ts'
 import type { Store } from '../store/store.ts'
-import { readRevision } from './revision.ts'
-import { runtimeTree } from './runtime-tree.ts'
+import { projectDigest, readProjectState } from './project-state.ts'
 
 /**
  * What a build remembers of itself, so that the same build again does nothing but look whether all is as it was.
@@ -18,8 +16,8 @@ import { runtimeTree } from './runtime-tree.ts'
 export interface BuildMemory {
   /** Milliseconds since the epoch; later the world must be asked again. Null for never. */
   readonly validUntil: number | null
-  /** Everything that was read besides the project's own files: path -> digest, null for absent. */
-  readonly files: Readonly<Record<string, Digest | null>>
+  /** Everything that was read besides the project's own files; the configuration first. */
+  readonly files: FileDigests
   /** Of the project's files, this program's runtime and the commit. */
   readonly project: Digest
   /** Of the manifest or index. */
@@ -46,7 +44,8 @@ export interface BuildIdentity {
 /** Asks a registry for the digest that a tag has now. */
 export type HeadTag = (reference: string) => Promise<Digest | undefined>
 
-const SETTINGS = /^(?:PIP_|UV_|SOURCE_DATE_EPOCH$|LAYERWRIGHT_)/
+/** Variables that change what is built, or which files say so. */
+const SETTINGS = /^(?:PIP_|UV_|SOURCE_DATE_EPOCH$|LAYERWRIGHT_|HF_ENDPOINT$|HOME$|XDG_CONFIG_HOME$)/
 
 /** The key under which a build is remembered. */
 export function memoryKey({ project, options, env }: BuildIdentity): string {
@@ -67,9 +66,11 @@ export async function recallBuild(
 ): Promise<BuildMemory | undefined> {
   const memory = parseMemory(await store.cache('builds').get(memoryKey(identity)))
   if (memory === undefined || (memory.validUntil !== null && memory.validUntil <= now)) return undefined
-  for (const [path, digest] of Object.entries(memory.files)) if ((await digestFile(path)) !== digest) return undefined
+  if (!areUnchanged(memory.files)) return undefined
   const folder = projectFolderOf(memory)
-  if (folder === undefined || (await projectDigest(folder, store, identity.env)) !== memory.project) return undefined
+  if (folder === undefined) return undefined
+  const state = await readProjectState(folder, store, identity.env)
+  if (projectDigest(folder, state) !== memory.project) return undefined
   for (const place of memory.places) if (!(await isAt(place, memory, headTag))) return undefined
   return memory
 }
@@ -77,22 +78,6 @@ export async function recallBuild(
 /** Keeps the memory of a build that is done. */
 export async function rememberBuild(identity: BuildIdentity, store: Store, memory: BuildMemory): Promise<void> {
   await store.cache('builds').set(memoryKey(identity), Buffer.from(JSON.stringify(memory)))
-}
-
-/** Digests of files that a build was decided by; a file that is not there is part of it, too. */
-export async function digestFiles(paths: readonly string[]): Promise<Record<string, Digest | null>> {
-  const entries = paths.map(async (path) => [path, await digestFile(path)] as const)
-  return Object.fromEntries(await Promise.all(entries))
-}
-
-/** One digest for what a project's image is made of. */
-export async function projectDigest(folder: string, store: Store, env: BuildIdentity['env']): Promise<Digest> {
-  const [project, tree, revision] = await Promise.all([
-    readProject(folder, { hashes: store.cache('hashes') }),
-    runtimeTree(),
-    readRevision(folder, env),
-  ])
-  return digestOf(canonicalJson({ folder, project, tree, revision: revision ?? null }))
 }
 
 /** The first remembered file is the configuration; its folder is the project's. */
@@ -127,15 +112,6 @@ async function sizeOf(folder: string, digest: Digest): Promise<number | undefine
     return (await stat(join(folder, 'blobs', digestAlgorithm(digest), digestHex(digest)))).size
   } catch {
     return undefined
-  }
-}
-
-async function digestFile(path: string): Promise<Digest | null> {
-  try {
-    return digestOf(await readFile(path))
-  } catch (error) {
-    if (systemErrorCode(error) === 'ENOENT') return null
-    throw error
   }
 }
 

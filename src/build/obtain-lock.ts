@@ -1,10 +1,12 @@
 import { readFile } from 'node:fs/promises'
 import { isAbsolute, join } from 'node:path'
+import type { Digest } from 'oci-spec-types'
 import type { Config } from '../config/config.ts'
 import { writeFileAtomically } from '../core/atomic-file.ts'
 import { BuildError, isBuildError, systemErrorCode } from '../core/errors.ts'
 import { parseWeightUri } from '../config/weight-uri.ts'
 import { digestOf } from '../core/digest.ts'
+import { digestFiles } from '../core/file-digests.ts'
 import { canonicalJson } from '../core/json.ts'
 import { programVersion } from '../core/version.ts'
 import { LOCK_FILE, type Lock } from '../lock/lock.ts'
@@ -13,7 +15,8 @@ import type { HeadersFor } from '../python/settings/credentials.ts'
 import type { ResolvedIndexSettings } from '../python/settings/index-settings.ts'
 import { aptKeyFiles } from '../resolve/apt-sources.ts'
 import type { ResolveContext } from '../resolve/context.ts'
-import { prepareQuestion, resolve, type Preferences } from '../resolve/resolve.ts'
+import { launcherLockFile } from '../resolve/launcher.ts'
+import { prepareQuestion, resolve, type Preferences, type Question } from '../resolve/resolve.ts'
 
 export { LOCK_FILE } from '../lock/lock.ts'
 
@@ -37,8 +40,10 @@ export interface ObtainedLock {
   /** Whether it is the project's lock file. */
   readonly isFile: boolean
   readonly validUntil: number
-  /** Absolute paths of the files that decided it. */
+  /** Absolute paths of the files that decided it, there or not. */
   readonly files: readonly string[]
+  /** Whether these files and the variables that are settings say all that it depends on. */
+  readonly isMemorable: boolean
   /** Credentials for what the lock names. */
   readonly headers: HeadersFor
   /** Which indexes are asked. */
@@ -55,7 +60,9 @@ export async function obtainLock(config: Config, context: ResolveContext, option
   const { inputs, headers, settings } = question
   const local = question.requirements.files.filter((path) => isAbsolute(path))
   const keys = aptKeyFiles(config.build.aptSources, context.projectFolder)
-  const files = [join(context.projectFolder, LOCK_FILE), ...local, ...keys]
+  const launcher = config.runtime === 'coglet' ? [] : [launcherLockFile(context)]
+  const files = [join(context.projectFolder, LOCK_FILE), ...local, ...keys, ...settings.files, ...launcher]
+  const known = { files, headers, settings, isMemorable: isToldByFiles(question) }
   const file = await readLockFile(context.projectFolder).catch((error: unknown) => {
     // A damaged file is what asking anew replaces.
     if (options.mode !== 'refresh' || !isBuildError(error)) throw error
@@ -67,8 +74,7 @@ export async function obtainLock(config: Config, context: ResolveContext, option
   )
   const validUntil = (time: number): number => (hasLocalWeights ? 0 : time)
   if (file !== undefined && options.mode !== 'refresh') {
-    if (file.inputs === inputs)
-      return { lock: file, isFile: true, validUntil: validUntil(Infinity), files, headers, settings }
+    if (file.inputs === inputs) return { lock: file, isFile: true, validUntil: validUntil(Infinity), ...known }
     const text = `${LOCK_FILE} was made for another configuration`
     if (options.mode === 'locked') throw new BuildError('LOCK_STALE', text, { hint: 'Run `layerwright lock`.' })
     context.report({ type: 'note', level: 'warning', text: `${text}; it is not used`, code: 'LOCK_STALE' })
@@ -79,16 +85,26 @@ export async function obtainLock(config: Config, context: ResolveContext, option
     })
   }
   const cache = context.cache('locks')
-  const key = digestOf(canonicalJson({ inputs, version: programVersion() }))
-  const known = options.mode === 'refresh' ? undefined : parseEntry(await cache.get(key))
-  if (known !== undefined && known.madeAt + ANSWERS_FRESH_MS > context.now()) {
-    const until = validUntil(known.madeAt + ANSWERS_FRESH_MS)
-    return { lock: known.lock, isFile: false, validUntil: until, files, headers, settings }
+  const key = digestOf(canonicalJson({ inputs, version: programVersion(), launcher: digestFiles(launcher) }))
+  const entry = options.mode === 'refresh' ? undefined : parseEntry(await cache.get(key))
+  if (entry !== undefined && entry.madeAt + ANSWERS_FRESH_MS > context.now()) {
+    return { lock: entry.lock, isFile: false, validUntil: validUntil(entry.madeAt + ANSWERS_FRESH_MS), ...known }
   }
   const lock = await resolve(question, context, preferencesOf(file, options.upgrade))
   const madeAt = context.now()
   await cache.set(key, Buffer.from(JSON.stringify({ madeAt, lock })))
-  return { lock, isFile: false, validUntil: validUntil(madeAt + ANSWERS_FRESH_MS), files, headers, settings }
+  return { lock, isFile: false, validUntil: validUntil(madeAt + ANSWERS_FRESH_MS), ...known }
+}
+
+/** Not when requirements lie on the web, come from folders, take variables in, or when hosts are to be trusted each time. */
+function isToldByFiles({ requirements, settings }: Question): boolean {
+  const { files, sources, usesVariables } = requirements
+  return (
+    sources.length === 0 &&
+    usesVariables !== true &&
+    settings.trustedHosts.length === 0 &&
+    files.every((path) => isAbsolute(path))
+  )
 }
 
 /** The versions of a lock file, but for packages that are to be upgraded. */
@@ -117,9 +133,11 @@ export async function readLockFile(folder: string): Promise<Lock | undefined> {
   return parseLock(text, path)
 }
 
-/** Writes the lock file of a project. */
-export async function writeLockFile(folder: string, lock: Lock): Promise<void> {
-  await writeFileAtomically(join(folder, LOCK_FILE), `${JSON.stringify(lock, undefined, 2)}\n`)
+/** Writes the lock file of a project, and gives its digest. */
+export async function writeLockFile(folder: string, lock: Lock): Promise<Digest> {
+  const text = `${JSON.stringify(lock, undefined, 2)}\n`
+  await writeFileAtomically(join(folder, LOCK_FILE), text)
+  return digestOf(text)
 }
 
 /** Our own cache entry; anything odd about it means that the world is asked again. */

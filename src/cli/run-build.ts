@@ -2,8 +2,6 @@ import { resolve } from 'node:path'
 import type { Digest } from 'oci-spec-types'
 import type { Compression } from '../../layers/compress.ts'
 import {
-  digestFiles,
-  projectDigest,
   recallBuild,
   rememberBuild,
   type BuildIdentity,
@@ -11,6 +9,8 @@ import {
   type HeadTag,
   type RememberedPlace,
 } from '../build/memory.ts'
+import { basisMemory } from '../build/plan-basis.ts'
+import { projectDigest } from '../build/project-state.ts'
 import { BuildError } from '../core/errors.ts'
 import { startTask } from '../core/progress.ts'
 import { formatLocation, type Location } from '../destinations/location.ts'
@@ -161,7 +161,7 @@ async function buildAnew(
   const [{ openWorld }, { build, everythingBelow }, { parsePlatform }, { openSharedLayers }] = await Promise.all([
     import('./world.ts'),
     import('../build.ts'),
-    import('../resolve/resolve.ts'),
+    import('../resolve/platform.ts'),
     import('./shared-cache.ts'),
   ])
   const platforms = options.platform
@@ -184,6 +184,7 @@ async function buildAnew(
       secrets: parseSecrets(options.secret, io.cwd),
       network: options.network,
       isVerifying: options.verify,
+      memory: identity === undefined ? undefined : basisMemory(identity, store),
       buildsSources: options.build && options.store,
       ...(platforms.length === 0 ? {} : { platforms }),
     },
@@ -209,13 +210,14 @@ async function buildAnew(
   }
   const places = outputs.flatMap(({ location }) => rememberedPlace(location))
   const isOneImage = new Set(outputs.map(({ compression }) => compression)).size === 1
-  if (identity !== undefined && isOneImage && places.length === outputs.length) {
-    const { files, validUntil, projectFolder } = result.planned
+  const { files } = result.planned
+  if (identity !== undefined && files !== undefined && isOneImage && places.length === outputs.length) {
+    const { validUntil, projectFolder, state } = result.planned
     const { mediaType, digest, size } = result.image.descriptor
     await rememberBuild(identity, store, {
-      validUntil: Number.isFinite(validUntil) ? validUntil : null,
-      files: await digestFiles(files),
-      project: await projectDigest(projectFolder, store, io.env),
+      validUntil,
+      files,
+      project: projectDigest(projectFolder, state),
       root: { mediaType, digest, size },
       blobs: everythingBelow(result.image),
       places,

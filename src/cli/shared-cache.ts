@@ -1,9 +1,7 @@
-import { layerStore } from '../../layers/layer-store.ts'
 import { parseReference } from '../../registry/reference.ts'
 import { BuildError } from '../core/errors.ts'
-import { readSigningKey, readTrustedKey } from '../remote-cache/record.ts'
-import { makeRemoteCache, type RemoteCache } from '../remote-cache/remote-cache.ts'
-import { sharedLayerStore, type SharedLayerStore } from '../remote-cache/shared-layer-store.ts'
+import type { RemoteCache } from '../remote-cache/remote-cache.ts'
+import type { SharedLayerStore } from '../remote-cache/shared-layer-store.ts'
 import type { Io } from './command.ts'
 import { readNamedFile } from './read-named-file.ts'
 import type { World } from './world.ts'
@@ -31,6 +29,13 @@ export async function openSharedLayers(
   if (cacheVerify === true && cacheFrom.length === 0)
     throw new BuildError('USAGE', '--cache-verify needs a cache to compare with', { hint: 'Give --cache-from.' })
   if (cacheFrom.length === 0 && cacheTo.length === 0) return undefined
+  const [{ layerStore }, { readSigningKey, readTrustedKey }, { makeRemoteCache }, { sharedLayerStore }] =
+    await Promise.all([
+      import('../../layers/layer-store.ts'),
+      import('../remote-cache/record.ts'),
+      import('../remote-cache/remote-cache.ts'),
+      import('../remote-cache/shared-layer-store.ts'),
+    ])
   const read = (path: string): Promise<Buffer> => readNamedFile(path, io.cwd)
   const signer = cacheSignKey === undefined ? undefined : readSigningKey(await read(cacheSignKey), cacheSignKey)
   const trusted = await Promise.all(cacheTrustKey.map(async (path) => readTrustedKey(await read(path), path)))

@@ -21,6 +21,8 @@ export interface LoadedConfig {
   readonly file: string
   /** Absolute path of the folder that holds it: the project. */
   readonly projectFolder: string
+  /** Where a configuration was looked for in vain, by absolute path. */
+  readonly missed: readonly string[]
   /** Deprecated keys and keys without effect. */
   readonly warnings: readonly Diagnostic[]
 }
@@ -43,7 +45,7 @@ export async function loadConfig(
   path: string,
   options: { readonly fileName?: string | undefined } = {},
 ): Promise<LoadedConfig> {
-  const { file, bytes } = await findFile(resolve(path), options.fileName ?? FILE_NAME)
+  const { file, bytes, missed } = await findFile(resolve(path), options.fileName ?? FILE_NAME)
   const projectFolder = dirname(file)
   const name = displayName(file)
   if (bytes.length > MAX_BYTES) {
@@ -53,7 +55,7 @@ export async function loadConfig(
   if (yaml !== undefined) await checkFiles(yaml.data, projectFolder, yaml.report)
   const found = issues.list()
   if (issues.hasErrors || yaml === undefined) throw new ConfigError(found)
-  return { config: makeConfig(yaml.data), file, projectFolder, warnings: found }
+  return { config: makeConfig(yaml.data), file, projectFolder, missed, warnings: found }
 }
 
 /**
@@ -153,14 +155,19 @@ function addYamlError(issues: IssueList, error: YAMLError): void {
   })
 }
 
-async function findFile(start: string, fileName: string): Promise<{ file: string; bytes: Buffer }> {
+async function findFile(
+  start: string,
+  fileName: string,
+): Promise<{ file: string; bytes: Buffer; missed: readonly string[] }> {
   const direct = await readIfThere(start)
-  if (direct !== undefined) return { file: start, bytes: direct }
+  if (direct !== undefined) return { file: start, bytes: direct, missed: [] }
+  const missed: string[] = []
   let folder = start
   for (let step = 0; step <= MAX_PARENTS; step++) {
     const file = join(folder, fileName)
     const bytes = await readIfThere(file)
-    if (bytes !== undefined) return { file, bytes }
+    if (bytes !== undefined) return { file, bytes, missed }
+    missed.push(file)
     const parent = dirname(folder)
     if (parent === folder) break
     folder = parent

@@ -1,8 +1,10 @@
+import { lstatSync, readFileSync, type BigIntStats } from 'node:fs'
 import { lstat, readFile } from 'node:fs/promises'
 import type { Cache } from './cache.ts'
-import { Digester } from './digest.ts'
+import { Digester, digestOf } from './digest.ts'
 import { BuildError } from './errors.ts'
 import { openPath } from './file-access.ts'
+import { isSettled, stampOf, type HashMemory } from './hash-memory.ts'
 
 /** A regular file by content. */
 export interface HashedFile {
@@ -15,15 +17,17 @@ export interface HashedFile {
 
 /** How files are hashed. */
 export interface HashOptions {
-  /** Remembers the hashes of large files by place, size and time. */
+  /** Remembers the hashes of large files by place, size, times and inode. */
   readonly hashes?: Cache | undefined
   /** Files of at least this size are remembered. */
   readonly largeBytes?: number | undefined
   readonly signal?: AbortSignal | undefined
+  /** Milliseconds since the epoch. */
+  readonly now?: (() => number) | undefined
 }
 
-/** A hash is remembered only when the file was not touched just now: later writes could leave the time as it is. */
-const SETTLED_MS = 3000
+/** Files below this are read whole. */
+const SMALL_BYTES = 1 << 18
 
 /**
  * Hashes a file, or remembers the hash of a large one that was not touched since.
@@ -31,23 +35,50 @@ const SETTLED_MS = 3000
  * @throws BuildError PROJECT_INVALID when the file changes meanwhile; system errors as they are
  */
 export async function hashFile(path: string, options: HashOptions = {}): Promise<HashedFile> {
-  const { hashes, largeBytes = 10 * 2 ** 20, signal } = options
+  const { hashes, largeBytes = 10 * 2 ** 20, signal, now = Date.now } = options
   const stats = await lstat(path, { bigint: true })
   const sizeBytes = Number(stats.size)
-  const mode = (stats.mode & 0o100n) === 0n ? 0o644 : 0o755
+  const mode = modeOf(stats)
   const isRemembered = hashes !== undefined && sizeBytes >= largeBytes
-  const key = `${path}\0${sizeBytes}\0${stats.mtimeNs}\0${stats.ctimeNs}\0${stats.ino}`
+  const key = `${path}\0${stampOf(stats)}`
   const known = isRemembered ? (await hashes.get(key))?.toString('latin1') : undefined
   if (known !== undefined && /^[0-9a-f]{64}$/.test(known)) return { sizeBytes, mode, sha256: known }
   const digester = new Digester()
-  if (sizeBytes < 1 << 18) digester.update(await readFile(path))
+  if (sizeBytes < SMALL_BYTES) digester.update(await readFile(path))
   else for await (const chunk of openPath(path)({ signal })) digester.update(chunk)
-  if (digester.sizeBytes !== sizeBytes) {
-    throw new BuildError('PROJECT_INVALID', `\`${path}\` changed its size while it was read`, {
-      hint: 'Something writes to this file. Build again when it is done.',
-    })
-  }
+  if (digester.sizeBytes !== sizeBytes) throw changedSize(path)
   const sha256 = digester.digest().slice('sha256:'.length)
-  if (isRemembered && Date.now() - Number(stats.mtimeMs) > SETTLED_MS) await hashes.set(key, Buffer.from(sha256))
+  if (isRemembered && isSettled(stats, now())) await hashes.set(key, Buffer.from(sha256))
   return { sizeBytes, mode, sha256 }
+}
+
+/**
+ * Hashes a small file at once, or remembers its hash; undefined for a large one that is not remembered.
+ *
+ * Blocks: for a local file that takes a tenth of the time that a promise for each step does.
+ *
+ * @throws as {@link hashFile}
+ */
+export function hashSmallFile(path: string, memory: HashMemory | undefined): HashedFile | undefined {
+  const stats = lstatSync(path, { bigint: true })
+  const sizeBytes = Number(stats.size)
+  const mode = modeOf(stats)
+  const known = memory?.find(path, stats)
+  if (known !== undefined) return { sizeBytes, mode, sha256: known }
+  if (sizeBytes >= SMALL_BYTES) return undefined
+  const bytes = readFileSync(path)
+  if (bytes.length !== sizeBytes) throw changedSize(path)
+  const sha256 = digestOf(bytes).slice('sha256:'.length)
+  memory?.learn(path, stats, sha256)
+  return { sizeBytes, mode, sha256 }
+}
+
+function modeOf({ mode }: BigIntStats): number {
+  return (mode & 0o100n) === 0n ? 0o644 : 0o755
+}
+
+function changedSize(path: string): BuildError {
+  return new BuildError('PROJECT_INVALID', `\`${path}\` changed its size while it was read`, {
+    hint: 'Something writes to this file. Build again when it is done.',
+  })
 }

@@ -149,7 +149,8 @@ function loadSource(modules: Modules, file: string, problems: Problems): Module 
 
 const MAX_SOURCE_BYTES = 4 * 1024 * 1024
 
-function folderReader(projectFolder: string): ReadFile {
+/** Reads the Python files of a folder. */
+export function folderReader(projectFolder: string): ReadFile {
   return (path) => {
     const file = join(projectFolder, path)
     try {

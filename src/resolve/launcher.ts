@@ -28,6 +28,11 @@ interface ShippedLock {
   }[]
 }
 
+/** Where the lock of the launcher's packages lies. */
+export function launcherLockFile({ launcherLock }: Pick<ResolveContext, 'launcherLock'>): string {
+  return launcherLock ?? join(packageRoot(), 'python', 'launcher.lock.json')
+}
+
 /**
  * Finds the launcher's own packages on the user's index: which files is said by the lock that this program ships, where
  * they lie by the index.
@@ -40,7 +45,7 @@ export async function resolveLauncher(
   settings: ResolvedIndexSettings,
   context: ResolveContext,
 ): Promise<readonly LockedWheel[]> {
-  const path = context.launcherLock ?? join(packageRoot(), 'python', 'launcher.lock.json')
+  const path = launcherLockFile(context)
   const lock = JSON.parse(await readFile(path, 'utf8')) as ShippedLock
   const wheels = wheelsFor(lock, target)
   const { http, signal, now } = context

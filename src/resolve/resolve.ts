@@ -15,6 +15,7 @@ import { lockGpu } from './gpu.ts'
 import { resolveLauncher } from './launcher.ts'
 import { readIndexSettings } from './index-settings.ts'
 import type { InstalledDistribution } from '../python/installed.ts'
+import { parsePlatform } from './platform.ts'
 import { resolvePackages, type ResolvedPackages } from './python-packages.ts'
 import { runtimeChoice, sdkRequirement } from './sdk.ts'
 import { readRequirements, requirementsKey } from './requirements.ts'
@@ -105,15 +106,6 @@ export async function resolve(
   const { config, headers, inputs } = question
   const weights = await resolveWeights(config.weights, { ...context, headers })
   return { lockVersion: 1, inputs, platforms, ...(weights.length === 0 ? {} : { weights }) }
-}
-
-/** A platform of a configuration, such as `linux/arm64`. @throws BuildError PLATFORM_NOT_FOUND */
-export function parsePlatform(text: string): LockedPlatform {
-  const [os, architecture] = text.split('/')
-  if (os === 'linux' && (architecture === 'amd64' || architecture === 'arm64')) return { os, architecture }
-  throw new BuildError('PLATFORM_NOT_FOUND', `Images cannot be built for this platform: \`${text}\``, {
-    hint: 'Known platforms: linux/amd64, linux/arm64.',
-  })
 }
 
 async function resolvePlatform(

@@ -4,10 +4,11 @@ import { once } from 'node:events'
 import { tmpdir } from 'node:os'
 import { execFileSync } from 'node:child_process'
 import { dirname, join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { makeLayerStream } from '../../layers/kinds/index.ts'
 import { readProject } from '../../layers/project.ts'
-import { memoryCache } from '../../src/core/cache.ts'
+import { memoryCache, type Cache } from '../../src/core/cache.ts'
 import { silent } from '../../src/core/progress.ts'
 import { filesOf, readLayer } from '../support/layer-bytes.ts'
 
@@ -22,6 +23,16 @@ async function write(files: Readonly<Record<string, string | Buffer>>): Promise<
     await mkdir(dirname(join(folder, path)), { recursive: true })
     await writeFile(join(folder, path), content)
   }
+}
+
+/** When what was written now has lain untouched for a while. */
+const later = (): number => Date.now() + 60_000
+
+function watchedCache(): { readonly hashes: Cache; readonly cache: Cache; readonly kept: string[] } {
+  const cache = memoryCache()
+  const kept: string[] = []
+  const set = (key: string, bytes: Uint8Array): Promise<void> => (kept.push(key), cache.set(key, bytes))
+  return { hashes: { get: cache.get, set }, cache, kept }
 }
 
 describe('readProject()', () => {
@@ -125,23 +136,55 @@ describe('readProject()', () => {
     await expect(readProject(join(folder, 'gone'))).rejects.toMatchObject({ code: 'FILE_UNREADABLE' })
   })
 
-  test('remembers the hash of a large file until it changes', async () => {
-    await write({ 'model.bin': Buffer.alloc(100) })
-    const old = new Date(Date.now() - 60_000)
-    await utimes(join(folder, 'model.bin'), old, old)
-    const cache = memoryCache()
-    const kept: string[] = []
-    const hashes = {
-      get: cache.get,
-      set: async (key: string, bytes: Uint8Array) => void (kept.push(key), await cache.set(key, bytes)),
-    }
-    const options = { weightBytes: 100, hashes }
+  test.each([100, 300_000])('remembers the hash of a file of %d bytes until it changes', async (sizeBytes) => {
+    const { hashes, kept } = watchedCache()
+    await write({ 'model.bin': Buffer.alloc(sizeBytes) })
+    const options = { weightBytes: 100, hashes, now: later }
     const first = await readProject(folder, options)
     expect(kept).toHaveLength(1)
     expect(await readProject(folder, options)).toEqual(first)
     expect(kept).toHaveLength(1)
-    await write({ 'model.bin': Buffer.alloc(100, 1) })
+    await write({ 'model.bin': Buffer.alloc(sizeBytes, 1) })
     expect((await readProject(folder, options)).weights).not.toEqual(first.weights)
+  })
+
+  test('believes the memory: a file that lay untouched is not read', async () => {
+    const { hashes, cache, kept } = watchedCache()
+    await write({ 'a.py': 'a', 'b.py': 'b' })
+    await readProject(folder, { hashes, now: later })
+    const [key = ''] = kept
+    const text = (await cache.get(key))?.toString() ?? ''
+    await cache.set(key, Buffer.from(text.replaceAll(/[0-9a-f]{64}/g, 'f'.repeat(64))))
+    const { code } = await readProject(folder, { hashes, now: later })
+    expect(code).toEqual([
+      expect.objectContaining({ path: 'a.py', sha256: 'f'.repeat(64) }),
+      expect.objectContaining({ path: 'b.py', sha256: 'f'.repeat(64) }),
+    ])
+    await cache.set(key, Buffer.from('[["half'))
+    expect((await readProject(folder, { hashes, now: later })).code[0]).not.toMatchObject({ sha256: 'f'.repeat(64) })
+  })
+
+  test('notices a file of the same size whose time of modification was put back', async () => {
+    const { hashes } = watchedCache()
+    const old = new Date(1_600_000_000_000)
+    const put = async (content: string): Promise<void> => {
+      await write({ 'a.py': content })
+      await utimes(join(folder, 'a.py'), old, old)
+    }
+    await put('a = 1')
+    const first = await readProject(folder, { hashes, now: later })
+    // The kernel's clock of files ticks every few milliseconds.
+    await delay(30)
+    await put('a = 2')
+    expect((await readProject(folder, { hashes, now: later })).code).not.toEqual(first.code)
+  })
+
+  test('remembers nothing of files that were touched just now, whatever their time of modification says', async () => {
+    const { hashes, kept } = watchedCache()
+    await write({ 'a.py': 'a', 'model.bin': Buffer.alloc(300_000) })
+    for (const name of ['a.py', 'model.bin']) await utimes(join(folder, name), 0, 0)
+    await readProject(folder, { weightBytes: 1000, hashes })
+    expect(kept).toEqual([])
   })
 
   test('copes with very many files in very deep folders', async () => {

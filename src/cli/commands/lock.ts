@@ -33,7 +33,7 @@ export const command: Command = {
       { recordLayers },
     ] = await Promise.all([
       import('../world.ts'),
-      import('../../build.ts'),
+      import('../../build/resolving.ts'),
       import('../../build/obtain-lock.ts'),
       import('../../config/load.ts'),
       import('../../lock/diff.ts'),

@@ -21,6 +21,8 @@ export interface Requirements {
   readonly options: RequirementsOptions
   /** Absolute paths and URLs of everything that was read. */
   readonly files: readonly string[]
+  /** Whether lines take variables of the environment in. */
+  readonly usesVariables?: boolean
   /** Another tool's lock that answers all of it; `requirements` then says which packages it holds. */
   readonly lock?: LockFile & Pick<LockSelection, 'extras' | 'groups'>
 }
@@ -104,6 +106,7 @@ class Loader {
   #noIndex = false
   #pre = false
   #requiresHashes = false
+  #usesVariables = false
 
   constructor(context: RequirementsContext) {
     this.#context = context
@@ -126,6 +129,7 @@ class Loader {
         trustedHosts: this.#trustedHosts,
       },
       files: this.#files,
+      ...(this.#usesVariables ? { usesVariables: true } : {}),
     }
   }
 
@@ -143,6 +147,7 @@ class Loader {
   }
 
   async read(text: string, name: string, location: string, role: Role, parents: readonly string[]): Promise<void> {
+    this.#usesVariables ||= /\$\{[A-Z0-9_]+\}/.test(text)
     for (const line of splitLogicalLines(text, this.#context.env)) {
       const origin = `${name}:${line.number}`
       try {

@@ -42,6 +42,8 @@ export interface ResolvedIndexSettings {
   readonly excludeNewer: string | undefined
   /** Hosts, with or without port, whose certificates the user does not want checked. */
   readonly trustedHosts: readonly string[]
+  /** Absolute paths of the files that were looked for. */
+  readonly files: readonly string[]
 }
 
 /** Where settings are looked for. */
@@ -66,12 +68,17 @@ export async function loadIndexSettings(
   context: SettingsContext,
 ): Promise<ResolvedIndexSettings> {
   const { env } = context
+  const looked = new Set<string>()
+  const read: ReadText = (path) => {
+    looked.add(resolve(path))
+    return readIfThere(path)
+  }
   const sources = [
     ...stated,
     fromUvVariables(env),
     fromPipVariables(env),
-    ...(await uvFiles(context)),
-    ...(await pipFiles(context)),
+    ...(await uvFiles(context, read)),
+    ...(await pipFiles(context, read)),
   ]
   const first = <K extends keyof IndexSettings>(key: K): IndexSettings[K] | undefined =>
     sources.find((source) => source[key] !== undefined)?.[key]
@@ -111,8 +118,12 @@ export async function loadIndexSettings(
     allowsPreReleases: first('allowsPreReleases') ?? false,
     excludeNewer: first('excludeNewer'),
     trustedHosts: first('trustedHosts') ?? [],
+    files: [...looked],
   }
 }
+
+/** Reads a file of settings; undefined when there is none. */
+type ReadText = (path: string) => Promise<string | undefined>
 
 type Env = SettingsContext['env']
 
@@ -153,7 +164,7 @@ function fromPip(get: (key: string) => string | undefined): IndexSettings {
   }
 }
 
-async function pipFiles({ env, home }: SettingsContext): Promise<readonly IndexSettings[]> {
+async function pipFiles({ env, home }: SettingsContext, read: ReadText): Promise<readonly IndexSettings[]> {
   const named = env['PIP_CONFIG_FILE']
   // pip's own way to say "no configuration at all".
   if (named === '/dev/null') return []
@@ -166,7 +177,7 @@ async function pipFiles({ env, home }: SettingsContext): Promise<readonly IndexS
     '/etc/pip.conf',
   ]
   const texts = await Promise.all(
-    paths.map(async (path) => (path === undefined || path === '' ? undefined : readIfThere(path))),
+    paths.map(async (path) => (path === undefined || path === '' ? undefined : read(path))),
   )
   return texts.flatMap((text) => {
     if (text === undefined) return []
@@ -175,34 +186,34 @@ async function pipFiles({ env, home }: SettingsContext): Promise<readonly IndexS
   })
 }
 
-async function uvFiles({ env, home, cwd }: SettingsContext): Promise<readonly IndexSettings[]> {
+async function uvFiles({ env, home, cwd }: SettingsContext, read: ReadText): Promise<readonly IndexSettings[]> {
   if (flagOf(valueOf(env, 'UV_NO_CONFIG')) === true) return []
   const named = valueOf(env, 'UV_CONFIG_FILE')
   const config = env['XDG_CONFIG_HOME'] ?? (home === undefined ? undefined : join(home, '.config'))
   const found: IndexSettings[] = []
-  const project = named === undefined ? await projectUvFile(cwd) : await readUvToml(named)
+  const project = named === undefined ? await projectUvFile(cwd, read) : await readUvToml(named, read)
   if (project !== undefined) found.push(project)
   for (const path of [config === undefined ? undefined : join(config, 'uv/uv.toml'), '/etc/uv/uv.toml']) {
-    const settings = path === undefined ? undefined : await readUvToml(path)
+    const settings = path === undefined ? undefined : await readUvToml(path, read)
     if (settings !== undefined) found.push(settings)
   }
   return found
 }
 
 /** The nearest folder with a `uv.toml`, or a `pyproject.toml` that speaks of uv, decides alone. */
-async function projectUvFile(cwd: string): Promise<IndexSettings | undefined> {
+async function projectUvFile(cwd: string, read: ReadText): Promise<IndexSettings | undefined> {
   for (let folder = resolve(cwd); ; folder = dirname(folder)) {
-    const own = await readUvToml(join(folder, 'uv.toml'))
+    const own = await readUvToml(join(folder, 'uv.toml'), read)
     if (own !== undefined) return own
     const path = join(folder, 'pyproject.toml')
-    const tool = tableOf(tableOf((await readToml(path))?.['tool'])?.['uv'])
+    const tool = tableOf(tableOf((await readToml(path, read))?.['tool'])?.['uv'])
     if (tool !== undefined) return toUvSettings(tool, folder)
     if (dirname(folder) === folder) return undefined
   }
 }
 
-async function readUvToml(path: string): Promise<IndexSettings | undefined> {
-  const toml = await readToml(path)
+async function readUvToml(path: string, read: ReadText): Promise<IndexSettings | undefined> {
+  const toml = await readToml(path, read)
   return toml === undefined ? undefined : toUvSettings(toml, dirname(path))
 }
 
@@ -254,8 +265,8 @@ function tableOf(value: unknown): Table | undefined {
   return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Table) : undefined
 }
 
-async function readToml(path: string): Promise<Table | undefined> {
-  const text = await readIfThere(path)
+async function readToml(path: string, read: ReadText): Promise<Table | undefined> {
+  const text = await read(path)
   if (text === undefined) return undefined
   try {
     return parseToml(text)

@@ -1,0 +1,132 @@
+import type { BuildContext, BuildRequest } from '../build.ts'
+import { defaultImageName } from '../config/image-name.ts'
+import type { Config } from '../config/config.ts'
+import type { Diagnostic } from '../core/diagnostic.ts'
+import type { FileDigests } from '../core/file-digests.ts'
+import { settleAll } from '../core/settle.ts'
+import { programVersion } from '../core/version.ts'
+import type { Lock } from '../lock/lock.ts'
+import { debianBaseLayers, systemPackageLayers } from '../plan/debian-layers.ts'
+import { makePlan } from '../plan/make-plan.ts'
+import type { Plan } from '../plan/plan.ts'
+import type { ModelDescription } from '../predictor/describe.ts'
+import type { HeadersFor } from '../python/settings/credentials.ts'
+import type { ResolvedIndexSettings } from '../python/settings/index-settings.ts'
+import { describeKnownModel } from './known-model.ts'
+import type { PlanBasis } from './plan-basis.ts'
+import { readProjectState, type ProjectState } from './project-state.ts'
+import { sourceDate } from './source-date.ts'
+
+/** A project, loaded, with its answers and plans: everything that is known before bytes move. */
+export interface PlannedBuild {
+  readonly config: Config
+  readonly projectFolder: string
+  /** `image:`, else `cog-<folder>`. */
+  readonly imageName: string
+  /** What the plans were made from. */
+  readonly lock: Lock
+  /** Whether it is the project's lock file. */
+  readonly isLockFile: boolean
+  /** One for each platform. */
+  readonly plans: readonly Plan[]
+  /** Until when the answers can be relied on, in milliseconds since the epoch; null for ever. */
+  readonly validUntil: number | null
+  /**
+   * The files that decided the plans beside the project's own, by absolute path, the configuration first; undefined when
+   * they do not say all that decided, or were touched meanwhile.
+   */
+  readonly files: FileDigests | undefined
+  /** What the project's image is made of. */
+  readonly state: ProjectState
+  /** Credentials for what is fetched. */
+  readonly headers: HeadersFor
+  /** Which indexes are asked, and with which credentials; undefined when nobody needs to be. */
+  readonly settings: ResolvedIndexSettings | undefined
+}
+
+/** Loads a project and plans its images. */
+export async function planBuild(request: BuildRequest, context: BuildContext): Promise<PlannedBuild> {
+  const { store, env, signal } = context
+  const basis = await openBasis(request, context)
+  const { config, projectFolder } = basis
+  const { run, train, concurrency } = config
+  const described = { projectFolder, run, train, maxConcurrency: concurrency?.max }
+  const [answers, model, state] = await settleAll([
+    basis.answer(),
+    describeKnownModel(described, store.cache('models')),
+    readProjectState(projectFolder, store, env, signal),
+  ])
+  for (const { message, file, line } of [...basis.warnings, ...model.warnings]) {
+    context.report({ type: 'note', level: 'warning', text: `${file}:${line}: ${message}` })
+  }
+  for (const path of state.project.suspects) {
+    const text = `\`${path}\` looks like a secret and will be in the image; add it to .dockerignore`
+    context.report({ type: 'note', level: 'warning', text, code: 'SECRET_FILE' })
+  }
+  const plans = makePlans({ ...answers, config }, state, model, env)
+  for (const text of new Set(plans.flatMap(({ notes }) => notes))) {
+    context.report({ type: 'note', level: 'info', text })
+  }
+  return { config, projectFolder, imageName: config.image ?? defaultImageName(projectFolder), ...answers, plans, state }
+}
+
+/** A configuration, and how to have the answers to what it asks. */
+export interface Basis {
+  readonly config: Config
+  readonly projectFolder: string
+  readonly warnings: readonly Diagnostic[]
+  readonly answer: () => Promise<Answers>
+}
+
+/** What the world says of a configuration. */
+export type Answers = Pick<PlannedBuild, 'lock' | 'isLockFile' | 'validUntil' | 'files' | 'headers' | 'settings'>
+
+/** Configuration and answers as they are remembered, else read and asked for. */
+async function openBasis(request: BuildRequest, context: BuildContext): Promise<Basis> {
+  const known = request.mode === 'refresh' ? undefined : await request.memory?.load(context.now())
+  if (known !== undefined) return recalled(known, request, context)
+  const { readBasis } = await import('./read-basis.ts')
+  return readBasis(request, context)
+}
+
+function recalled(known: PlanBasis, request: BuildRequest, context: BuildContext): Basis {
+  const { config, projectFolder, warnings, notes, ...answers } = known
+  let reading: Promise<HeadersFor> | undefined
+  // Credentials are never remembered: they are read when something has to be fetched.
+  const headers: HeadersFor = async (url) => {
+    reading ??= import('./read-basis.ts').then(({ readHeaders }) => readHeaders(known, request, context))
+    return (await reading)(url)
+  }
+  const answer = async (): Promise<Answers> => {
+    for (const note of notes) context.report(note)
+    return { ...answers, headers, settings: undefined }
+  }
+  return { config, projectFolder, warnings, answer }
+}
+
+function makePlans(
+  { config, lock }: Pick<PlannedBuild, 'config' | 'lock'>,
+  { project, tree, revision }: ProjectState,
+  model: ModelDescription,
+  env: BuildContext['env'],
+): readonly Plan[] {
+  return lock.platforms.map((platformLock) =>
+    makePlan({
+      config,
+      lock: platformLock,
+      project,
+      weights: lock.weights,
+      baseLayers:
+        platformLock.base.kind === 'debian'
+          ? debianBaseLayers(platformLock.base.packages, config.build.systemPackages)
+          : [],
+      systemLayers: platformLock.systemPackages === undefined ? [] : systemPackageLayers(platformLock.systemPackages),
+      runtimeTree: tree,
+      openapi: JSON.stringify(model.openapi),
+      concurrency: model.predict?.concurrency,
+      revision,
+      version: programVersion(),
+      createdSeconds: sourceDate(env) ?? 0,
+    }),
+  )
+}

@@ -1,0 +1,21 @@
+import type { BuildContext, BuildRequest } from '../build.ts'
+import type { SourceReader } from '../python/source-package.ts'
+import type { ResolveContext, SourceSite } from '../resolve/context.ts'
+import { sourceContext } from './source-context.ts'
+import { makeSourceReader } from './source/reader.ts'
+
+/** What resolving a project takes. */
+export function resolving(
+  projectFolder: string,
+  { network = 'host', buildsSources = true }: Pick<BuildRequest, 'network' | 'buildsSources'>,
+  context: BuildContext,
+): ResolveContext {
+  const sources = (site: SourceSite): SourceReader =>
+    makeSourceReader(site, { ...sourceContext(projectFolder, network, context), headers: site.settings.headers })
+  return {
+    ...context,
+    cache: (space) => context.store.cache(space),
+    projectFolder,
+    ...(buildsSources ? { sources } : {}),
+  }
+}
