@@ -107,6 +107,10 @@ export interface Backend {
     stdio: { stdin: 'inherit' | 'ignore'; output: Stdio },
     host: Host,
   ): Promise<RunningContainer>
+  /** Tells whether the image is there already; of backends that keep images themselves. */
+  has?(image: RunnableImage, host: Host): Promise<boolean>
+  /** Why it is not chosen before others although it works, if there is a reason. */
+  drawback?(host: Host): Promise<string | undefined>
 }
 
 /** The backends by name, in the order in which they are tried. */

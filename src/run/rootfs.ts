@@ -11,6 +11,7 @@ import { startTask, type Report } from '../core/progress.ts'
 import { markUsed } from './prune-rootfs.ts'
 import { DependentLayerError } from './unpack/dependent-layer.ts'
 import { removeTree } from './unpack/remove-tree.ts'
+import type { UnpackPool } from './unpack/threads/pool.ts'
 
 /** Where unpacked layers are kept, and how. */
 export interface RootfsCache {
@@ -74,15 +75,19 @@ function makeFolders(cache: RootfsCache): void {
 /** Unpacks layers one by one from the top; gives back the index of the highest that cannot stand alone, else -1. */
 async function unpackAlone(layers: readonly Layer[], cache: RootfsCache): Promise<number> {
   let dependent = layers.findLastIndex((layer) => existsSync(dependentMarker(layer, cache)))
-  // Two at a time: inflating one while the other is hashed and written.
-  const limit = pLimit(2)
   const jobs = layers.map((layer, index) => ({ layer, index })).reverse()
+  const missing = jobs.filter(({ layer, index }) => index > dependent && !existsSync(layerFolder(layer, cache)))
+  if (missing.length === 0) return dependent
+  const { makeUnpackPool } = await import('./unpack/threads/pool.ts')
+  const pool = makeUnpackPool()
+  // Without threads two at a time: inflating one while the other is hashed and written.
+  const limit = pLimit(pool?.size ?? 2)
   const outcomes = await Promise.allSettled(
-    jobs.map(({ layer, index }) =>
+    missing.map(({ layer, index }) =>
       limit(async () => {
-        if (index <= dependent || existsSync(layerFolder(layer, cache))) return
+        if (index <= dependent) return
         try {
-          await publish(layerFolder(layer, cache), cache, (folder) => unpackOne(folder, layer, true, cache))
+          await publish(layerFolder(layer, cache), cache, (folder) => unpackOne(folder, layer, true, cache, pool))
         } catch (error) {
           if (!(error instanceof DependentLayerError)) throw error
           writeFileSync(dependentMarker(layer, cache), error.message)
@@ -91,9 +96,13 @@ async function unpackAlone(layers: readonly Layer[], cache: RootfsCache): Promis
       }),
     ),
   )
+  await pool?.close()
   for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason
   return dependent
 }
+
+/** Smaller layers are unpacked before a thread has started. */
+const THREAD_BYTES = 4 * 1024 * 1024
 
 async function mergeTree(layers: readonly Layer[], cache: RootfsCache): Promise<string> {
   const target = join(cache.folder, 'trees', digestHex(chainId(layers.map((layer) => layer.diffId))))
@@ -104,7 +113,13 @@ async function mergeTree(layers: readonly Layer[], cache: RootfsCache): Promise<
   return target
 }
 
-async function unpackOne(folder: string, layer: Layer, alone: boolean, cache: RootfsCache): Promise<void> {
+async function unpackOne(
+  folder: string,
+  layer: Layer,
+  alone: boolean,
+  cache: RootfsCache,
+  pool?: UnpackPool,
+): Promise<void> {
   // Most starts unpack nothing, and should not load what does.
   const { unpackLayer } = await import('./unpack/unpack-layer.ts')
   const task = startTask(cache.report, `Unpack ${layer.descriptor.digest.slice(0, 19)}`, {
@@ -119,7 +134,8 @@ async function unpackOne(folder: string, layer: Layer, alone: boolean, cache: Ro
         yield chunk
       }
     }
-    await unpackLayer(
+    const unpack = pool === undefined || layer.descriptor.size < THREAD_BYTES ? unpackLayer : pool.unpack
+    await unpack(
       folder,
       { ...layer, open },
       {

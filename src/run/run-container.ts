@@ -107,7 +107,7 @@ export async function startContainer(request: RunRequest, context: RunContext): 
 /** What is to be captured has to be at hand, and engines keep it to themselves. */
 async function choose(request: RunRequest, context: RunContext, host: Host, cache: RootfsCache): Promise<Backend> {
   const wanted = context.runtime ?? context.env['LAYERWRIGHT_RUNTIME']
-  if (request.capture === undefined) return selectBackend(wanted, host, cache)
+  if (request.capture === undefined) return selectBackend(wanted, host, cache, { image: request.image })
   if (host.namespaces === 'none') {
     const words = host.reasons.at(-1) ?? 'no reason was given'
     throw new BuildError(
@@ -120,7 +120,7 @@ async function choose(request: RunRequest, context: RunContext, host: Host, cach
     )
   }
   const isEngine = ['podman', 'docker', 'nerdctl'].includes(wanted ?? '')
-  return selectBackend(isEngine ? undefined : wanted, host, cache, DIRECT_NAMES)
+  return selectBackend(isEngine ? undefined : wanted, host, cache, { names: DIRECT_NAMES })
 }
 
 const DIRECT_NAMES = ['crun', 'runc', 'bubblewrap', 'chroot'] as const

@@ -6,6 +6,7 @@ import { nearest } from '../core/suggest.ts'
 import { BACKENDS } from './backends/index.ts'
 import { BACKEND_NAMES, type Backend, type BackendName } from './container.ts'
 import type { Host } from './host.ts'
+import type { RunnableImage } from './image.ts'
 import { unpackImage, type RootfsCache } from './rootfs.ts'
 import { which } from './which.ts'
 
@@ -17,19 +18,30 @@ export interface Detection {
   readonly works: boolean
   /** Why not, in the program's own words. */
   readonly reason?: string
+  /** Why it comes after the others although it works. */
+  readonly drawback?: string
 }
 
 const PROBE_TIMEOUT_MS = 30_000
 /** Part of remembered answers: another probe asks again. */
-const PROBE_VERSION = 1
+const PROBE_VERSION = 2
+/** An engine copies an image that it does not have; beyond this many compressed bytes that takes longer than it is worth. */
+const COPIED_BYTES = 256 * 1024 * 1024
 /** How long an answer is believed: what failed may be repaired soon, what works seldom stops. */
 const GOOD_FOR_MS = { works: 24 * 3600 * 1000, fails: 10 * 60 * 1000 }
+
+/** What is to be run, and who may run it. */
+export interface SelectOptions {
+  readonly names?: readonly BackendName[] | undefined
+  /** A large one goes to an engine only when that has it already. */
+  readonly image?: RunnableImage | undefined
+}
 
 /**
  * The first backend that really runs a container here, in the order of {@link BACKEND_NAMES}; or the one asked for,
  * unasked whether it works.
  *
- * Each is tried with an image of a kilobyte; the answers are kept for a while, for the same program and the same host.
+ * Engines that would first copy a large image, or whose storage copies it again and again, come last. Each is tried with an image of a kilobyte; the answers are kept for a while, for the same program and the same host.
  *
  * @throws BuildError USAGE for an unknown name, HOST_UNSUPPORTED when nothing can run containers
  */
@@ -37,7 +49,7 @@ export async function selectBackend(
   wanted: string | undefined,
   host: Host,
   cache: RootfsCache,
-  names: readonly BackendName[] = BACKEND_NAMES,
+  { names = BACKEND_NAMES, image }: SelectOptions = {},
 ): Promise<Backend> {
   if (wanted !== undefined && wanted !== '') {
     const name = BACKEND_NAMES.find((known) => known === wanted)
@@ -53,11 +65,15 @@ export async function selectBackend(
     return BACKENDS[name]
   }
   const tried: Detection[] = []
+  let last: Backend | undefined
   for (const name of names) {
     const detection = await detectBackend(name, host, cache)
-    if (detection.works) return BACKENDS[name]
-    tried.push(detection)
+    const backend = BACKENDS[name]
+    if (!detection.works) tried.push(detection)
+    else if (detection.drawback !== undefined || (await wouldCopy(backend, image, host))) last ??= backend
+    else return backend
   }
+  if (last !== undefined) return last
   const lines = tried.map(
     ({ name, program, reason }) => `${name}: ${program === undefined ? 'not installed' : (reason ?? 'failed')}`,
   )
@@ -65,6 +81,12 @@ export async function selectBackend(
     hint: 'Install podman, crun, runc or bubblewrap; or allow user namespaces, which `unshare` needs without root.',
     data: { tried, namespaces: host.namespaces, reasons: host.reasons },
   })
+}
+
+async function wouldCopy(backend: Backend, image: RunnableImage | undefined, host: Host): Promise<boolean> {
+  const sizeBytes = image?.layers.reduce((sum, { descriptor }) => sum + descriptor.size, 0) ?? 0
+  if (image === undefined || sizeBytes <= COPIED_BYTES || backend.has === undefined) return false
+  return !(await backend.has(image, host))
 }
 
 /** Tells whether a backend runs containers here; see {@link selectBackend}. */
@@ -83,7 +105,14 @@ export async function detectBackend(name: BackendName, host: Host, cache: Rootfs
   if (known?.key === key && Date.now() - known.time < GOOD_FOR_MS[known.detection.works ? 'works' : 'fails'])
     return known.detection
   const reason = await tryBackend(backend, host, cache)
-  const detection = { name, program, works: reason === undefined, ...(reason === undefined ? {} : { reason }) }
+  const drawback = reason === undefined ? await backend.drawback?.(host) : undefined
+  const detection = {
+    name,
+    program,
+    works: reason === undefined,
+    ...(reason === undefined ? {} : { reason }),
+    ...(drawback === undefined ? {} : { drawback }),
+  }
   writeFileSync(file, JSON.stringify({ key, time: Date.now(), detection }))
   return detection
 }

@@ -125,11 +125,34 @@ describe('selectBackend()', () => {
   } as const
 
   test('names everything that was looked for when nothing can run containers', async () => {
-    await expect(selectBackend(undefined, host, cache, ['chroot'])).rejects.toMatchObject({
+    await expect(selectBackend(undefined, host, cache, { names: ['chroot'] })).rejects.toMatchObject({
       code: 'HOST_UNSUPPORTED',
       message: 'Nothing here can run containers. Looked for chroot: unshare: not allowed',
     })
   })
+
+  test.each([
+    ['a small image', 1, { podman: {}, docker: {} }, 'podman'],
+    ['a large image that neither has', 2 ** 30, { podman: {}, docker: {} }, 'podman'],
+    ['a large image that the second has', 2 ** 30, { podman: {}, docker: { hasImage: true } }, 'docker'],
+    ['a storage that copies again and again', 1, { podman: { driver: 'vfs' }, docker: {} }, 'docker'],
+    ['such a storage and nothing else', 1, { podman: { driver: 'vfs' } }, 'podman'],
+    ['one that fails', 1, { podman: { fails: true }, docker: {} }, 'docker'],
+  ] satisfies [string, number, Record<string, FakeEngine>, string][])(
+    'with %s takes the engine that need not copy it',
+    async (_name, size, engines, expected) => {
+      const bin = mkdtempSync(join(folder, 'bin-'))
+      for (const [name, engine] of Object.entries(engines)) writeFakeEngine(join(bin, name), engine)
+      const image = await makeProbeImage('x64')
+      const [layer] = image?.layers ?? []
+      if (image === undefined || layer === undefined) throw new TypeError('no image')
+      const large = { ...image, layers: [{ ...layer, descriptor: { ...layer.descriptor, size } }] }
+      const there = { ...host, env: { PATH: `${bin}:${process.env['PATH'] ?? ''}` } }
+      const own = { ...cache, folder: bin }
+      const chosen = await selectBackend(undefined, there, own, { names: ['podman', 'docker'], image: large })
+      expect(chosen.name).toBe(expected)
+    },
+  )
 
   test('tells the nearest runtime for an unknown one', async () => {
     await expect(selectBackend('podmn', host, cache)).rejects.toMatchObject({
@@ -166,3 +189,24 @@ describe('options of the command line', () => {
     expect(append('b', ['a'])).toEqual(['a', 'b'])
   })
 })
+
+interface FakeEngine {
+  readonly hasImage?: boolean
+  readonly driver?: string
+  readonly fails?: boolean
+}
+
+/** A program that answers like an engine whose containers end as the probe's does. */
+function writeFakeEngine(path: string, { hasImage = false, driver = 'overlay', fails = false }: FakeEngine): void {
+  const text = `#!/bin/sh
+for word; do
+  case "$word" in
+    inspect) exit ${hasImage ? 0 : 1};;
+    load) cat > /dev/null; exit 0;;
+    info) echo ${driver}; exit 0;;
+    run) exit ${fails ? 125 : 42};;
+  esac
+done
+`
+  writeFileSync(path, text, { mode: 0o755 })
+}

@@ -5,6 +5,7 @@ import { BuildError } from '../../core/errors.ts'
 import type { Backend, BackendName, Container, RunningContainer } from '../container.ts'
 import { waitFor, type StartOptions } from '../direct.ts'
 import { run, type Host } from '../host.ts'
+import type { RunnableImage } from '../image.ts'
 import { runName } from '../run-name.ts'
 import { which } from '../which.ts'
 
@@ -14,15 +15,19 @@ export interface EngineTraits {
   readonly globalOptions: (host: Host) => readonly string[]
   /** Options of `run` besides the usual ones. */
   readonly runOptions: (container: Container, host: Host) => readonly string[]
+  readonly drawback?: Backend['drawback']
 }
 
 /** A backend of a program with docker's command line: the image is loaded once and then run by name. */
 export function engine(name: BackendName & ('podman' | 'docker' | 'nerdctl'), traits: EngineTraits): Backend {
+  const commandOn = (host: Host): string[] => [which(name, host.env) ?? name, ...traits.globalOptions(host)]
   return {
     name,
     program: name,
+    has: (image, host) => hasImage(commandOn(host), image, host),
+    ...(traits.drawback === undefined ? {} : { drawback: traits.drawback }),
     start: async (container, stdio, host) => {
-      const command = [which(name, host.env) ?? name, ...traits.globalOptions(host)]
+      const command = commandOn(host)
       await load(command, container, host)
       return start(
         [...command, 'run', ...runArgs(container, traits.runOptions(container, host))],
@@ -34,10 +39,15 @@ export function engine(name: BackendName & ('podman' | 'docker' | 'nerdctl'), tr
   }
 }
 
-/** Hands the image over unless the engine has it; its name holds the configuration's digest, so a name is enough. */
+/** The name holds the configuration's digest, so a name is enough. */
+async function hasImage(command: readonly string[], image: RunnableImage, host: Host): Promise<boolean> {
+  const found = await run([...command, 'image', 'inspect', '--format', '{{.Id}}', runName(image)], host.env)
+  return found.status === 0
+}
+
+/** Hands the image over unless the engine has it. */
 async function load(command: readonly string[], container: Container, host: Host): Promise<void> {
-  const present = await run([...command, 'image', 'inspect', '--format', '{{.Id}}', runName(container.image)], host.env)
-  if (present.status === 0) return
+  if (await hasImage(command, container.image, host)) return
   const { openImageArchive } = await import('../image-archive.ts')
   const [program = '', ...args] = command
   const child = spawn(program, [...args, 'load', '--quiet'], { env: host.env, stdio: ['pipe', 'ignore', 'pipe'] })

@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Container } from '../container.ts'
-import type { Host } from '../host.ts'
+import { run, type Host } from '../host.ts'
 import { which } from '../which.ts'
 import { engine, ulimitOptions } from './engine.ts'
 
@@ -12,6 +12,12 @@ export const podman = engine('podman', {
     ...(crunRefuses(host) ? ['--runtime', 'runc'] : []),
   ],
   runOptions: (container) => [...ulimitOptions(), ...hookOptions(container), ...groupOptions(container)],
+  drawback: async (host) => {
+    const program = which('podman', host.env) ?? 'podman'
+    const driver = await run([program, 'info', '--format', '{{.Store.GraphDriverName}}'], host.env)
+    // Quadratic: a copy of everything below for each layer, and one for each container.
+    return driver.stdout.trim() === 'vfs' ? 'its storage driver `vfs` copies the image once for every layer' : undefined
+  },
 })
 
 /** crun refuses a host where both cgroup versions are mounted. */

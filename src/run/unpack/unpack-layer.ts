@@ -17,6 +17,12 @@ export interface UnpackLimits {
 /** What layers of real images stay far below: the largest known have half a million entries and a ratio of 10. */
 export const DEFAULT_LIMITS: UnpackLimits = { maxEntries: 10_000_000, freeBytes: 4 * 1024 ** 3, maxRatio: 200 }
 
+/** As much of a layer as unpacking takes. */
+export type UnpackableLayer = Pick<Layer, 'descriptor' | 'diffId' | 'open'>
+
+/** How a layer is unpacked; {@link DEFAULT_LIMITS} hold unless others are given. */
+export type UnpackOptions = Omit<ApplyOptions, 'maxEntries'> & { readonly limits?: UnpackLimits }
+
 /**
  * Unpacks a layer into a folder; its compressed bytes are checked against the descriptor and its tar against the
  * diffId on the way. After an error the folder's contents are worth nothing.
@@ -25,8 +31,8 @@ export const DEFAULT_LIMITS: UnpackLimits = { maxEntries: 10_000_000, freeBytes:
  */
 export async function unpackLayer(
   folder: string,
-  layer: Layer,
-  options: Omit<ApplyOptions, 'maxEntries'> & { readonly limits?: UnpackLimits },
+  layer: UnpackableLayer,
+  options: UnpackOptions,
 ): Promise<ApplyResult> {
   const limits = options.limits ?? DEFAULT_LIMITS
   const { descriptor, diffId } = layer
