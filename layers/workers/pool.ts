@@ -3,6 +3,7 @@ import { availableParallelism } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
 import { BuildError } from '../../src/core/errors.ts'
+import { keepHeapSmallBeside } from '../../src/core/small-heap.ts'
 import type { CheckTask, LayerCheck, LayerFindings } from '../layer-check.ts'
 import type { CheckAnswer, CheckRequest, SentError } from './messages.ts'
 
@@ -71,6 +72,7 @@ function workerStarter(): (() => CheckThread) | undefined {
 function startWorker(program: URL): CheckThread {
   // What a thread makes is let go at once; room for more would only be filled.
   const worker = new Worker(program, { resourceLimits: { maxYoungGenerationSizeMb: 8 } })
+  keepHeapSmallBeside(worker)
   worker.unref()
   return {
     send: (request, transfer) => worker.postMessage(request, transfer ?? []),

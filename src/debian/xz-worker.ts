@@ -2,6 +2,7 @@
 import { createRequire } from 'node:module'
 import { availableParallelism } from 'node:os'
 import { Worker } from 'node:worker_threads'
+import { keepHeapSmallBeside } from '../core/small-heap.ts'
 
 /**
  * The program of a decompressing thread, as text: Node 20 runs no TypeScript in a worker, and the tests run the sources.
@@ -123,6 +124,7 @@ function startWorker(): Worker {
     workerData: require.resolve('xz-decompress'),
     resourceLimits: LIMITS,
   })
+  keepHeapSmallBeside(worker)
   worker.unref()
   return worker
 }
