@@ -1,3 +1,5 @@
+import { batches } from './slabs.ts'
+
 /** A stream of bytes that may be opened any number of times; each call gives a fresh stream from the start. */
 export type Open = (options?: OpenOptions) => AsyncIterable<Uint8Array>
 
@@ -48,7 +50,7 @@ export async function* copied(stream: AsyncIterable<Uint8Array>): AsyncGenerator
 }
 
 /** A chunk of this size is worth a system call of its own. */
-const LARGE_BYTES = 256 << 10
+const LARGE_BYTES = batches.bytes
 
 /**
  * The same bytes in chunks that are worth a system call each: small ones are gathered by copying. Is done with each chunk
@@ -66,11 +68,13 @@ export async function* gathered(stream: AsyncIterable<Uint8Array>): AsyncGenerat
       yield chunk
       continue
     }
-    batch ??= Buffer.allocUnsafeSlow(LARGE_BYTES)
+    batch ??= batches.take()
     batch.set(chunk, filled)
     filled += chunk.length
   }
-  if (batch !== undefined && filled > 0) yield batch.subarray(0, filled)
+  if (batch === undefined) return
+  if (filled > 0) yield batch.subarray(0, filled)
+  batches.give(batch)
 }
 
 /** A replayable stream over bytes in memory. */

@@ -1,10 +1,9 @@
 import { createReadStream } from 'node:fs'
 import { open } from 'node:fs/promises'
 import type { Open, OpenOptions, RandomAccess } from './bytes.ts'
+import { slabs } from './slabs.ts'
 
 const CHUNK_BYTES = 1 << 18
-/** Larger reads are cheaper where their memory is used again. */
-const REUSED_BYTES = 1 << 20
 
 /** Opens a file for reading at any place. */
 export async function openFile(path: string): Promise<RandomAccess> {
@@ -44,16 +43,16 @@ export function openPath(path: string): Open {
 /** One buffer is read by the consumer while the other is filled. */
 async function* readReusing(path: string, { offset = 0, signal }: OpenOptions): AsyncGenerator<Buffer> {
   const file = await open(path, 'r')
-  const buffers = [Buffer.allocUnsafeSlow(REUSED_BYTES), Buffer.allocUnsafeSlow(REUSED_BYTES)] as const
+  const buffers = [slabs.take(), slabs.take()] as const
   let position = offset
   const fill = (index: 0 | 1): Promise<number> =>
-    file.read(buffers[index], 0, REUSED_BYTES, position).then(({ bytesRead }) => bytesRead)
+    file.read(buffers[index], 0, slabs.bytes, position).then(({ bytesRead }) => bytesRead)
   let reading: Promise<number> = fill(0)
   try {
     for (let at: 0 | 1 = 0; ; at = at === 0 ? 1 : 0) {
       signal?.throwIfAborted()
       const count = await reading
-      if (count === 0) return
+      if (count === 0) break
       position += count
       reading = fill(at === 0 ? 1 : 0)
       // Waited for above or below; here only so that a failure does not count as unhandled meanwhile.
@@ -65,4 +64,5 @@ async function* readReusing(path: string, { offset = 0, signal }: OpenOptions): 
     await reading.catch(() => {})
     await file.close()
   }
+  for (const buffer of buffers) slabs.give(buffer)
 }

@@ -2,6 +2,7 @@
 const MAGIC = Buffer.from([0x50, 0xed, 0x55, 0xba])
 const CONTAINER_BYTES = 16
 const ENTRY_BYTES = 32
+const NOTHING: Buffer = Buffer.alloc(0)
 const KIND_PTX = 1
 const KIND_MACHINE_CODE = 2
 
@@ -14,7 +15,7 @@ const KIND_MACHINE_CODE = 2
 export class FatbinScanner {
   readonly #found = new Set<string>()
   /** Bytes that may start a container or header which the next chunk completes. */
-  #rest: Buffer = Buffer.alloc(0)
+  #rest: Buffer = NOTHING
   /** Bytes to let by before the next header. */
   #skip = 0
   /** Bytes left of the current container. */
@@ -30,12 +31,25 @@ export class FatbinScanner {
       this.#skip -= chunk.length
       return
     }
-    const fresh = chunk.subarray(this.#skip)
+    let fresh = chunk.subarray(this.#skip)
     this.#skip = 0
-    const bytes = this.#rest.length === 0 ? fresh : Buffer.concat([this.#rest, fresh])
-    const used = this.#scan(bytes)
-    this.#skip = Math.max(0, used - bytes.length)
-    this.#rest = Buffer.from(bytes.subarray(Math.min(used, bytes.length)))
+    if (this.#rest.length > 0) {
+      // What began before is completed in a few bytes: the chunk itself is not copied.
+      const seam = Buffer.concat([this.#rest, fresh.subarray(0, ENTRY_BYTES)])
+      const used = this.#scan(seam) - this.#rest.length
+      // Still not enough of it: the chunk is shorter than that, and all of it is kept.
+      if (used < 0) {
+        this.#rest = seam.subarray(seam.length - fresh.length + used)
+        return
+      }
+      this.#rest = NOTHING
+      this.#skip = Math.max(0, used - fresh.length)
+      fresh = fresh.subarray(used)
+    }
+    if (fresh.length === 0) return
+    const used = this.#scan(fresh)
+    this.#skip = Math.max(0, used - fresh.length)
+    this.#rest = Buffer.from(fresh.subarray(Math.min(used, fresh.length)))
   }
 
   /** Sorted by kind and number. */

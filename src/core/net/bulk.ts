@@ -44,7 +44,7 @@ export async function exchangeBulk(exchange: Exchange, connect: ConnectOptions):
     return {
       status: head.status,
       header: (name) => head.headers.get(name.toLowerCase()),
-      body: closing(bodyOf(head, patiently(queue, patience)), close),
+      body: closing(bodyOf(head, patiently(queue, patience)), close, queue),
       // Ending the connection is cheaper than receiving the rest.
       discard: close,
     }
@@ -107,10 +107,16 @@ function patiently(queue: SlabQueue, patience: Patience): Pieces {
   }
 }
 
-async function* closing(stream: AsyncIterable<Uint8Array>, close: () => void): AsyncGenerator<Uint8Array> {
+async function* closing(
+  stream: AsyncIterable<Uint8Array>,
+  close: () => void,
+  queue: SlabQueue,
+): AsyncGenerator<Uint8Array> {
   try {
     yield* stream
   } finally {
     close()
   }
+  // Not after an early end: the consumer may still work on its last piece.
+  queue.recycle()
 }

@@ -148,11 +148,17 @@ async function writeBody(request: ClientRequest, open: Open, patience: Patience,
     if (over) return
     sentBytes += chunk.length
     patience.renew(exchange.patienceMs(sentBytes), `send to ${exchange.url.host}`)
+    let isTaken = false
     await new Promise<void>((resolve) => {
       wake = resolve
       // A failure is told by the event `error`.
-      request.write(chunk, () => resolve())
+      request.write(chunk, () => {
+        isTaken = true
+        resolve()
+      })
     })
+    // Answered before it was sent: the connection still holds the chunk, so the source must not use its memory again.
+    if (!isTaken) return
     // Reading the source may take its time.
     if (!over) patience.pause()
   }

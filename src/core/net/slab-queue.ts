@@ -1,6 +1,6 @@
 import type { OnReadOpts, Socket } from 'node:net'
+import { slabs } from '../slabs.ts'
 
-const SLAB_BYTES = 1 << 20
 /** One is read by the consumer, one is full and waits, one is filled. */
 const SLABS = 3
 /** A slab with less room than this is full: a read into it would not be worth its call. */
@@ -22,7 +22,7 @@ export class SlabQueue {
   readonly #free: Buffer[] = []
   readonly #full: Piece[] = []
   readonly #onArrival: () => void
-  #slab: Buffer = Buffer.allocUnsafeSlow(SLAB_BYTES)
+  #slab: Buffer = slabs.take()
   /** Bytes of the present slab from `#taken` to `#filled` have arrived and not been asked for. */
   #taken = 0
   #filled = 0
@@ -36,7 +36,7 @@ export class SlabQueue {
   /** @param onArrival called whenever bytes come */
   constructor(onArrival: () => void) {
     this.#onArrival = onArrival
-    for (let i = 1; i < SLABS; i++) this.#free.push(Buffer.allocUnsafeSlow(SLAB_BYTES))
+    for (let i = 1; i < SLABS; i++) this.#free.push(slabs.take())
     this.onread = {
       buffer: () => this.#slab.subarray(this.#filled),
       callback: (count) => this.#arrived(count),
@@ -105,6 +105,19 @@ export class SlabQueue {
     }
   }
 
+  /** Gives the memory back when the connection is closed. Nothing that `next` gave is in use, and `next` is not called again. */
+  recycle(): void {
+    const socket = this.#socket
+    if (socket === undefined || socket.closed) this.#recycleNow()
+    else socket.once('close', () => this.#recycleNow())
+  }
+
+  #recycleNow(): void {
+    this.#giveBack()
+    for (const slab of [...this.#free.splice(0), ...this.#full.splice(0).map((piece) => piece.slab), this.#slab])
+      slabs.give(slab)
+  }
+
   #arrived(count: number): boolean {
     this.#filled += count
     this.#onArrival()
@@ -116,7 +129,7 @@ export class SlabQueue {
   /** The slab is full: the next one is filled. Without one in reserve the socket has to wait. */
   #change(): void {
     this.#full.push({ slab: this.#slab, bytes: this.#slab.subarray(this.#taken, this.#filled) })
-    this.#slab = this.#free.pop() ?? Buffer.allocUnsafeSlow(SLAB_BYTES)
+    this.#slab = this.#free.pop() ?? slabs.take()
     this.#taken = 0
     this.#filled = 0
     this.#isPaused = this.#free.length === 0

@@ -1,9 +1,10 @@
 import { createServer, type Server, type Socket } from 'node:net'
 import type { AddressInfo } from 'node:net'
-import { afterEach, describe, expect, test } from 'vitest'
+import { afterEach, describe, expect, test, vi } from 'vitest'
 import { digestOf } from '../../../src/core/digest.ts'
 import { Digester } from '../../../src/core/digest.ts'
 import { makeHttp, type HttpResponse } from '../../../src/core/http.ts'
+import { slabs } from '../../../src/core/slabs.ts'
 
 let server: Server | undefined
 const sockets = new Set<Socket>()
@@ -164,6 +165,18 @@ describe('a bulk answer', () => {
     }
     await expect(read()).rejects.toMatchObject({ code: 'NETWORK_FAILED', data: { reason: 'ETIMEDOUT' } })
     expect(count).toBe(100_000)
+  })
+
+  test('gives its memory back when it was read to its end', async () => {
+    const before = slabs.lent
+    const { url } = await serve((socket) => void socket.end(Buffer.concat([Buffer.from(OK), bytes])))
+    let most = 0
+    for await (const _ of (await ask(url)).body) {
+      await new Promise((resolve) => setTimeout(resolve, 1))
+      most = Math.max(most, slabs.lent - before)
+    }
+    expect(most).toBe(3)
+    await vi.waitFor(() => expect(slabs.lent).toBe(before))
   })
 
   test('whose head never comes is given up', async () => {
