@@ -14,6 +14,10 @@
  * `--set synthetic:N:MB` asks for N wheels of MB megabytes together, which `bench/build/synthetic.mjs` makes while they are read.
  * `--ways parallel` builds eight times at once with one store, and counts the bytes that the index gave.
  *
+ * BuildKit, where it is not installed: `go install` refuses its module for the replacements in it, so take the sources of
+ * `go mod download -json github.com/moby/buildkit@latest`, `go build ./cmd/buildkitd ./cmd/buildctl` in a copy of them, and
+ * name both with `--buildkitd` and `--buildctl`. Peers that keep something build again, with other code and another requirement.
+ *
  * `--base` is an image that layerwright built with `python3-pip` among its system packages: its Debian layers become the
  * base of all. `--node` names the Node that runs the program.
  */
@@ -22,7 +26,7 @@ import { cpus, loadavg, tmpdir } from 'node:os'
 import path from 'node:path'
 import { parseArgs } from 'node:util'
 import { medians, round, run, sum, timed, type Cost } from './build/measure.ts'
-import { hasTool, peers, type PeerContext } from './build/peers.ts'
+import { hasTool, peers, type Peer, type PeerContext } from './build/peers.ts'
 import { startIndex, startRegistry } from './build/servers.ts'
 import { requirementsOf, servedFor } from './build/sets.ts'
 
@@ -39,6 +43,8 @@ const { values: options } = parseArgs({
     scratch: { type: 'string', default: tmpdir() },
     uv: { type: 'string', default: 'uv' },
     crane: { type: 'string', default: 'crane' },
+    buildkitd: { type: 'string', default: 'buildkitd' },
+    buildctl: { type: 'string', default: 'buildctl' },
     flags: { type: 'string', default: '' },
     detail: { type: 'boolean', default: false },
   },
@@ -69,11 +75,7 @@ try {
       if (lacking !== undefined) left[name] = lacking
       else {
         await emptyRegistry()
-        const context = peerContext()
-        await mkdir(context.scratch, { recursive: true })
-        await writeProject(context.project, requirements)
-        keep(name, await counted(() => peer.build(context)))
-        await rm(context.scratch, { recursive: true, force: true })
+        await peerRound(name, peer)
       }
     }
   }
@@ -124,7 +126,7 @@ async function ownRound(): Promise<void> {
     keep('code', await build())
   }
   if (wanted.has('requirement')) {
-    await writeProject(project, [...requirements.filter((name) => name !== 'pillow'), 'networkx'])
+    await writeProject(project, changedRequirements())
     keep('requirement', await build(['--refresh']))
     await writeProject(project, requirements)
   }
@@ -148,6 +150,32 @@ async function ownRound(): Promise<void> {
   }
 }
 
+/** A peer's builds: cold, and what it can do sooner when it has built before. */
+async function peerRound(name: string, peer: Peer): Promise<void> {
+  const context = peerContext()
+  await mkdir(context.scratch, { recursive: true })
+  await writeProject(context.project, requirements)
+  const running = await peer.start(context)
+  const build = async (way: string, names = requirements): Promise<void> =>
+    keep(name + way, await counted(() => running.build(names)))
+  try {
+    await build('')
+    if (peer.keeps && wanted.has('again')) await build(' again')
+    if (peer.keeps && wanted.has('code')) {
+      await writeFile(path.join(context.project, 'helper.py'), `VALUE = ${Math.random()}\n`)
+      await build(' code')
+    }
+    if (peer.keeps && wanted.has('requirement')) await build(' requirement', changedRequirements())
+  } finally {
+    await running.close()
+    await rm(context.scratch, { recursive: true, force: true })
+  }
+}
+
+function changedRequirements(): string[] {
+  return [...requirements.filter((name) => name !== 'pillow'), 'networkx']
+}
+
 /** Adds what index and registry were asked for meanwhile. */
 async function counted(work: () => Promise<Cost>): Promise<Cost> {
   const [served, requests] = [await index.served(), await registry.requests()]
@@ -168,9 +196,10 @@ function peerContext(): PeerContext {
     project: path.join(scratch, 'project'),
     registry: registry.host,
     index: index.url,
-    requirements: requirements,
     uv: options.uv,
     crane: options.crane,
+    buildkitd: options.buildkitd,
+    buildctl: options.buildctl,
     hasTool,
   }
 }

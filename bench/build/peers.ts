@@ -1,5 +1,6 @@
 import { writeFile } from 'node:fs/promises'
 import path from 'node:path'
+import { buildkit } from './buildkit.ts'
 import { run, sum, timed, type Cost } from './measure.ts'
 
 /** What a peer builds from, and where to. */
@@ -11,9 +12,10 @@ export interface PeerContext {
   /** `localhost:PORT`, with `base/python:3.11`. */
   readonly registry: string
   readonly index: string
-  readonly requirements: readonly string[]
   readonly uv: string
   readonly crane: string
+  readonly buildkitd: string
+  readonly buildctl: string
   hasTool(name: string): Promise<boolean>
 }
 
@@ -21,8 +23,17 @@ export interface PeerContext {
 export interface Peer {
   /** The program that is not there, if there is one. */
   lacks(context: PeerContext): Promise<string | undefined>
-  /** Builds with nothing cached, and pushes. */
-  build(context: PeerContext): Promise<Cost>
+  /** Gets ready, with nothing cached. */
+  start(context: PeerContext): Promise<RunningPeer>
+  /** Whether a second build finds what the first one made; others do everything anew. */
+  readonly keeps: boolean
+}
+
+/** A peer with what it keeps between builds. */
+export interface RunningPeer {
+  /** Builds what the project holds now, and pushes. */
+  build(requirements: readonly string[]): Promise<Cost>
+  close(): Promise<void>
 }
 
 /** Whether a program can be called. */
@@ -37,7 +48,8 @@ export async function hasTool(name: string): Promise<boolean> {
 function unpackAndPack(compressor: string, suffix: string): Peer {
   return {
     lacks: lacking((context) => [context.uv, context.crane, compressor.split(' ')[0] ?? '']),
-    build: async ({ scratch, project, registry, index, requirements, uv, crane }) => {
+    keeps: false,
+    start: stateless(async ({ scratch, project, registry, index, uv, crane }, requirements) => {
       const root = path.join(scratch, 'root')
       const site = path.join(root, 'usr/local/lib/python3.11/dist-packages')
       const layer = path.join(scratch, `packages.tar.${suffix}`)
@@ -53,7 +65,7 @@ function unpackAndPack(compressor: string, suffix: string): Peer {
           ),
         ),
       ])
-    },
+    }),
   }
 }
 
@@ -65,8 +77,9 @@ function buildah(installer: 'pip' | 'uv'): Peer {
     `buildah --root ${path.join(scratch, 'containers')} --runroot ${path.join(scratch, 'run')}`
   return {
     lacks: lacking(({ uv }) => (installer === 'uv' ? ['buildah', uv] : ['buildah'])),
-    build: async (context) => {
-      const { scratch, project, registry, index, requirements } = context
+    keeps: true,
+    start: stateless(async (context, requirements) => {
+      const { scratch, project, registry, index } = context
       const packages = requirements.join(' ')
       const command =
         installer === 'pip'
@@ -81,8 +94,15 @@ function buildah(installer: 'pip' | 'uv'): Peer {
         await timed(words(`${program(context)} build ${settings} -f ${file} -t ${image} ${project}`)),
         await timed(words(`${program(context)} push -q --tls-verify=false ${image}`)),
       ])
-    },
+    }),
   }
+}
+
+/** A peer without a daemon: what it keeps lies in its folder. */
+function stateless(
+  build: (context: PeerContext, requirements: readonly string[]) => Promise<Cost>,
+): (context: PeerContext) => Promise<RunningPeer> {
+  return async (context) => ({ build: (requirements) => build(context, requirements), close: async () => {} })
 }
 
 /** A command line whose words have no spaces in them. */
@@ -97,6 +117,8 @@ export const peers: Readonly<Record<string, Peer>> = {
   'uv+tar+zstd+crane': unpackAndPack('zstd -q -3 -T2', 'zst'),
   'buildah+uv': buildah('uv'),
   'buildah+pip': buildah('pip'),
+  'buildkit+uv+gzip': buildkit('gzip'),
+  'buildkit+uv+zstd': buildkit('zstd'),
 }
 
 function lacking(needed: (context: PeerContext) => readonly string[]): Peer['lacks'] {
