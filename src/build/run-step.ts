@@ -30,7 +30,7 @@ export interface StepContext {
 }
 
 /** Part of a step's key: a change of how changes are captured makes all steps new. */
-const STEP_VERSION = 1
+const STEP_VERSION = 2
 
 /**
  * The layer of a command: what it changed, kept by command, settings and the layers below it.

@@ -1,5 +1,7 @@
-import { lstatSync, readFileSync, readlinkSync, type Stats } from 'node:fs'
+import { lstatSync, readdirSync, readFileSync, readlinkSync, type Stats } from 'node:fs'
 import { join } from 'node:path'
+import { isDeletionMark } from './unpack/overlay-marks.ts'
+import type { BytePath } from './unpack/tar-entries.ts'
 
 /** What a path means inside the overlay of some folders. */
 export interface Found {
@@ -54,6 +56,38 @@ export function readTextInImage(folders: readonly string[], path: string): strin
   return readFileSync(found.host, 'utf8')
 }
 
+/**
+ * What the overlay shows in a directory, by name.
+ *
+ * @param directory without links in it; of something else nothing is shown
+ */
+export function listInImage(folders: readonly string[], directory: BytePath): ReadonlyMap<BytePath, Stats> {
+  const found = new Map<BytePath, Stats | undefined>()
+  for (const folder of folders) {
+    const host = (path: BytePath): Buffer => Buffer.concat([Buffer.from(`${folder}/`), Buffer.from(path, 'latin1')])
+    const kind = kindOf(directory, (path) => lstatSync(host(path), { throwIfNoEntry: false }))
+    if (kind === 'other') break
+    if (kind === 'missing') continue
+    for (const bytes of readdirSync(host(directory), { encoding: 'buffer' })) {
+      const name = bytes.toString('latin1')
+      if (found.has(name)) continue
+      const stats = lstatSync(host(`${directory}/${name}`))
+      found.set(name, isDeletionMark(stats) ? undefined : stats)
+    }
+  }
+  return new Map([...found].flatMap(([name, stats]) => (stats === undefined ? [] : [[name, stats]])))
+}
+
+function kindOf(path: BytePath, stat: (path: BytePath) => Stats | undefined): 'directory' | 'missing' | 'other' {
+  const parts = path.split('/')
+  for (let depth = 1; depth <= parts.length; depth++) {
+    const stats = stat(parts.slice(0, depth).join('/'))
+    if (stats === undefined) return 'missing'
+    if (!stats.isDirectory()) return 'other'
+  }
+  return 'directory'
+}
+
 /** The entry that the overlay shows, parents being directories without links. */
 function topmost(folders: readonly string[], parts: readonly string[]): { host: string; stats: Stats } | undefined {
   for (const folder of folders) {
@@ -61,6 +95,7 @@ function topmost(folders: readonly string[], parts: readonly string[]): { host: 
       const host = join(folder, ...parts.slice(0, depth))
       const stats = lstatSync(host, { throwIfNoEntry: false })
       if (stats === undefined) break
+      if (isDeletionMark(stats)) return undefined
       if (depth === parts.length) return { host, stats }
       // Something other than a directory hides what lower layers have below it.
       if (!stats.isDirectory()) return undefined

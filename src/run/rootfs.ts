@@ -1,16 +1,19 @@
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, renameSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { execFile } from 'node:child_process'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import pLimit from 'p-limit'
 import { digestHex, type Digest } from 'oci-spec-types'
 import type { Layer } from '../../layers/layer.ts'
+import { writeFileAtomically } from '../core/atomic-file.ts'
 import { digestOf } from '../core/digest.ts'
 import { systemErrorCode } from '../core/errors.ts'
 import { startTask, type Report } from '../core/progress.ts'
 import { markUsed } from './prune-rootfs.ts'
+import type { ApplyResult } from './unpack/apply-layer.ts'
 import { DependentLayerError } from './unpack/dependent-layer.ts'
 import { removeTree } from './unpack/remove-tree.ts'
+import type { BytePath } from './unpack/tar-entries.ts'
 import type { UnpackPool } from './unpack/threads/pool.ts'
 
 /** Where unpacked layers are kept, and how. */
@@ -37,11 +40,36 @@ export interface RootfsCache {
  */
 export async function unpackImage(layers: readonly Layer[], cache: RootfsCache): Promise<string[]> {
   makeFolders(cache)
-  const merged = await unpackAlone(layers, cache)
-  const folders = layers.slice(merged + 1).map((layer) => layerFolder(layer, cache))
-  if (merged >= 0) folders.unshift(await mergeTree(layers.slice(0, merged + 1), cache))
-  for (const folder of folders) markUsed(folder)
-  return folders.reverse()
+  let merged = await unpackAlone(layers, cache)
+  for (;;) {
+    const above = layers.slice(merged + 1)
+    const folders = above.map((layer) => layerFolder(layer, cache))
+    if (merged >= 0) folders.unshift(await mergeTree(layers.slice(0, merged + 1), cache))
+    const offset = folders.length - above.length
+    const shown = above.findLastIndex((layer, index) => showsMark(layer, folders.slice(0, index + offset), cache))
+    if (shown === -1) {
+      // Steps that change nothing are one layer; no overlay takes a folder twice, and the upper one shows all of the lower.
+      const unique = [...new Set(folders.reverse())]
+      for (const folder of unique) markUsed(folder)
+      return unique
+    }
+    merged += shown + 1
+  }
+}
+
+/**
+ * Tells whether a layer deletes something in a directory that no folder below it has. An overlay shows a directory of one
+ * folder as it is, such a mark as a broken file.
+ */
+function showsMark(layer: Layer, below: readonly string[], cache: RootfsCache): boolean {
+  const file = deletionsFile(layer, cache)
+  if (!existsSync(file)) return false
+  const directories = JSON.parse(readFileSync(file, 'utf8')) as readonly BytePath[]
+  return !directories.every((path) => below.some((folder) => existsSync(hostPath(folder, path))))
+}
+
+function hostPath(folder: string, path: BytePath): Buffer {
+  return Buffer.concat([Buffer.from(`${folder}/`), Buffer.from(path, 'latin1')])
 }
 
 /**
@@ -67,7 +95,7 @@ export function chainId(diffIds: readonly Digest[]): Digest {
 }
 
 function makeFolders(cache: RootfsCache): void {
-  for (const folder of ['layers', 'trees', 'dependent', 'tmp']) {
+  for (const folder of ['layers', 'trees', 'dependent', 'deletions', 'tmp']) {
     mkdirSync(join(cache.folder, folder), { recursive: true, mode: 0o700 })
   }
 }
@@ -87,7 +115,11 @@ async function unpackAlone(layers: readonly Layer[], cache: RootfsCache): Promis
       limit(async () => {
         if (index <= dependent) return
         try {
-          await publish(layerFolder(layer, cache), cache, (folder) => unpackOne(folder, layer, true, cache, pool))
+          await publish(layerFolder(layer, cache), cache, async (folder) => {
+            const { deletesIn } = await unpackOne(folder, layer, true, cache, pool)
+            // Before the folder has its name: who finds that finds this.
+            if (deletesIn.length > 0) await writeFileAtomically(deletionsFile(layer, cache), JSON.stringify(deletesIn))
+          })
         } catch (error) {
           if (!(error instanceof DependentLayerError)) throw error
           writeFileSync(dependentMarker(layer, cache), error.message)
@@ -119,7 +151,7 @@ async function unpackOne(
   alone: boolean,
   cache: RootfsCache,
   pool?: UnpackPool,
-): Promise<void> {
+): Promise<ApplyResult> {
   // Most starts unpack nothing, and should not load what does.
   const { unpackLayer } = await import('./unpack/unpack-layer.ts')
   const task = startTask(cache.report, `Unpack ${layer.descriptor.digest.slice(0, 19)}`, {
@@ -135,7 +167,7 @@ async function unpackOne(
       }
     }
     const unpack = pool === undefined || layer.descriptor.size < THREAD_BYTES ? unpackLayer : pool.unpack
-    await unpack(
+    const result = await unpack(
       folder,
       { ...layer, open },
       {
@@ -146,6 +178,7 @@ async function unpackOne(
       },
     )
     task.end()
+    return result
   } catch (error) {
     task.end(error instanceof DependentLayerError ? 'skipped' : 'failed')
     throw error
@@ -179,6 +212,11 @@ async function syncFileSystem(folder: string): Promise<void> {
 
 function layerFolder(layer: Layer, cache: RootfsCache): string {
   return join(cache.folder, 'layers', digestHex(layer.diffId))
+}
+
+/** Lists the directories in which a layer deletes something. */
+function deletionsFile(layer: Layer, cache: RootfsCache): string {
+  return join(cache.folder, 'deletions', `${digestHex(layer.diffId)}.json`)
 }
 
 function dependentMarker(layer: Layer, cache: RootfsCache): string {

@@ -8,7 +8,7 @@ import { BuildError } from '../core/errors.ts'
 import { wholeLines } from '../core/whole-lines.ts'
 import type { BindMount, ContainerChanges } from './container.ts'
 import type { RunnableImage } from './image.ts'
-import { findInImage } from './layer-view.ts'
+import { findInImage, listInImage } from './layer-view.ts'
 import { rootfsCache, startContainer, type RunContext } from './run-container.ts'
 import { stepNetwork } from './step-network.ts'
 import { cleanPath } from './unpack/root.ts'
@@ -176,6 +176,7 @@ async function readChanges(
   for await (const entry of readEntries(createReadStream(changes.tarFile))) read.push(entry)
   const found = inOrder(read)
   const mounted = mountPoints(binds, found, changes)
+  const byPath = new Map(found.map((entry) => [cleanPath(entry.path), entry]))
   const xattrs = new Set<string>()
   const entries = found.flatMap((entry): Entry[] => {
     const bytes = cleanPath(entry.path)
@@ -187,7 +188,30 @@ async function readChanges(
     const text = `Extended attributes are not kept in the layer: ${[...xattrs].sort().join(', ')}`
     context.report({ type: 'note', level: 'warning', text })
   }
-  return [...entries, ...whiteouts(changes.deleted, found)]
+  const hidden = found.filter(isOpaque).flatMap(({ path }) => hiddenIn(cleanPath(path), byPath, changes.folders))
+  return [...entries, ...whiteouts([...changes.deleted, ...new Set(hidden)], found)]
+}
+
+function isOpaque({ kind, xattrs }: TarEntry): boolean {
+  const names = ['trusted.overlay.opaque', 'user.overlay.opaque']
+  return kind === 'directory' && names.some((name) => xattrs[name] === 'y')
+}
+
+/**
+ * What a new directory in the place of another hides. Deletions one by one are what the image-spec asks for, what stands on
+ * its own when it is unpacked, and what a copy without an overlay gives.
+ */
+function hiddenIn(
+  directory: BytePath,
+  byPath: ReadonlyMap<BytePath, TarEntry>,
+  folders: readonly string[],
+): readonly BytePath[] {
+  return [...listInImage(folders, directory)].flatMap(([name, stats]) => {
+    const path = `${directory}/${name}`
+    const own = byPath.get(path)
+    if (own === undefined) return [path]
+    return own.kind === 'directory' && stats.isDirectory() ? hiddenIn(path, byPath, folders) : []
+  })
 }
 
 /** Marks for what is gone; what lies below something that is gone, or that is no folder any more, needs none. */
@@ -240,10 +264,8 @@ function toEntries(entry: TarEntry, path: string, all: readonly TarEntry[], tarF
       }
       return [{ kind: 'file', ...base, sizeBytes, open }]
     }
-    case 'directory': {
-      const isOpaque = ['trusted.overlay.opaque', 'user.overlay.opaque'].some((name) => entry.xattrs[name] === 'y')
-      return [{ kind: 'directory', ...base }, ...(isOpaque ? [{ kind: 'whiteout' as const, path, opaque: true }] : [])]
-    }
+    case 'directory':
+      return [{ kind: 'directory', ...base }]
     case 'symlink':
       return [{ kind: 'symlink', ...base, target: decode(entry.target) }]
     case 'hardlink': {

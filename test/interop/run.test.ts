@@ -36,7 +36,7 @@ import { bundle } from '../support/bundle.ts'
 import { busyboxImage, writeLayout } from '../support/busybox-image.ts'
 import { runCommand, type Finished } from '../support/command.ts'
 import { findTool, needTool } from '../support/tool.ts'
-import { file } from '../run/tar-builder.ts'
+import { file, layerOf } from '../run/tar-builder.ts'
 
 /*
  * Real runtimes, found on this machine: the same container on each of them, as root, with a range of user ids and with
@@ -369,7 +369,7 @@ describe('runStep()', () => {
     'rm /etc/group',
   ].join(' && ')
 
-  const MADE = [
+  const CHANGED = [
     'directory etc',
     'directory home',
     'directory made',
@@ -380,6 +380,9 @@ describe('runStep()', () => {
     'file made/deep/file',
     'hardlink z',
     'symlink link',
+    'whiteout etc/group',
+    'whiteout home/bob',
+    'whiteout src/hello',
   ]
 
   test('gives the same layer on every runtime and every time, without a trace of the secret', async (context) => {
@@ -393,7 +396,7 @@ describe('runStep()', () => {
     }
     const [first] = results
     expect(new Set(results.map(({ diffId }) => diffId)).size).toBe(1)
-    expect(first?.paths).toEqual([...MADE, 'whiteout etc/group', 'whiteout home', 'whiteout src/hello'])
+    expect(first?.paths).toEqual(CHANGED)
     expect(first?.bytes.includes('s3cret-canary')).toBe(false)
     expect(first?.bytes.includes('run/secrets')).toBe(false)
   })
@@ -411,8 +414,23 @@ describe('runStep()', () => {
     const paths = await runStep(step(WORK, { binds }), other, async (entries) =>
       entries.map(({ kind, path }) => `${kind} ${path}`).sort(),
     )
-    // An overlay hides all that was in the folder, a copy knows what it was.
-    expect(paths).toEqual([...MADE, 'whiteout etc/group', 'whiteout home/bob', 'whiteout src/hello'])
+    expect(paths).toEqual(CHANGED)
+  })
+
+  test.for(DIRECT)('%s runs a step on what others deleted, replaced and left alone', async (runtime, context) => {
+    await need(runtime, context)
+    if (!isRoot) return context.skip('whose owners are kept only as root')
+    writeFileSync(join(all, 'secret'), 's3cret-canary')
+    const binds = [{ source: join(all, 'secret'), destination: '/run/secrets/token', options: ['ro'] }]
+    const empty = layerOf((await take(runtime, step(':'))).bytes)
+    const made = layerOf((await take(runtime, step(WORK, { binds }))).bytes)
+    const layers = [...image.layers, empty, made, empty]
+    const look = 'ls -la /home /etc /src > /seen && test ! -e /home/bob && test ! -e /etc/group && cat /made/deep/file'
+    const { paths } = await take(runtime, step(look, { layers }))
+    expect(paths).toEqual(['file seen'])
+    expect(await take(runtime, step('rm -r /home && mkdir -p /home/x', { layers }))).toMatchObject({
+      paths: ['directory home', 'directory home/x', 'whiteout home/again'],
+    })
   })
 
   test('shows what went wrong, and refuses special files', async (context) => {

@@ -33,7 +33,7 @@ describe('makeUnpackPool()', () => {
       mkdirSync(join(folder, name))
       const layer = inChunks(layerOf(bytes, gzipSync(bytes)), 100)
       const result = await pool.unpack(join(folder, name), layer, { ...options, note: (text) => notes.push(text) })
-      expect(result).toEqual({ entries: 3, sizeBytes: big.length })
+      expect(result).toEqual({ entries: 3, sizeBytes: big.length, deletesIn: [] })
       expect(readFileSync(join(folder, name, 'd/big')).equals(big)).toBe(true)
     }
     expect(started()).toBe(1)

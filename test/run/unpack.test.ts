@@ -8,6 +8,7 @@ import {
   statSync,
   symlinkSync,
 } from 'node:fs'
+import { spawnSync } from 'node:child_process'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
@@ -15,6 +16,7 @@ import { afterAll, beforeEach, describe, expect, test } from 'vitest'
 import { OCI } from 'oci-spec-types'
 import type { Layer } from '../../layers/layer.ts'
 import { openBytes } from '../../src/core/bytes.ts'
+import { findInImage, listInImage } from '../../src/run/layer-view.ts'
 import { pruneRootfs } from '../../src/run/prune-rootfs.ts'
 import { chainId, unpackImage, type RootfsCache } from '../../src/run/rootfs.ts'
 import { removeTree } from '../../src/run/unpack/remove-tree.ts'
@@ -126,6 +128,9 @@ describe('unpackLayer()', () => {
   })
 })
 
+/** Whether this user may make the marks of overlays here. */
+const canMark = spawnSync('sh', ['-c', 'f=$(mktemp -u) && mknod "$f" c 0 0 && rm "$f"']).status === 0
+
 describe('unpackImage()', () => {
   const base = layerOf(tar(dir('etc'), file('etc/a', 'base'), file('etc/b', 'base'), dir('bin')))
   const alone = layerOf(tar(dir('src'), file('src/run.py', '1')))
@@ -139,6 +144,12 @@ describe('unpackImage()', () => {
     expect(folders.map((path) => readdirSync(path).sort())).toEqual([['src'], ['bin', 'etc']])
   })
 
+  test('stacks a layer that an image has twice once, on top', async () => {
+    const folders = await unpackImage([base, alone, changed, alone], cache())
+    expect(folders).toHaveLength(3)
+    expect(readFileSync(join(folders[0] ?? '', 'src/run.py'), 'utf8')).toBe('1')
+  })
+
   test('unpacks only what is new', async () => {
     await unpackImage([base, alone], cache())
     const unreadable = { ...base, open: () => neverOpened() }
@@ -147,15 +158,39 @@ describe('unpackImage()', () => {
     expect(existsSync(join(below ?? '', 'etc/a'))).toBe(true)
   })
 
+  test.runIf(canMark)('marks what a layer deletes as an overlay does', async () => {
+    const folders = await unpackImage([base, deletes, alone], cache())
+    expect(folders.map((path) => readdirSync(path).sort())).toEqual([['src'], ['etc'], ['bin', 'etc']])
+    expect(lstatSync(join(folders[1] ?? '', 'etc/a'))).toMatchObject({ rdev: 0 })
+    expect(lstatSync(join(folders[1] ?? '', 'etc/a')).isCharacterDevice()).toBe(true)
+    expect(findInImage(folders, '/etc/a')?.stats).toBeUndefined()
+    expect(findInImage(folders, '/etc/b')?.host).toBe(join(folders[2] ?? '', 'etc/b'))
+    expect([...listInImage(folders, 'etc').keys()]).toEqual(['b'])
+    expect(await unpackImage([base, deletes, { ...alone, open: () => neverOpened() }], cache())).toEqual(folders)
+  })
+
+  test.runIf(canMark)('a layer may delete a file and bring another of the name', async () => {
+    const layer = layerOf(tar(dir('etc'), file('etc/.wh.a'), file('etc/a', 'new'), file('etc/.wh.none')))
+    const folders = await unpackImage([base, layer], cache())
+    expect(folders).toHaveLength(2)
+    expect(readFileSync(join(folders[0] ?? '', 'etc/a'), 'utf8')).toBe('new')
+    expect(findInImage(folders, '/etc/none')?.stats).toBeUndefined()
+  })
+
   test.each([
-    ['deletes files', deletes],
+    ['deletes in a directory that only it has', layerOf(tar(dir('new'), file('new/.wh.a'), file('etc/.wh.a')))],
+    ['deletes in a directory that it does not bring', layerOf(tar(file('etc/.wh.a')))],
+    ['replaces a directory', layerOf(tar(dir('etc'), file('.wh.etc'), file('etc/b', 'base')))],
+    ['hides what was in a directory', layerOf(tar(dir('etc'), file('etc/.wh..wh..opq'), file('etc/b', 'base')))],
+    ['deletes a file of a strange name', layerOf(tar(dir('etc'), file('etc/.wh.a'), file('etc/.wh.\xff')))],
     ['has no parents', orphan],
     ['links to a lower file', linked],
-  ])('merges a layer that %s with those below it', async (_name, layer) => {
+  ])('merges a layer that %s with those below it', async (name, layer) => {
     const folders = await unpackImage([base, layer, alone], cache())
     expect(folders).toHaveLength(2)
     const merged = folders[1] ?? ''
-    expect(existsSync(join(merged, 'etc/a'))).toBe(layer !== deletes)
+    expect(existsSync(join(merged, 'etc/a'))).toBe(layer === orphan || layer === linked)
+    expect(name.includes('only it has') ? readdirSync(join(merged, 'new')) : []).toEqual([])
     expect(readFileSync(join(merged, 'etc/b'), 'utf8')).toBe('base')
     if (layer === linked) expect(lstatSync(join(merged, 'etc/link')).nlink).toBe(2)
     expect(await unpackImage([{ ...base, open: () => neverOpened() }, layer, alone], cache())).toEqual(folders)

@@ -17,6 +17,7 @@ import {
 } from 'node:fs'
 import { execFileSync } from 'node:child_process'
 import { BuildError, systemErrorCode } from '../../core/errors.ts'
+import { markDeleted } from './overlay-marks.ts'
 import { removeTree } from './remove-tree.ts'
 import { cleanPath, Root } from './root.ts'
 import { printable, readEntries, type BytePath, type TarEntry } from './tar-entries.ts'
@@ -27,8 +28,8 @@ export interface ApplyOptions {
   /** Give files the owners of the archive; otherwise they stay the caller's. Needs root. */
   readonly keepOwners: boolean
   /**
-   * The folder holds nothing yet and is to hold this layer alone. A layer that means something only on top of others
-   * is then given up with {@link DependentLayerError}.
+   * The folder holds nothing yet and is to hold this layer alone, for an overlay: what it deletes is marked as overlays
+   * do. A layer that means something only on top of others is given up with {@link DependentLayerError}.
    */
   readonly alone: boolean
   /** Stops a layer with more entries than this. */
@@ -43,6 +44,8 @@ export interface ApplyResult {
   readonly entries: number
   /** Bytes of file contents. */
   readonly sizeBytes: number
+  /** Directories, one character a byte, in which a layer that stands alone deletes something. */
+  readonly deletesIn: readonly BytePath[]
 }
 
 /**
@@ -76,7 +79,7 @@ export async function applyLayer(
     }
     throw error
   }
-  return { entries: applier.entries, sizeBytes: applier.sizeBytes }
+  return { entries: applier.entries, sizeBytes: applier.sizeBytes, deletesIn: applier.deletesIn() }
 }
 
 const WHITEOUT = '.wh.'
@@ -92,6 +95,8 @@ class Applier {
   /** Final attributes of directories, set when nothing more is written into them. */
   readonly #directories = new Map<BytePath, { mode: number; mtimeSeconds: number; atimeSeconds: number }>()
   #devices = 0
+  /** What a layer that stands alone deletes. */
+  readonly #deleted = new Set<BytePath>()
   readonly #xattrs = new Set<string>()
 
   constructor(folder: string, options: ApplyOptions) {
@@ -117,8 +122,13 @@ class Applier {
     this.#own.add(place)
   }
 
-  /** Sets modes and times of directories, deepest first, and tells what was left out. */
+  deletesIn(): BytePath[] {
+    return [...new Set([...this.#deleted].map(parentOf))]
+  }
+
+  /** Marks deletions, sets modes and times of directories, deepest first, and tells what was left out. */
   finish(): void {
+    this.#markDeleted()
     const paths = [...this.#directories].sort(([a], [b]) => b.length - a.length)
     for (const [path, { mode, mtimeSeconds, atimeSeconds }] of paths) {
       if (!this.#root.stat(path)?.isDirectory()) continue
@@ -209,13 +219,28 @@ class Applier {
     if (hidden === '' || hidden === '.' || hidden === '..') {
       throw new BuildError('ARCHIVE_INVALID', `A whiteout of no file: ${printable(path)}`)
     }
-    this.#dependsIf(true, 'it deletes files')
     const place = this.#root.find(directory === '' ? hidden : `${directory}/${hidden}`)
+    if (this.#options.alone) {
+      this.#dependsIf(place === undefined, `it deletes in ${printable(directory)}, which it does not bring`)
+      if (place !== undefined) this.#deleted.add(place)
+      return
+    }
     const stats = place === undefined ? undefined : this.#root.stat(place)
     if (place === undefined || stats === undefined) return
     if (this.#own.has(place)) return stats.isDirectory() ? this.#removeLower(place) : undefined
     this.#touchParent(place)
     this.#remove(place)
+  }
+
+  #markDeleted(): void {
+    for (const place of this.#deleted) {
+      if (!this.#own.has(place)) continue
+      // A directory in the place of a deleted one shows nothing of that; a file hides it anyway.
+      this.#dependsIf(this.#root.stat(place)?.isDirectory() === true, `it replaces the directory ${printable(place)}`)
+      this.#deleted.delete(place)
+    }
+    for (const place of this.#deleted) this.#touchParent(place)
+    markDeleted([...this.#deleted].map((place) => this.#root.host(place)))
   }
 
   /** Removes what lies in a directory, but for what this layer brought. */
@@ -248,7 +273,7 @@ class Applier {
   }
 
   #touchParent(place: BytePath): void {
-    this.#root.touch(place.slice(0, Math.max(place.lastIndexOf('/'), 0)))
+    this.#root.touch(parentOf(place))
   }
 
   #remember(directory: BytePath, stats: Stats): void {
@@ -266,6 +291,10 @@ class Applier {
   #dependsIf(depends: boolean, why: string): void {
     if (depends && this.#options.alone) throw new DependentLayerError(`The layer cannot stand alone: ${why}`)
   }
+}
+
+function parentOf(place: BytePath): BytePath {
+  return place.slice(0, Math.max(place.lastIndexOf('/'), 0))
 }
 
 function directoryAttributes(entry: TarEntry): { mode: number; mtimeSeconds: number; atimeSeconds: number } {
