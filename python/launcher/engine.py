@@ -253,6 +253,8 @@ class Engine:
     def _cancel_hard(self, prediction: Prediction) -> None:
         if self.running.get(prediction.id) is prediction and len(self.running) == 1 and self.process is not None:
             log.warning("The model ignores a cancellation and is restarted: %s", prediction.id)
+            if prediction.canceled_at is not None:
+                self._cancel_late(prediction)  # a grace below 0.8 s: the kill below is no failure of the prediction
             self.process.kill()
 
     async def healthcheck(self) -> str | None:

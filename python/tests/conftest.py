@@ -17,12 +17,13 @@ import pytest
 sys.path.insert(0, os.path.dirname(__file__))
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from support import Server, free_port  # noqa: E402
+from support import COG_IMAGE, COG_PYTHON, IMAGE, Case, Receiver, Server, document, free_port  # noqa: E402
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Say what the markers are."""
     config.addinivalue_line("markers", "interop: needs other people's tools or packages")
+    config.addinivalue_line("markers", "differs(row): what is here and not in Cog: the test must fail on Cog's server")
 
 
 Make = Callable[..., pathlib.Path]
@@ -58,6 +59,49 @@ def start() -> Iterator[Start]:
     yield run
     for server in servers:
         server.kill()
+
+
+@pytest.fixture(params=["launcher", pytest.param("cog", marks=pytest.mark.interop)])
+def kind(request: pytest.FixtureRequest) -> str:
+    """Which server: ours, or Cog's own (of an environment, or of an image with `runtime: coglet`)."""
+    if request.param == "cog":
+        if IMAGE is not None and COG_IMAGE is None:
+            pytest.skip("Cog's server is compared outside of this image")
+        if COG_IMAGE is None and COG_PYTHON is None:
+            if os.environ.get("LAYERWRIGHT_INTEROP") == "required":
+                pytest.fail("LAYERWRIGHT_TEST_COG_PYTHON is not set")
+            pytest.skip("LAYERWRIGHT_TEST_COG_PYTHON is not set")
+        difference = request.node.get_closest_marker("differs")
+        if difference is not None:
+            # Strict: a Cog that no longer differs fails the suite, and the table in the docs loses a row.
+            request.applymarker(pytest.mark.xfail(reason=difference.args[0], strict=True, raises=AssertionError))
+    return str(request.param)
+
+
+@pytest.fixture
+def serve(make_project: Make, start: Start, kind: str) -> Callable[..., Case]:
+    """Start a project on either server."""
+
+    def run(source: str, inputs: dict[str, Any], output: Any = None, **options: Any) -> Case:
+        env = options.pop("env", {})
+        project = make_project(source, document(inputs, output, **options))
+        return Case(start(project, kind, **env).wait())
+
+    return run
+
+
+@pytest.fixture
+def receiver() -> Iterator[Callable[..., Receiver]]:
+    """Make receivers of webhooks that end with the test."""
+    made: list[Receiver] = []
+
+    def make(fail: int = 0) -> Receiver:
+        made.append(Receiver(fail))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.server.shutdown()
 
 
 class RedisServer:

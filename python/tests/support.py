@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import http.client
+import http.server
 import itertools
 import json
 import os
@@ -14,6 +15,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from typing import Any
 
@@ -29,6 +31,8 @@ COG_PYTHON = os.environ.get("LAYERWRIGHT_TEST_COG_PYTHON")
 #: own entry point, as a uid that nobody knows, on a read-only root
 IMAGE = os.environ.get("LAYERWRIGHT_TEST_IMAGE")
 IMAGE_UID = 1_000_680_000
+#: the same of an image with `runtime: coglet`: Cog's server is then started inside it, as the same stranger
+COG_IMAGE = os.environ.get("LAYERWRIGHT_TEST_COG_IMAGE")
 #: numbers the containers; a test that starts a hundred workers is given a port twice now and then
 SERIAL = itertools.count(1)
 
@@ -101,6 +105,10 @@ NUMBER = {"type": "number"}
 FILE = {"type": "string", "format": "uri"}
 
 
+class NotServing(Exception):
+    """The server ended, or did not reach a state in time; no difference between servers that a test may expect."""
+
+
 @dataclasses.dataclass
 class Answer:
     """An HTTP answer."""
@@ -128,16 +136,17 @@ class Server:
             "COG_PREDICT_TYPE_STUB": stub,
             **env,
         }
-        if kind == "cog":
+        image = COG_IMAGE if kind == "cog" else IMAGE
+        if kind == "cog" and image is None:
             assert COG_PYTHON is not None
             environment["PATH"] = f"{os.path.dirname(COG_PYTHON)}:{environment['PATH']}"
             command = [COG_PYTHON, "-m", "cog.server.http", "--host", "127.0.0.1", *arguments]
-        elif IMAGE is not None:
+        elif image is not None:
             kept = {key: environment[key] for key in ("PORT", "COG_PREDICT_TYPE_STUB")}
             if "serve" not in arguments:
                 arguments = (*arguments, "--host", "127.0.0.1")
             self.container = f"layerwright-test-{os.getpid()}-{next(SERIAL)}"
-            command = container(self.container, project, arguments, {"LAYERWRIGHT_ALLOW_PRIVATE_URLS": "1", **kept, **env})
+            command = container(image, self.container, project, arguments, {"LAYERWRIGHT_ALLOW_PRIVATE_URLS": "1", **kept, **env})
         else:
             defaults = {
                 "LAYERWRIGHT_SITE": SITE,
@@ -217,7 +226,8 @@ class Server:
         deadline = time.monotonic() + timeout
         status = "no answer"
         while time.monotonic() < deadline:
-            assert self.process.poll() is None, f"the server exited with {self.process.returncode}:\n{self.log}"
+            if self.process.poll() is not None:
+                raise NotServing(f"The server exited with {self.process.returncode}:\n{self.log}")
             try:
                 status = self.get("/health-check").json()["status"]
             except (OSError, ValueError, http.client.HTTPException):
@@ -225,7 +235,7 @@ class Server:
             if status in wanted:
                 return self
             time.sleep(0.02)
-        raise AssertionError(f"The server says {status}, not {wanted}:\n{self.log}")
+        raise NotServing(f"The server says {status}, not {wanted}:\n{self.log}")
 
     def wait_for(self, id: str, *, timeout: float = 20.0) -> dict[str, Any]:
         """Wait until a prediction ended."""
@@ -244,10 +254,54 @@ class Server:
         self._remove()
 
 
-def container(name: str, project: pathlib.Path, arguments: tuple[str, ...], env: dict[str, str]) -> list[str]:
+class Case:
+    """A server of either kind, for a client that sends one prediction after another."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+
+    def post(self, body: Any, headers: dict[str, str] | None = None) -> Answer:
+        """POST /predictions; Cog frees a slot after its answer, so a client of it must wait; here nobody has to."""
+        if self.server.kind == "cog":
+            time.sleep(0.05)
+        return self.server.request("POST", "/predictions", body, headers)
+
+
+class Receiver:
+    """A webhook receiver; the first ``fail`` requests of an event are answered with 500."""
+
+    def __init__(self, fail: int = 0) -> None:
+        self.bodies: list[Any] = []
+        self.headers: list[dict[str, str]] = []
+        self.raw: list[bytes] = []
+        self.fail = fail
+        outer = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                """Keep it."""
+                raw = self.rfile.read(int(self.headers["content-length"]))
+                outer.raw.append(raw)
+                outer.headers.append({key.lower(): value for key, value in self.headers.items()})
+                outer.bodies.append(json.loads(raw))
+                is_final = outer.bodies[-1]["status"] in ("succeeded", "failed", "canceled")
+                status = 500 if is_final and outer.fail > 0 else 200
+                outer.fail -= is_final
+                self.send_response(status)
+                self.send_header("content-length", "0")
+                self.end_headers()
+
+            def log_message(self, *_: Any) -> None:
+                """Nothing."""
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.url = f"http://127.0.0.1:{self.server.server_port}/hook"
+
+
+def container(image: str, name: str, project: pathlib.Path, arguments: tuple[str, ...], env: dict[str, str]) -> list[str]:
     """The command that runs the image's entry point on a project; the network is the host's, so that ports are."""
-    assert IMAGE is not None
-    config = json.loads((pathlib.Path(IMAGE) / "config.json").read_text())
+    config = json.loads((pathlib.Path(image) / "config.json").read_text())
     for path in [project, *project.rglob("*")]:  # models of the tests write into their project
         path.chmod(path.stat().st_mode | (0o777 if path.is_dir() else 0o666))
     set_here = dict(entry.split("=", 1) for entry in config["process"]["env"])
@@ -261,7 +315,7 @@ def container(name: str, project: pathlib.Path, arguments: tuple[str, ...], env:
         capabilities={},
         noNewPrivileges=True,
     )
-    config["root"] = {"path": str(pathlib.Path(IMAGE) / "rootfs"), "readonly": True}
+    config["root"] = {"path": str(pathlib.Path(image) / "rootfs"), "readonly": True}
 
     def tmpfs(path: str, *options: str) -> dict[str, Any]:
         return {"destination": path, "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", *options]}

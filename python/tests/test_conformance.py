@@ -1,7 +1,7 @@
 """One suite for Cog's own server and this one: what a client of Cog relies on.
 
-It runs against the launcher always, and against cog and coglet when ``LAYERWRIGHT_TEST_COG_PYTHON`` names an
-interpreter that has them. Where the two differ on purpose the test says so by ``kind``.
+Every test states something of Cog's interface and holds for both servers (the fixture ``kind``); where they differ on
+purpose, ``test_deviations.py`` says how.
 """
 
 from __future__ import annotations
@@ -9,49 +9,12 @@ from __future__ import annotations
 import base64
 import http.server
 import json
-import os
 import threading
 import time
 from typing import Any
 
 import pytest
-from support import COG_PYTHON, FILE, IMAGE, INTEGER, NUMBER, TEXT, Server, document, until
-
-
-@pytest.fixture(params=["launcher", pytest.param("cog", marks=pytest.mark.interop)])
-def kind(request: Any) -> str:
-    if request.param == "cog" and IMAGE is not None:
-        pytest.skip("Cog's server is compared outside of the image")
-    if request.param == "cog" and COG_PYTHON is None:
-        if os.environ.get("LAYERWRIGHT_INTEROP") == "required":
-            pytest.fail("LAYERWRIGHT_TEST_COG_PYTHON is not set")
-        pytest.skip("LAYERWRIGHT_TEST_COG_PYTHON is not set")
-    return str(request.param)
-
-
-def settle(server: Server) -> None:
-    """Cog frees a slot after its answer, so a client must wait; here nobody has to."""
-    if server.kind == "cog":
-        time.sleep(0.05)
-
-
-class Case:
-    def __init__(self, server: Server) -> None:
-        self.server = server
-
-    def post(self, body: Any, headers: dict[str, str] | None = None) -> Any:
-        settle(self.server)
-        return self.server.request("POST", "/predictions", body, headers)
-
-
-@pytest.fixture
-def serve(make_project: Any, start: Any, kind: str) -> Any:
-    def run(source: str, inputs: dict[str, Any], output: Any = None, **options: Any) -> Case:
-        env = options.pop("env", {})
-        project = make_project(source, document(inputs, output, **options))
-        return Case(start(project, kind, **env).wait())
-
-    return run
+from support import FILE, INTEGER, NUMBER, TEXT, Case, document, until
 
 
 HELLO = """
@@ -135,12 +98,10 @@ FAILING = """
 """
 
 
-def test_a_failed_run_is_200_and_says_why(serve: Any, kind: str) -> None:
+def test_a_failed_run_is_200_and_says_why(serve: Any) -> None:
     answer = serve(FAILING, {"name": TEXT}).post({"input": {"name": "x"}})
     body = answer.json()
     assert answer.status == 200 and body["status"] == "failed" and "boom x" in body["error"]
-    if kind == "launcher":  # Cog loses the logs of a failed run
-        assert body["logs"].startswith("before\n") and "Traceback" in body["logs"]
 
 
 SLOW = """
@@ -159,50 +120,6 @@ SLOW = """
             return "slept"
 """
 SLOW_INPUTS = {"seconds": {**NUMBER, "default": 1.0}}
-
-
-class Receiver:
-    """A webhook receiver; the first ``fail`` requests of an event are answered with 500."""
-
-    def __init__(self, fail: int = 0) -> None:
-        self.bodies: list[Any] = []
-        self.headers: list[dict[str, str]] = []
-        self.raw: list[bytes] = []
-        self.fail = fail
-        outer = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                raw = self.rfile.read(int(self.headers["content-length"]))
-                outer.raw.append(raw)
-                outer.headers.append({key.lower(): value for key, value in self.headers.items()})
-                outer.bodies.append(json.loads(raw))
-                is_final = outer.bodies[-1]["status"] in ("succeeded", "failed", "canceled")
-                status = 500 if is_final and outer.fail > 0 else 200
-                outer.fail -= is_final
-                self.send_response(status)
-                self.send_header("content-length", "0")
-                self.end_headers()
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-        self.url = f"http://127.0.0.1:{self.server.server_port}/hook"
-
-
-@pytest.fixture
-def receiver() -> Any:
-    made: list[Receiver] = []
-
-    def make(fail: int = 0) -> Receiver:
-        made.append(Receiver(fail))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.server.shutdown()
 
 
 def test_respond_async_and_cancel(serve: Any, receiver: Any) -> None:
@@ -464,9 +381,12 @@ def test_setup_that_fails(make_project: Any, start: Any, kind: str) -> None:
     server = start(make_project(source, document({"name": TEXT})), kind).wait("SETUP_FAILED")
     setup = server.get("/health-check").json()["setup"]
     assert setup["status"] == "failed" and "no weights" in setup["logs"]
-    if kind == "launcher":  # Cog loses what setup printed
-        assert "loading" in setup["logs"] and "Traceback" in setup["logs"]
     assert server.predict(name="a").status == 503
+
+
+def test_trainings_of_a_model_without_training_are_predictions(serve: Any) -> None:
+    answer = serve(HELLO, HELLO_INPUTS).server.request("POST", "/trainings", {"input": {"name": "a"}})
+    assert answer.status == 200 and answer.json()["output"] == "hello a"
 
 
 def test_user_healthcheck(make_project: Any, start: Any, kind: str) -> None:

@@ -15,7 +15,7 @@ import time
 from typing import Any
 
 import pytest
-from support import FILE, IMAGE, IMAGE_UID, INTEGER, LAUNCHER_PYTHON, MODEL_PYTHON, NUMBER, ROOT, SITE, TEXT, Server, document, free_port, until
+from support import FILE, IMAGE, IMAGE_UID, INTEGER, LAUNCHER_PYTHON, MODEL_PYTHON, NUMBER, ROOT, SITE, TEXT, Receiver, Server, document, free_port, until
 from test_conformance import HELLO, HELLO_INPUTS, SLOW, SLOW_INPUTS, STREAMING, STREAMING_INPUTS, STREAMING_OUTPUT, data_url
 
 
@@ -544,7 +544,6 @@ def test_metrics_are_prometheus_s(hello: Any) -> None:
 
 def test_signed_webhooks_and_trace_context(make_project: Any, start: Any) -> None:
     from launcher.webhooks import sign
-    from test_conformance import Receiver
 
     secret, hook = "whsec_" + "c2VjcmV0c2VjcmV0", Receiver()
     server = start(make_project(HELLO, document(HELLO_INPUTS)), LAYERWRIGHT_WEBHOOK_SECRET=secret, WEBHOOK_AUTH_TOKEN="tok").wait()

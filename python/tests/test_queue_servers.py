@@ -163,22 +163,49 @@ def test_sentinels_name_the_server_and_its_successor(worker: Any, launch: Any, t
     assert finished(replica, submit(replica, text="after"), 60)["status"] == "succeeded"
 
 
-def test_a_cluster_with_a_hash_tag_in_the_stream_s_name(worker: Any, launch: Any) -> None:
+def test_sentinels_over_tls_with_a_password_of_their_own(worker: Any, launch: Any, certificates: Any, tmp_path: pathlib.Path) -> None:
     import redis
 
+    port, sentinel = free_port(), free_port()
+    launch("tls", *tls_options(port, certificates), "--tls-auth-clients", "no", "--requirepass", "pw")
+    trusted = {"ssl": True, "ssl_ca_certs": str(certificates["ca"]), "decode_responses": True}
+    client = answering(redis.Redis(port=port, password="pw", host="127.0.0.1", **trusted))
+    path = tmp_path / "sentinel.conf"
+    path.write_text(
+        f"port 0\ntls-port {sentinel}\nbind 127.0.0.1\ntls-replication yes\ntls-auth-clients no\nrequirepass watch\n"
+        f"tls-cert-file {certificates['cert']}\ntls-key-file {certificates['key']}\ntls-ca-cert-file {certificates['ca']}\n"
+        f"sentinel monitor main 127.0.0.1 {port} 1\nsentinel auth-pass main pw\n"
+    )
+    launch("sentinel", path, "--sentinel")
+    answering(redis.Redis(host="127.0.0.1", port=sentinel, password="watch", **trusted))
+    url = f"rediss+sentinel://:pw@127.0.0.1:{sentinel}/main/0?sentinel_password=watch&ssl_ca_certs={certificates['ca']}"
+    worker(url)
+    assert finished(client, submit(client, text="a"))["status"] == "succeeded"
+    stranger = worker(url.replace("=watch", "=hunter2"))
+    until(lambda: "not reachable" in stranger.log)
+    assert "hunter2" not in stranger.log and "watch" not in stranger.log
+
+
+@pytest.mark.parametrize("is_tls", [False, True])
+def test_a_cluster_with_a_hash_tag_in_the_stream_s_name(worker: Any, launch: Any, certificates: Any, is_tls: bool) -> None:
+    import redis
+
+    trusted = {"ssl": True, "ssl_ca_certs": str(certificates["ca"])} if is_tls else {}
     ports = [free_port() for _ in range(3)]
     clients = []
     for index, port in enumerate(ports):
-        launch(f"node{index}", "--port", port, "--bind", "127.0.0.1", "--save", "", "--cluster-enabled", "yes", "--cluster-port", free_port())
-        clients.append(answering(redis.Redis(port=port)))
+        listen = [*tls_options(port, certificates), "--tls-auth-clients", "no", "--tls-cluster", "yes"] if is_tls else ["--port", port]
+        launch(f"node{index}", *listen, "--bind", "127.0.0.1", "--save", "", "--cluster-enabled", "yes", "--cluster-port", free_port())
+        clients.append(answering(redis.Redis(host="127.0.0.1", port=port, **trusted)))
     slots = [0, 5461, 10923, 16384]
     buses = [int(client.config_get("cluster-port")["cluster-port"]) for client in clients]
     for index, client in enumerate(clients):
         client.execute_command("CLUSTER", "ADDSLOTSRANGE", slots[index], slots[index + 1] - 1)
         clients[0].execute_command("CLUSTER", "MEET", "127.0.0.1", ports[index], buses[index])
     until(lambda: all(client.cluster("INFO")["cluster_state"] == "ok" for client in clients), 60)
-    cluster = redis.RedisCluster(host="127.0.0.1", port=ports[0], decode_responses=True)
-    worker(f"redis+cluster://127.0.0.1:{ports[1]}", LAYERWRIGHT_QUEUE_NAME="{jobs},{others}")
+    cluster = redis.RedisCluster(host="127.0.0.1", port=ports[0], decode_responses=True, **trusted)
+    url = f"rediss+cluster://127.0.0.1:{ports[1]}?ssl_ca_certs={certificates['ca']}" if is_tls else f"redis+cluster://127.0.0.1:{ports[1]}"
+    worker(url, LAYERWRIGHT_QUEUE_NAME="{jobs},{others}")
     for stream in ("{jobs}", "{others}"):
         id = submit(cluster, stream=stream, text="a")
         until(lambda: state(cluster, id, stream).get("status") == "succeeded", 60)

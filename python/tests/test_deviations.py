@@ -1,0 +1,271 @@
+"""Where this server differs from Cog's on purpose, a test a row of the table in ``docs/reference/http.md``.
+
+Each states what is here. On Cog's server it must fail: the fixture ``kind`` makes that a strict expectation, so that a
+Cog that has changed is noticed.
+"""
+
+from __future__ import annotations
+
+import http.server
+import re
+import threading
+import time
+from typing import Any
+
+import pytest
+from support import FILE, INTEGER, NUMBER, ROOT, TEXT, document, until
+from test_conformance import FAILING, HELLO, HELLO_INPUTS, SLOW, SLOW_INPUTS
+
+ASYNC = {"Prefer": "respond-async"}
+
+
+def differs(row: str) -> Any:
+    """The first cell of the table's row."""
+    return pytest.mark.differs(row)
+
+
+def in_background(work: Any) -> tuple[threading.Thread, list[Any]]:
+    results: list[Any] = []
+    thread = threading.Thread(target=lambda: results.append(work()))
+    thread.start()
+    return thread, results
+
+
+@differs("answers 409 when all slots are taken")
+def test_a_prediction_waits_for_its_turn(serve: Any) -> None:
+    server = serve(SLOW, SLOW_INPUTS).server
+    thread, first = in_background(lambda: server.predict(seconds=0.8))
+    time.sleep(0.3)
+    second = server.predict(seconds=0)
+    thread.join()
+    assert (first[0].status, second.status) == (200, 200)
+
+
+@differs("`Prefer: respond-async, wait=5` and `wait=5` are not understood")
+def test_prefer_may_say_how_long_to_wait(serve: Any) -> None:
+    server = serve(SLOW, SLOW_INPUTS).server
+    assert server.predict({"Prefer": "wait=0.2"}, seconds=1).status == 202
+
+
+@differs("no polling, no listing")
+def test_a_prediction_can_be_asked_for(serve: Any) -> None:
+    server = serve(HELLO, HELLO_INPUTS).server
+    server.request("PUT", "/predictions/known", {"input": {"name": "a"}})
+    answer = server.get("/predictions/known")
+    assert answer.status == 200 and answer.json()["output"] == "hello a"
+
+
+@differs("an id that was used runs again")
+def test_putting_an_id_again_runs_nothing_again(serve: Any, tmp_path: Any) -> None:
+    server = serve(HELLO, HELLO_INPUTS).server
+    answers = []
+    for name in ("a", "b"):
+        answers.append(server.request("PUT", "/predictions/once", {"input": {"name": name}}).json())
+        time.sleep(0.1)
+    assert [one["output"] for one in answers] == ["hello a", "hello a"]
+
+
+@differs("answers have no times")
+def test_an_answer_says_when(serve: Any) -> None:
+    body = serve(HELLO, HELLO_INPUTS).post({"input": {"name": "a"}}).json()
+    assert "created_at" in body and "started_at" in body and "completed_at" in body
+    assert body["created_at"] <= body["started_at"] <= body["completed_at"]
+
+
+@differs("logs of a failed run are lost, in the answer")
+def test_logs_of_a_failed_run_are_kept(serve: Any) -> None:
+    body = serve(FAILING, {"name": TEXT}).post({"input": {"name": "x"}}).json()
+    assert body["logs"].startswith("before\n") and "Traceback" in body["logs"]
+
+
+@differs("`Prediction failed: Prediction failed: ValueError: boom`")
+def test_an_error_is_the_exception_s_text(serve: Any) -> None:
+    assert serve(FAILING, {"name": TEXT}).post({"input": {"name": "x"}}).json()["error"] == "ValueError: boom x"
+
+
+BROKEN_SETUP = """
+    from cog import BasePredictor
+
+    class Predictor(BasePredictor):
+        def setup(self):
+            print("loading")
+            raise RuntimeError("no weights")
+
+        def predict(self, name: str) -> str:
+            return name
+"""
+
+
+@differs("what a failed setup printed is lost")
+def test_what_a_failed_setup_printed_is_kept(make_project: Any, start: Any, kind: str) -> None:
+    server = start(make_project(BROKEN_SETUP, document({"name": TEXT})), kind).wait("SETUP_FAILED")
+    logs = server.get("/health-check").json()["setup"]["logs"]
+    assert "loading" in logs and "Traceback" in logs
+
+
+READS = """
+    from cog import BasePredictor, Path
+
+    class Predictor(BasePredictor):
+        def predict(self, image: Path) -> str:
+            return image.read_text()
+"""
+
+
+@differs("a `Path` input may name a file of the server")
+def test_a_path_is_not_a_file_of_the_server(serve: Any) -> None:
+    assert serve(READS, {"image": FILE}).post({"input": {"image": "/etc/hostname"}}).status == 422
+
+
+@differs("a URL may lead to a private network")
+def test_a_url_does_not_lead_to_a_private_network(serve: Any) -> None:
+    case = serve(READS, {"image": FILE}, env={"LAYERWRIGHT_ALLOW_PRIVATE_URLS": "0"})
+    web = http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler)
+    threading.Thread(target=web.serve_forever, daemon=True).start()
+    try:
+        answer = case.post({"input": {"image": f"http://127.0.0.1:{web.server_port}/"}})
+    finally:
+        web.shutdown()
+    assert answer.json()["status"] == "failed"
+
+
+OPTIONAL = """
+    from typing import Optional
+    from cog import BasePredictor, Input
+
+    class Predictor(BasePredictor):
+        def predict(self, n: Optional[int] = Input(default=None)) -> str:
+            return repr(n)
+"""
+OPTIONAL_INPUTS = {"n": {**INTEGER, "nullable": True, "default": None}}
+
+
+@differs("`null` for an Optional input is refused")
+def test_null_is_a_value_of_an_optional_input(serve: Any) -> None:
+    answer = serve(OPTIONAL, OPTIONAL_INPUTS).post({"input": {"n": None}})
+    assert answer.status == 200 and answer.json()["output"] == "None"
+
+
+@differs("`2.0` reaches an `int` as float")
+def test_an_integer_reaches_the_handler_as_one(serve: Any) -> None:
+    assert serve(OPTIONAL, OPTIONAL_INPUTS).post({"input": {"n": 2.0}}).json()["output"] == "2"
+
+
+CRASHING = """
+    import os
+    from cog import BasePredictor
+
+    class Predictor(BasePredictor):
+        def predict(self, crash: bool = False) -> str:
+            if crash:
+                os.write(2, b"last words\\n")
+                os._exit(7)
+            return "fine"
+"""
+CRASHING_INPUTS = {"crash": {"type": "boolean", "default": False}}
+
+
+@differs("a model process that died stays dead")
+def test_a_dead_model_is_replaced(serve: Any) -> None:
+    server = serve(CRASHING, CRASHING_INPUTS).server
+    server.predict(crash=True)
+    time.sleep(1)
+    until(lambda: server.get("/health-check").json()["status"] == "READY", timeout=5)
+    assert server.predict().json()["output"] == "fine"
+
+
+@differs("how a model process died is not told")
+def test_a_prediction_says_how_its_model_died(serve: Any) -> None:
+    error = serve(CRASHING, CRASHING_INPUTS).post({"input": {"crash": True}}).json()["error"]
+    assert "status 7" in error and "last words" in error
+
+
+STUBBORN = """
+    import time
+    from cog import BasePredictor, CancelationException
+
+    class Predictor(BasePredictor):
+        def predict(self, seconds: float = 10.0) -> str:
+            end = time.time() + seconds
+            while time.time() < end:
+                try:
+                    time.sleep(0.05)
+                except CancelationException:
+                    pass
+            return "never mind"
+"""
+
+
+@differs("a handler that ignores its cancellation keeps its slot")
+def test_a_cancellation_frees_the_slot_whatever_the_handler_does(serve: Any) -> None:
+    case = serve(STUBBORN, {"seconds": {**NUMBER, "default": 10.0}}, env={"LAYERWRIGHT_CANCEL_GRACE_SECONDS": "0.5"})
+    thread, stubborn = in_background(lambda: case.post({"id": "s", "input": {"seconds": 6}}))
+    time.sleep(0.5)
+    case.server.request("POST", "/predictions/s/cancel")
+    time.sleep(1)
+    answer = case.server.predict(seconds=0)
+    thread.join()
+    assert answer.status == 200 and stubborn[0].json()["status"] == "canceled"
+
+
+CONCURRENT = """
+    import asyncio
+    from cog import BasePredictor, concurrent
+
+    class Predictor(BasePredictor):
+        async def setup(self):
+            self.running = 0
+
+        @concurrent(max=2)
+        async def predict(self) -> int:
+            self.running += 1
+            await asyncio.sleep(0.6)
+            return self.running
+"""
+
+
+@differs("`@concurrent(max=N)` acts through the build alone")
+def test_the_decorator_acts_where_it_stands(serve: Any) -> None:
+    server = serve(CONCURRENT, {}, INTEGER).server
+    thread, first = in_background(lambda: server.predict())
+    time.sleep(0.2)
+    second = server.predict()
+    thread.join()
+    assert (first[0].status, second.status) == (200, 200)
+    assert (first[0].json()["output"], second.json()["output"]) == (2, 2)
+
+
+@differs("what C code and child processes print is lost")
+def test_what_children_print_is_in_the_logs(serve: Any) -> None:
+    source = """
+        import os
+        from cog import BasePredictor
+
+        class Predictor(BasePredictor):
+            def predict(self) -> str:
+                os.write(1, b"from c\\n")
+                os.system("echo from a shell")
+                return ""
+    """
+    logs = serve(source, {}).post({"input": {}}).json()["logs"]
+    assert "from c\n" in logs and "from a shell\n" in logs
+
+
+@differs("`/docs` is named and not there")
+def test_the_page_that_is_named_is_there(serve: Any) -> None:
+    server = serve(HELLO, HELLO_INPUTS).server
+    assert server.get(server.get("/").json()["docs_url"]).status == 200
+
+
+@differs("no metrics, no routes of platforms")
+@pytest.mark.parametrize("path", ["/metrics", "/ping", "/livez", "/readyz", "/v2/health/ready", "/v2/models/model"])
+def test_there_are_routes_for_probes_and_platforms(serve: Any, path: str) -> None:
+    assert serve(HELLO, HELLO_INPUTS).server.get(path).status == 200
+
+
+def test_the_table_in_the_docs_has_these_rows(request: Any) -> None:
+    text = (ROOT.parent / "docs/reference/http.md").read_text()
+    table = text.split("## Differences from Cog, on purpose")[1].split("\n## ")[0]
+    rows = [row.split(" | ")[0].removeprefix("| ") for row in re.findall(r"^\|.*$", table, re.M)[2:]]
+    here = {mark.args[0] for name, test in globals().items() for mark in getattr(test, "pytestmark", []) if mark.name == "differs"}
+    assert sorted(rows) == sorted(here)
