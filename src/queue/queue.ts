@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
-import { createClient } from '@redis/client'
 import { BuildError } from '../core/errors.ts'
-import { maskUrl } from '../core/http.ts'
+import { connect } from './connect.ts'
+import { parseQueueUrl } from './queue-url.ts'
 
 /**
  * A queue of predictions as the worker in the image reads it: a Redis stream whose consumer group has its name, a hash
@@ -77,18 +77,16 @@ return 1
 /**
  * Connects to a queue.
  *
- * @param url  `redis://` or `rediss://`, with user and password if need be
- * @throws BuildError NETWORK_FAILED when the server does not answer
+ * @param url  as the worker has it: of a server, of a cluster's nodes or of sentinels
+ * @throws BuildError USAGE for a URL that cannot be used, NETWORK_FAILED when nobody answers
  */
 export async function openQueue(url: string, stream: string): Promise<Queue> {
-  const client = createClient({ url, socket: { connectTimeout: 5000, reconnectStrategy: false } })
-  // Every command rejects by itself; without a listener the event would end the process.
-  client.on('error', () => undefined)
-  try {
-    await client.connect()
-  } catch (cause) {
-    throw new BuildError('NETWORK_FAILED', `Redis does not answer: ${maskUrl(url)}`, { cause })
+  if (parseQueueUrl(url).kind === 'cluster' && !/\{[^}]+\}/.test(stream)) {
+    throw new BuildError('USAGE', `On a cluster the stream's name needs a hash tag: \`${stream}\``, {
+      hint: `Name it \`{${stream}}\`, here and in the worker's LAYERWRIGHT_QUEUE_NAME.`,
+    })
   }
+  const client = await connect(url)
   const hashOf = (id: string): string => `${stream}:p:${id}`
   const dead = `${stream}:dead`
 
