@@ -127,7 +127,7 @@ async function ownRound(): Promise<void> {
   }
   if (wanted.has('requirement')) {
     await writeProject(project, changedRequirements())
-    keep('requirement', await build(['--refresh']))
+    keep('requirement', await build())
     await writeProject(project, requirements)
   }
   if (wanted.has('parallel')) {

@@ -14,6 +14,14 @@ export interface BaseSystem {
   readonly keptFolders: Readonly<Record<string, FolderMode>>
 }
 
+/** A scan as it is kept. */
+export interface PackedScan {
+  /** Content in base64 by path. */
+  readonly files: Readonly<Record<string, string>>
+  readonly links: Readonly<Record<string, string>>
+  readonly keptFolders: Readonly<Record<string, FolderMode>>
+}
+
 const MAX_FILE_BYTES = 64 << 20
 
 /**
@@ -30,6 +38,26 @@ export class BaseSystemScan {
   readonly #keptFolders = new Map<string, FolderMode>()
   readonly #removed = new Set<string>()
   #removedHere: string[] = []
+
+  /** A scan that is done, as {@link pack} gave it. */
+  static unpack({ files, links, keptFolders }: PackedScan): BaseSystemScan {
+    const scan = new BaseSystemScan()
+    for (const [path, content] of Object.entries(files)) scan.#files.set(path, Buffer.from(content, 'base64'))
+    for (const [path, to] of Object.entries(links)) scan.#links.set(path, to)
+    // Only links that lead to folders were packed.
+    for (const to of Object.values(links)) scan.#folders.add(to)
+    for (const [path, mode] of Object.entries(keptFolders)) scan.#keptFolders.set(path, mode)
+    return scan
+  }
+
+  /** What was learned, when all layers were seen. Plain JSON. */
+  pack(): PackedScan {
+    return {
+      files: Object.fromEntries([...this.#files].map(([path, content]) => [path, content.toString('base64')])),
+      links: Object.fromEntries(this.#folderLinks()),
+      keptFolders: Object.fromEntries(this.#keptFolders),
+    }
+  }
 
   /** Looks at one member; reads its body when it is one of the files that matter. */
   async visit(member: TarMember): Promise<void> {
@@ -81,14 +109,18 @@ export class BaseSystemScan {
         return !BASE_LISTS.test(path) || (name !== undefined && upgraded.has(name))
       }),
     )
-    const links = [...this.#links].filter(([path, to]) => {
-      return this.#leadsToFolder(to) && !path.startsWith('usr/share/doc/') && SYSTEM_LINKS[path] !== to
-    })
     return {
       files: packBaseFiles(files),
-      links: Object.fromEntries(links.sort(([a], [b]) => (a < b ? -1 : 1))),
+      links: Object.fromEntries(this.#folderLinks().sort(([a], [b]) => (a < b ? -1 : 1))),
       keptFolders: Object.fromEntries([...this.#keptFolders].sort(([a], [b]) => (a < b ? -1 : 1))),
     }
+  }
+
+  /** Links to folders beside the usual ones. */
+  #folderLinks(): [path: string, to: string][] {
+    return [...this.#links].filter(([path, to]) => {
+      return this.#leadsToFolder(to) && !path.startsWith('usr/share/doc/') && SYSTEM_LINKS[path] !== to
+    })
   }
 
   #leadsToFolder(path: string): boolean {

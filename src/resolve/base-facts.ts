@@ -1,5 +1,6 @@
 import { layerCompression } from 'oci-spec-types'
 import { collect } from '../core/bytes.ts'
+import { verify } from '../core/digest.ts'
 import { BuildError } from '../core/errors.ts'
 import { BaseSystemScan } from '../debian/base-system.ts'
 import { decompress, type Compression } from '../debian/compression.ts'
@@ -60,11 +61,28 @@ export async function readBaseFacts(
   environment: readonly string[],
   signal?: AbortSignal,
 ): Promise<BaseFacts> {
-  const files = new Map<string, Buffer>()
-  const paths = new Set<string>()
-  const gone = new Set<string>()
-  const system = new BaseSystemScan()
-  for (const layer of layers.toReversed()) await readLayer(layer, { files, paths, gone, system }, signal)
+  return factsOf(await scanBase(layers, signal), environment)
+}
+
+/** What was read of a base. */
+export interface BaseScan {
+  readonly files: ReadonlyMap<string, Buffer>
+  readonly paths: ReadonlySet<string>
+  readonly system: BaseSystemScan
+  /** Whether every layer was read to its end and is what its digest says. */
+  readonly isProven: boolean
+}
+
+/** Reads layers from the top down. @throws BuildError as {@link readBaseFacts} */
+export async function scanBase(layers: readonly Layer[], signal?: AbortSignal): Promise<BaseScan> {
+  const reading: Reading = { files: new Map(), paths: new Set(), gone: new Set(), system: new BaseSystemScan() }
+  let isProven = true
+  for (const layer of layers.toReversed()) isProven = (await readLayer(layer, reading, signal)) && isProven
+  return { ...reading, isProven }
+}
+
+/** What a base that was read tells. */
+export function factsOf({ files, paths, system }: BaseScan, environment: readonly string[]): BaseFacts {
   const release = parseOsRelease(text(files.get(OS_RELEASE[0]) ?? files.get(OS_RELEASE[1])))
   const packages = readPackages(files)
   const distributions = new Map(
@@ -119,17 +137,27 @@ interface Reading {
   readonly system: BaseSystemScan
 }
 
-/** Keeps the wanted files of one layer, unless a layer above has them (or has removed them) already. */
+/**
+ * Keeps the wanted files of one layer, unless a layer above has them (or has removed them) already.
+ *
+ * @returns whether all of its bytes were read, and are what its digest says
+ */
 async function readLayer(
   layer: Layer,
   { files, paths, gone, system }: Reading,
   signal: AbortSignal | undefined,
-): Promise<void> {
-  const compression = COMPRESSIONS[layerCompression(layer.descriptor.mediaType) ?? 'gzip']
+): Promise<boolean> {
+  const { descriptor } = layer
+  let isProven = false
+  const bytes = async function* (): AsyncGenerator<Uint8Array> {
+    yield* verify(layer.open({ signal }), descriptor, `the layer ${descriptor.digest}`)
+    isProven = true
+  }
+  const compression = COMPRESSIONS[layerCompression(descriptor.mediaType) ?? 'gzip']
   const removed: string[] = []
   const folders: string[] = []
   try {
-    for await (const member of readTar(decompress(layer.open({ signal }), compression, LAYER_LIMIT_BYTES))) {
+    for await (const member of readTar(decompress(bytes(), compression, LAYER_LIMIT_BYTES))) {
       const path = member.name.replace(/^(?:\.?\/)+/, '').replace(/\/+$/, '')
       const whiteout = /^(.*\/)?\.wh\.([^/]+)$/.exec(path)
       if (whiteout?.[2] === '.wh..opq') folders.push(whiteout[1] ?? '')
@@ -145,13 +173,14 @@ async function readLayer(
     system.endLayer()
   } catch (error) {
     if (!(error instanceof RangeError)) throw error
-    throw new BuildError('IMAGE_INVALID', `A layer of the base cannot be read: ${layer.descriptor.digest}`, {
+    throw new BuildError('IMAGE_INVALID', `A layer of the base cannot be read: ${descriptor.digest}`, {
       cause: error,
     })
   }
   // What this layer removes is gone for the layers below it: an empty file stands for "none".
   for (const path of removed) if (isWanted(path) && !files.has(path)) files.set(path, Buffer.alloc(0))
   for (const folder of folders) gone.add(folder)
+  return isProven
 }
 
 /** A package's folder is removed as a whole when a layer above has another version of it. */

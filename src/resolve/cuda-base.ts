@@ -3,11 +3,11 @@ import defaults from '../core/defaults.json' with { type: 'json' }
 import { BuildError } from '../core/errors.ts'
 import type { LockedLibc } from '../lock/lock.ts'
 import { interpreterChoice, type BaseDraft, type BaseRequest, type CompletedBase } from './base-draft.ts'
-import { readBaseFacts } from './base-facts.ts'
 import type { ResolveContext } from './context.ts'
 import { lockChoice } from './environment.ts'
 import { lockImage } from './image-base.ts'
 import { chooseInterpreter } from './interpreter.ts'
+import { knownBaseFacts } from './known-base-facts.ts'
 import { systemPackagesFor } from './system-packages.ts'
 
 /** The C library of each Ubuntu release, so that no layer of a CUDA image must be read to know it. */
@@ -51,10 +51,7 @@ export async function cudaBase(request: BaseRequest, context: ResolveContext): P
       const opened = await context.openBase(location, platform)
       const wanted = [...build.systemPackages, ...systemPackages]
       // Only packages need to know what the image holds; otherwise not a byte of it is read.
-      const facts =
-        wanted.length === 0
-          ? { osId: 'ubuntu', osVersion: ubuntu }
-          : await readBaseFacts(opened.layers, opened.config.config?.Env ?? [], context.signal)
+      const facts = wanted.length === 0 ? { osId: 'ubuntu', osVersion: ubuntu } : await knownBaseFacts(opened, context)
       return {
         base: lockImage(location, opened, facts),
         systemPackages: 'packages' in facts ? await systemPackagesFor(wanted, facts, request, context) : undefined,

@@ -1,9 +1,10 @@
 import { BuildError } from '../core/errors.ts'
 import type { LockedImageBase } from '../lock/lock.ts'
 import { interpreterChoice, type BaseDraft, type BaseRequest } from './base-draft.ts'
-import { distributionsFor, readBaseFacts, type BaseFacts } from './base-facts.ts'
+import { distributionsFor, type BaseFacts } from './base-facts.ts'
 import type { OpenedBase, ResolveContext } from './context.ts'
 import { chooseInterpreter } from './interpreter.ts'
+import { knownBaseFacts } from './known-base-facts.ts'
 import { systemPackagesFor } from './system-packages.ts'
 
 /** An existing image, whatever is in it: its layers are read once to learn what they hold. */
@@ -16,7 +17,7 @@ export async function imageBase(
   const { config, platform, environment } = request
   const { build } = config
   const opened = await context.openBase(location, platform)
-  const facts = await readBaseFacts(opened.layers, opened.config.config?.Env ?? [], context.signal)
+  const facts = await knownBaseFacts(opened, context)
   const { libc } = facts
   if (libc === undefined) {
     throw new BuildError('BASE_NOT_FOUND', `No C library was found in the base image: \`${location}\``, {

@@ -1,4 +1,6 @@
 import { expect, test } from 'vitest'
+import { openBytes } from '../../src/core/bytes.ts'
+import { digestOf } from '../../src/core/digest.ts'
 import { distributionsFor, readBaseFacts } from '../../src/resolve/base-facts.ts'
 import { makeLayer } from '../support/layers.ts'
 
@@ -60,12 +62,9 @@ test('readBaseFacts() has no C library for a base that holds none', async () => 
 
 test('readBaseFacts() names a layer that cannot be read', async () => {
   const layer = await makeLayer({ a: 'b' })
-  const broken = {
-    ...layer,
-    open: async function* () {
-      yield Buffer.from('not gzip')
-    },
-  }
+  const bytes = Buffer.from('not gzip')
+  const descriptor = { ...layer.descriptor, digest: digestOf(bytes), size: bytes.length }
+  const broken = { ...layer, descriptor, open: openBytes(bytes) }
   await expect(readBaseFacts([broken], [])).rejects.toMatchObject({ code: 'IMAGE_INVALID' })
 })
 
