@@ -1,6 +1,8 @@
 import { crc32, createDeflateRaw } from 'node:zlib'
 import type { Transform } from 'node:stream'
 import { OCI } from 'oci-spec-types'
+import { canDeflateQuickly } from './deflate/quick-deflater.ts'
+import { openQuickGzip } from './deflate/quick-gzip.ts'
 import { GZIP_HEADER, gzipTrailer, storedGzip } from './gzip-members.ts'
 import { openZstd, ZSTD_NAME } from './zstd.ts'
 
@@ -8,8 +10,8 @@ import { openZstd, ZSTD_NAME } from './zstd.ts'
 export type Compression = 'gzip' | 'zstd' | 'none'
 
 /**
- * What a single layer may choose besides: a gzip frame around bytes that are not worth compressing, or gzip at a level that
- * trades a few bytes for much time.
+ * What a single layer may choose besides: a gzip frame around bytes that are not worth compressing, or gzip by an encoder
+ * that trades a few bytes for much time.
  */
 export type Framing = Compression | 'stored' | 'quick'
 
@@ -28,7 +30,8 @@ export function compressorName(compression: Compression): string {
 /**
  * Compresses a stream.
  *
- * gzip is level 6 (`quick`: 3) of the platform's zlib, in a frame of our own, because zlib writes the host's system into it.
+ * gzip is level 6 of the platform's zlib, in a frame of our own, because zlib writes the host's system into it; `quick` is our
+ * own encoder, or zlib's level 3 where that is not there ({@link quickName}).
  */
 export function compress(stream: AsyncIterable<Uint8Array>, framing: Framing): AsyncIterable<Uint8Array> {
   switch (framing) {
@@ -37,12 +40,28 @@ export function compress(stream: AsyncIterable<Uint8Array>, framing: Framing): A
     case 'gzip':
       return gzip(stream, 6)
     case 'quick':
-      return gzip(stream, 3)
+      return canDeflateQuickly() ? quickGzip(stream) : gzip(stream, 3)
     case 'stored':
       return storedGzip(stream)
     case 'zstd':
       return zstd(stream)
   }
+}
+
+/** What `quick` is here, for keys: equal names, equal bytes. */
+export function quickName(): string {
+  return canDeflateQuickly() ? 'deflate-1' : 'zlib-3'
+}
+
+async function* quickGzip(stream: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  const writer = openQuickGzip()
+  for await (const chunk of stream) {
+    writer.write(chunk)
+    const made = writer.take()
+    if (made.length > 0) yield made
+  }
+  writer.end()
+  yield writer.take()
 }
 
 async function* gzip(stream: AsyncIterable<Uint8Array>, level: number): AsyncGenerator<Uint8Array> {

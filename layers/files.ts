@@ -52,7 +52,15 @@ export async function* writeTar(
   entries: Iterable<Entry> | AsyncIterable<Entry>,
   mtimeSeconds = DEFAULT_MTIME_SECONDS,
 ): AsyncGenerator<Uint8Array> {
-  yield* joinChunks(tarParts(entries, mtimeSeconds))
+  yield* joinChunks(writeTarParts(entries, { mtimeSeconds }))
+}
+
+/** How a tar is written part by part. */
+export interface TarPartsOptions {
+  /** The time of entries that have none of their own; {@link DEFAULT_MTIME_SECONDS} unless given. */
+  readonly mtimeSeconds?: number | undefined
+  /** Whether the consumer is done with a part when it asks for the next. */
+  readonly reuse?: boolean | undefined
 }
 
 /** Sorts entries, adds missing parents, puts hard links after what they point at. */
@@ -93,9 +101,10 @@ function whiteoutPath({ path, opaque }: WhiteoutEntry): string {
   return `${path.slice(0, slash + 1)}.wh.${path.slice(slash + 1)}`
 }
 
-async function* tarParts(
+/** Writes entries as a tar, in the order given, in parts as they come: headers, chunks of content, padding. */
+export async function* writeTarParts(
   entries: Iterable<Entry> | AsyncIterable<Entry>,
-  layerMtime: number,
+  { mtimeSeconds: layerMtime = DEFAULT_MTIME_SECONDS, reuse = false }: TarPartsOptions = {},
 ): AsyncGenerator<Uint8Array> {
   for await (const entry of entries) {
     if (entry.kind === 'whiteout') {
@@ -108,7 +117,7 @@ async function* tarParts(
     yield encodeTarHeader({ type: entry.kind, path, mode, mtimeSeconds, uid, gid, target, sizeBytes })
     if (entry.kind !== 'file') continue
     let done = 0
-    for await (const chunk of entry.open()) {
+    for await (const chunk of entry.open({ reuse })) {
       done += chunk.length
       if (done > sizeBytes) break
       yield chunk

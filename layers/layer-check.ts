@@ -43,8 +43,13 @@ export interface LayerCheck {
   write(chunk: Uint8Array): Promise<void>
   /** @throws BuildError WHEEL_INVALID */
   end(): Promise<LayerFindings>
-  /** Takes what was put out since the last call, also after `end`; nothing unless the task asks for it. */
+  /**
+   * Takes what was put out since the last call, also after `end`; nothing unless the task asks for it. Of a compressing thread
+   * it is valid until the next call.
+   */
   made(): readonly Uint8Array[]
+  /** Takes as much of it as there is room for, where that is possible; gives back how many bytes. */
+  madeInto?(memory: Uint8Array): number
   /** Gives up; nothing is reported. May be called at any time, also after `end`. */
   close(): void
 }

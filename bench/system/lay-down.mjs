@@ -8,6 +8,8 @@ import { promisify } from 'node:util'
 
 const [, , dist, root, mirror, ...packages] = process.argv
 const load = (path) => import(resolve(dist, path))
+// As the command does.
+;(await load('src/core/small-heap.js')).keepHeapSmall()
 const { makeHttp } = await load('src/core/http.js')
 const { resolveDebian } = await load('src/debian/resolve.js')
 const { parseStatus } = await load('src/debian/status.js')

@@ -1,6 +1,6 @@
 import { digestOf } from '../../src/core/digest.ts'
 import { canonicalJson } from '../../src/core/json.ts'
-import { compressorName, type Compression } from '../compress.ts'
+import { compressorName, quickName, type Compression } from '../compress.ts'
 import { DEFAULT_MTIME_SECONDS, LAYOUT_VERSION, type LayerContext } from '../context.ts'
 import type { FoundLayerStream, LayerKind } from './kind.ts'
 
@@ -49,7 +49,7 @@ export function expectedLayerBytes(spec: LayerSpec, compression: Compression = '
 export function layerKey(spec: LayerSpec, compression: Compression = 'gzip', mtimeSeconds?: number): string {
   // Only these kinds hear of the time; a wheel's layer must be found under any SOURCE_DATE_EPOCH.
   const mtime = TIMED_KINDS.has(spec.kind) ? (mtimeSeconds ?? DEFAULT_MTIME_SECONDS) : undefined
-  const framing = compressorName(compression)
+  const framing = compressorOf(spec, compression)
   const keys = known.get(spec) ?? new Map<string, string>()
   const made = keys.get(`${framing} ${mtime}`)
   if (made !== undefined) return made
@@ -60,6 +60,10 @@ export function layerKey(spec: LayerSpec, compression: Compression = 'gzip', mti
 
 /** A build asks for the key of a spec, which is never changed, a dozen times. */
 const known = new WeakMap<LayerSpec, Map<string, string>>()
+
+function compressorOf(spec: LayerSpec, compression: Compression): string {
+  return spec.kind === 'debs' && compression === 'gzip' ? quickName() : compressorName(compression)
+}
 
 const TIMED_KINDS: ReadonlySet<string> = new Set(['files', 'inline', 'weights', 'weight-set'])
 

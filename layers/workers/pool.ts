@@ -4,12 +4,12 @@ import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
 import { BuildError } from '../../src/core/errors.ts'
 import { keepHeapSmallBeside } from '../../src/core/small-heap.ts'
-import type { CheckTask, LayerCheck, LayerFindings } from '../layer-check.ts'
-import type { CheckAnswer, CheckRequest, SentError } from './messages.ts'
+import type { LayerCheck, LayerFindings } from '../layer-check.ts'
+import type { CheckAnswer, CheckRequest, SentError, ThreadTask } from './messages.ts'
 
-/** Gives out checks that run on other threads. */
+/** Gives out work on layers that runs on other threads: checks, and compression that is spoken to as a check is. */
 export interface CheckPool {
-  check(task: CheckTask): LayerCheck
+  check(task: ThreadTask): LayerCheck
   /** Ends the threads; checks that still run fail. */
   close(): Promise<void>
 }
@@ -91,6 +91,9 @@ interface Running {
   waiting: number
   /** Output that nobody has taken yet. */
   made: Uint8Array[]
+  /** Memory of output, to be filled again when the output was looked at; and that of which this is so when more is asked for. */
+  ours: ArrayBuffer[]
+  lent: ArrayBuffer[]
   /** Wakes whoever waits for room or for the end. */
   wake: () => void
   findings: LayerFindings | undefined
@@ -123,9 +126,17 @@ class PooledThread {
     return this.#thread.close()
   }
 
-  check(task: CheckTask): LayerCheck {
+  check(task: ThreadTask): LayerCheck {
     const id = ++this.#lastId
-    const running: Running = { waiting: 0, made: [], wake: () => {}, findings: undefined, failure: undefined }
+    const running: Running = {
+      waiting: 0,
+      made: [],
+      ours: [],
+      lent: [],
+      wake: () => {},
+      findings: undefined,
+      failure: undefined,
+    }
     this.#checks.set(id, running)
     this.#thread.hold(true)
     this.#thread.send({ type: 'start', id, task })
@@ -150,7 +161,11 @@ class PooledThread {
         if (running.findings === undefined) throw new TypeError('A check ended without an answer')
         return running.findings
       },
-      made: () => running.made.splice(0),
+      made: () => {
+        this.#free.push(...running.lent)
+        running.lent = running.ours.splice(0)
+        return running.made.splice(0)
+      },
       close: () => {
         if (!this.#checks.has(id)) return
         this.#thread.send({ type: 'close', id })
@@ -167,13 +182,17 @@ class PooledThread {
   }
 
   #take(answer: CheckAnswer): void {
-    // Filled again and again: left to the garbage collector, such memory grows to many times what is in use.
-    if (answer.type === 'taken') this.#free.push(answer.bytes.buffer)
     const running = this.#checks.get(answer.id)
+    // Filled again and again: left to the garbage collector, such memory grows to many times what is in use.
+    if (answer.type === 'taken' && (running === undefined || !answer.madeBytes)) this.#free.push(answer.bytes.buffer)
     if (running === undefined) return
     switch (answer.type) {
       case 'taken':
         running.waiting -= answer.bytes.length
+        if (answer.madeBytes) {
+          running.made.push(new Uint8Array(answer.bytes.buffer, 0, answer.madeBytes))
+          running.ours.push(answer.bytes.buffer)
+        }
         running.wake()
         return
       case 'made':

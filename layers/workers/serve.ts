@@ -1,7 +1,8 @@
 import type { MessagePort } from 'node:worker_threads'
 import { BuildError } from '../../src/core/errors.ts'
+import { compressTar } from '../compress-check.ts'
 import { checkLayer, type LayerCheck } from '../layer-check.ts'
-import type { CheckAnswer, CheckRequest, SentError } from './messages.ts'
+import type { CheckAnswer, CheckRequest, SentError, ThreadTask } from './messages.ts'
 
 /** Runs checks for another thread until the port closes. */
 export function serveChecks(port: MessagePort): void {
@@ -33,13 +34,15 @@ export function serveChecks(port: MessagePort): void {
     const { id } = request
     switch (request.type) {
       case 'start':
-        checks.set(id, { check: checkLayer(request.task), last: Promise.resolve() })
+        checks.set(id, { check: openTask(request.task), last: Promise.resolve() })
         return
       case 'chunk':
         step(id, async (check) => {
           await check.write(request.bytes)
-          sendMade(id, check)
-          answer({ type: 'taken', id, bytes: request.bytes }, [request.bytes.buffer])
+          const { bytes } = request
+          const madeBytes = check.madeInto?.(new Uint8Array(bytes.buffer))
+          if (madeBytes === undefined) sendMade(id, check)
+          answer({ type: 'taken', id, bytes, madeBytes }, [bytes.buffer])
         })
         return
       case 'end':
@@ -55,6 +58,10 @@ export function serveChecks(port: MessagePort): void {
         checks.delete(id)
     }
   })
+}
+
+function openTask(task: ThreadTask): LayerCheck {
+  return 'compress' in task ? compressTar() : checkLayer(task)
 }
 
 function sendable(error: unknown): SentError {

@@ -22,8 +22,8 @@ export interface RandomAccess {
   readonly sizeBytes: number
   /** Reads exactly `length` bytes at `offset`. @throws RangeError past the end */
   read(offset: number, length: number): Promise<Uint8Array>
-  /** Streams `length` bytes from `offset`. */
-  stream(offset: number, length: number): AsyncIterable<Uint8Array>
+  /** Streams `length` bytes from `offset`. A source that knows nothing of `reuse` is right, too. */
+  stream(offset: number, length: number, options?: Pick<OpenOptions, 'reuse'>): AsyncIterable<Uint8Array>
   close(): Promise<void>
 }
 

@@ -9,23 +9,25 @@ const CHUNK_BYTES = 1 << 18
 export async function openFile(path: string): Promise<RandomAccess> {
   const file = await open(path, 'r')
   const { size } = await file.stat()
-  const read = async (offset: number, length: number): Promise<Buffer> => {
-    if (offset < 0 || offset + length > size) throw new RangeError(`Read past the end of \`${path}\``)
-    const buffer = Buffer.allocUnsafe(length)
+  const fill = async (buffer: Buffer, offset: number): Promise<Buffer> => {
+    if (offset < 0 || offset + buffer.length > size) throw new RangeError(`Read past the end of \`${path}\``)
     let done = 0
-    while (done < length) {
-      const { bytesRead } = await file.read(buffer, done, length - done, offset + done)
+    while (done < buffer.length) {
+      const { bytesRead } = await file.read(buffer, done, buffer.length - done, offset + done)
       if (bytesRead === 0) throw new RangeError(`\`${path}\` became shorter while it was read`)
       done += bytesRead
     }
     return buffer
   }
+  const read = (offset: number, length: number): Promise<Buffer> => fill(Buffer.allocUnsafe(length), offset)
   return {
     sizeBytes: size,
     read,
-    async *stream(offset, length) {
+    async *stream(offset, length, { reuse = false } = {}) {
+      const memory = reuse ? Buffer.allocUnsafeSlow(Math.min(CHUNK_BYTES, length)) : undefined
       for (let done = 0; done < length; done += CHUNK_BYTES) {
-        yield await read(offset + done, Math.min(CHUNK_BYTES, length - done))
+        const count = Math.min(CHUNK_BYTES, length - done)
+        yield await fill(memory?.subarray(0, count) ?? Buffer.allocUnsafe(count), offset + done)
       }
     },
     close: () => file.close(),

@@ -37,7 +37,8 @@ const BLOCK = 512
 const MAX_EXTENSION_BYTES = 1 << 20
 
 /**
- * Reads a tar archive member by member, holding one chunk in memory.
+ * Reads a tar archive member by member, holding one chunk in memory. The source may use a chunk's memory again when the next
+ * is asked for; whoever reads a body is bound by that.
  *
  * @throws RangeError for a wrong checksum, a cut-off archive, sparse files, unknown member types and oversized headers
  * @see POSIX.1-2001 pax; GNU tar `././@LongLink`
@@ -239,7 +240,7 @@ class ByteReader {
   async take(length: number): Promise<Buffer | undefined> {
     const first = await this.some(length)
     if (first === undefined || first.length === length) return first
-    return Buffer.concat([first, await this.exactly(length - first.length)])
+    return Buffer.concat([Buffer.from(first), await this.exactly(length - first.length)])
   }
 
   async exactly(length: number): Promise<Buffer> {
@@ -247,10 +248,11 @@ class ByteReader {
     for (let missing = length; missing > 0;) {
       const part = await this.some(missing)
       if (part === undefined) throw new RangeError('The tar archive is cut off')
-      parts.push(part)
       missing -= part.length
+      // Its memory may be used again when the next chunk is asked for.
+      parts.push(Buffer.from(part))
     }
-    return parts.length === 1 && parts[0] !== undefined ? parts[0] : Buffer.concat(parts)
+    return Buffer.concat(parts)
   }
 
   async skip(length: number): Promise<void> {

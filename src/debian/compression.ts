@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream'
 import { createGunzip } from 'node:zlib'
 import { Decompress } from 'fzstd'
-import { decompressXz } from './xz-worker.ts'
+import { decompressXz } from './xz/decompress.ts'
 
 /** How archive members and indexes are compressed, named by their file name's ending; `''` is not at all. */
 export type Compression = 'xz' | 'gz' | 'zst' | ''
@@ -15,7 +15,7 @@ export function compressionOf(name: string): { readonly stem: string; readonly c
 }
 
 /**
- * Decompresses a stream.
+ * Decompresses a stream. The memory of a chunk may be used again when the next is asked for.
  *
  * @param limitBytes stops a decompression bomb
  * @throws RangeError when the data is damaged, cut off or larger than the limit

@@ -1,10 +1,10 @@
 import type { RandomAccess } from '../core/bytes.ts'
-import { collect } from '../core/bytes.ts'
+import { collect, copied } from '../core/bytes.ts'
 import { BuildError } from '../core/errors.ts'
 import { readArMembers, type ArMember } from './ar.ts'
 import { compressionOf, decompress, type Compression } from './compression.ts'
 import { parseStanza, type Stanza } from './deb822.ts'
-import { decompressSmallXz } from './xz-small.ts'
+import { decompressSmallXz } from './xz/small.ts'
 import { readTar, type TarMember } from '../core/tar-reader.ts'
 import { cleanMemberPath } from './paths.ts'
 
@@ -68,7 +68,9 @@ function stream(
   compression: Compression,
   limitBytes: number,
 ): AsyncIterable<Uint8Array> {
-  return decompress(file.stream(member.offset, member.sizeBytes), compression, limitBytes)
+  // What decompresses xz copies its input; others may hold on to it.
+  const source = file.stream(member.offset, member.sizeBytes, { reuse: compression === 'xz' })
+  return decompress(source, compression, limitBytes)
 }
 
 async function* controlStream(
@@ -79,7 +81,7 @@ async function* controlStream(
   if (compression !== 'xz' || member.sizeBytes > MAX_SMALL_BYTES) {
     yield* stream(file, member, compression, MAX_CONTROL_BYTES)
   } else {
-    yield await decompressSmallXz(await file.read(member.offset, member.sizeBytes), MAX_CONTROL_BYTES)
+    yield decompressSmallXz(await file.read(member.offset, member.sizeBytes), MAX_CONTROL_BYTES)
   }
 }
 
@@ -94,7 +96,7 @@ async function readControl(
     if (entry.type === 'directory' && path === '') continue
     if (entry.type !== 'file' || path.includes('/')) throw new RangeError(`Its control.tar holds ${entry.name}`)
     if (files.has(path)) throw new RangeError(`Its control.tar holds ${path} twice`)
-    files.set(path, await collect(entry.body, MAX_CONTROL_BYTES))
+    files.set(path, await collect(copied(entry.body), MAX_CONTROL_BYTES))
   }
   return files
 }

@@ -41,7 +41,8 @@ export class LibraryReader {
     if (!this.#isElf) return
     const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength)
     if (this.#prefixBytes < this.#prefixLimit) {
-      const part = bytes.subarray(0, this.#prefixLimit - this.#prefixBytes)
+      // A copy: the memory of a chunk is used again.
+      const part = Buffer.from(bytes.subarray(0, this.#prefixLimit - this.#prefixBytes))
       this.#parts.push(part)
       this.#prefixBytes += part.length
     }

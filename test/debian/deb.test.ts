@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { gzipSync } from 'node:zlib'
-import { collect } from '../../src/core/bytes.ts'
+import { collect, copied } from '../../src/core/bytes.ts'
 import { readArMembers } from '../../src/debian/ar.ts'
 import { decompress } from '../../src/debian/compression.ts'
 import { openDeb } from '../../src/debian/deb.ts'
@@ -34,7 +34,7 @@ describe('decompress()', () => {
       ['gz', gzipSync('hello\n')],
       ['', Buffer.from('hello\n')],
     ] as const) {
-      const text = await collect(decompress(chunked(bytes, 5), compression, 100), 100)
+      const text = await collect(copied(decompress(chunked(bytes, 5), compression, 100)), 100)
       expect(text.toString(), compression).toBe('hello\n')
     }
   })
@@ -50,7 +50,7 @@ describe('decompress()', () => {
       ['gz', gzipSync('hello\n').subarray(0, 12)],
       ['gz', Buffer.from('not gzip')],
     ] as const) {
-      await expect(collect(decompress(chunked(bytes, 5), compression, 100), 100), compression).rejects.toThrow(
+      await expect(collect(copied(decompress(chunked(bytes, 5), compression, 100)), 100), compression).rejects.toThrow(
         RangeError,
       )
     }
@@ -66,7 +66,7 @@ describe('decompress()', () => {
       expect(chunk.length).toBeGreaterThan(0)
       break
     }
-    expect((await collect(decompress(chunked(XZ_HELLO), 'xz', 100), 100)).toString()).toBe('hello\n')
+    expect((await collect(copied(decompress(chunked(XZ_HELLO), 'xz', 100)), 100)).toString()).toBe('hello\n')
   })
 })
 

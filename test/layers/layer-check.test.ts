@@ -1,30 +1,12 @@
 import { createHash } from 'node:crypto'
-import { MessageChannel } from 'node:worker_threads'
 import { deflateRawSync } from 'node:zlib'
 import { decompress } from 'fzstd'
 import { describe, expect, test } from 'vitest'
 import { checkLayer, type ExpectedFile, type LayerCheck } from '../../layers/layer-check.ts'
 import { spliceLayer, type SplicedFile } from '../../layers/splice.ts'
-import { makeCheckPool, type CheckPool, type CheckThread } from '../../layers/workers/pool.ts'
-import { serveChecks } from '../../layers/workers/serve.ts'
+import { makeCheckPool, type CheckPool } from '../../layers/workers/pool.ts'
 import { collect, openBytes } from '../../src/core/bytes.ts'
-
-/** A thread that is none: the other end of a channel in the same process. */
-function channelThread(ends: ((error: unknown) => void)[] = []): CheckThread {
-  const { port1, port2 } = new MessageChannel()
-  serveChecks(port2)
-  return {
-    send: (request, transfer) => port1.postMessage(request, transfer ?? []),
-    onAnswer: (listener) => void port1.on('message', listener),
-    onEnd: (listener) => void ends.push(listener),
-    hold: () => {},
-    close: async () => {
-      port1.close()
-      port2.close()
-      for (const end of ends) end(undefined)
-    },
-  }
-}
+import { channelThread } from '../support/check-thread.ts'
 
 const content = Buffer.from('x = 1\n'.repeat(50_000))
 const expected: readonly ExpectedFile[] = [
