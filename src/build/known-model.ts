@@ -4,7 +4,7 @@ import type { Digest } from 'oci-spec-types'
 import type { Cache } from '../core/cache.ts'
 import { digestOf } from '../core/digest.ts'
 import { canonicalJson } from '../core/json.ts'
-import { programVersion } from '../core/version.ts'
+import { programBuild } from '../core/version.ts'
 import type { ModelDescription, ModelOptions } from '../predictor/describe.ts'
 
 /** A description with every file that it was read from, or that was looked for in vain. */
@@ -25,7 +25,7 @@ export async function describeKnownModel(
   cache: Cache,
 ): Promise<ModelDescription> {
   const { projectFolder, run, train, maxConcurrency } = options
-  const key = canonicalJson({ projectFolder, run, train, maxConcurrency, version: programVersion() })
+  const key = canonicalJson({ projectFolder, run, train, maxConcurrency, build: programBuild() })
   const known = parse(await cache.get(key))
   if (known !== undefined && isCurrent(known, projectFolder)) return known.model
   const { describeModel, folderReader } = await import('../predictor/describe.ts')

@@ -4,7 +4,7 @@ import { digestAlgorithm, digestHex, type Descriptor, type Digest } from 'oci-sp
 import { digestOf } from '../core/digest.ts'
 import { areUnchanged, type FileDigests } from '../core/file-digests.ts'
 import { canonicalJson } from '../core/json.ts'
-import { programVersion } from '../core/version.ts'
+import { programBuild } from '../core/version.ts'
 import type { Store } from '../store/store.ts'
 import { projectDigest, readProjectState } from './project-state.ts'
 
@@ -50,7 +50,7 @@ const SETTINGS = /^(?:PIP_|UV_|SOURCE_DATE_EPOCH$|LAYERWRIGHT_|HF_ENDPOINT$|HOME
 /** The key under which a build is remembered. */
 export function memoryKey({ project, options, env }: BuildIdentity): string {
   const settings = Object.fromEntries(Object.entries(env).filter(([name]) => SETTINGS.test(name)))
-  return digestOf(canonicalJson({ project, options, settings, version: programVersion() }))
+  return digestOf(canonicalJson({ project, options, settings, build: programBuild() }))
 }
 
 /**

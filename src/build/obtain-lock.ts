@@ -8,7 +8,7 @@ import { parseWeightUri } from '../config/weight-uri.ts'
 import { digestOf } from '../core/digest.ts'
 import { digestFiles } from '../core/file-digests.ts'
 import { canonicalJson } from '../core/json.ts'
-import { programVersion } from '../core/version.ts'
+import { programBuild } from '../core/version.ts'
 import { LOCK_FILE, type Lock } from '../lock/lock.ts'
 import { normalizeName } from '../python/package-name.ts'
 import type { HeadersFor } from '../python/settings/credentials.ts'
@@ -85,7 +85,7 @@ export async function obtainLock(config: Config, context: ResolveContext, option
     })
   }
   const cache = context.cache('locks')
-  const key = digestOf(canonicalJson({ inputs, version: programVersion(), launcher: digestFiles(launcher) }))
+  const key = digestOf(canonicalJson({ inputs, build: programBuild(), launcher: digestFiles(launcher) }))
   const entry = options.mode === 'refresh' ? undefined : parseEntry(await cache.get(key))
   if (entry !== undefined && entry.madeAt + ANSWERS_FRESH_MS > context.now()) {
     return { lock: entry.lock, isFile: false, validUntil: validUntil(entry.madeAt + ANSWERS_FRESH_MS), ...known }
