@@ -20,8 +20,10 @@ export interface KnownLayers {
 /**
  * A store of layers that knows some without having them: they are made when their bytes are wanted, compared with their
  * digest on the way, and kept. A layer that a destination has already is never made.
+ *
+ * @param store where they are kept; nothing is unless given
  */
-export function knownLayerStore(layers: LayerStore, known: KnownLayers, store: Store): LayerStore {
+export function knownLayerStore(layers: LayerStore, known: KnownLayers, store: Store | undefined): LayerStore {
   if (known.isVerifying) return verifyingStore(layers, known)
   return {
     ...layers,
@@ -53,7 +55,7 @@ function verifyingStore(layers: LayerStore, known: KnownLayers): LayerStore {
 interface Parts {
   readonly layers: LayerStore
   readonly known: KnownLayers
-  readonly store: Store
+  readonly store: Store | undefined
 }
 
 function layerOf(key: string, record: DerivationRecord, parts: Parts): StoredLayer {
@@ -66,19 +68,19 @@ function openKnown(key: string, record: DerivationRecord, { layers, known, store
   return async function* (options: OpenOptions = {}) {
     const release = await begin(layers, key, options.signal)
     try {
-      if ((await store.has(record.digest)) === record.size) {
+      if (store !== undefined && (await store.has(record.digest)) === record.size) {
         yield* store.blob(record)(options)
         return
       }
       const { blob } = await known.make(key)
       const proven = verify(blob, record, `the layer ${record.digest} of the lock file`)
-      const kept = passThrough(proven, (copy) => store.put(copy))
+      const kept = store === undefined ? proven : passThrough(proven, (copy) => store.put(copy))
       let skip = options.offset ?? 0
       for await (const chunk of options.reuse === true ? kept : copied(kept)) {
         if (skip < chunk.length) yield skip > 0 ? chunk.subarray(skip) : chunk
         skip = Math.max(0, skip - chunk.length)
       }
-      await saveRecord(store.cache('layers'), key, record)
+      if (store !== undefined) await saveRecord(store.cache('layers'), key, record)
     } finally {
       release()
     }

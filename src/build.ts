@@ -223,14 +223,23 @@ async function makeAndDeliver(
     const options = { report: nested(report, task.id), signal: context.signal, homes, onFailure }
     return { task, delivery: startDelivery(sink, options) }
   })
-  const offer = ({ descriptor, open, source }: StoredLayer): void => {
-    for (const { delivery } of deliveries) delivery.offer({ descriptor, open, home: source })
+  const offered: Promise<void>[] = []
+  const offer = (layer: StoredLayer): void => {
+    const { descriptor, open, source } = layer
+    const pass = (): void => {
+      for (const { delivery } of deliveries) delivery.offer({ descriptor, open, home: source })
+    }
+    // A layer that goes to a cache first is mounted from there.
+    if (shared?.isGiving !== true) return pass()
+    const passed = shared.given(layer).then(pass)
+    // Heard of where all are waited for.
+    passed.catch(() => {})
+    offered.push(passed)
   }
   const copies: CopyResult[] = []
   try {
-    // Layers that go to a cache first are mounted from there.
     const listener = {
-      onLayer: shared === undefined ? offer : undefined,
+      onLayer: offer,
       send: deliveries.map(
         ({ delivery }) =>
           (bytes: AsyncIterable<Uint8Array>) =>
@@ -239,6 +248,7 @@ async function makeAndDeliver(
     }
     const made = await makeImages(planned, request, { ...context, signal }, listener)
     await shared?.publish()
+    await Promise.all(offered)
     const { image, artifacts } = await indexed(made, planned, request, { ...context, signal })
     const whole = contentOf(image)
     const content = { ...whole, children: [...whole.children, ...artifacts] }
@@ -248,6 +258,8 @@ async function makeAndDeliver(
     }
     return { image, copies }
   } catch (error) {
+    await shared?.abandon()
+    await Promise.allSettled(offered)
     const open = deliveries.slice(copies.length)
     await Promise.all(open.map(({ delivery }) => delivery.abort(error)))
     for (const { task } of open) task.end('failed', error instanceof Error ? error.message : String(error))

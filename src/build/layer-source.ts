@@ -5,8 +5,10 @@ import type { LayerStore } from '../../layers/materialise.ts'
 import { sentLayerStore, type SentLayers } from '../../layers/sent-layers.ts'
 import type { BuildContext, PlannedBuild } from '../build.ts'
 import { isPlannedStep } from '../plan/plan.ts'
+import type { Lock } from '../lock/lock.ts'
+import type { SharedLayerStore } from '../remote-cache/shared-layer-store.ts'
 import type { Store } from '../store/store.ts'
-import { withLockedLayers } from './locked-layers.ts'
+import { lockedRecords, withLockedLayers } from './locked-layers.ts'
 
 /** What decides where layers come from. */
 export interface LayerSourceOptions {
@@ -22,10 +24,26 @@ export function makeLayerSource(
   { store, shared, isKeeping }: BuildContext,
   { layers, isVerifying, send = [] }: LayerSourceOptions,
 ): LayerStore {
-  if (isKeeping === false) return sentLayers(planned, layers, send, store)
-  const stored = shared ?? layerStore(store)
-  // What goes to a cache has to be here.
-  return shared?.isGiving === true ? stored : withLockedLayers(stored, planned.lock, { store, layers, isVerifying })
+  const { lock } = planned
+  if (isKeeping === false) {
+    const sent = sentLayers(planned, layers, send, store)
+    // What the lock knows is fetched when a destination asks for it: for several it is better made once, and sent to all.
+    return send.length > 1 ? sent : withLockedLayers(sent, lock, { store, layers, isVerifying, isKeeping })
+  }
+  if (shared?.isGiving === true) return isVerifying === true ? shared : withGivenLayers(shared, lock, layers)
+  return withLockedLayers(shared ?? layerStore(store), lock, { store, layers, isVerifying })
+}
+
+/** Caches are given only what was made and checked; so of what a lock knows, that alone is not made which they have. */
+function withGivenLayers(shared: SharedLayerStore, lock: Lock, layers: LayerContext): LayerStore {
+  const recordOf = lockedRecords(lock, layers)
+  return {
+    ...shared,
+    find: async (key) => {
+      const record = recordOf(key)
+      return (await shared.find(key)) ?? (record === undefined ? undefined : shared.findGiven(key, record))
+    },
+  }
 }
 
 /** Layers of a build that keeps nothing: sent on while they are made, and made again where that did not do. */

@@ -18,19 +18,22 @@ export interface LockedLayersContext {
   readonly layers: LayerContext
   /** Make them anew and compare. */
   readonly isVerifying?: boolean | undefined
+  /** False when the store keeps no layers; true unless given. */
+  readonly isKeeping?: boolean | undefined
 }
 
 /** Puts what a lock says of layers of wheels before a store of layers; gives the store itself when it says nothing. */
 export function withLockedLayers(store: LayerStore, lock: Lock, context: LockedLayersContext): LayerStore {
-  const { layers } = lock
-  if (layers === undefined) return store
-  const specs = specsOf(lock)
-  const byKey = new Map(specs.flat().map((spec) => [layerKey(spec, context.layers.compression), spec]))
-  const usable = usableKeys(specs, layers, context.layers)
+  if (lock.layers === undefined) return store
+  const byKey = new Map(
+    specsOf(lock)
+      .flat()
+      .map((spec) => [layerKey(spec, context.layers.compression), spec]),
+  )
   return knownLayerStore(
     store,
     {
-      find: (key) => (usable.has(key) ? layers.records[key] : undefined),
+      find: lockedRecords(lock, context.layers),
       make: async (key) => {
         const spec = byKey.get(key)
         if (spec === undefined) throw new RangeError(`No layer of the lock has the key ${key}`)
@@ -38,8 +41,16 @@ export function withLockedLayers(store: LayerStore, lock: Lock, context: LockedL
       },
       isVerifying: context.isVerifying === true,
     },
-    context.store,
+    context.isKeeping === false ? undefined : context.store,
   )
+}
+
+/** What a lock says that the layer of a key becomes, as far as it can be relied on. */
+export function lockedRecords(lock: Lock, context: LayerContext): (key: string) => LockedLayer | undefined {
+  const { layers } = lock
+  if (layers === undefined) return () => undefined
+  const usable = usableKeys(specsOf(lock), layers, context)
+  return (key) => (usable.has(key) ? layers.records[key] : undefined)
 }
 
 /**

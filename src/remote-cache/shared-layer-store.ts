@@ -1,7 +1,9 @@
 import pLimit from 'p-limit'
 import type { LayerStore, StoredLayer } from '../../layers/materialise.ts'
+import { saveNotes } from '../../layers/notes.ts'
 import { BuildError } from '../core/errors.ts'
 import { silent, startTask, type Report } from '../core/progress.ts'
+import type { DerivationRecord } from '../store/records.ts'
 import type { CachedLayer, RemoteCache } from './remote-cache.ts'
 
 /** How caches in registries are used. */
@@ -22,11 +24,17 @@ export interface SharedLayerStore extends LayerStore {
   readonly isGiving: boolean
   /** Says what a key was made from, so that its record can. */
   describe(key: string, inputs: unknown): void
+  /** The layer of a record when all caches that are given to have it as recorded: it need not be made to be given. */
+  findGiven(key: string, record: DerivationRecord): Promise<StoredLayer | undefined>
+  /** Ends when the caches have a layer that was made, or cannot have it; it is given from when it is saved. */
+  given(layer: StoredLayer): Promise<void>
   /**
    * Gives every layer that was found or made so far to the caches. Call it before images are pushed: they then mount what
    * lies in a cache of their registry, and nothing is sent twice.
    */
   publish(): Promise<void>
+  /** Gives nothing more, for a build that failed. Ends when nothing is on its way any more. */
+  abandon(): Promise<void>
 }
 
 /** What `layers/notes.ts` keeps about layers, as `<name> <key>`. */
@@ -47,6 +55,10 @@ export function sharedLayerStore(local: LayerStore, options: SharedOptions): Sha
   const inputs = new Map<string, unknown>()
   const broken = new Set<RemoteCache>()
   const home = to[0]?.home
+  const limit = pLimit(CONCURRENCY)
+  /** Layers on their way to the caches, or there, by key. */
+  const giving = new Map<string, Promise<void>>()
+  const isDone = { abandoned: false }
 
   /** Asks a cache; when it fails, it is not asked again. */
   const attempt = async <T>(cache: RemoteCache, ask: () => Promise<T>): Promise<T | undefined> => {
@@ -85,6 +97,26 @@ export function sharedLayerStore(local: LayerStore, options: SharedOptions): Sha
     }
     return found
   }
+  const giveTo = async (cache: RemoteCache, key: string, layer: StoredLayer): Promise<void> => {
+    signal?.throwIfAborted()
+    if (isDone.abandoned) return
+    const saved = { ...layer, inputs: inputs.get(key), notes: await notesOf(key) }
+    const task = startTask(report, `cache ${layer.descriptor.digest.slice(0, 19)} in ${cache.name}`, { kind: 'upload' })
+    const outcome = await attempt(cache, () => cache.save(key, saved))
+    task.end(outcome === undefined ? 'skipped' : outcome === 'exists' ? 'cached' : 'done')
+  }
+  const give = (key: string, layer: StoredLayer): Promise<void> => {
+    const known = giving.get(key)
+    if (known !== undefined) return known
+    const started = limit(async () => {
+      // One after the other: the second cache of a registry mounts what the first one got.
+      for (const cache of to) await giveTo(cache, key, layer)
+    })
+    // Whoever waits hears of a failure.
+    started.catch(() => {})
+    giving.set(key, started)
+    return started
+  }
   const notes: LayerStore['notes'] = {
     get: async (entry) => {
       const here = await local.notes.get(entry)
@@ -112,19 +144,33 @@ export function sharedLayerStore(local: LayerStore, options: SharedOptions): Sha
       const recorded = isVerifying ? await findRemote(key) : undefined
       const made = await local.save(key, stream)
       if (recorded !== undefined) assertSame(key, recorded, made)
-      return keep(key, made)
+      const kept = keep(key, made)
+      if (to.length > 0) {
+        // Its record in the caches has them.
+        await saveNotes(key, stream, local.notes)
+        void give(key, kept)
+      }
+      return kept
+    },
+    findGiven: async (key, record) => {
+      if (isVerifying || to.length === 0) return undefined
+      const [first, ...others] = await Promise.all(to.map((cache) => attempt(cache, () => cache.find(key))))
+      const isSame = (found: CachedLayer | undefined): boolean =>
+        found?.descriptor.digest === record.digest && found.diffId === record.diffId
+      if (first === undefined || !isSame(first) || !others.every(isSame)) return undefined
+      giving.set(key, Promise.resolve())
+      return keep(key, first)
+    },
+    given: async (layer) => {
+      const key = [...layers].find(([, { descriptor }]) => descriptor.digest === layer.descriptor.digest)?.[0]
+      await (key === undefined ? undefined : giving.get(key))
     },
     publish: async () => {
-      const limit = pLimit(CONCURRENCY)
-      const give = async (cache: RemoteCache, key: string, layer: StoredLayer): Promise<void> => {
-        signal?.throwIfAborted()
-        const saved = { ...layer, inputs: inputs.get(key), notes: await notesOf(key) }
-        const task = startTask(report, `cache ${layer.descriptor.digest.slice(0, 19)} in ${cache.name}`)
-        const outcome = await attempt(cache, () => cache.save(key, saved))
-        task.end(outcome === undefined ? 'skipped' : outcome === 'exists' ? 'cached' : 'done')
-      }
-      // One after the other: the second cache of a registry mounts what the first one got.
-      for (const cache of to) await Promise.all([...layers].map(([key, layer]) => limit(() => give(cache, key, layer))))
+      if (to.length > 0) await Promise.all([...layers].map(([key, layer]) => give(key, layer)))
+    },
+    abandon: async () => {
+      isDone.abandoned = true
+      await Promise.allSettled(giving.values())
     },
   }
 }

@@ -319,6 +319,24 @@ test('build() adds to a lock file what its layers become; the next one knows its
   }
 })
 
+test('build() without a store makes only what the destination lacks of the layers that a lock file knows', async () => {
+  const path = await project(yaml())
+  await writeFile(join(path, 'layerwright.lock'), JSON.stringify((await lockOf(path)).lock))
+  const first = await run(path)
+  const known = new Set(wheelLayers(first).map(({ descriptor }) => descriptor.digest as string))
+  for (const digest of images.blobs.keys()) if (!known.has(digest)) images.blobs.delete(digest)
+  images.roots.clear()
+  index.requests.length = 0
+  context = { ...context, store: fleetingStore(), isKeeping: false }
+  expect((await run(path, { mode: 'locked' })).digest).toBe(first.digest)
+  expect(index.requests.filter((request) => /beta|doorman/.test(request))).toEqual([])
+  images.blobs.clear()
+  images.roots.clear()
+  context = { ...context, store: fleetingStore() }
+  expect((await run(path, { mode: 'locked' })).digest).toBe(first.digest)
+  for (const { descriptor } of wheelLayers(first)) expect(images.blobs.has(descriptor.digest)).toBe(true)
+})
+
 test('a lock file that says another digest is refused, another diffId by --verify', async () => {
   const path = await project(yaml())
   await writeFile(join(path, 'layerwright.lock'), JSON.stringify((await lockOf(path)).lock))

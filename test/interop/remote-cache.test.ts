@@ -43,8 +43,8 @@ it('layers are shared through Debian’s docker-registry, and mounted from there
   const key = digestOf('inputs')
 
   const first = await machine('first', [], [cache('push')])
-  await first.save(key, { mediaType: OCI.layerGzip, blob: openBytes(content)(), diffId: () => digestOf('tar') })
   await first.notes.set(`claims ${key}`, Buffer.from('a note'))
+  await first.save(key, { mediaType: OCI.layerGzip, blob: openBytes(content)(), diffId: () => digestOf('tar') })
   await first.publish()
   await first.publish()
 

@@ -62,8 +62,8 @@ describe('a cache of layers in a registry', () => {
   it('gives a cold machine what another one made, without a download', async () => {
     const first = await machine('first', { to: [remote('cache')] })
     first.describe(key('a'), { kind: 'wheels', sha256: 'abc' })
-    const made = await first.save(key('a'), stream('a'))
     await first.notes.set(`claims ${key('a')}`, Buffer.from('who owns what'))
+    const made = await first.save(key('a'), stream('a'))
     await first.publish()
 
     const second = await machine('second', { from: [remote('cache')] })
@@ -111,6 +111,50 @@ describe('a cache of layers in a registry', () => {
       ['HEAD', 200],
       ['HEAD', 200],
     ])
+  })
+
+  it('sends a layer as soon as it is made, with what was found in it', async () => {
+    const builder = await machine('first', { to: [remote('cache')] })
+    const claims = [{ path: 'a.py', owner: 'a', hash: 'sha256=x' }] as never
+    const made = await builder.save(key('a'), { ...stream('a'), claims })
+    await builder.given(made)
+    expect(await (await machine('second', { from: [remote('cache')] })).find(key('a'))).toBeDefined()
+    const sent = requests.length
+    await builder.publish()
+    expect(requests).toHaveLength(sent)
+    const cold = await machine('third', { from: [remote('cache')] })
+    await cold.find(key('a'))
+    expect(await cold.notes.get(`claims ${key('a')}`)).toEqual(await builder.notes.get(`claims ${key('a')}`))
+  })
+
+  it('needs no layer made that all its caches have as the lock says', async () => {
+    const builder = await machine('first', { to: [remote('one'), remote('two')] })
+    const { descriptor, diffId } = await builder.save(key('a'), stream('a'))
+    await builder.publish()
+    const record = { ...descriptor, diffId }
+    const both = await machine('second', { to: [remote('one'), remote('two')] })
+    expect(await both.findGiven(key('a'), record)).toMatchObject({
+      descriptor,
+      diffId,
+      source: { registry: registry.authority, repository: 'one' },
+    })
+    requests.length = 0
+    await both.publish()
+    expect(requests).toEqual([])
+    expect(await both.findGiven(key('a'), { ...record, diffId: digestOf('another') })).toBeUndefined()
+    const other = await machine('third', { to: [remote('one'), remote('empty')] })
+    expect(await other.findGiven(key('a'), record)).toBeUndefined()
+    const reader = await machine('fourth', { from: [remote('one')] })
+    expect(await reader.findGiven(key('a'), record)).toBeUndefined()
+  })
+
+  it('sends nothing more for a build that failed', async () => {
+    const builder = await machine('first', { to: [remote('cache')] })
+    await Promise.all(['a', 'b', 'c', 'd', 'e', 'f'].map((name) => builder.save(key(name), stream(name))))
+    await builder.abandon()
+    const sent = requests.length
+    await builder.publish()
+    expect(requests).toHaveLength(sent)
   })
 
   it('fills several caches, and mounts from one in the next', async () => {
