@@ -1,5 +1,6 @@
 import { exampleInput } from './example-input.ts'
-import { CONTRACTS, type ImageFacts, type Probe, type Target } from './contracts.ts'
+import { CONTRACTS, type Target } from './contracts.ts'
+import type { ImageFacts, Probe } from './rule.ts'
 
 /** A rule and whether it held. */
 export interface Finding {
@@ -9,18 +10,25 @@ export interface Finding {
   readonly problem: string | undefined
 }
 
+/** The server, and its end. */
+export interface CheckedServer {
+  readonly port: number
+  readonly exit: Promise<number>
+  kill(signal: 'SIGTERM'): void
+}
+
 /**
  * Checks every rule of a platform against a running server.
  *
- * @param base  its address, as `http://127.0.0.1:5000`
+ * A server of a platform that drains has ended afterwards.
  */
 export async function checkPlatform(
   target: Target,
-  base: string,
+  server: CheckedServer,
   image: ImageFacts,
   signal?: AbortSignal,
 ): Promise<readonly Finding[]> {
-  const ask: Probe['ask'] = async (method, path, { body, timeoutMs = 10_000 } = {}) => {
+  const ask: Probe['ask'] = async (method, path, { body, timeoutMs = 10_000, host = '127.0.0.1' } = {}) => {
     const began = performance.now()
     const timeout = AbortSignal.timeout(timeoutMs)
     const init = {
@@ -28,13 +36,14 @@ export async function checkPlatform(
       signal: signal === undefined ? timeout : AbortSignal.any([timeout, signal]),
       ...(body === undefined ? {} : { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } }),
     }
-    const answer = await fetch(base + path, init).catch(() => undefined)
+    const answer = await fetch(`http://${host}:${server.port}${path}`, init).catch(() => undefined)
     if (answer === undefined) return undefined
     const text = await answer.text()
     return { status: answer.status, body: parse(text), milliseconds: performance.now() - began }
   }
   const document = (await ask('GET', '/openapi.json'))?.body
-  const probe: Probe = { ask, input: exampleInput(document) }
+  const input = exampleInput(document)
+  const probe: Probe = { ask, input, exit: server.exit, terminate: () => server.kill('SIGTERM') }
   const findings: Finding[] = []
   for (const rule of CONTRACTS[target].rules) {
     findings.push({ rule: rule.name, why: rule.why, problem: await rule.check(probe, image) })

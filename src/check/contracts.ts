@@ -1,47 +1,10 @@
-import type { ImageConfig } from 'oci-spec-types'
+import { drains, listensEverywhere } from './lifecycle.ts'
+import type { Probe, ProbeAnswer, Rule } from './rule.ts'
 
 /** A platform whose rules can be checked. */
 export const TARGETS = ['sagemaker', 'vertex', 'azure', 'cloudrun', 'kserve', 'replicate'] as const
 /** See {@link TARGETS}. */
 export type Target = (typeof TARGETS)[number]
-
-/** The running server as a check asks it. */
-export interface Probe {
-  /** One request; undefined when there is no answer in time. */
-  ask(method: string, path: string, options?: AskOptions): Promise<ProbeAnswer | undefined>
-  /** A valid input of the model, if one is known. */
-  readonly input: Readonly<Record<string, unknown>>
-}
-
-/** How a probe asks. */
-export interface AskOptions {
-  readonly body?: unknown
-  readonly timeoutMs?: number
-}
-
-/** An answer with its body as JSON, if it is that. */
-export interface ProbeAnswer {
-  readonly status: number
-  readonly body: unknown
-  readonly milliseconds: number
-}
-
-/** What is known of the image without running it. */
-export interface ImageFacts {
-  readonly config: ImageConfig
-  /** Media type of the manifest. */
-  readonly mediaType: string
-  readonly architecture: string
-}
-
-/** One rule of a platform. */
-export interface Rule {
-  readonly name: string
-  /** Where the platform says so. */
-  readonly why: string
-  /** Undefined when the rule holds; else what was found. */
-  check(probe: Probe, image: ImageFacts): Promise<string | undefined>
-}
 
 /** A platform: what it sets in the environment, which words it starts the image with, what it expects. */
 export interface Contract {
@@ -60,6 +23,7 @@ export const CONTRACTS: Readonly<Record<Target, Contract>> = {
     rules: [
       answers('GET', '/ping', 2000),
       predicts('/invocations', (input) => input),
+      listensEverywhere,
       {
         name: 'the label accept-bind-to-port is set',
         why: 'inference pipelines choose the port of each container',
@@ -82,6 +46,7 @@ export const CONTRACTS: Readonly<Record<Target, Contract>> = {
           return ['', '0', 'root', '0:0', 'root:root'].includes(user) ? undefined : `the user is ${user}`
         },
       },
+      ...drains(30, '/invocations', (input) => input),
     ],
   },
   vertex: {
@@ -91,12 +56,17 @@ export const CONTRACTS: Readonly<Record<Target, Contract>> = {
       AIP_PREDICT_ROUTE: `${VERTEX_ROUTE}:predict`,
     }),
     args: [],
-    rules: [answers('GET', VERTEX_ROUTE), predictsInstances(`${VERTEX_ROUTE}:predict`)],
+    rules: [answers('GET', VERTEX_ROUTE), predictsInstances(`${VERTEX_ROUTE}:predict`), listensEverywhere],
   },
   azure: {
     env: (port) => ({ PORT: String(port) }),
     args: [],
-    rules: [answers('GET', '/livez'), answers('GET', '/readyz'), predicts('/score', (input) => input)],
+    rules: [
+      answers('GET', '/livez'),
+      answers('GET', '/readyz'),
+      predicts('/score', (input) => input),
+      listensEverywhere,
+    ],
   },
   cloudrun: {
     env: (port) => ({ PORT: String(port) }),
@@ -109,6 +79,8 @@ export const CONTRACTS: Readonly<Record<Target, Contract>> = {
         why: 'Cloud Run runs linux/amd64',
         check: async (_, { architecture }) => (architecture === 'amd64' ? undefined : `it is for ${architecture}`),
       },
+      listensEverywhere,
+      ...drains(10, '/predictions', (input) => ({ input })),
     ],
   },
   kserve: {
@@ -121,6 +93,8 @@ export const CONTRACTS: Readonly<Record<Target, Contract>> = {
       answers('GET', '/v2/models/model/ready'),
       predictsInstances('/v1/models/model:predict'),
       infersTensors('/v2/models/model'),
+      listensEverywhere,
+      ...drains(30, '/v1/models/model:predict', (input) => ({ instances: [input] })),
     ],
   },
   replicate: {
@@ -130,6 +104,7 @@ export const CONTRACTS: Readonly<Record<Target, Contract>> = {
       answers('GET', '/health-check'),
       answers('GET', '/openapi.json'),
       predicts('/predictions', (input) => ({ input })),
+      listensEverywhere,
     ],
   },
 }

@@ -1,8 +1,10 @@
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterEach, describe, expect, it } from 'vitest'
-import { checkPlatform } from '../../src/check/check-platform.ts'
-import { TARGETS, type ImageFacts } from '../../src/check/contracts.ts'
+import { checkPlatform, type CheckedServer } from '../../src/check/check-platform.ts'
+import { TARGETS } from '../../src/check/contracts.ts'
+import { drains } from '../../src/check/lifecycle.ts'
+import type { ImageFacts } from '../../src/check/rule.ts'
 import { exampleInput } from '../../src/check/example-input.ts'
 
 const document = {
@@ -39,20 +41,38 @@ afterEach(() => {
   for (const server of servers.splice(0)) server.close()
 })
 
-/** A server that does everything right, but for the paths that are broken. */
-async function serve(broken: Readonly<Record<string, number>> = {}): Promise<string> {
+/** How a server is bad. */
+interface Faults {
+  /** Status by path. */
+  readonly statuses?: Readonly<Record<string, number>>
+  readonly host?: string
+  readonly onTerm?: 'ignore' | 'break'
+  readonly exitStatus?: number
+  readonly predictionMs?: number
+}
+
+/** A server that does everything right, but for its faults. */
+async function serve({ statuses = {}, host = '0.0.0.0', onTerm, exitStatus = 0, predictionMs = 0 }: Faults = {}) {
   const server = createServer((request, response) => {
     const path = request.url ?? ''
     request.resume().on('end', () => {
-      response.statusCode = broken[path] ?? 200
-      response.setHeader('content-type', 'application/json')
+      response.statusCode = statuses[path] ?? 200
+      response.setHeader('content-type', 'application/json').setHeader('connection', 'close')
       const body = path === '/openapi.json' ? document : { output: 1, predictions: [1], outputs: [] }
-      response.end(JSON.stringify(body))
+      setTimeout(() => response.end(JSON.stringify(body)), request.method === 'POST' ? predictionMs : 0)
     })
-  }).listen(0, '127.0.0.1')
+  }).listen(0, host)
   servers.push(server)
   await new Promise((resolve) => server.once('listening', resolve))
-  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  let end: (status: number) => void = () => undefined
+  const exit = new Promise<number>((resolve) => (end = resolve))
+  const kill: CheckedServer['kill'] = () => {
+    if (onTerm === 'ignore') return
+    server.close(() => end(exitStatus))
+    if (onTerm === 'break') server.closeAllConnections()
+    else server.closeIdleConnections()
+  }
+  return { port: (server.address() as AddressInfo).port, exit, kill }
 }
 
 const problems = async (...args: Parameters<typeof checkPlatform>): Promise<readonly (string | undefined)[]> =>
@@ -64,17 +84,17 @@ describe('checkPlatform()', () => {
   })
 
   it('names the route that does not answer', async () => {
-    expect(await problems('sagemaker', await serve({ '/ping': 503 }), good)).toEqual(['it answered 503'])
-    expect(await problems('azure', await serve({ '/score': 404 }), good)).toHaveLength(1)
+    expect(await problems('sagemaker', await serve({ statuses: { '/ping': 503 } }), good)).toEqual(['it answered 503'])
+    expect(await problems('azure', await serve({ statuses: { '/score': 404 } }), good)).toHaveLength(1)
   })
 
   it('sends what the metadata asks for to the tensor route, and names an answer without tensors', async () => {
-    expect(await problems('kserve', await serve({ '/v2/models/model/infer': 404 }), good)).toHaveLength(1)
-    expect(await problems('kserve', await serve({ '/v2/models/model/infer': 400 }), good)).toEqual([])
+    expect(await problems('kserve', await serve({ statuses: { '/v2/models/model/infer': 404 } }), good)).toHaveLength(1)
+    expect(await problems('kserve', await serve({ statuses: { '/v2/models/model/infer': 400 } }), good)).toEqual([])
   })
 
   it('takes a refused example as proof that the route is there', async () => {
-    expect(await problems('cloudrun', await serve({ '/predictions': 422 }), good)).toEqual([])
+    expect(await problems('cloudrun', await serve({ statuses: { '/predictions': 422 } }), good)).toEqual([])
   })
 
   it('names what is wrong with the image for SageMaker: media type, label, user', async () => {
@@ -84,7 +104,41 @@ describe('checkPlatform()', () => {
   })
 
   it('names a server that is not there', async () => {
-    expect(await problems('replicate', 'http://127.0.0.1:9', good)).toHaveLength(3)
+    const nobody = { port: 9, exit: Promise.resolve(1), kill: () => undefined }
+    expect(await problems('replicate', nobody, good)).toHaveLength(4)
+  })
+})
+
+describe.skipIf(process.platform !== 'linux')('checkPlatform(), of a server that only itself can reach', () => {
+  it.each(TARGETS)('names it, for %s', async (target) => {
+    expect(await problems(target, await serve({ host: '127.0.0.1' }), good)).toEqual([
+      'it does not; is LAYERWRIGHT_HOST set in the image?',
+    ])
+  })
+})
+
+describe('checkPlatform(), at SIGTERM', () => {
+  const DRAINING = ['sagemaker', 'cloudrun', 'kserve'] as const
+
+  it.each(DRAINING)('waits for the prediction that runs, on %s', async (target) => {
+    expect(await problems(target, await serve({ predictionMs: 450 }), good)).toEqual([])
+  })
+
+  it.each(DRAINING)('names a server that breaks it off, on %s', async (target) => {
+    const server = await serve({ predictionMs: 450, onTerm: 'break' })
+    expect(await problems(target, server, good)).toEqual(['its connection was broken'])
+  })
+
+  it('names a server that goes on, and one that ends as if it had failed', async () => {
+    const [, ends] = drains(0.1, '/predictions', (input) => input)
+    const probe = {
+      ask: async () => undefined,
+      input: {},
+      terminate: () => undefined,
+      exit: new Promise<number>(() => undefined),
+    }
+    expect(await ends?.check(probe, good)).toBe('it went on')
+    expect(await problems('kserve', await serve({ exitStatus: 143 }), good)).toEqual(['its exit status was 143'])
   })
 })
 

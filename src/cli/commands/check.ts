@@ -29,6 +29,7 @@ export const command: Command = {
       {
         ...runnable,
         port,
+        listenOn: 'image',
         ...(args.length === 0 ? {} : { command: args }),
         env: { ...runnable.env, ...env(port) },
         log: (chunk) => io.stderr.write(Buffer.from(chunk).toString()),
@@ -43,7 +44,7 @@ export const command: Command = {
         mediaType: image.descriptor.mediaType,
         architecture: image.config.architecture,
       }
-      const findings = await checkPlatform(target, `http://127.0.0.1:${port}`, facts, io.signal)
+      const findings = await checkPlatform(target, { port, ...server.container }, facts, io.signal)
       if (json === true) io.stdout.write(`${JSON.stringify(findings, undefined, 2)}\n`)
       else {
         for (const { rule, why, problem } of findings) {

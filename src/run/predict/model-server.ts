@@ -17,7 +17,7 @@ export interface ModelServer {
 export interface ServerRequest extends Omit<RunRequest, 'output' | 'stdin' | 'terminal' | 'network'> {
   /** A free port unless given. */
   readonly port?: number | undefined
-  /** The address it listens on; only this machine reaches it unless given. */
+  /** The address it listens on, or `image` for what the image says; only this machine reaches it unless given. */
   readonly listenOn?: string | undefined
   /** How long its setup may take; no limit unless given. */
   readonly setupTimeoutMs?: number | undefined
@@ -45,7 +45,8 @@ export async function startModelServer(request: ServerRequest, context: RunConte
   }
   const task = startTask(context.report, 'Set up the model')
   const host = request.listenOn ?? '127.0.0.1'
-  const command = cogCommand(request.image.config.config?.Cmd ?? [], host)
+  const isImages = host === 'image'
+  const command = isImages ? undefined : cogCommand(request.image.config.config?.Cmd ?? [], host)
   const container = await startContainer(
     {
       ...request,
@@ -54,7 +55,7 @@ export async function startModelServer(request: ServerRequest, context: RunConte
         LOG_FORMAT: 'console',
         ...request.env,
         PORT: String(port),
-        LAYERWRIGHT_HOST: host,
+        ...(isImages ? {} : { LAYERWRIGHT_HOST: host }),
       },
       network: 'host',
       output: 'pipe',
