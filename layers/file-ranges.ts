@@ -29,6 +29,10 @@ export class FileRanges {
     return bytes
   }
 
+  get sizeBytes(): number {
+    return this.#parts.reduce((sum, { bytes }) => sum + bytes.length, 0)
+  }
+
   /** Whether all parts were compared with the proven whole. */
   get isProven(): boolean {
     return this.#parts.every(({ isProven }) => isProven)

@@ -25,6 +25,9 @@ export interface DirectOptions extends DownloadOptions {
   readonly openWhole?: ((file: RemoteFile) => Promise<RandomAccess>) | undefined
 }
 
+/** Proven parts of all files together that are held where they are not kept; of the others their hashes. */
+const HELD_BYTES = 16 << 20
+
 /** A wheel's directory and metadata lie in its last bytes; this much serves most wheels with one request. */
 const TAIL_BYTES = 1 << 17
 
@@ -39,12 +42,23 @@ const TAIL_BYTES = 1 << 17
 export function makeOpenDirect(options: DirectOptions): (file: RemoteFile) => Promise<RemoteAccess> {
   const limit = options.limit ?? pLimit(4)
   const known = new Map<string, Promise<FileRanges>>()
-  const settings = { ...options, limit }
+  const proven = new Map<string, readonly FilePart[]>()
+  let heldBytes = 0
+  // A thousand files would fill the memory: what was proven is read again, and compared with what is known of it.
+  const onProven = ({ sha256 }: RemoteFile, ranges: FileRanges): void => {
+    if (options.ranges === undefined && heldBytes + ranges.sizeBytes <= HELD_BYTES) heldBytes += ranges.sizeBytes
+    else {
+      known.delete(sha256)
+      proven.set(sha256, ranges.describe())
+    }
+  }
+  const parts = (sha256: string): readonly FilePart[] => proven.get(sha256) ?? options.parts?.(sha256) ?? []
+  const settings = { ...options, limit, parts, onProven }
   return async (file) => {
     let finding = known.get(file.sha256)
     if (finding === undefined) {
       finding = findRanges(file, settings)
-      known.set(file.sha256, finding)
+      if (!proven.has(file.sha256)) known.set(file.sha256, finding)
       // A file that could not be reached may be asked for again.
       finding.catch(() => known.delete(file.sha256))
     }
@@ -54,7 +68,12 @@ export function makeOpenDirect(options: DirectOptions): (file: RemoteFile) => Pr
   }
 }
 
-type Settings = DirectOptions & { readonly limit: ReturnType<typeof pLimit> }
+type Settings = DirectOptions & {
+  readonly limit: ReturnType<typeof pLimit>
+  readonly parts: (sha256: string) => readonly FilePart[]
+  /** Hears of every file that passed through whole. */
+  readonly onProven: (file: RemoteFile, ranges: FileRanges) => void
+}
 
 /** The parts that are known from an earlier build, else the tail, asked for now. */
 async function findRanges(file: RemoteFile, settings: Settings): Promise<FileRanges> {
@@ -69,7 +88,7 @@ async function findRanges(file: RemoteFile, settings: Settings): Promise<FileRan
 }
 
 function addRead(file: RemoteFile, ranges: FileRanges, offset: number, bytes: Buffer, { parts }: Settings): Buffer {
-  return ranges.add(offset, bytes, parts !== undefined && isKnownPart(offset, bytes, parts(file.sha256)))
+  return ranges.add(offset, bytes, isKnownPart(offset, bytes, parts(file.sha256)))
 }
 
 function access(file: RemoteFile, ranges: FileRanges, settings: Settings): RemoteAccess {
@@ -125,6 +144,7 @@ async function* provenStart(
     }
     ranges.isProven = true
     await saveRanges(settings.ranges, file.sha256, ranges)
+    settings.onProven(file, ranges)
     isDone = true
   } finally {
     task.end(isDone ? 'done' : 'failed')

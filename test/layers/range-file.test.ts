@@ -134,6 +134,31 @@ describe('makeOpenDirect()', () => {
     expect(requests).toHaveLength(2)
   })
 
+  test('holds the proven parts of few files, and knows those of the others by their hashes', async () => {
+    const many = Array.from({ length: 150 }, (_, n) =>
+      makeWheel({ version: `1.${n}`, files: [{ name: 'a.bin', content: randomBytes(140_000) }] }),
+    )
+    const readTail = async (made: (typeof many)[number]): Promise<void> => {
+      served = made.bytes
+      const source = await open({ ...file(), sha256: made.sha256, sizeBytes: made.bytes.length })
+      const tail = await source.read(source.sizeBytes - 100, 100)
+      expect(made.bytes.subarray(-100).equals(tail)).toBe(true)
+      await source.prove?.()
+    }
+    for (const made of many) await readTail(made)
+    expect(requests).toHaveLength(2 * many.length)
+    requests = []
+    for (const made of many) await readTail(made)
+    // 128 of them are held; the tail of each other is asked for once more, and the whole of none.
+    expect(requests).toHaveLength(22)
+    expect(requests).not.toContain(undefined)
+    const last = many.at(-1) ?? wheel
+    served = Buffer.from(last.bytes)
+    served.writeUInt8(served.readUInt8(served.length - 200) ^ 1, served.length - 200)
+    const changed = await open({ ...file(), sha256: last.sha256, sizeBytes: served.length })
+    await expect(changed.prove?.()).rejects.toMatchObject({ code: 'DIGEST_MISMATCH' })
+  })
+
   test('proves a whole file at the end of its stream', async () => {
     const source = await open({ ...file(), sha256: '0'.repeat(64) })
     await expect(collect(source.stream(0, 10), 100)).rejects.toMatchObject({ code: 'DIGEST_MISMATCH' })
