@@ -78,7 +78,8 @@ export async function openRunnable(name: string | undefined, options: RunOptions
   const image = imageForHost(await findImage(wanted, world, io))
   const { report } = io
   const cdi = loadCdi(io.env['LAYERWRIGHT_CDI_DIRS']?.split(':'))
-  const gpuContext = { report, cdi, checkRequirements: evaluateRequirements }
+  const driverRoot = io.env['LAYERWRIGHT_NVIDIA_ROOT']
+  const gpuContext = { report, cdi, driverRoot, checkRequirements: evaluateRequirements }
   const runtime = image.config.config ?? {}
   const devices =
     options.gpus === undefined ? defaultGpus(runtime, gpuContext) : resolveGpus(options.gpus, runtime, gpuContext)

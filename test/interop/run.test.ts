@@ -2,7 +2,6 @@ import { spawn } from 'node:child_process'
 import {
   chmodSync,
   chownSync,
-  copyFileSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -10,13 +9,11 @@ import {
   readFileSync,
   writeFileSync,
 } from 'node:fs'
-import { userInfo } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test, type TestContext } from 'vitest'
 import { layerOfEntries } from '../../layers/files.ts'
 import { collect } from '../../src/core/bytes.ts'
-import { packageRoot } from '../../src/core/package-root.ts'
 import type { Image } from '../../src/image/image.ts'
 import { BACKEND_NAMES, type BackendName } from '../../src/run/container.ts'
 import { predict } from '../../src/run/predict/predict.ts'
@@ -32,9 +29,9 @@ import {
 } from '../../src/run/run-container.ts'
 import { runStep, type StepRequest } from '../../src/run/step.ts'
 import { removeTree } from '../../src/run/unpack/remove-tree.ts'
-import { bundle } from '../support/bundle.ts'
 import { busyboxImage, writeLayout } from '../support/busybox-image.ts'
-import { runCommand, type Finished } from '../support/command.ts'
+import { callers, leftovers, makeCallerWorld, type CallerWorld } from '../support/callers.ts'
+import type { Finished } from '../support/command.ts'
 import { findTool, needTool } from '../support/tool.ts'
 import { file, layerOf } from '../run/tar-builder.ts'
 
@@ -55,18 +52,6 @@ const PROGRAMS: Readonly<Record<BackendName, string>> = {
 }
 const isRoot = process.getuid?.() === 0
 
-/** One of the ways in which a caller may have privileges. */
-interface Caller {
-  readonly name: string
-  readonly uid: number
-}
-
-const callers: readonly Caller[] = [
-  { name: 'root', uid: 0 },
-  { name: 'a user with subordinate ids', uid: userWithSubIds() ?? -1 },
-  { name: 'a user with a single id', uid: 65534 },
-]
-
 const SCRIPT = [
   'echo "user $(id -u):$(id -g)"',
   'echo "folder $PWD $(cat hello)"',
@@ -83,23 +68,28 @@ const SCRIPT = [
 
 let all: string
 let cli: string
+let world: CallerWorld
 let image: Image
 let store: string
 
 beforeAll(async () => {
   // Below a place that other users may enter.
-  all = mkdtempSync('/tmp/lw-interop-run-')
+  all = mkdtempSync('/tmp/lwr-')
   chmodSync(all, 0o755)
   store = join(all, 'store')
   const busybox = await findTool('busybox')
+  world = await makeCallerWorld(all)
+  cli = world.cli
   if (busybox === undefined) return
   image = busyboxImage(busybox)
   await writeLayout(join(all, 'layout'), image)
   mkdirSync(join(all, 'bound'), { mode: 0o755 })
   writeFileSync(join(all, 'bound/file'), 'bound', { mode: 0o644 })
-  cli = await bundleCli(all)
 })
-afterAll(() => removeTree(all))
+afterAll(() => {
+  world.close()
+  removeTree(all)
+})
 
 describe.each(callers)('as $name', ({ name, uid }) => {
   test.for(['podman', ...DIRECT] as const)('%s runs the container as it was asked to', async (runtime, context) => {
@@ -526,41 +516,15 @@ async function need(runtime: BackendName, context: TestContext): Promise<void> {
   needTool(await findTool(PROGRAMS[runtime]), PROGRAMS[runtime], context)
 }
 
-/** A home of a user, made for one test. */
-function homeOf(uid: number): string {
-  const folder = mkdtempSync(join(all, 'home-'))
-  for (const name of ['', 'run', 'cache']) {
-    mkdirSync(join(folder, name), { recursive: true, mode: 0o700 })
-    if (isRoot) chownSync(join(folder, name), uid, uid === 65534 ? 65534 : uid)
-  }
-  return folder
-}
+const homeOf = (uid: number): string => world.homeOf(uid)
 
-/** Calls the command line as some user. */
-async function callCli(
+function callCli(
   uid: number,
   folder: string,
   args: readonly string[],
   env: Readonly<Record<string, string>> = {},
 ): Promise<Finished> {
-  const become = uid === 0 || !isRoot ? [] : ['setpriv', `--reuid=${uid}`, `--regid=${uid}`, '--clear-groups', '--']
-  const [program = '', ...rest] = [...become, process.execPath, cli, ...args]
-  return runCommand(program, rest, {
-    cwd: folder,
-    env: {
-      HOME: folder,
-      XDG_RUNTIME_DIR: join(folder, 'run'),
-      LAYERWRIGHT_CACHE: join(folder, 'cache'),
-      ...env,
-    },
-  })
-}
-
-/** What is left of containers in a home. */
-function leftovers(folder: string): string[] {
-  const rootfs = join(folder, 'cache/rootfs')
-  if (!existsSync(rootfs)) return []
-  return readdirSync(rootfs).flatMap((uid) => readdirSync(join(rootfs, uid, 'tmp')))
+  return world.call(uid, folder, args, env)
 }
 
 function processesWith(mark: string): string[] {
@@ -605,32 +569,4 @@ function fakeGpu(folder: string, uid: number, cdiVersion = '0.5.0'): string {
   writeFileSync(join(cdi, 'fake.json'), JSON.stringify(spec))
   if (isRoot) for (const path of [cdi, join(folder, 'libcuda.so.1')]) chownSync(path, uid, uid)
   return cdi
-}
-
-/** The program as one file that everybody may read. */
-async function bundleCli(folder: string): Promise<string> {
-  const entry = join(folder, 'entry.ts')
-  writeFileSync(
-    entry,
-    `import { main } from '${join(packageRoot(), 'src/cli/main.ts')}'\nawait main(process.argv.slice(2))\n`,
-  )
-  const built = await bundle(entry)
-  const target = join(folder, 'cli.mjs')
-  copyFileSync(built.file, target)
-  copyFileSync(join(packageRoot(), 'package.json'), join(folder, 'package.json'))
-  for (const path of [target, join(folder, 'package.json')]) chmodSync(path, 0o644)
-  removeTree(built.folder)
-  return target
-}
-
-/** A user who may map many ids: one of \`/etc/subuid\` who exists. */
-function userWithSubIds(): number | undefined {
-  if (!isRoot) return existsSync('/etc/subuid') ? userInfo().uid : undefined
-  const subuid = existsSync('/etc/subuid') ? readFileSync('/etc/subuid', 'utf8') : ''
-  const names = subuid.split('\n').map((line) => line.split(':', 1)[0] ?? '')
-  const accounts = readFileSync('/etc/passwd', 'utf8')
-    .split('\n')
-    .map((line) => line.split(':'))
-  const account = accounts.find(([name = '', , uid]) => name !== '' && names.includes(name) && uid !== '0')
-  return account === undefined ? undefined : Number(account[2])
 }

@@ -5,7 +5,7 @@ import { afterAll, describe, expect, test } from 'vitest'
 import { applyCdiEdits } from '../../src/run/cdi/apply.ts'
 import { loadCdi } from '../../src/run/cdi/registry.ts'
 import { CDI_VERSIONS, parseCdiSpec } from '../../src/run/cdi/spec.ts'
-import { driverEdits, findNvidiaDriver, type NvidiaDriver } from '../../src/run/gpu/nvidia-driver.ts'
+import { driverEdits, driverPlaces, findNvidiaDriver, type NvidiaDriver } from '../../src/run/gpu/nvidia-driver.ts'
 import { evaluateRequirements } from '../../src/run/gpu/requirements.ts'
 import { defaultGpus, resolveGpus } from '../../src/run/gpu/resolve-gpus.ts'
 
@@ -229,6 +229,21 @@ describe('findNvidiaDriver() and driverEdits()', () => {
   test('without a kernel file goes by the library; without a node there is no driver', () => {
     expect(findNvidiaDriver({ ...places, version: join(all, 'missing') })?.version).toMatch(/^(570|535)/)
     expect(findNvidiaDriver({ ...places, devices: folderOf({}) })).toBeUndefined()
+  })
+
+  test('looks below a folder where a driver lies in a container of its own', () => {
+    const root = folderOf({})
+    const before = driverPlaces(root)
+    expect(before.libraries).toContain(join(root, 'usr/lib64'))
+    expect([before.devices, before.version]).toEqual(['/dev', '/proc/driver/nvidia/version'])
+    for (const folder of ['dev', 'proc/driver/nvidia']) mkdirSync(join(root, folder), { recursive: true })
+    writeFileSync(join(root, 'dev/nvidia0'), '')
+    writeFileSync(join(root, 'proc/driver/nvidia/version'), '')
+    expect(driverPlaces(root)).toMatchObject({
+      devices: join(root, 'dev'),
+      version: join(root, 'proc/driver/nvidia/version'),
+    })
+    expect(driverPlaces('')).toBe(driverPlaces(undefined))
   })
 
   test('binds each library under both names, and appends its folder', () => {

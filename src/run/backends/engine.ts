@@ -59,8 +59,12 @@ async function load(command: readonly string[], container: Container, host: Host
   if (status.status === 'rejected') throw status.reason
   if (status.value !== 0) {
     const said = Buffer.concat(words).toString().trim()
-    // Engines try every format they know and tell of each; the first complaint is the one about ours.
-    const first = said.split('\n', 1)[0]?.slice(0, 400) ?? ''
+    // Engines try every format they know and tell of each; the first complaint is the one about ours. podman warns before.
+    const first =
+      said
+        .split('\n')
+        .find((line) => !line.includes('level=warning'))
+        ?.slice(0, 400) ?? ''
     throw new BuildError('RUN_FAILED', `${program} did not take the image: ${first}`, { data: { said } })
   }
   if (outcome.status === 'rejected') throw outcome.reason

@@ -1,4 +1,4 @@
-import { lstatSync, readdirSync, readFileSync, realpathSync, statSync } from 'node:fs'
+import { existsSync, lstatSync, readdirSync, readFileSync, realpathSync, statSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { BuildError, systemErrorCode } from '../../core/errors.ts'
 import type { BindMount, ContainerDevice } from '../container.ts'
@@ -38,6 +38,24 @@ export const HOST_PLACES: DriverPlaces = {
   programs: ['/usr/bin', '/usr/local/nvidia/bin', '/run/current-system/sw/bin'],
   devices: '/dev',
   version: '/proc/driver/nvidia/version',
+}
+
+/**
+ * Places of a driver that lies below a folder, as a driver container of Kubernetes keeps it (`/run/nvidia/driver`).
+ * Nodes and the kernel's words are taken from there where they are, else from the machine.
+ *
+ * @param root undefined or empty for the machine itself
+ */
+export function driverPlaces(root: string | undefined): DriverPlaces {
+  if (root === undefined || root === '') return HOST_PLACES
+  const below = (path: string): string => join(root, path)
+  const first = (path: string): string => (existsSync(below(path)) ? below(path) : path)
+  return {
+    libraries: HOST_PLACES.libraries.map(below),
+    programs: HOST_PLACES.programs.map(below),
+    devices: list(below('dev')).some((name) => name.startsWith('nvidia')) ? below('dev') : HOST_PLACES.devices,
+    version: first(HOST_PLACES.version),
+  }
 }
 
 /** What computing and looking at the GPU take; graphics and video stay out. */

@@ -4,7 +4,7 @@ import type { Report } from '../../core/progress.ts'
 import { applyCdiEdits } from '../cdi/apply.ts'
 import { loadCdi, type CdiRegistry } from '../cdi/registry.ts'
 import type { DeviceEdits } from '../run-container.ts'
-import { driverEdits, findNvidiaDriver, type NvidiaDriver } from './nvidia-driver.ts'
+import { driverEdits, driverPlaces, findNvidiaDriver, type NvidiaDriver } from './nvidia-driver.ts'
 
 /** What the choice of GPUs rests on. */
 export interface GpuContext {
@@ -13,6 +13,8 @@ export interface GpuContext {
   readonly cdi?: CdiRegistry | undefined
   /** The host's driver; `false` for none; looked for unless given. */
   readonly driver?: NvidiaDriver | false | undefined
+  /** Where it is looked for; the machine itself unless given. */
+  readonly driverRoot?: string | undefined
   /**
    * Tells whether a driver meets the image's `NVIDIA_REQUIRE_*` variables.
    *
@@ -48,7 +50,7 @@ export function resolveGpus(words: string, config: ImageRuntimeConfig, context: 
   const named = wanted.filter((word) => word.includes('='))
   const plain = wanted.filter((word) => !word.includes('='))
   const driver = (): NvidiaDriver | undefined =>
-    context.driver === false ? undefined : (context.driver ?? findNvidiaDriver())
+    context.driver === false ? undefined : (context.driver ?? findNvidiaDriver(driverPlaces(context.driverRoot)))
   const kind = KINDS.find((candidate) => cdi.names.some((name) => name.startsWith(`${candidate}=`)))
   const env = environmentOf(config)
   const isNvidia =
@@ -84,7 +86,7 @@ export function resolveGpus(words: string, config: ImageRuntimeConfig, context: 
 export function defaultGpus(config: ImageRuntimeConfig, context: GpuContext): DeviceEdits | undefined {
   if (environmentOf(config)['NVIDIA_VISIBLE_DEVICES'] !== 'all') return undefined
   const cdi = context.cdi ?? loadCdi()
-  const driver = context.driver ?? findNvidiaDriver() ?? false
+  const driver = context.driver ?? findNvidiaDriver(driverPlaces(context.driverRoot)) ?? false
   if (cdi.names.some((name) => name.startsWith('nvidia.com/gpu=')) || driver !== false) {
     return resolveGpus('all', config, { ...context, cdi, driver })
   }
