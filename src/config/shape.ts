@@ -130,6 +130,8 @@ function unknownKey(key: string, parent: readonly PathPart[], tree: Tree): Shape
   }
 }
 
+const ENVIRONMENT = 'Use `environment` at the top level, with entries `NAME=value`.'
+
 /** Keys that Cog had, or that people expect, with what to do instead. */
 const REMOVED: Readonly<Record<string, string>> = {
   fast: 'Cog removed this key; builds need no switch to be fast here. Remove it.',
@@ -137,7 +139,12 @@ const REMOVED: Readonly<Record<string, string>> = {
   dockerfile: 'There is no Dockerfile. Use `build.base_image` and `build.run`.',
   pip: 'Name a file in `build.python_requirements`.',
   apt: 'Use `build.system_packages`.',
-  env: 'Use `environment` at the top level, with entries `NAME=value`.',
+  env: ENVIRONMENT,
+  env_vars: ENVIRONMENT,
+  environment_variables: ENVIRONMENT,
+  python: 'Use `build.python_version`.',
+  packages: 'Use `build.python_requirements` for Python packages, `build.system_packages` for those of Debian.',
+  resources: 'Hardware is chosen where the image runs. Files to bring along are named under `weights`.',
 }
 
 function elsewhere(key: string, parent: readonly PathPart[]): string | undefined {

@@ -335,6 +335,15 @@ image: Foo
     )
   })
 
+  it.each([
+    ['build:\n  environment_variables: {A: b}\n', 'Use `environment` at the top level, with entries `NAME=value`.'],
+    ['resources: []\n', 'Hardware is chosen where the image runs. Files to bring along are named under `weights`.'],
+    ['build:\n  concurrency: {max: 1}\n', '`concurrency` belongs at the top level.'],
+    ['gpu: true\n', '`gpu` belongs under `build`.'],
+  ])('%j is told where it belongs', (text, hint) => {
+    expect(issuesOf(text)).toMatchObject([{ code: 'unknown-key', hint }])
+  })
+
   it('refuses an alias bomb quickly', () => {
     const lines = ['a: &a [x,x,x,x,x,x,x,x,x]']
     for (let i = 1; i < 12; i++) {
