@@ -185,8 +185,8 @@ describe('an archive of another make', () => {
     }
   })
 
-  it('may have its index in xz or as it is', async () => {
-    for (const indexEnding of ['.xz', ''] as const) {
+  it('may have its index in xz, in zstd or as it is', async () => {
+    for (const indexEnding of ['.xz', '.zst', ''] as const) {
       await archive.publish([{ package: 'a' }], { indexEnding })
       expect(names(await resolve(['a']))).toEqual(['a'])
     }

@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process'
 import { createServer, type Server } from 'node:http'
 import { gzipSync } from 'node:zlib'
 import { createCleartextMessage, createMessage, generateKey, readPrivateKey, sign } from 'openpgp'
+import { loadZstd } from './zstd.ts'
 import { controlText, makeDeb, sha256, type DebDescription } from './debian-package.ts'
 
 /** A key pair of a test archive. */
@@ -41,7 +42,7 @@ export interface ArchiveOptions {
   /** Gives nothing but `InRelease`-like text without a signature. */
   readonly isUnsigned?: boolean | undefined
   /** How the index is compressed; gzip unless given. */
-  readonly indexEnding?: '.gz' | '.xz' | '' | undefined
+  readonly indexEnding?: '.gz' | '.xz' | '.zst' | '' | undefined
 }
 
 /** A signed Debian archive on loopback. */
@@ -56,6 +57,8 @@ export interface TestArchive {
     components: readonly string[],
     packages: readonly DebDescription[],
   ): Promise<void>
+  /** Serves files by path, such as those of an archive that was made elsewhere. */
+  publishFiles(content: ReadonlyMap<string, Buffer>): void
   close(): Promise<void>
 }
 
@@ -86,6 +89,10 @@ export async function startArchive(key: ArchiveKey): Promise<TestArchive> {
         for (const [path, content] of await archiveFiles(packages, { suite, components }, key)) files.set(path, content)
       }
     },
+    publishFiles: (content) => {
+      files.clear()
+      for (const [path, bytes] of content) files.set(path, bytes)
+    },
     close: () => new Promise((resolve) => server.close(() => resolve())),
   }
 }
@@ -106,13 +113,13 @@ async function archiveFiles(
     return `${controlText(description)}Filename: ${filename}\nSize: ${deb.length}\nSHA256: ${sha256(deb)}\n`
   })
   const compress = COMPRESS[indexEnding]
-  const index = compress(stanzas.join('\n'))
+  const index = await compress(stanzas.join('\n'))
   const folder = isFlat ? (flatFolder === '' ? '' : `/${flatFolder}`) : `/dists/${suite}`
   const indexPaths = (options.components ?? ['main']).map(
     (component) => `${isFlat ? '' : `${component}/binary-amd64/`}Packages${indexEnding}`,
   )
   const served =
-    options.tamperIndex === true ? compress(stanzas.join('\n').replaceAll('Version: 1', 'Version: 6')) : index
+    options.tamperIndex === true ? await compress(stanzas.join('\n').replaceAll('Version: 1', 'Version: 6')) : index
   for (const path of indexPaths) {
     files.set(`${folder}/${path}`, served)
     files.set(`${folder}/${path.replace(/[^/]+$/, '')}by-hash/SHA256/${sha256(index)}`, served)
@@ -137,10 +144,12 @@ const COMPRESS = {
   '.gz': (text: string) => gzipSync(text),
   // The xz tool is part of every Debian and of the runners.
   '.xz': (text: string) => execFileSync('xz', ['-c'], { input: text }),
+  '.zst': async (text: string) => Buffer.from((await loadZstd()).compress(Buffer.from(text), 3)),
   '': (text: string) => Buffer.from(text),
 }
 
-async function signedRelease(
+/** A Release file, signed, by the names under which it is served. */
+export async function signedRelease(
   text: string,
   date: Date,
   options: ArchiveOptions,
