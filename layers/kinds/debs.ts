@@ -2,6 +2,7 @@ import { copied, type Open, type RandomAccess } from '../../src/core/bytes.ts'
 import { BuildError } from '../../src/core/errors.ts'
 import type { RemoteFile } from '../../src/core/remote-file.ts'
 import { openDeb, type Deb } from '../../src/debian/deb.ts'
+import { diverter, type Diversion } from '../../src/debian/diversions.ts'
 import { placeMembers, type DebFacts, type PlacedMember } from '../../src/debian/facts.ts'
 import type { TarMember } from '../../src/core/tar-reader.ts'
 import { SYSTEM_LINKS } from '../../src/debian/paths.ts'
@@ -38,6 +39,8 @@ export interface DebsLayerSpec {
   readonly baseLinks?: Readonly<Record<string, string>> | undefined
   /** Folders of the base whose mode or owner is not the usual one and stays as it is, by path. */
   readonly keptFolders?: Readonly<Record<string, FolderMode>> | undefined
+  /** Places of the base that are kept for another package's file, or for none. */
+  readonly diversions?: readonly Diversion[] | undefined
 }
 
 /** Lays the files of Debian packages down, without running anything. */
@@ -81,6 +84,7 @@ export async function* debEntries(
 
 async function* laidDown(spec: DebsLayerSpec, context: LayerContext, promises: FactsPromises): AsyncGenerator<Entry> {
   const links = new Map(Object.entries({ ...SYSTEM_LINKS, ...spec.baseLinks }))
+  const divert = diverter(spec.diversions ?? [], links)
   const owners = new Map<string, DebSource>()
   const kept = spec.keptFolders ?? {}
   const folders = new Set<string>()
@@ -92,7 +96,8 @@ async function* laidDown(spec: DebsLayerSpec, context: LayerContext, promises: F
   }
   for await (const { deb, opened } of opening(inLayingOrder(spec.debs), context)) {
     for await (const placed of placing(deb, opened, links, promises)) {
-      const { path, member } = placed
+      const { member } = placed
+      const path = member.type === 'directory' ? placed.path : divert(placed.path, deb.package)
       if (isLeftOut(path, spec.leaveOut)) continue
       if (member.type === 'directory') {
         if (folders.has(path) || kept[path] !== undefined || spec.rootLinks?.[path] !== undefined) continue
@@ -106,7 +111,8 @@ async function* laidDown(spec: DebsLayerSpec, context: LayerContext, promises: F
         owners.set(path, deb)
         yield* missingParents(path, folders, kept)
       }
-      yield entryOf(placed)
+      const linkPath = member.type === 'hardlink' ? divert(placed.linkPath, deb.package) : placed.linkPath
+      yield entryOf({ ...placed, path, linkPath })
     }
   }
 }

@@ -1,4 +1,6 @@
 import { groupFiles } from '../../layers/group.ts'
+import { unpackBaseFiles } from '../debian/base-files.ts'
+import { DIVERSIONS_FILE, parseDiversions, type Diversion } from '../debian/diversions.ts'
 import type { DebianLock, LockedDeb } from '../debian/lock.ts'
 import { USRMERGE_LINKS } from '../debian/paths.ts'
 import type { PlannedLayer } from './plan.ts'
@@ -49,6 +51,7 @@ export function systemPackageLayers(lock: DebianLock): PlannedLayer[] {
   if (lock.packages.length === 0) return []
   const links = Object.keys(lock.base?.links ?? {}).length === 0 ? {} : { baseLinks: lock.base?.links }
   const kept = Object.keys(lock.base?.keptFolders ?? {}).length === 0 ? {} : { keptFolders: lock.base?.keptFolders }
+  const diversions = diversionsOf(lock)
   return [
     ...rootGroups(lock.packages).map((debs): PlannedLayer => ({
       role: 'system',
@@ -56,7 +59,7 @@ export function systemPackageLayers(lock: DebianLock): PlannedLayer[] {
         debs.length === 1
           ? `${debs[0]?.package} ${debs[0]?.version}`
           : `${debs[0]?.root} and ${debs.length - 1} packages it needs`,
-      spec: { kind: 'debs', debs: sources(debs), leaveOut: 'nothing', ...links, ...kept },
+      spec: { kind: 'debs', debs: sources(debs), leaveOut: 'nothing', ...links, ...kept, ...diversions },
     })),
     {
       role: 'system',
@@ -71,6 +74,11 @@ export function systemPackageLayers(lock: DebianLock): PlannedLayer[] {
       },
     },
   ]
+}
+
+function diversionsOf({ base }: DebianLock): { readonly diversions?: readonly Diversion[] } {
+  const diversions = parseDiversions(unpackBaseFiles(base?.files).get(DIVERSIONS_FILE)?.toString('utf8') ?? '')
+  return diversions.length === 0 ? {} : { diversions }
 }
 
 // Files of a package that another one replaces must not come back in a layer above: it joins that one's layer.

@@ -123,6 +123,35 @@ describe('debs layer', () => {
     ])
   })
 
+  it('puts files of which the base diverts the place where they then lie, but not those of who diverts', async () => {
+    const diversions = [
+      { from: 'lib/liba.so.1', to: 'usr/lib/vendor-diverted/liba.so.1', by: 'vendor' },
+      { from: 'usr/bin/tool', to: 'usr/bin/tool.real', by: ':' },
+    ]
+    const found = await lay(
+      [
+        {
+          package: 'a',
+          members: [
+            file('./usr/lib/liba.so.1', 'of a'),
+            { name: './usr/lib/liba.so', type: 'hardlink', target: './usr/lib/liba.so.1' },
+            file('./bin/tool'),
+          ],
+        },
+        { package: 'vendor', members: [file('./lib/liba.so.1', 'of the vendor')] },
+      ],
+      { diversions },
+    )
+    expect(contents(found)).toEqual([
+      'usr/lib/vendor-diverted/liba.so.1',
+      'usr/lib/liba.so',
+      'usr/bin/tool.real',
+      'usr/lib/liba.so.1',
+    ])
+    expect(found.get('usr/lib/liba.so')).toMatchObject({ linkName: 'usr/lib/vendor-diverted/liba.so.1' })
+    expect(found.get('usr/lib/liba.so.1')?.text).toBe('of the vendor')
+  })
+
   it('keeps setuid bits, owners, hard links; writes one time for all', async () => {
     const found = await lay([
       {

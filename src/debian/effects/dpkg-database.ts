@@ -1,5 +1,6 @@
 import { parseStanza } from '../deb822.ts'
 import { formatStatusStanza } from '../status.ts'
+import { DIVERSIONS_FILE } from '../diversions.ts'
 import type { PlacedPackage, System } from './system.ts'
 
 const INFO = 'var/lib/dpkg/info'
@@ -137,7 +138,7 @@ const DIVERSIONS: Readonly<Record<string, readonly (readonly [from: string, to: 
 }
 
 function writeDiversions(system: System): void {
-  const path = 'var/lib/dpkg/diversions'
+  const path = DIVERSIONS_FILE
   const added: string[] = []
   for (const [name, diversions] of Object.entries(DIVERSIONS)) {
     // trixie's dash no longer diverts: only a script that says so counts.

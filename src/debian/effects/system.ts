@@ -1,3 +1,4 @@
+import { DIVERSIONS_FILE, diverter, parseDiversions } from '../diversions.ts'
 import type { DebFacts, ListedPath } from '../facts.ts'
 import type { FolderMode } from '../folder-mode.ts'
 import { isLeftOut, type LeaveOut } from '../leave-out.ts'
@@ -46,6 +47,7 @@ export class System {
   readonly #paths = new Map<string, PathFacts & { readonly owner: PlacedPackage }>()
   readonly #outputs = new Map<string, Output>()
   readonly #links: Map<string, string>
+  readonly #divert: (path: string, packageName: string) => string
 
   constructor(
     packages: readonly DebFacts[],
@@ -55,12 +57,13 @@ export class System {
     leaveOut: LeaveOut = 'nothing',
   ) {
     this.#links = new Map(links)
+    this.#divert = diverter(parseDiversions(base.get(DIVERSIONS_FILE)?.toString('utf8') ?? ''), links)
     const sorted = [...packages].sort((a, b) => (a.package < b.package ? -1 : 1))
     // All links first: where a path lies must not depend on the order of packages.
-    for (const { paths } of sorted) {
+    for (const { paths, package: name } of sorted) {
       for (const { listed, target } of paths) {
         if (target === undefined) continue
-        const path = this.place(listed)
+        const path = this.#divert(this.place(listed), name)
         this.#links.set(path, linkDestination(path, target))
       }
     }
@@ -77,7 +80,10 @@ export class System {
   }
 
   #placed(facts: DebFacts, leaveOut: LeaveOut): PlacedPackage {
-    const paths = facts.paths.map((listed) => ({ ...listed, path: this.place(listed.listed) }))
+    const paths = facts.paths.map((listed) => {
+      const path = this.place(listed.listed)
+      return { ...listed, path: listed.type === 'directory' ? path : this.#divert(path, facts.package) }
+    })
     return {
       ...facts,
       paths: paths.filter(({ path }) => !isLeftOut(path, leaveOut)),
