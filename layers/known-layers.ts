@@ -38,6 +38,7 @@ export function knownLayerStore(layers: LayerStore, known: KnownLayers, store: S
 function verifyingStore(layers: LayerStore, known: KnownLayers): LayerStore {
   return {
     ...layers,
+    findHere: undefined,
     find: async (key) => (known.find(key) === undefined ? layers.find(key) : undefined),
     save: async (key, stream) => {
       const made = await layers.save(key, stream)

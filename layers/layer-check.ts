@@ -30,7 +30,8 @@ export type CheckOutput = 'nothing' | 'zstd' | 'none'
 
 /** What is checked, and what else is to become of it. */
 export interface CheckTask {
-  readonly expected: readonly ExpectedFile[]
+  /** Undefined for a layer that was proven when it was made: its tar is hashed alone. */
+  readonly expected: readonly ExpectedFile[] | undefined
   /** Names the layer in errors. */
   readonly what: string
   /** `nothing` unless given. */
@@ -98,7 +99,7 @@ export function checkLayer({ expected, what, output = 'nothing' }: CheckTask): L
 /** Walks through a tar that our own encoder wrote, in the order that was announced. For bytes that are inflated already. */
 export class TarCheck {
   readonly #tarHash = createHash('sha256')
-  readonly #expected: readonly ExpectedFile[]
+  readonly #expected: readonly ExpectedFile[] | undefined
   readonly #what: string
   #next = 0
   #tarBytes = 0
@@ -112,7 +113,7 @@ export class TarCheck {
   #elf: ElfScanner | undefined
   readonly #libraries: (ElfFacts & { readonly path: string })[] = []
 
-  constructor(expected: readonly ExpectedFile[], what: string) {
+  constructor(expected: readonly ExpectedFile[] | undefined, what: string) {
     this.#expected = expected
     this.#what = what
   }
@@ -126,6 +127,7 @@ export class TarCheck {
   #take(chunk: Buffer): void {
     this.#tarHash.update(chunk)
     this.#tarBytes += chunk.length
+    if (this.#expected === undefined) return
     for (let at = 0; at < chunk.length;) {
       if (this.#left > 0) {
         const part = chunk.subarray(at, at + this.#left)
@@ -143,7 +145,7 @@ export class TarCheck {
   }
 
   finish(): LayerFindings {
-    const missing = this.#expected[this.#next]
+    const missing = this.#expected?.[this.#next]
     if (missing !== undefined || this.#left > 0 || this.#header.length > 0)
       throw this.#invalid(`the layer ends before \`${this.#file?.path ?? missing?.path ?? ''}\` is complete`)
     return {
@@ -158,7 +160,7 @@ export class TarCheck {
   explain(error: unknown): unknown {
     if (error instanceof BuildError || !(error instanceof Error)) return error
     // A wrong CRC-32 is seen when the file has ended already; headers are our own and sound.
-    const path = (this.#expected[this.#next - 1] ?? this.#expected[0])?.path
+    const path = (this.#expected?.[this.#next - 1] ?? this.#expected?.[0])?.path ?? 'the layer'
     return this.#invalid(`\`${path}\` is damaged: ${error.message}`, error)
   }
 
@@ -176,7 +178,7 @@ export class TarCheck {
   }
 
   #startFile(header: Buffer): void {
-    const file = this.#expected[this.#next++]
+    const file = this.#expected?.[this.#next++]
     if (file === undefined) throw this.#invalid('a file was inflated that was not announced')
     this.#file = file
     const written = readOctal(header, 124)

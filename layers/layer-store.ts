@@ -10,14 +10,16 @@ export function layerStore(store: Store): LayerStore {
     diffId,
     open: store.blob({ digest, size }),
   })
+  const find = async (key: string): Promise<StoredLayer | undefined> => {
+    const record = await findRecord(records, key)
+    if (record === undefined || (await store.has(record.digest)) !== record.size) return undefined
+    return stored(record)
+  }
   return {
     notes: store.cache('layer-notes'),
     alone: (key, work, signal) => store.alone(key, work, { signal }),
-    find: async (key) => {
-      const record = await findRecord(records, key)
-      if (record === undefined || (await store.has(record.digest)) !== record.size) return undefined
-      return stored(record)
-    },
+    find,
+    findHere: find,
     save: async (key, stream) => {
       const { digest, size } = await store.put(stream.blob)
       const record = { mediaType: stream.mediaType, digest, size, diffId: stream.diffId() }

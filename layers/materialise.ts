@@ -14,6 +14,8 @@ import { makeCheckPool } from './workers/pool.ts'
 export interface LayerStore {
   /** The layer of a key when it and its bytes are there; marks it as used. */
   find(key: string): Promise<StoredLayer | undefined>
+  /** The layer of a key when its bytes lie on this machine; nobody else is asked, and it is not taken for a part of the build. */
+  readonly findHere?: ((key: string) => Promise<StoredLayer | undefined>) | undefined
   /** Reads a layer's stream to its end and keeps it, whole or not at all. */
   save(key: string, stream: FoundLayerStream): Promise<StoredLayer>
   /** Small facts about layers; losing one costs time. */
@@ -54,7 +56,7 @@ async function makeLayer(spec: LayerSpec, context: LayerContext, store: LayerSto
   const totalBytes = expectedLayerBytes(spec, context.compression)
   const task = startTask(context.report, describeLayer(spec), { totalBytes, kind: 'layer' })
   try {
-    const stream = await makeLayerStream(spec, context)
+    const stream = (await fromOtherCompression(spec, context, store)) ?? (await makeLayerStream(spec, context))
     const stored = await store.save(key, { ...stream, blob: counted(stream.blob, task, context.signal) })
     await saveNotes(key, stream, store.notes)
     task.end()
@@ -63,6 +65,16 @@ async function makeLayer(spec: LayerSpec, context: LayerContext, store: LayerSto
     task.end('failed', error instanceof Error ? error.message : String(error))
     throw error
   }
+}
+
+async function fromOtherCompression(
+  spec: LayerSpec,
+  context: LayerContext,
+  store: LayerStore,
+): Promise<FoundLayerStream | undefined> {
+  if (spec.kind !== 'wheels' || (context.compression ?? 'gzip') === 'gzip') return undefined
+  const { recompressed } = await import('./recompress.ts')
+  return recompressed(spec, context, store)
 }
 
 /**

@@ -134,16 +134,20 @@ async function* streamPlaced(source: RandomAccess, wheel: Wheel, files: WheelFil
 const THREAD_BYTES = 16 * 2 ** 20
 
 /** What becomes of a spliced layer: gzip is published as it is. */
-const OUTPUTS: Readonly<Record<Compression, CheckOutput>> = { gzip: 'nothing', zstd: 'zstd', none: 'none' }
+export const OUTPUTS: Readonly<Record<Compression, CheckOutput>> = { gzip: 'nothing', zstd: 'zstd', none: 'none' }
 
-/** Gives the layer's bytes in its compression, and proves them on the way. */
-async function* checkSpliced(
+/**
+ * Gives the layer's bytes in its compression, and proves them on the way.
+ *
+ * @param spliced the layer as gzip
+ */
+export async function* checkSpliced(
   spliced: AsyncIterable<Uint8Array>,
   task: CheckTask,
   context: LayerContext,
   found: (findings: LayerFindings) => void,
 ): AsyncGenerator<Uint8Array> {
-  const total = task.expected.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
+  const total = task.expected?.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0) ?? Infinity
   const pool = total < THREAD_BYTES ? undefined : context.checks
   const check = pool?.check(task) ?? checkLayer(task)
   const clock = new StopClock(['wait for bytes', 'wait for threads', 'wait for room'])

@@ -134,6 +134,7 @@ export function sharedLayerStore(local: LayerStore, options: SharedOptions): Sha
     notes,
     isGiving: to.length > 0,
     alone: local.alone,
+    findHere: isVerifying ? undefined : local.findHere,
     describe: (key, made) => void inputs.set(key, made),
     find: async (key) => {
       if (isVerifying) return undefined

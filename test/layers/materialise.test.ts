@@ -5,6 +5,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { LayerSpec } from '../../layers/kinds/index.ts'
 import { layerStore } from '../../layers/layer-store.ts'
 import { materialise, materialiseAll } from '../../layers/materialise.ts'
+import { loadClaims } from '../../layers/notes.ts'
 import { collect } from '../../src/core/bytes.ts'
 import { silent, type ProgressEvent } from '../../src/core/progress.ts'
 import { Store } from '../../src/store/store.ts'
@@ -43,6 +44,36 @@ describe('materialise()', () => {
     expect(ends.filter((outcome) => outcome === 'done')).toHaveLength(1)
     expect(ends.filter((outcome) => outcome === 'cached')).toHaveLength(7)
   })
+
+  test.each(['zstd', 'none'] as const)(
+    'makes %s from the gzip that is here, with the bytes that wheels would give',
+    async (compression) => {
+      const [first, second] = [await Store.open(folder), await Store.open(join(folder, 'other'))]
+      const wheel = makeWheel({
+        files: [
+          { name: 'a.py', content: 'a'.repeat(100_000) },
+          { name: 'b.so', content: 'b' },
+        ],
+      })
+      const { bytes, ...file } = wheel
+      const spec: LayerSpec = {
+        kind: 'wheels',
+        prefix: 'opt/venv',
+        python: '3.11',
+        wheels: [{ ...file, sizeBytes: bytes.length, url: 'https://a.example/x' }],
+      }
+      const online = { ...context, openRemote: async () => bytesAccess(bytes) }
+      const gzip = await materialise(spec, online, layerStore(first))
+      // No network: what is made comes from the store.
+      const derived = await materialise(spec, { ...context, compression }, layerStore(first))
+      const made = await materialise(spec, { ...online, compression }, layerStore(second))
+      expect(derived.descriptor).toEqual(made.descriptor)
+      expect(derived.diffId).toBe(gzip.diffId)
+      const noted = async (kept: Store): Promise<unknown> => loadClaims(spec, { compression }, layerStore(kept).notes)
+      expect(await noted(first)).toEqual(await noted(second))
+      expect(await noted(first)).toBeDefined()
+    },
+  )
 
   test('reads no wheel whose layer is known', async () => {
     const wheel = makeWheel({ files: [{ name: 'a.py', content: 'a' }] })
