@@ -1,5 +1,4 @@
 import { fileURLToPath } from 'node:url'
-import pLimit from 'p-limit'
 import { ByteReader } from '../src/core/byte-reader.ts'
 import type { RandomAccess } from '../src/core/bytes.ts'
 import type { Cache } from '../src/core/cache.ts'
@@ -7,6 +6,7 @@ import { verify } from '../src/core/digest.ts'
 import { BuildError } from '../src/core/errors.ts'
 import { openFile } from '../src/core/file-access.ts'
 import { maskUrl } from '../src/core/http.ts'
+import { LIMITS, makeLimiter, type Limiter } from '../src/core/limits.ts'
 import { silent, startTask } from '../src/core/progress.ts'
 import type { RemoteFile } from '../src/core/remote-file.ts'
 import type { RemoteAccess } from './context.ts'
@@ -16,7 +16,7 @@ import { download, fileName, requestRange, type DownloadOptions } from './remote
 /** How files are read where they lie. */
 export interface DirectOptions extends DownloadOptions {
   /** Downloads at once, shared with whatever else downloads. */
-  readonly limit?: ReturnType<typeof pLimit> | undefined
+  readonly limit?: Limiter | undefined
   /** Keeps the parts that were read and proven, so that they need not be asked for again. */
   readonly ranges?: Cache | undefined
   /** Parts of a file that are known by their hashes: what is read of it needs no other proof. */
@@ -40,7 +40,7 @@ const TAIL_BYTES = 1 << 17
  * end when the file is not the one that was locked: so a consumer must not publish what it made before.
  */
 export function makeOpenDirect(options: DirectOptions): (file: RemoteFile) => Promise<RemoteAccess> {
-  const limit = options.limit ?? pLimit(4)
+  const limit = options.limit ?? makeLimiter(LIMITS.downloads)
   const known = new Map<string, Promise<FileRanges>>()
   const proven = new Map<string, readonly FilePart[]>()
   let heldBytes = 0
@@ -69,7 +69,7 @@ export function makeOpenDirect(options: DirectOptions): (file: RemoteFile) => Pr
 }
 
 type Settings = DirectOptions & {
-  readonly limit: ReturnType<typeof pLimit>
+  readonly limit: Limiter
   readonly parts: (sha256: string) => readonly FilePart[]
   /** Hears of every file that passed through whole. */
   readonly onProven: (file: RemoteFile, ranges: FileRanges) => void
@@ -189,7 +189,7 @@ async function* rangeStream(
 }
 
 /** Takes a place among what may run at once until it is given back. */
-function acquire(limit: ReturnType<typeof pLimit>): Promise<() => void> {
+function acquire(limit: Limiter): Promise<() => void> {
   return new Promise((resolve) => {
     void limit(() => new Promise<void>((release) => resolve(release)))
   })

@@ -1,12 +1,12 @@
 import { statfs } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import pLimit from 'p-limit'
 import { verify } from '../src/core/digest.ts'
 import { collect, copied, type RandomAccess } from '../src/core/bytes.ts'
 import { BuildError, isBuildError } from '../src/core/errors.ts'
 import { openPath } from '../src/core/file-access.ts'
 import { maskUrl, type Http, type HttpResponse } from '../src/core/http.ts'
+import { LIMITS, makeLimiter, type Limiter } from '../src/core/limits.ts'
 import { silent, startTask, type Report } from '../src/core/progress.ts'
 import type { RemoteFile } from '../src/core/remote-file.ts'
 import { bytesAccess } from '../src/store/fleeting-store.ts'
@@ -20,7 +20,7 @@ export interface RemoteOptions {
   /** Headers for a URL, such as an index's credentials; never sent to another origin. */
   readonly headers?: ((url: string) => Promise<Readonly<Record<string, string>>>) | undefined
   /** Downloads at once, shared with whatever else downloads; 4 unless given. */
-  readonly limit?: ReturnType<typeof pLimit> | undefined
+  readonly limit?: Limiter | undefined
   readonly report?: Report | undefined
   readonly signal?: AbortSignal | undefined
   /** How often a download that was cut is taken up again without having got any further; 4 unless given. */
@@ -52,7 +52,7 @@ const SPARE_BYTES = 64 * 2 ** 20
  * opens them from there. What is opened has the size and sha256 that were asked for.
  */
 export function makeOpenRemote(options: RemoteOptions): (file: RemoteFile) => Promise<RandomAccess> {
-  const limit = options.limit ?? pLimit(4)
+  const limit = options.limit ?? makeLimiter(LIMITS.downloads)
   const running = new Map<string, Promise<void>>()
   return async (file) => {
     const digest = `sha256:${file.sha256}` as const
@@ -76,7 +76,7 @@ const MEMORY_BYTES = 64 << 20
  * @throws BuildError NOT_SUPPORTED for a file that is too large for that
  */
 export function makeOpenInMemory(
-  options: DownloadOptions & { readonly limit: ReturnType<typeof pLimit> },
+  options: DownloadOptions & { readonly limit: Limiter },
 ): (file: RemoteFile) => Promise<RandomAccess> {
   return async (file) => {
     const what = maskUrl(file.url)

@@ -2,6 +2,7 @@ import pLimit from 'p-limit'
 import { isBuildError } from '../src/core/errors.ts'
 import type { Open } from '../src/core/bytes.ts'
 import type { Http, HttpResponse } from '../src/core/http.ts'
+import { LIMITS } from '../src/core/limits.ts'
 import { chooseChallenge, parseChallenges, type Challenge } from './challenge.ts'
 import type { Credential, Credentials } from './credentials.ts'
 import { RegistryError } from './errors.ts'
@@ -45,12 +46,6 @@ export interface ConnectionOptions {
   readonly now: () => number
 }
 
-/**
- * Blobs on their way to one server at a time, whatever number of images and destinations they belong to. More gains little
- * on fast lines and trips rate limits on slow ones.
- */
-export const UPLOADS_AT_A_TIME = 4
-
 /** The first 401 teaches the challenge; two more may be tokens that were judged expired. */
 const MAX_CHALLENGES = 3
 
@@ -58,7 +53,7 @@ const MAX_CHALLENGES = 3
 export class Connection {
   readonly endpoint: Endpoint
   /** The place of every upload to this server. */
-  readonly uploads = pLimit(UPLOADS_AT_A_TIME)
+  readonly uploads = pLimit(LIMITS.uploads)
   readonly #options: ConnectionOptions
   readonly #tokens = new Map<string, Promise<Token>>()
   #challenge: Challenge | undefined

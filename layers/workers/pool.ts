@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs'
-import { availableParallelism } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
 import { BuildError } from '../../src/core/errors.ts'
+import { LIMITS } from '../../src/core/limits.ts'
 import { keepHeapSmallBeside } from '../../src/core/small-heap.ts'
 import type { LayerCheck, LayerFindings } from '../layer-check.ts'
 import type { CheckAnswer, CheckRequest, SentError, ThreadTask } from './messages.ts'
@@ -27,7 +27,7 @@ export interface CheckThread {
 
 /** How threads are made. */
 export interface PoolOptions {
-  /** As many as there are processors, 4 at most, unless given: each one costs memory. */
+  /** As `LIMITS` says unless given. */
   readonly threads?: number | undefined
   readonly start?: (() => CheckThread) | undefined
 }
@@ -47,7 +47,7 @@ const PIECE_BYTES = 1 << 18
 export function makeCheckPool(options: PoolOptions = {}): CheckPool | undefined {
   const start = options.start ?? workerStarter()
   if (start === undefined) return undefined
-  const most = options.threads ?? Math.max(1, Math.min(4, availableParallelism()))
+  const most = options.threads ?? LIMITS.threads
   const threads: PooledThread[] = []
   return {
     check: (task) => {

@@ -1,17 +1,14 @@
 import { rm } from 'node:fs/promises'
-import pLimit from 'p-limit'
 import type { LayerContext } from '../../layers/context.ts'
 import { makeOpenDirect } from '../../layers/range-file.ts'
 import { makeOpenInMemory, makeOpenRemote } from '../../layers/remote.ts'
 import type { BuildContext, PlannedBuild } from '../build.ts'
+import { LIMITS, makeLimiter } from '../core/limits.ts'
 import { nested } from '../core/progress.ts'
 import type { RemoteFile } from '../core/remote-file.ts'
 import { factsCache } from '../debian/facts-file.ts'
 import type { LockedPart } from '../lock/lock.ts'
 import { sourceDate } from './source-date.ts'
-
-/** Files that are fetched at once. */
-const DOWNLOADS = 4
 
 /** What the layers of a planned build may ask of the world. */
 export function makeLayerContext(
@@ -23,7 +20,7 @@ export function makeLayerContext(
   const downloads = {
     http,
     headers: planned.headers,
-    limit: pLimit(DOWNLOADS),
+    limit: makeLimiter(LIMITS.downloads, (ms) => report({ type: 'spent', on: 'wait for network', ms })),
     report: nested(report, 'downloads'),
     signal,
   }

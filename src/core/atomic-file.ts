@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { mkdir, open, rename, rm, type FileHandle } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { BuildError, systemErrorCode } from './errors.ts'
+import { disk } from './limits.ts'
 
 /** How a file is written; see {@link writeAtomically}. */
 export interface AtomicOptions {
@@ -36,7 +37,7 @@ export async function writeAtomically<T>(
     let result: T
     try {
       result = await fill(file)
-      if (options.durable !== false) await file.datasync()
+      if (options.durable !== false) await disk(() => file.datasync())
     } finally {
       await file.close()
     }
@@ -60,7 +61,7 @@ export async function writeFileAtomically(
 /** Writes all of a chunk: a single write may take less of it, silently, when the disk fills. */
 export async function writeAll(file: FileHandle, chunk: Uint8Array): Promise<void> {
   for (let done = 0; done < chunk.length;) {
-    const { bytesWritten } = await file.write(chunk, done)
+    const { bytesWritten } = await disk(() => file.write(chunk, done))
     done += bytesWritten
   }
 }

@@ -28,8 +28,15 @@ export type ProgressEvent =
 /** What a task does, for those that count how long each kind of work takes. */
 export type TaskKind = 'resolve' | 'download' | 'layer' | 'upload'
 
-/** What layers spend time on: work of theirs, and waiting for somebody. */
-export type TimeSpent = 'inflate' | 'hash' | 'wait for bytes' | 'wait for threads' | 'wait for room'
+/** What layers spend time on: work of theirs, and waiting for somebody; then waiting for a turn at network and disk. */
+export type TimeSpent =
+  | 'inflate'
+  | 'hash'
+  | 'wait for bytes'
+  | 'wait for threads'
+  | 'wait for room'
+  | 'wait for network'
+  | 'wait for disk'
 
 /** Where the time of a command went. */
 export interface Timings {

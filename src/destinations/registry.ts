@@ -1,12 +1,12 @@
 import type { Descriptor, Digest } from 'oci-spec-types'
 import { RegistryError } from '../../registry/errors.ts'
 import type { RegistryClient } from '../../registry/client.ts'
-import { UPLOADS_AT_A_TIME } from '../../registry/connection.ts'
 import type { RawManifest } from '../../registry/manifest.ts'
 import { formatFamiliar, referenceTag, type Reference } from '../../registry/reference.ts'
 import type { Registries } from '../../registry/registries.ts'
 import type { Cache } from '../core/cache.ts'
 import { BuildError } from '../core/errors.ts'
+import { LIMITS } from '../core/limits.ts'
 import { homesOf, isForeign, type BlobHome, type Content } from './content.ts'
 import type { Destination } from './destination.ts'
 
@@ -47,7 +47,7 @@ export function registryDestination(
   }
   return {
     name,
-    concurrency: UPLOADS_AT_A_TIME,
+    concurrency: LIMITS.uploads,
     prepare: async (homes) => void announce(homes),
     async begin(content) {
       begun = content

@@ -5,6 +5,7 @@ import { explainWriteError } from '../core/atomic-file.ts'
 import { assertExpected, Digester, digestOf, type Expected } from '../core/digest.ts'
 import { BuildError } from '../core/errors.ts'
 import { openPath } from '../core/file-access.ts'
+import { disk } from '../core/limits.ts'
 import { writeStream } from '../core/write-stream.ts'
 import type { Store } from './store.ts'
 
@@ -46,7 +47,8 @@ export async function putResumable(store: Store, source: PartialFile): Promise<P
     const size = digester.sizeBytes
     const digest = digester.digest()
     if (source.expected !== undefined) assertExpected({ digest, size }, source.expected, source.what)
-    await file.datasync()
+    const written = file
+    await disk(() => written.datasync())
     const target = store.path(digest)
     await mkdir(dirname(target), { recursive: true })
     await rename(path, target)

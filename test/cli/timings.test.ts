@@ -5,8 +5,9 @@ import type { ProgressEvent } from '../../src/core/progress.ts'
 test('keepTimes() passes events on, and counts overlapping work of a kind once', () => {
   let now = 0
   let cpu = 100
+  let wait = 5
   const passed: ProgressEvent[] = []
-  const keeper = keepTimes((event) => void passed.push(event), { now: () => now, cpu: () => cpu })
+  const keeper = keepTimes((event) => void passed.push(event), { now: () => now, cpu: () => cpu, diskWait: () => wait })
   const at = (time: number, event: ProgressEvent): void => {
     now = time
     keeper.report(event)
@@ -23,14 +24,20 @@ test('keepTimes() passes events on, and counts overlapping work of a kind once',
   at(70, { type: 'end', id: 'd', outcome: 'done' })
   at(70, { type: 'spent', on: 'hash', ms: 3 })
   at(80, { type: 'spent', on: 'hash', ms: 4 })
+  at(80, { type: 'spent', on: 'wait for network', ms: 2 })
   cpu = 175
-  expect(passed).toHaveLength(12)
+  wait = 25
+  expect(passed).toHaveLength(13)
   const timings = keeper.timings()
   expect(timings).toEqual({
     wholeMs: 80,
     cpuMs: 75,
     phases: [{ kind: 'download', busyMs: 40, tasks: 3, bytes: 1000 }],
-    spent: [{ on: 'hash', ms: 7 }],
+    spent: [
+      { on: 'hash', ms: 7 },
+      { on: 'wait for network', ms: 2 },
+      { on: 'wait for disk', ms: 20 },
+    ],
   })
   expect(formatTimings(timings)).toMatch(/download +0\.0s +3 x {2}1\.0 kB/)
 })

@@ -6,7 +6,7 @@ import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import pLimit from 'p-limit'
+import { makeLimiter } from '../../src/core/limits.ts'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { makeOpenRemote, type RemoteOptions } from '../../layers/remote.ts'
 import { makeHttp } from '../../src/core/http.ts'
@@ -216,7 +216,7 @@ describe('openRemote()', () => {
         response.end('x')
       }, 5)
     }
-    const open = await opener({ limit: pLimit(2) })
+    const open = await opener({ limit: makeLimiter(2) })
     const one = createHash('sha256').update('x').digest('hex')
     await Promise.all(
       Array.from({ length: 6 }, (_, n) =>

@@ -1,14 +1,25 @@
+import { disk } from '../../core/limits.ts'
 import type { ProgressEvent, Report, TaskKind, TimeSpent, Timings } from '../../core/progress.ts'
 import { formatBytes, formatDuration } from './format.ts'
 
 const KINDS: readonly TaskKind[] = ['resolve', 'download', 'layer', 'upload']
-const SPENT: readonly TimeSpent[] = ['inflate', 'hash', 'wait for bytes', 'wait for threads', 'wait for room']
+const SPENT: readonly TimeSpent[] = [
+  'inflate',
+  'hash',
+  'wait for bytes',
+  'wait for threads',
+  'wait for room',
+  'wait for network',
+  'wait for disk',
+]
 
 /** What is measured with; the process's own clocks unless given. */
 export interface Clocks {
   readonly now: () => number
   /** Processor time of the process so far, in milliseconds. */
   readonly cpu: () => number
+  /** What writes have waited for their turn so far, in milliseconds. */
+  readonly diskWait: () => number
 }
 
 /** Counts where the time goes that the events of a command tell of. */
@@ -20,7 +31,7 @@ export interface TimeKeeper {
 
 /** Passes events on and keeps the times of what they tell of. */
 export function keepTimes(next: Report, clocks: Clocks = processClocks): TimeKeeper {
-  const start = { at: clocks.now(), cpu: clocks.cpu() }
+  const start = { at: clocks.now(), cpu: clocks.cpu(), diskWait: clocks.diskWait() }
   const phases = new Map(KINDS.map((kind) => [kind, new Phase()]))
   const kinds = new Map<string, TaskKind>()
   const spent = new Map<TimeSpent, number>()
@@ -56,12 +67,16 @@ export function keepTimes(next: Report, clocks: Clocks = processClocks): TimeKee
       count(event)
       next(event)
     },
-    timings: () => ({
-      wholeMs: Math.round(clocks.now() - start.at),
-      cpuMs: Math.round(clocks.cpu() - start.cpu),
-      phases: [...phases].flatMap(([kind, phase]) => (phase.tasks === 0 ? [] : [{ kind, ...phase.summary() }])),
-      spent: SPENT.flatMap((on) => (spent.has(on) ? [{ on, ms: Math.round(spent.get(on) ?? 0) }] : [])),
-    }),
+    timings: () => {
+      const diskWait = clocks.diskWait() - start.diskWait
+      const all = diskWait > 0 ? new Map([...spent, ['wait for disk', diskWait] as const]) : spent
+      return {
+        wholeMs: Math.round(clocks.now() - start.at),
+        cpuMs: Math.round(clocks.cpu() - start.cpu),
+        phases: [...phases].flatMap(([kind, phase]) => (phase.tasks === 0 ? [] : [{ kind, ...phase.summary() }])),
+        spent: SPENT.flatMap((on) => (all.has(on) ? [{ on, ms: Math.round(all.get(on) ?? 0) }] : [])),
+      }
+    },
   }
 }
 
@@ -111,4 +126,5 @@ const processClocks: Clocks = {
     const { user, system } = process.cpuUsage()
     return (user + system) / 1000
   },
+  diskWait: () => disk.waitedMs(),
 }

@@ -1,0 +1,47 @@
+import { availableParallelism } from 'node:os'
+import pLimit from 'p-limit'
+
+/**
+ * How much of the machine a build uses at a time, in one place: the network by downloads and by uploads, the processors by
+ * threads, the disk by writes.
+ */
+export const LIMITS = {
+  /** Files that are fetched at once, with those of which parts are asked for. */
+  downloads: 4,
+  /**
+   * Blobs on their way to one server at a time, whatever number of images and destinations they belong to. More gains little
+   * on fast lines and trips rate limits on slow ones.
+   */
+  uploads: 4,
+  /** Threads that inflate and hash. Each one costs memory. */
+  threads: Math.max(1, Math.min(4, availableParallelism())),
+  /** Writes and flushes at once. They block threads of Node's own pool, which has 4: one is left for reading. */
+  writes: 3,
+} as const
+
+/** Lets so many pieces of work at a resource at a time; the others wait for their turn, and the waiting is counted. */
+export interface Limiter {
+  <T>(work: () => Promise<T>): Promise<T>
+  /** What work has waited for its turn so far, added up, in milliseconds. */
+  waitedMs(): number
+}
+
+/** Makes a limiter of a resource. @param onWait hears how long a piece of work has waited, when its turn comes */
+export function makeLimiter(most: number, onWait: (ms: number) => void = () => {}): Limiter {
+  const limit = pLimit(most)
+  let waitedMs = 0
+  const run = <T>(work: () => Promise<T>): Promise<T> => {
+    if (limit.activeCount + limit.pendingCount < most) return limit(work)
+    const askedAt = performance.now()
+    return limit(() => {
+      const ms = performance.now() - askedAt
+      waitedMs += ms
+      onWait(ms)
+      return work()
+    })
+  }
+  return Object.assign(run, { waitedMs: () => waitedMs })
+}
+
+/** The disk of this process: no write waits for anything but the disk in it, so whoever holds a place gives it back. */
+export const disk = makeLimiter(LIMITS.writes)

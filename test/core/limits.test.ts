@@ -1,0 +1,34 @@
+import { expect, test } from 'vitest'
+import { makeLimiter } from '../../src/core/limits.ts'
+
+test('makeLimiter() lets so many at a time, in order, and counts the waiting of the others alone', async () => {
+  const waits: number[] = []
+  const limit = makeLimiter(2, (ms) => void waits.push(ms))
+  const started: number[] = []
+  const release: (() => void)[] = []
+  const work = (n: number): Promise<number> =>
+    limit(async () => {
+      started.push(n)
+      await new Promise<void>((resolve) => release.push(resolve))
+      return n
+    })
+  const all = [1, 2, 3].map(work)
+  await new Promise((resolve) => setTimeout(resolve, 20))
+  expect(started).toEqual([1, 2])
+  expect(waits).toEqual([])
+  release.shift()?.()
+  await all[0]
+  await new Promise((resolve) => setTimeout(resolve, 1))
+  expect(started).toEqual([1, 2, 3])
+  for (const go of release) go()
+  expect(await Promise.all(all)).toEqual([1, 2, 3])
+  expect(waits).toHaveLength(1)
+  expect(limit.waitedMs()).toBe(waits[0])
+  expect(limit.waitedMs()).toBeGreaterThan(0)
+})
+
+test('makeLimiter() gives a place back when work fails', async () => {
+  const limit = makeLimiter(1)
+  await expect(limit(() => Promise.reject(new Error('no')))).rejects.toThrow('no')
+  expect(await limit(async () => 'yes')).toBe('yes')
+})
