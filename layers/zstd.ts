@@ -1,4 +1,5 @@
 import { createRequire } from 'node:module'
+import { SlabPool } from '../src/core/slabs.ts'
 
 /**
  * Names the compressor in the keys of layers: other bytes would need another name.
@@ -11,19 +12,21 @@ export const ZSTD_NAME = 'zstd-3-4M-foxglove-1.0.1'
 
 const LEVEL = 3
 const FRAME_BYTES = 4 * 2 ** 20
+/** A thread compresses two layers at a time, now and then. */
+const frameSlabs = new SlabPool(FRAME_BYTES, 2)
 
 /** Compresses a stream by zstd on the calling thread. */
 export interface ZstdWriter {
   /** Takes content in pieces of any size; gives back the frames that are complete. */
   write(chunk: Uint8Array): readonly Uint8Array[]
-  /** The last frame. */
+  /** The last frame. Call it once, last. */
   end(): readonly Uint8Array[]
 }
 
 /** @see RFC 8878, section 3: frames one after another are one content */
 export async function openZstd(): Promise<ZstdWriter> {
   const zstd = await loadZstd()
-  const frame = Buffer.allocUnsafe(FRAME_BYTES)
+  const frame = frameSlabs.take()
   let filled = 0
   let frames = 0
   const flush = (): Uint8Array => {
@@ -44,8 +47,12 @@ export async function openZstd(): Promise<ZstdWriter> {
       }
       return done
     },
-    // No content at all is one empty frame.
-    end: () => (filled > 0 || frames === 0 ? [flush()] : []),
+    end: () => {
+      // No content at all is one empty frame.
+      const last = filled > 0 || frames === 0 ? [flush()] : []
+      frameSlabs.give(frame)
+      return last
+    },
   }
 }
 

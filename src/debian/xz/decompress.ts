@@ -10,6 +10,8 @@ import type { FromXzThread, ToXzThread } from './messages.ts'
 const CHUNKS = 8
 const CHUNK_BYTES = 1 << 17
 const IDLE_THREADS = 2
+/** Longer than between two packages, shorter than a download. */
+const REST_MS = 1000
 /** More threads than cores win nothing, and each holds a window of some megabytes. */
 const MAX_THREADS = Math.max(2, availableParallelism())
 /** The thread's own heap holds next to nothing: chunks and the window lie outside of it. */
@@ -48,7 +50,7 @@ export async function* decompressXz(source: AsyncIterable<Uint8Array>): AsyncGen
 }
 
 async function* decompressInThread(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
-  const worker = idle.pop() ?? startWorker()
+  const worker = wake() ?? startWorker()
   const input = source[Symbol.asyncIterator]()
   const inbox = new Inbox(worker, input)
   let isReusable = false
@@ -72,15 +74,31 @@ async function* decompressInThread(source: AsyncIterable<Uint8Array>): AsyncGene
   } finally {
     inbox.close()
     // A thread that was left in the middle of a file has output under way.
-    if (isReusable && idle.length < IDLE_THREADS) idle.push(worker)
+    if (isReusable && idle.length < IDLE_THREADS) rest(worker)
     else await worker.thread.terminate()
     worker.thread.unref()
     await input.return?.()
   }
 }
 
+/** Keeps a thread for the next file, for a while: it holds 15 MB, and wheels may follow the packages for minutes. */
+function rest(worker: XzWorker): void {
+  idle.push(worker)
+  worker.resting = setTimeout(() => {
+    idle.splice(idle.indexOf(worker), 1)
+    void worker.thread.terminate()
+  }, REST_MS).unref()
+}
+
+function wake(): XzWorker | undefined {
+  const worker = idle.pop()
+  clearTimeout(worker?.resting)
+  return worker
+}
+
 interface XzWorker {
   readonly thread: Worker
+  resting?: NodeJS.Timeout
   /** Memory that the thread is to get; none once it has it. */
   readonly memory: ArrayBuffer[]
 }

@@ -4,6 +4,7 @@ import { availableParallelism } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
 import { BuildError } from '../../../core/errors.ts'
+import { keepHeapSmallBeside } from '../../../core/small-heap.ts'
 import type { ApplyResult } from '../apply-layer.ts'
 import { DependentLayerError } from '../dependent-layer.ts'
 import type { UnpackableLayer, UnpackOptions } from '../unpack-layer.ts'
@@ -74,6 +75,7 @@ function workerStarter(): (() => UnpackThread) | undefined {
 function startWorker(program: URL): UnpackThread {
   // What a thread makes is let go at once; room for more would only be filled.
   const worker = new Worker(program, { resourceLimits: { maxYoungGenerationSizeMb: 4 } })
+  keepHeapSmallBeside(worker)
   return {
     send: (request) => worker.postMessage(request),
     onAnswer: (listener) => void worker.removeAllListeners('message').on('message', listener),
