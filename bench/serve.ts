@@ -7,6 +7,7 @@
  * As root both run under SCHED_RR, so that what else the machine does costs neither of them its turn.
  *
  * Needs wrk, taskset and Python 3.12: `node bench/serve.ts [--only layerwright,cog] [--seconds 3] [--requests 100000]`.
+ * The sequential client sends its requests once, after the last run; `--peer-requests 20000` are those of the others.
  */
 import { execFile, spawn, type ChildProcess } from 'node:child_process'
 import { access, mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
@@ -67,6 +68,8 @@ const { values } = parseArgs({
     seconds: { type: 'string', default: '3' },
     runs: { type: 'string', default: '3' },
     requests: { type: 'string', default: '10000' },
+    // The slow ones take minutes for as many.
+    'peer-requests': { type: 'string' },
   },
 })
 
@@ -77,14 +80,23 @@ for (const name of values.only.split(',')) {
   if (server === undefined) throw new RangeError(`No such server: ${name}`)
   const venv = await environment(name, server.packages)
   const runs = []
-  for (let index = 0; index < Number(values.runs); index++) runs.push(await measure(server, venv))
-  results[name] = medians(runs)
+  const count = name === 'layerwright' ? values.requests : (values['peer-requests'] ?? values.requests)
+  for (let index = 1; index <= Number(values.runs); index++) {
+    runs.push(await measure(server, venv, index === Number(values.runs) ? count : undefined))
+  }
+  results[name] = { ...medians(runs), ...runs.at(-1)?.sequential }
   process.stderr.write(`${name}: ${JSON.stringify(results[name])}\n`)
 }
 const machine = { cpu: cpus()[0]?.model, cores: cpus().length, node: process.version }
 process.stdout.write(`${JSON.stringify({ machine, seconds: Number(values.seconds), results }, undefined, 2)}\n`)
 
-async function measure(server: Server, venv: string): Promise<Record<string, number>> {
+interface Measured {
+  readonly numbers: Record<string, number>
+  readonly sequential?: { sequentialRequests: number; sequentialRefused: number; sequentialSeconds: number }
+}
+
+/** Starts a server, asks it, ends it; with a count also by a client that waits for each answer. */
+async function measure(server: Server, venv: string, count: string | undefined): Promise<Measured> {
   const port = await freePort()
   const [command, env] = server.start(venv, port)
   const began = performance.now()
@@ -98,17 +110,24 @@ async function measure(server: Server, venv: string): Promise<Record<string, num
   })
   try {
     await ready(port, child)
-    const result: Record<string, number> = { startMs: performance.now() - began, rssMb: await memory(child) }
+    const numbers: Record<string, number> = { startMs: performance.now() - began, rssMb: await memory(child) }
     for (const connections of [1, 8, 32]) {
       const { good, p50, p99, refused } = await wrk(port, connections)
-      result[`goodPerSecond${connections}`] = good
-      result[`p50Ms${connections}`] = p50
-      result[`p99Ms${connections}`] = p99
-      result[`refusedPercent${connections}`] = refused
+      numbers[`goodPerSecond${connections}`] = good
+      numbers[`p50Ms${connections}`] = p50
+      numbers[`p99Ms${connections}`] = p99
+      numbers[`refusedPercent${connections}`] = refused
     }
-    const stdout = await runPinned([python, path.join(here, 'sequential.py'), `${port}`, values.requests])
-    result['sequentialRefused'] = Number(stdout)
-    return result
+    if (count === undefined) return { numbers }
+    const since = performance.now()
+    const stdout = await runPinned([python, path.join(here, 'sequential.py'), `${port}`, count])
+    const seconds = Math.round((performance.now() - since) / 100) / 10
+    const sequential = {
+      sequentialRequests: Number(count),
+      sequentialRefused: Number(stdout),
+      sequentialSeconds: seconds,
+    }
+    return { numbers, sequential }
   } finally {
     if (child.pid !== undefined && child.exitCode === null) process.kill(-child.pid, 'SIGTERM')
     const hard = setTimeout(() => child.kill('SIGKILL'), 10_000)
@@ -136,8 +155,8 @@ async function wrk(port: number, connections: number) {
   return {
     good: (rate * (total - bad)) / total,
     refused: (100 * bad) / total,
-    p50: milliseconds(/50%\s+(\S+)/.exec(stdout)?.[1]),
-    p99: milliseconds(/99%\s+(\S+)/.exec(stdout)?.[1]),
+    p50: milliseconds(/^ +50%\s+(\S+)/m.exec(stdout)?.[1]),
+    p99: milliseconds(/^ +99%\s+(\S+)/m.exec(stdout)?.[1]),
   }
 }
 
@@ -211,7 +230,8 @@ async function environment(name: string, packages: readonly string[]): Promise<s
   return folder
 }
 
-function medians(runs: readonly Record<string, number>[]): Record<string, number> {
+function medians(measured: readonly Measured[]): Record<string, number> {
+  const runs = measured.map(({ numbers }) => numbers)
   const [first = {}] = runs
   return Object.fromEntries(
     Object.keys(first).map((key) => {
