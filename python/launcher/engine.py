@@ -15,6 +15,7 @@ from typing import Any, Callable
 from pydantic_core import to_json
 
 from .files import FileError
+from .hints import hint_for
 from .prediction import Prediction, timestamp
 from .process import ModelProcess, Reaper
 from .schema import Schema
@@ -109,10 +110,13 @@ class Engine:
             process.kill()
 
     def _setup_failed(self, text: str) -> None:
-        self.setup_logs.append(text)
+        reason = text.strip().rsplit("\n", 1)[-1]
+        hint = hint_for(reason)
+        whole = text.rstrip("\n") + "\n" + (f"\nhint: {hint}\n" if hint is not None else "")
+        self.setup_logs.append(whole)
         self.setup.update(status="failed", completed_at=timestamp())
         self.state = "failed"
-        log.error("Setup failed: %s", text.strip().rsplit("\n", 1)[-1])
+        log.error("Setup failed: %s", reason if whole.rstrip() == reason else f"{reason}\n{whole.rstrip()}")
         self._fail_all("Setup failed: the model is not available")
         self._notify()
 

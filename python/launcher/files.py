@@ -11,8 +11,10 @@ import base64
 import binascii
 import concurrent.futures
 import copy
+import errno
 import http.client
 import ipaddress
+import logging
 import mimetypes
 import os
 import re
@@ -26,11 +28,14 @@ import urllib.parse
 import urllib.request
 from typing import Any
 
+from .hints import hint_for
 from .prediction import Prediction
 from .schema import Schema
 from .settings import Settings
 
 FILE_KEY = "\0file"
+
+log = logging.getLogger("layerwright")
 
 
 class FileError(Exception):
@@ -55,7 +60,10 @@ class Files:
         prediction.sent_input = values
         if not places:
             return
-        prediction.folder = tempfile.mkdtemp(prefix="prediction-")
+        try:
+            prediction.folder = tempfile.mkdtemp(prefix="prediction-")
+        except OSError as error:
+            raise FileError(f"{places[0][1]}: cannot be stored: {_storage_reason(error)}") from None
         loop = asyncio.get_running_loop()
         jobs = []
         for number, (_, key, url) in enumerate(places):
@@ -76,6 +84,8 @@ class Files:
         except FileError as error:
             raise FileError(f"{name}: {error}") from None
         except (OSError, http.client.HTTPException, ValueError) as error:
+            if getattr(error, "errno", None) in _STORAGE:
+                raise FileError(f"{name}: cannot be stored: {_storage_reason(error)}") from None
             reason = getattr(error, "reason", None) or error
             raise FileError(f"{name}: cannot fetch {mask_url(url)}: {reason}") from None
 
@@ -134,6 +144,17 @@ class Files:
             with make_opener(True).open(request, timeout=25) as response:
                 location = response.headers.get("Location") or response.url
         return str(location).partition("?")[0]
+
+
+#: what the server's disk says, and no client can mend
+_STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+
+
+def _storage_reason(error: Exception) -> str:
+    """For the client what happened; for the operator where, and what to try."""
+    reason = str(getattr(error, "strerror", None) or error)
+    log.error("Inputs cannot be stored below %s: %s\nhint: %s", tempfile.tempdir or os.environ.get("TMPDIR", "/tmp"), reason, hint_for(reason) or "Give the container a /tmp that it may write to.")
+    return reason
 
 
 def make_opener(allow_private: bool) -> urllib.request.OpenerDirector:

@@ -138,11 +138,20 @@ def open_sockets(settings: Settings) -> list[socket.socket]:
     return sockets
 
 
+def _load(path: str | None) -> dict[str, Any] | None:
+    if path is None:
+        log.warning("There is no .cog/openapi_schema.json: inputs are not validated\nhint: `layerwright schema` prints it.")
+    try:
+        return load(path)
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"The OpenAPI document cannot be read: {path}: {error}") from None
+
+
 def start(settings: Settings) -> int:
     """Start the model first, since its imports take longest, then everything else; serve; give the exit status."""
     if settings.predict is None:
         raise SettingsError("COG_PREDICT_TYPE_STUB is not set: it names the model, as in `predict.py:Predictor`")
-    document = load(settings.schema_path)
+    document = _load(settings.schema_path)
     engine = Engine(settings, settings.predict, Schema(document, is_batch=settings.batch_size > 1), Files(settings), Reaper())
     try:
         engine.spawn()

@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from pydantic_core import to_json
-from redis.exceptions import ResponseError
+from redis.exceptions import AuthenticationError, ResponseError
 
 from ..engine import Duplicate, NotReady, QueueFull
 from ..schema import InvalidRequest
@@ -78,6 +78,7 @@ class Worker:
         self.jobs: dict[Job, Source] = {}
         self.counts = {"delivered": 0, "redelivered": 0, "dead": 0, "lost": 0}
         self.is_connected = False
+        self._has_complained = False
         self._free = asyncio.Event()
         self._stopping = False
         self._tasks: set[asyncio.Task[None]] = set()
@@ -114,12 +115,9 @@ class Worker:
                 await step()
                 pause = 0.1
                 if not self.is_connected:
-                    self.is_connected = True
-                    log.info("Connected to the queue")
+                    await self._greet()
             except LOST as error:
-                if self.is_connected:
-                    log.warning("The queue is not reachable: %s", error)
-                self.is_connected = False
+                self._complain(error)
                 await asyncio.sleep(pause)
                 pause = min(1.0, pause * 2)
             except ResponseError as error:
@@ -129,6 +127,24 @@ class Worker:
                     source.has_group = False
                 await asyncio.sleep(pause)
                 pause = min(5.0, pause * 2)
+
+    async def _greet(self) -> None:
+        """Say that the servers are there, once they are; a step may have had nothing to ask them."""
+        for client in {id(source.client): source.client for source in self.sources}.values():
+            await client.ping()
+        if not self.is_connected:
+            self.is_connected, self._has_complained = True, False
+            log.info("Connected to the queue")
+
+    def _complain(self, error: Exception) -> None:
+        """Say once per outage that the servers are away, and what to try."""
+        self.is_connected = False
+        if self._has_complained:
+            return
+        self._has_complained = True
+        is_login = isinstance(error, AuthenticationError)
+        hint = "Check user and password in LAYERWRIGHT_QUEUE." if is_login else "It is tried again until it answers; LAYERWRIGHT_QUEUE names it."
+        log.warning("The queue is not reachable: %s\nhint: %s", error, hint)
 
     # --- taking
 

@@ -1,0 +1,106 @@
+"""What somebody reads at night: each failure says what happened, where, and what to try."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from typing import Any
+
+import pytest
+from launcher.hints import hint_for
+from support import FILE, IMAGE, LAUNCHER_PYTHON, ROOT, SITE, TEXT, document, until
+from test_conformance import HELLO, HELLO_INPUTS, data_url
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("ModuleNotFoundError: No module named 'torch.nn'", "`torch.nn` to build.python_requirements"),
+        ("FileNotFoundError: There is no file nope.py in /src", "COG_PREDICT_TYPE_STUB"),
+        ("AttributeError: predict.py has no Predict", "COG_PREDICT_TYPE_STUB"),
+        ("ImportError: libcuda.so.1: cannot open shared object file", "no GPU"),
+        ("RuntimeError: Found no NVIDIA driver on your system", "no GPU"),
+        ("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate", "more memory"),
+        ("Model process was killed by SIGKILL during setup", "too little memory"),
+        ("OSError: [Errno 28] No space left on device: '/tmp/x'", "TMPDIR"),
+        ("OSError: [Errno 30] Read-only file system: '/src/x'", "/tmp alone"),
+        ("Setup timed out after 5 seconds", "COG_SETUP_TIMEOUT"),
+        ("socket.gaierror: [Errno -2] Name or service not known", "weights"),
+        ("ValueError: seven", None),
+    ],
+)
+def test_hint_for_known_reasons(text: str, words: str | None) -> None:
+    hint = hint_for(text)
+    assert (hint is None) == (words is None) and (words or "") in (hint or "")
+
+
+def test_a_setup_that_fails_says_where_and_what_to_try(make_project: Any, start: Any) -> None:
+    source = """
+        import torchh
+        from cog import BasePredictor
+
+        class Predictor(BasePredictor):
+            def predict(self, name: str) -> str:
+                return name
+    """
+    server = start(make_project(source, document({"name": TEXT})), LOG_FORMAT="console").wait("SETUP_FAILED")
+    for text in (server.log, server.get("/health-check").json()["setup"]["logs"]):
+        assert "predict.py\", line 2" in text and "No module named 'torchh'" in text
+        assert "hint: Add the package that has `torchh`" in text
+
+
+def test_a_project_without_a_document_is_warned_of(make_project: Any, start: Any) -> None:
+    server = start(make_project(HELLO, None), LOG_FORMAT="console").wait()
+    assert "inputs are not validated" in server.log and "hint: `layerwright schema`" in server.log
+
+
+@pytest.mark.skipif(IMAGE is not None, reason="starts the launcher of the source tree")
+def test_a_broken_document_is_named(make_project: Any) -> None:
+    project = make_project(HELLO, document(HELLO_INPUTS))
+    path = project / ".cog" / "openapi_schema.json"
+    path.write_text("{")
+    environment = {**os.environ, "LAYERWRIGHT_SITE": SITE, "COG_PREDICT_TYPE_STUB": "predict.py:Predictor"}
+    command = [LAUNCHER_PYTHON, "-I", "-S", str(ROOT / "launch.py")]
+    done = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, timeout=30)
+    assert done.returncode == 2 and str(path) in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(IMAGE is not None, reason="its /tmp is another")
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount a small file system")
+def test_a_full_disk_is_the_server_s_fault_and_said_so(make_project: Any, start: Any, tmp_path: Any) -> None:
+    source = """
+        from cog import BasePredictor, Path
+
+        class Predictor(BasePredictor):
+            def predict(self, image: Path) -> str:
+                return image.read_text()
+    """
+    small = tmp_path / "small"
+    small.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", small], capture_output=True).returncode != 0:
+        pytest.skip("mounting is not allowed here")
+    try:
+        server = start(make_project(source, document({"image": FILE})), TMPDIR=str(small), LOG_FORMAT="console").wait()
+        answer = server.predict(image=data_url("x" * 200_000)).json()
+        assert answer["status"] == "failed" and "image: cannot be stored: No space left on device" in answer["error"]
+        assert f"below {small}" in server.log and "hint: Give the container a larger /tmp" in server.log
+        assert server.predict(image=data_url("small")).json()["output"] == "small"
+    finally:
+        subprocess.run(["umount", "-l", small], check=True)
+
+
+@pytest.mark.interop
+def test_a_queue_that_is_away_is_said_once_and_never_greeted(make_project: Any, start: Any, redis_server: Any) -> None:
+    redis_server.kill()
+    server = start(make_project(HELLO, document(HELLO_INPUTS)), LAYERWRIGHT_QUEUE=redis_server.url, LOG_FORMAT="console").wait()
+    until(lambda: "The queue is not reachable" in server.log)
+    assert server.predict(name="a").json()["output"] == "hello a"  # HTTP goes on
+    assert "Connected" not in server.log
+    redis_server.start()
+    until(lambda: "Connected to the queue" in server.log)
+    assert server.log.count("The queue is not reachable") == 1 and server.log.count("hint: It is tried again") == 1
+    url = redis_server.url.replace("redis://", "redis://:hunter2@")
+    redis_server.client.config_set("requirepass", "right")
+    stranger = start(make_project(HELLO, document(HELLO_INPUTS), "other"), LAYERWRIGHT_QUEUE=url, LOG_FORMAT="console").wait()
+    until(lambda: "hint: Check user and password" in stranger.log)
+    assert "hunter2" not in stranger.log and "Connected" not in stranger.log
