@@ -1,7 +1,7 @@
 import { verify } from '../src/core/digest.ts'
 import { BuildError } from '../src/core/errors.ts'
 import { passThrough } from '../src/core/pass-through.ts'
-import { copied, type Open, type OpenOptions } from '../src/core/bytes.ts'
+import { copied, proven, type Open, type OpenOptions } from '../src/core/bytes.ts'
 import { saveRecord, type DerivationRecord } from '../src/store/records.ts'
 import type { Store } from '../src/store/store.ts'
 import type { LayerStream } from './layer.ts'
@@ -66,16 +66,16 @@ function layerOf(key: string, record: DerivationRecord, parts: Parts): StoredLay
 
 /** The layer from the store when it has it by now, else made and kept. */
 function openKnown(key: string, record: DerivationRecord, { layers, known, store }: Parts): Open {
-  return async function* (options: OpenOptions = {}) {
+  return proven(async function* (options: OpenOptions = {}) {
     const release = await begin(layers, key, options.signal)
     try {
       if (store !== undefined && (await store.has(record.digest)) === record.size) {
-        yield* store.blob(record)(options)
+        yield* store.blob(record)({ ...options, isVerified: false })
         return
       }
       const { blob } = await known.make(key)
-      const proven = verify(blob, record, `the layer ${record.digest} of the lock file`)
-      const kept = store === undefined ? proven : passThrough(proven, (copy) => store.put(copy))
+      const checked = verify(blob, record, `the layer ${record.digest} of the lock file`)
+      const kept = store === undefined ? checked : passThrough(checked, (copy) => store.putProven(copy, record))
       let skip = options.offset ?? 0
       for await (const chunk of options.reuse === true ? kept : copied(kept)) {
         if (skip < chunk.length) yield skip > 0 ? chunk.subarray(skip) : chunk
@@ -85,7 +85,7 @@ function openKnown(key: string, record: DerivationRecord, { layers, known, store
     } finally {
       release()
     }
-  }
+  })
 }
 
 /** Takes the turn of a key until it is given back: builds side by side make a layer once. */

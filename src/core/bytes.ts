@@ -1,7 +1,19 @@
 import { batches } from './slabs.ts'
 
 /** A stream of bytes that may be opened any number of times; each call gives a fresh stream from the start. */
-export type Open = (options?: OpenOptions) => AsyncIterable<Uint8Array>
+export interface Open {
+  (options?: OpenOptions): AsyncIterable<Uint8Array>
+  /**
+   * Whether whoever sends the bytes of this to a place that compares them with their digest need not do so before: they are
+   * compared while they come, or were hashed by this process when it wrote them.
+   */
+  readonly isProven?: boolean
+}
+
+/** The same source, whose bytes are proven in any case. */
+export function proven(open: Open): Open {
+  return Object.assign((options?: OpenOptions) => open(options), { isProven: true })
+}
 
 /** How a stream is opened. */
 export interface OpenOptions {

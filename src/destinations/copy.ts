@@ -1,6 +1,6 @@
 import pLimit from 'p-limit'
 import type { Digest } from 'oci-spec-types'
-import type { Open } from '../core/bytes.ts'
+import { proven, type Open } from '../core/bytes.ts'
 import { BuildError, isBuildError } from '../core/errors.ts'
 import { silent, startTask, type Report } from '../core/progress.ts'
 import type { PushOutcome } from '../../registry/upload.ts'
@@ -252,7 +252,10 @@ class Copy {
           signal: this.#signal,
         })
       } catch (error) {
-        const isDamaged = isBuildError(error, 'DIGEST_MISMATCH') || isBuildError(error, 'SIZE_MISMATCH')
+        const isDamaged =
+          isBuildError(error, 'DIGEST_MISMATCH') ||
+          isBuildError(error, 'SIZE_MISMATCH') ||
+          this.#destination.sawDamage?.(error) === true
         if (!isDamaged || tries === BLOB_TRIES) throw error
       }
     }
@@ -264,15 +267,13 @@ class Copy {
    */
   #abortable({ open, ...blob }: Blob, tries: number): Blob {
     const signal = this.#signal
-    return {
-      ...blob,
-      open: async function* (options) {
-        for await (const chunk of open(tries === 1 ? options : { ...options, isVerified: false })) {
-          signal?.throwIfAborted()
-          yield chunk
-        }
-      },
+    const abortable: Open = async function* (options) {
+      for await (const chunk of open(tries === 1 ? options : { ...options, isVerified: false })) {
+        signal?.throwIfAborted()
+        yield chunk
+      }
     }
+    return { ...blob, open: open.isProven === true && tries === 1 ? proven(abortable) : abortable }
   }
 }
 

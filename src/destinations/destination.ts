@@ -45,6 +45,8 @@ export interface Destination {
   abort(): Promise<void>
   /** Tells whether a manifest is there with all it names, when that can be known cheaply. */
   has?(manifest: RawManifest): Promise<boolean>
+  /** Tells whether an error of `putBlob` means that other bytes came than the digest says. */
+  sawDamage?(error: unknown): boolean
   /** Tells whether an error of `putManifest` or `finish` means that blobs got lost which were reported as stored. */
   lacksBlobs?(error: unknown): boolean
 }

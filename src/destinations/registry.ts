@@ -81,6 +81,9 @@ export function registryDestination(
     abort: async () => {},
     has: async ({ descriptor }: RawManifest) =>
       (await use().headManifest(descriptor.digest))?.digest === descriptor.digest,
+    sawDamage: (error) =>
+      error instanceof RegistryError &&
+      error.wireCodes.some((code) => code === 'DIGEST_INVALID' || code === 'SIZE_INVALID'),
     lacksBlobs: (error) =>
       error instanceof RegistryError &&
       error.wireCodes.some((code) => code === 'MANIFEST_BLOB_UNKNOWN' || code === 'BLOB_UNKNOWN'),

@@ -116,6 +116,22 @@ export class Store {
     )
   }
 
+  /**
+   * Stores a stream under a digest that it is compared with elsewhere: it must fail at its end when it is another one.
+   *
+   * @throws BuildError SIZE_MISMATCH, DISK_FULL
+   */
+  async putProven(stream: AsyncIterable<Uint8Array>, { digest, size }: Expected): Promise<void> {
+    await writeAtomically(
+      join(this.folder, 'blobs', digestAlgorithm(digest), digestHex(digest)),
+      async (file) => {
+        const written = await writeStream(file, stream)
+        if (written !== size) throw new BuildError('SIZE_MISMATCH', `${written} bytes came for ${digest}, not ${size}`)
+      },
+      { temporaryFolder: join(this.folder, 'tmp') },
+    )
+  }
+
   /** Does work while nobody else who shares the store does work of this name: see {@link oneAtATime}. */
   alone<T>(name: string, work: (hasWaited: boolean) => Promise<T>, options?: WaitOptions): Promise<T> {
     return oneAtATime(this.folder, name, work, options)

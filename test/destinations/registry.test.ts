@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { Registries } from '../../registry/registries.ts'
 import { serveRegistry, type RequestEvent, type ServedRegistry } from '../../registry/server/serve.ts'
+import { collect, openBytes, proven } from '../../src/core/bytes.ts'
 import { memoryCache } from '../../src/core/cache.ts'
 import { copyImage, openDestination, openImage } from '../../src/destinations/index.ts'
 import { sampleImage, sampleLayer } from '../support/sample-image.ts'
@@ -51,4 +52,20 @@ test('blobs that got lost under a manifest that stayed are brought again', async
   await push('code, changed')
   const { layers } = await openImage(`docker://${registry.authority}/app:v1`, { registries })
   for (const { descriptor } of layers) expect(await client.headBlob(descriptor.digest)).toBeDefined()
+})
+
+test('a layer that was hashed when it was written, and damaged since, is looked at when the registry refuses it', async () => {
+  const layer = sampleLayer('proven')
+  const asked: (boolean | undefined)[] = []
+  const open = proven((options) => {
+    asked.push(options?.isVerified)
+    return asked.length < 3 ? openBytes(Buffer.alloc(layer.descriptor.size))(options) : layer.open(options)
+  })
+  const image = sampleImage({ layers: [...stable, { ...layer, open }] })
+  await copyImage(image, await openDestination(`docker://${registry.authority}/app:v1`, { registries }))
+  // Sent unseen, then compared while it is sent, then by whoever keeps it.
+  expect(asked).toEqual([true, true, false])
+  const { layers } = await openImage(`docker://${registry.authority}/app:v1`, { registries })
+  const arrived = layers[3] ?? expect.unreachable('The layer is not there')
+  expect(await collect(arrived.open(), 2 ** 20)).toEqual(await collect(layer.open(), 2 ** 20))
 })

@@ -42,6 +42,21 @@ test('put() leaves nothing behind when its source breaks', async () => {
   expect(await readdir(join(folder, 'tmp'))).toEqual([])
 })
 
+test('putProven() keeps what somebody else compares, and nothing when that fails or the size is another', async () => {
+  async function* refused(): AsyncGenerator<Uint8Array> {
+    yield hello
+    throw new Error('another digest')
+  }
+  await expect(store.putProven(refused(), expected)).rejects.toThrow('another digest')
+  await expect(store.putProven(openBytes(Buffer.from('hell'))(), expected)).rejects.toMatchObject({
+    code: 'SIZE_MISMATCH',
+  })
+  expect(await store.has(expected.digest)).toBeUndefined()
+  expect(await readdir(join(folder, 'tmp'))).toEqual([])
+  await store.putProven(openBytes(hello)(), expected)
+  expect(String(await collect(store.blob(expected)(), 100))).toBe('hello')
+})
+
 test('blob() leaves the proof to who compares the digest anyway', async () => {
   const put = await store.put(openBytes(Buffer.from('right'))())
   await writeFile(store.path(put.digest), 'wrong')
