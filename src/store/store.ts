@@ -12,6 +12,12 @@ import { storeLocation } from './location.ts'
 import { oneAtATime, type WaitOptions } from './single-flight.ts'
 
 /**
+ * Blobs are not forced to the disk one by one: on a slow disk that is most of a build. A power cut may leave a short file,
+ * which the next build sees by its size, and whoever reads it by its digest.
+ */
+const NOT_FLUSHED = { durable: false }
+
+/**
  * The local content-addressed store.
  *
  * Blobs lie under their digest and are complete or absent; small answers (records, index pages) lie under a hash of
@@ -112,7 +118,7 @@ export class Store {
         await writeStream(file, digesting(checked, digester))
         return { digest: digester.digest(), size: digester.sizeBytes }
       },
-      { temporaryFolder: join(this.folder, 'tmp') },
+      { temporaryFolder: join(this.folder, 'tmp'), ...NOT_FLUSHED },
     )
   }
 
@@ -128,7 +134,7 @@ export class Store {
         const written = await writeStream(file, stream)
         if (written !== size) throw new BuildError('SIZE_MISMATCH', `${written} bytes came for ${digest}, not ${size}`)
       },
-      { temporaryFolder: join(this.folder, 'tmp') },
+      { temporaryFolder: join(this.folder, 'tmp'), ...NOT_FLUSHED },
     )
   }
 
