@@ -103,6 +103,7 @@ function isToldByFiles({ requirements, settings }: Question): boolean {
     sources.length === 0 &&
     usesVariables !== true &&
     settings.trustedHosts.length === 0 &&
+    !settings.buildConstraints.some((path) => /^https?:/.test(path)) &&
     files.every((path) => isAbsolute(path))
   )
 }

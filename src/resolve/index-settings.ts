@@ -1,7 +1,8 @@
+import { isAbsolute } from 'node:path'
 import type { Config } from '../config/config.ts'
 import { homeFolder } from '../core/home.ts'
 import type { IndexPlan } from '../python/index/client.ts'
-import type { Requirements } from '../python/input/requirements-file.ts'
+import { loadRequirements, type Requirements } from '../python/input/requirements-file.ts'
 import { normalizeName } from '../python/package-name.ts'
 import { loadIndexSettings, type ResolvedIndexSettings } from '../python/settings/index-settings.ts'
 import type { ResolveContext } from './context.ts'
@@ -10,7 +11,7 @@ import type { ResolveContext } from './context.ts'
 export async function readIndexSettings(
   config: Config,
   { options }: Requirements,
-  { env, projectFolder, signal }: ResolveContext,
+  { env, http, projectFolder, signal }: ResolveContext,
 ): Promise<ResolvedIndexSettings> {
   const { url, extraUrls, packages, strategy, excludeNewer } = config.build.pythonIndex
   const nonEmpty = (list: readonly string[]): readonly string[] | undefined => (list.length === 0 ? undefined : list)
@@ -29,7 +30,10 @@ export async function readIndexSettings(
     { env, home: homeFolder(env), cwd: projectFolder, signal },
   )
   const plan = withPins({ ...settings.plan, ...(strategy === 'first-index' ? {} : { strategy }) }, packages)
-  return { ...settings, plan }
+  if (settings.buildConstraints.length === 0) return { ...settings, plan }
+  const limits = await loadRequirements(settings.buildConstraints, { cwd: projectFolder, env, http, signal })
+  const local = limits.files.filter((path) => isAbsolute(path))
+  return { ...settings, plan, buildLimits: limits.requirements, files: [...settings.files, ...local] }
 }
 
 /** Ties packages to an index alone, over what the plan says of them. */

@@ -13,6 +13,7 @@ import type { ResolveContext } from './context.ts'
 import { answerEnvironment } from './environment.ts'
 import { lockGpu } from './gpu.ts'
 import { resolveLauncher } from './launcher.ts'
+import { formatRequirement } from '../python/requirement.ts'
 import { readIndexSettings } from './index-settings.ts'
 import type { InstalledDistribution } from '../python/installed.ts'
 import { parsePlatform } from './platform.ts'
@@ -48,7 +49,7 @@ export async function prepareQuestion(config: Config, context: ResolveContext): 
     context.report({ type: 'note', level: 'warning', text, code: 'TRUSTED_HOST' })
   }
   const { run: _, ...build } = config.build
-  const { plan, excludeNewer, allowsPreReleases } = settings
+  const { plan, excludeNewer, allowsPreReleases, buildLimits = [] } = settings
   const sources = await sourcesKey(requirements, context)
   const headers: HeadersFor = async (url) => ({
     ...(await settings.headers(url)),
@@ -65,6 +66,9 @@ export async function prepareQuestion(config: Config, context: ResolveContext): 
       requirements: requirementsKey(requirements),
       ...(sources.length === 0 ? {} : { sources }),
       indexes: { plan, excludeNewer, allowsPreReleases },
+      ...(buildLimits.length === 0
+        ? {}
+        : { buildLimits: buildLimits.map(({ requirement }) => formatRequirement(requirement)) }),
       places: Object.fromEntries(places),
       ...(config.weights.length === 0
         ? {}

@@ -28,6 +28,14 @@ describe('loadIndexSettings()', () => {
   })
 
   it.each([
+    ['UV_BUILD_CONSTRAINT', { env: { UV_BUILD_CONSTRAINT: 'a.txt b.txt', PIP_BUILD_CONSTRAINT: 'c.txt' } }],
+    ['PIP_BUILD_CONSTRAINT', { env: { PIP_BUILD_CONSTRAINT: 'a.txt b.txt' } }],
+    ["pip's file", { files: { 'home/.config/pip/pip.conf': '[global]\nbuild-constraint =\n  a.txt\n  b.txt' } }],
+  ])('takes what limits the requirements of builds from %s', async (_, input) => {
+    expect((await load(input)).buildConstraints).toEqual(['a.txt', 'b.txt'])
+  })
+
+  it.each([
     [
       'flags and requirements files',
       { stated: [{ trustedHosts: ['a.example'] }], env: { PIP_TRUSTED_HOST: 'b.example' } },

@@ -10,7 +10,7 @@ import type { SourceContext } from './context.ts'
 /** For whom build requirements are resolved, and where. */
 export interface RequirementsSite {
   readonly target: Target
-  readonly settings: Pick<ResolvedIndexSettings, 'plan' | 'excludeNewer' | 'headers'>
+  readonly settings: Pick<ResolvedIndexSettings, 'plan' | 'excludeNewer' | 'headers' | 'buildLimits'>
 }
 
 /**
@@ -37,6 +37,7 @@ export async function resolveBuildRequirements(
       {
         target,
         requirements: [...stated, ...added].map((requirement) => ({ requirement })),
+        ...(settings.buildLimits === undefined ? {} : { constraints: settings.buildLimits }),
         indexes: settings.plan,
         ...(settings.excludeNewer === undefined ? {} : { excludeNewer: settings.excludeNewer }),
       },

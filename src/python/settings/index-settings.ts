@@ -6,6 +6,7 @@ import { BuildError, systemErrorCode } from '../../core/errors.ts'
 import defaults from '../../core/defaults.json' with { type: 'json' }
 import type { IndexPlan, PackageIndex } from '../index/client.ts'
 import { normalizeName } from '../package-name.ts'
+import type { RootRequirement } from '../resolution-input.ts'
 import { makeCredentials, splitCredentials, type HeadersFor, type KnownIndex } from './credentials.ts'
 import { parseIni } from './ini.ts'
 
@@ -20,6 +21,8 @@ export interface IndexSettings {
   readonly excludeNewer?: string | undefined
   /** Hosts, with or without port, whose certificates are not checked. */
   readonly trustedHosts?: readonly string[] | undefined
+  /** Requirements files that limit what builds of packages require; paths or addresses. */
+  readonly buildConstraints?: readonly string[] | undefined
   /** Named indexes, asked in this order before `indexUrl`. */
   readonly indexes?: readonly NamedIndex[] | undefined
   /** Package name to the name of the index that alone may serve it. */
@@ -42,6 +45,10 @@ export interface ResolvedIndexSettings {
   readonly excludeNewer: string | undefined
   /** Hosts, with or without port, whose certificates the user does not want checked. */
   readonly trustedHosts: readonly string[]
+  /** Requirements files that limit what builds of packages require; paths or addresses. */
+  readonly buildConstraints: readonly string[]
+  /** What those files say, once they are read. */
+  readonly buildLimits?: readonly RootRequirement[] | undefined
   /** Absolute paths of the files that were looked for. */
   readonly files: readonly string[]
 }
@@ -118,6 +125,7 @@ export async function loadIndexSettings(
     allowsPreReleases: first('allowsPreReleases') ?? false,
     excludeNewer: first('excludeNewer'),
     trustedHosts: first('trustedHosts') ?? [],
+    buildConstraints: first('buildConstraints') ?? [],
     files: [...looked],
   }
 }
@@ -145,6 +153,7 @@ function fromUvVariables(env: Env): IndexSettings {
     allowsPreReleases: preRelease === undefined ? undefined : preRelease === 'allow',
     excludeNewer: valueOf(env, 'UV_EXCLUDE_NEWER'),
     trustedHosts: listOf(valueOf(env, 'UV_INSECURE_HOST')),
+    buildConstraints: listOf(valueOf(env, 'UV_BUILD_CONSTRAINT')),
     indexes: named.length === 0 ? undefined : named,
   }
 }
@@ -161,6 +170,7 @@ function fromPip(get: (key: string) => string | undefined): IndexSettings {
     noIndex: flagOf(get('no-index')),
     allowsPreReleases: flagOf(get('pre')),
     trustedHosts: listOf(get('trusted-host')),
+    buildConstraints: listOf(get('build-constraint')),
   }
 }
 
