@@ -7,8 +7,8 @@ import { makeArchiveKey, startArchive, type ArchiveKey, type TestArchive } from 
 import { findTool } from '../support/tool.ts'
 
 /*
- * A whole build that takes a package from a vendor's signed archive on loopback and what it needs from Debian's own. The
- * image is run, and a scanner of images lists what is in it where one is installed (`syft` on PATH).
+ * A whole build that takes a package from a vendor's signed archive on loopback and what it needs from Debian's own; a command
+ * of `pre_install` calls it in the sandbox. The image is run, and a scanner of images lists what is in it where one is installed (`syft` on PATH).
  */
 
 const root = join(import.meta.dirname, '..', '..')
@@ -65,12 +65,18 @@ beforeAll(async () => {
       suite: stable
       components: [main]
       key: acme.asc
+  pre_install:
+    - mkdir -p /opt/pre && acme-greet > /opt/pre/word
 run: "run.py:Runner"
 `,
   )
   await writeFile(join(folder, 'project/requirements.txt'), 'idna==3.10\n')
   const code = ['import subprocess', '', 'from cog import BaseRunner', '', '', 'class Runner(BaseRunner):']
-  const run = ['    def run(self) -> str:', '        return subprocess.check_output(["acme-greet"], text=True).strip()']
+  const run = [
+    '    def run(self) -> str:',
+    '        word = open("/opt/pre/word").read().strip()',
+    '        return word + ", " + subprocess.check_output(["acme-greet"], text=True).strip()',
+  ]
   await writeFile(join(folder, 'project/run.py'), [...code, ...run, ''].join('\n'))
 })
 afterAll(async () => {
@@ -79,11 +85,15 @@ afterAll(async () => {
 })
 
 describe('build.apt_sources', () => {
-  test("gives an image whose program is the vendor's, on libraries of Debian", { timeout: 900_000 }, async () => {
-    await cli('build', '-q', '-o', `oci:${layout}`)
-    expect(archive.requests).toContain('/pool/acme-greet_2.1-1.deb')
-    expect((await cli('predict', `oci:${layout}`, '-q')).trim()).toBe('hello from the vendor')
-  })
+  test(
+    "gives an image whose program is the vendor's, on libraries of Debian, and commands that use it",
+    { timeout: 900_000 },
+    async () => {
+      await cli('build', '-q', '-o', `oci:${layout}`)
+      expect(archive.requests).toContain('/pool/acme-greet_2.1-1.deb')
+      expect((await cli('predict', `oci:${layout}`, '-q')).trim()).toBe('hello from the vendor, hello from the vendor')
+    },
+  )
 
   test('holds the build to the key that was named', { timeout: 300_000 }, async () => {
     const other = await makeArchiveKey()
