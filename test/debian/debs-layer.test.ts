@@ -4,6 +4,7 @@ import { gunzipSync } from 'node:zlib'
 import { collect } from '../../src/core/bytes.ts'
 import { memoryCache } from '../../src/core/cache.ts'
 import { silent } from '../../src/core/progress.ts'
+import { packBaseFiles } from '../../src/debian/base-files.ts'
 import { factsCache } from '../../src/debian/facts-file.ts'
 import { readTar, type TarHeader } from '../../src/core/tar-reader.ts'
 import type { LayerContext } from '../../layers/context.ts'
@@ -375,6 +376,25 @@ describe('debian-registration layer', () => {
     }
     expect(found.get('etc/alternatives')).toMatchObject({ mode: 0o750, gid: 5 })
     expect(found.get('etc')).toMatchObject({ mode: 0o755, gid: 0 })
+  })
+
+  it('leaves a file alone that took the place of one of an upgraded package', async () => {
+    const { debs, context } = store([
+      { package: 'a', version: '2', members: [file('./usr/bin/tool'), folder('./usr/share/a/')] },
+    ])
+    const base = new Map([
+      ['var/lib/dpkg/status', 'Package: a\nStatus: install ok installed\nArchitecture: amd64\nVersion: 1\n'],
+      ['var/lib/dpkg/info/a:amd64.list', '/.\n/usr\n/usr/bin\n/usr/bin/gone\n/usr/bin/old\n/usr/bin/tool\n'],
+      ['var/lib/dpkg/info/a.list', '/.\n/usr\n/usr/bin\n/usr/bin/gone\n/usr/bin/old\n/usr/bin/tool\n'],
+      ['var/lib/dpkg/diversions', '/bin/tool\n/bin/tool.real\nvendor\n/bin/old\n/bin/old.real\nvendor\n'],
+    ])
+    const packed = packBaseFiles(new Map([...base].map(([path, text]) => [path, Buffer.from(text)])))
+    const layer = await debianRegistrationKind.make(
+      { kind: 'debian-registration', architecture: 'amd64', debs, base: packed, baseLinks: { bin: 'usr/bin' } },
+      context,
+    )
+    const removed = [...(await list(layer.blob)).keys()].filter((path) => path.includes('.wh.'))
+    expect(removed.sort()).toEqual(['usr/bin/.wh.gone', 'usr/bin/.wh.old.real'])
   })
 
   it('opens no package whose facts are kept from an earlier build', async () => {

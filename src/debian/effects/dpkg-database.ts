@@ -82,7 +82,7 @@ function removeOldFiles(system: System, owners: ReadonlyMap<string, PlacedPackag
     const lines = before.split('\n').filter((line) => line.startsWith('/') && line !== '/.')
     const parents = new Set(lines.map((line) => line.slice(0, line.lastIndexOf('/'))))
     for (const line of lines) {
-      const path = system.place(line)
+      const path = parents.has(line) ? system.place(line) : system.placeOf(line, facts.package)
       const isFolder = parents.has(line) || folders.has(path)
       if (!isFolder && !owners.has(path) && !kept.has(path) && !path.startsWith('etc/')) system.remove(path)
     }

@@ -63,7 +63,7 @@ export class System {
     for (const { paths, package: name } of sorted) {
       for (const { listed, target } of paths) {
         if (target === undefined) continue
-        const path = this.#divert(this.place(listed), name)
+        const path = this.placeOf(listed, name)
         this.#links.set(path, linkDestination(path, target))
       }
     }
@@ -81,14 +81,19 @@ export class System {
 
   #placed(facts: DebFacts, leaveOut: LeaveOut): PlacedPackage {
     const paths = facts.paths.map((listed) => {
-      const path = this.place(listed.listed)
-      return { ...listed, path: listed.type === 'directory' ? path : this.#divert(path, facts.package) }
+      const isFolder = listed.type === 'directory'
+      return { ...listed, path: isFolder ? this.place(listed.listed) : this.placeOf(listed.listed, facts.package) }
     })
     return {
       ...facts,
       paths: paths.filter(({ path }) => !isLeftOut(path, leaveOut)),
       captured: new Map([...facts.captured].map(([path, content]) => [this.place(path), content])),
     }
+  }
+
+  /** Where a package's file or link lies: where the base has diverted it to, else at its place. */
+  placeOf(listed: string, packageName: string): string {
+    return this.#divert(this.place(listed), packageName)
   }
 
   /** The package of that name which is laid down now. */
