@@ -47,7 +47,7 @@ export const DEFAULT_MTIME_SECONDS = 315532800
 export const LAYOUT_VERSION = 2
 
 /** From this size on a file is not kept: it becomes a layer of its own, and whoever has the layer needs no file. */
-const DIRECT_BYTES = 8_000_000
+export const DIRECT_BYTES = 8_000_000
 
 /** Opens a file that makes a layer by itself when it is large: it then passes through without being kept. */
 export function openOnce(file: RemoteFile, context: LayerContext): Promise<RemoteAccess> {

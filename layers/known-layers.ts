@@ -11,6 +11,8 @@ import type { LayerStore, StoredLayer } from './materialise.ts'
 export interface KnownLayers {
   /** What a key becomes; undefined for a key that nobody knows. */
   find(key: string): DerivationRecord | undefined
+  /** Whether the store keeps such a layer once it was made; false where it keeps all of its wheels. */
+  isKept(key: string): boolean
   /** Makes the layer of such a key, with nothing checked: its bytes are compared with the record. */
   make(key: string): Promise<LayerStream>
   /** Make every layer anew and compare it with what is known. */
@@ -75,7 +77,8 @@ function openKnown(key: string, record: DerivationRecord, { layers, known, store
       }
       const { blob } = await known.make(key)
       const checked = verify(blob, record, `the layer ${record.digest} of the lock file`)
-      const kept = store === undefined ? checked : passThrough(checked, (copy) => store.putProven(copy, record))
+      const isKept = store !== undefined && known.isKept(key)
+      const kept = isKept ? passThrough(checked, (copy) => store.putProven(copy, record)) : checked
       let skip = options.offset ?? 0
       for await (const chunk of options.reuse === true ? kept : copied(kept)) {
         if (skip < chunk.length) yield skip > 0 ? chunk.subarray(skip) : chunk

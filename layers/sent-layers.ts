@@ -56,7 +56,8 @@ export function sentLayerStore({ send, remake, notes, alone }: SentLayers): Laye
   return { notes, alone, find: async (key) => known.get(key), save }
 }
 
-function openAgain(key: string, remake: SentLayers['remake']): Open {
+/** Opens a layer by making it once more. */
+export function openAgain(key: string, remake: SentLayers['remake']): Open {
   return async function* (options = {}) {
     const { blob } = await remake(key)
     let skip = options.offset ?? 0

@@ -1,8 +1,9 @@
 import type { LayerContext } from '../../layers/context.ts'
-import { layerKey, makeLayerStream } from '../../layers/kinds/index.ts'
+import { layerKey, makeLayerStream, type LayerSpec } from '../../layers/kinds/index.ts'
 import { layerStore } from '../../layers/layer-store.ts'
 import type { LayerStore } from '../../layers/materialise.ts'
 import { sentLayerStore, type SentLayers } from '../../layers/sent-layers.ts'
+import { keptWheels, splicedLayerStore, type SplicedLayers } from '../../layers/spliced-layers.ts'
 import type { BuildContext, PlannedBuild } from '../build.ts'
 import { isPlannedStep } from '../plan/plan.ts'
 import type { Lock } from '../lock/lock.ts'
@@ -31,7 +32,30 @@ export function makeLayerSource(
     return send.length > 1 ? sent : withLockedLayers(sent, lock, { store, layers, isVerifying, isKeeping })
   }
   if (shared?.isGiving === true) return isVerifying === true ? shared : withGivenLayers(shared, lock, layers)
-  return withLockedLayers(shared ?? layerStore(store), lock, { store, layers, isVerifying })
+  // Caches are given layers from the store.
+  const stored = shared ?? splicedLayers(planned, layers, store)
+  return withLockedLayers(stored, lock, { store, layers, isVerifying })
+}
+
+/** The local store, without layers that can be spliced from the small wheels that it keeps. */
+function splicedLayers(planned: PlannedBuild, layers: LayerContext, store: Store): LayerStore {
+  const stored = layerStore(store)
+  if ((layers.compression ?? 'gzip') !== 'gzip') return stored
+  const specs = specsByKey(planned, layers)
+  const spliced: SplicedLayers = {
+    wheelsOf: (key) => keptWheels(specs.get(key)),
+    make: async (key) => {
+      const spec = specs.get(key)
+      if (spec === undefined) throw new RangeError(`No layer of the plan has the key ${key}`)
+      return makeLayerStream(spec, { ...layers, isKnown: true })
+    },
+  }
+  return splicedLayerStore(stored, spliced, store)
+}
+
+function specsByKey({ plans }: PlannedBuild, layers: LayerContext): ReadonlyMap<string, LayerSpec> {
+  const specs = plans.flatMap((plan) => plan.layers.flatMap((layer) => (isPlannedStep(layer) ? [] : [layer.spec])))
+  return new Map(specs.map((spec) => [layerKey(spec, layers.compression, layers.mtimeSeconds), spec]))
 }
 
 /** Caches are given only what was made and checked; so of what a lock knows, that alone is not made which they have. */
@@ -47,9 +71,8 @@ function withGivenLayers(shared: SharedLayerStore, lock: Lock, layers: LayerCont
 }
 
 /** Layers of a build that keeps nothing: sent on while they are made, and made again where that did not do. */
-function sentLayers({ plans }: PlannedBuild, layers: LayerContext, send: SentLayers['send'], store: Store): LayerStore {
-  const specs = plans.flatMap((plan) => plan.layers.flatMap((layer) => (isPlannedStep(layer) ? [] : [layer.spec])))
-  const byKey = new Map(specs.map((spec) => [layerKey(spec, layers.compression, layers.mtimeSeconds), spec]))
+function sentLayers(planned: PlannedBuild, layers: LayerContext, send: SentLayers['send'], store: Store): LayerStore {
+  const byKey = specsByKey(planned, layers)
   return sentLayerStore({
     send,
     notes: store.cache('layer-notes'),

@@ -3,6 +3,7 @@ import type { LayerContext } from '../../layers/context.ts'
 import { loadRanges } from '../../layers/file-ranges.ts'
 import { layerKey, makeLayerStream, type LayerSpec } from '../../layers/kinds/index.ts'
 import { knownLayerStore } from '../../layers/known-layers.ts'
+import { keptWheels } from '../../layers/spliced-layers.ts'
 import type { LayerStore } from '../../layers/materialise.ts'
 import { hashOfSet, isClashFree, keysOfEnvironments } from '../../layers/notes.ts'
 import type { Cache } from '../core/cache.ts'
@@ -34,6 +35,7 @@ export function withLockedLayers(store: LayerStore, lock: Lock, context: LockedL
     store,
     {
       find: lockedRecords(lock, context.layers),
+      isKept: (key) => context.layers.compression === 'zstd' || keptWheels(byKey.get(key)) === undefined,
       make: async (key) => {
         const spec = byKey.get(key)
         if (spec === undefined) throw new RangeError(`No layer of the lock has the key ${key}`)

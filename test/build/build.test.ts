@@ -308,15 +308,38 @@ test('build() adds to a lock file what its layers become; the next one knows its
   // The environment reads the metadata of what was asked for; nothing else is fetched.
   expect(index.requests.filter((request) => /beta|doorman/.test(request))).toEqual([])
   expect(await readFile(join(path, 'layerwright.lock'), 'utf8')).toBe(text)
-  // Where the layers are not there yet they are made, kept, and are the same.
+  // Where the layers are not there yet they are made, and are the same.
   images.blobs.clear()
   images.roots.clear()
   context = { ...context, store: await Store.open(join(folder, 'fresher-store')) }
   expect((await run(path, { mode: 'locked' })).digest).toBe(first.digest)
   for (const { descriptor } of wheelLayers(first)) {
     expect(images.blobs.has(descriptor.digest)).toBe(true)
-    expect(await context.store.has(descriptor.digest)).toBe(descriptor.size)
+    // Their wheels are.
+    expect(await context.store.has(descriptor.digest)).toBeUndefined()
   }
+})
+
+test('build() keeps small wheels once, and splices their layers again for whoever asks', async () => {
+  const path = await project(yaml())
+  const first = await run(path)
+  const alpha = wheels.find(({ filename }) => filename.startsWith('alpha-1.0')) ?? expect.unreachable()
+  for (const { descriptor } of wheelLayers(first)) expect(await context.store.has(descriptor.digest)).toBeUndefined()
+  expect(await context.store.has(`sha256:${alpha.sha256}`)).toBe(alpha.bytes.length)
+  const again = async (): Promise<BuildResult> => {
+    images.blobs.clear()
+    images.roots.clear()
+    return run(path)
+  }
+  index.requests.length = 0
+  expect((await again()).digest).toBe(first.digest)
+  expect(index.requests).toEqual([])
+  // A wheel that was damaged since is found out before anything is published, removed, and fetched once more.
+  await writeFile(context.store.path(`sha256:${alpha.sha256}`), Buffer.alloc(alpha.bytes.length, 'x'))
+  await expect(again()).rejects.toMatchObject({ code: 'STORE_CORRUPT' })
+  expect(images.roots.size).toBe(0)
+  expect((await again()).digest).toBe(first.digest)
+  expect(index.requests.filter((request) => request.includes('alpha'))).not.toEqual([])
 })
 
 test('build() without a store makes only what the destination lacks of the layers that a lock file knows', async () => {

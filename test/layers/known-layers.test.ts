@@ -33,6 +33,7 @@ async function known(comesOut: Buffer): Promise<StoredLayer> {
         made++,
         { mediaType: record.mediaType, blob: openBytes(comesOut)(), diffId: () => record.diffId }
       ),
+      isKept: () => true,
       isVerifying: false,
     },
     store,
