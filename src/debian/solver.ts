@@ -468,12 +468,19 @@ function refusing(
   for (const field of ['conflicts', 'breaks'] as const) {
     for (const clause of from.clauses(field)) {
       for (const relation of clause) {
+        if (!isAbout(relation, to, from)) continue
         const isDirect = relation.name === to.name && isVersionAccepted(relation, to.version)
         if (isDirect || isProvidedBy(to, relation)) return { field, relation }
       }
     }
   }
   return undefined
+}
+
+/** `Conflicts: libc6-i386:x32` is about that architecture's package alone, not the one that is installed here. */
+function isAbout({ qualifier }: Relation, to: PackageRecord, from: PackageRecord): boolean {
+  if (qualifier === undefined || qualifier === 'any' || qualifier === 'native') return true
+  return qualifier === to.architecture || (to.architecture === 'all' && qualifier === from.architecture)
 }
 
 function explainConflict(a: PackageRecord, b: PackageRecord): string {

@@ -127,6 +127,16 @@ const CASES: Record<string, Case> = {
     ask: ['a'],
     get: ['a 1', 'b 2'],
   },
+  'lets a package stand beside one that conflicts with its like of another architecture': {
+    archive: ['a; Depends: x32, i386', 'x32; Conflicts: i386:x32, p:x32', 'i386; Provides: p'],
+    ask: ['a'],
+    get: ['a 1', 'i386 1', 'x32 1'],
+  },
+  'goes back on a conflict that names the own architecture': {
+    archive: ['a; Depends: b | c, d', 'b; Conflicts: d:amd64', 'c', 'd'],
+    ask: ['a'],
+    get: ['a 1', 'c 1', 'd 1'],
+  },
   'lets a package provide and conflict with the same name': {
     archive: ['mta1; Provides: mta; Conflicts: mta', 'a; Depends: mta'],
     ask: ['a'],
