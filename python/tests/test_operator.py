@@ -49,6 +49,7 @@ def test_a_setup_that_fails_says_where_and_what_to_try(make_project: Any, start:
         assert "hint: Add the package that has `torchh`" in text
 
 
+@pytest.mark.skipif(IMAGE is not None, reason="an image has a document")
 def test_a_project_without_a_document_is_warned_of(make_project: Any, start: Any) -> None:
     server = start(make_project(HELLO, None), LOG_FORMAT="console").wait()
     assert "inputs are not validated" in server.log and "hint: `layerwright schema`" in server.log
