@@ -37,7 +37,7 @@ export interface RunRequest extends ProcessRequest {
   /** Files in memory at `/tmp` (the default), or on disk with everything else. */
   readonly tmp?: 'memory' | 'disk' | undefined
   readonly capture?: ((changes: ContainerChanges) => Promise<void>) | undefined
-  /** Stops the container: SIGTERM, and SIGKILL after ten seconds. */
+  /** Stops the container: SIGTERM, and SIGKILL after ten seconds; after one where changes were to be captured. */
   readonly signal?: AbortSignal | undefined
 }
 
@@ -61,6 +61,8 @@ export interface RunContext {
 }
 
 const GRACE_MS = 10_000
+/** What a command of a build made is thrown away when it is stopped; the first process of a container mostly ignores SIGTERM. */
+const STEP_GRACE_MS = 1000
 
 /**
  * Runs a container to its end.
@@ -91,7 +93,7 @@ export async function startContainer(request: RunRequest, context: RunContext): 
     await removeWork(container.workFolder, host)
     throw error
   }
-  const stop = stopper(running)
+  const stop = stopper(running, request.capture === undefined ? GRACE_MS : STEP_GRACE_MS)
   signal?.addEventListener('abort', stop, { once: true })
   const end = async (): Promise<number> => {
     try {
@@ -171,10 +173,10 @@ function makeContainer(request: RunRequest, cache: RootfsCache): Container {
   }
 }
 
-function stopper(running: RunningContainer): () => void {
+function stopper(running: RunningContainer, graceMs: number): () => void {
   return () => {
     running.kill('SIGTERM')
-    const timer = setTimeout(() => running.kill('SIGKILL'), GRACE_MS)
+    const timer = setTimeout(() => running.kill('SIGKILL'), graceMs)
     running.exit
       .finally(() => clearTimeout(timer))
       .catch(() => {

@@ -1,0 +1,124 @@
+import { spawn, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { mustRun, type Finished } from '../support/command.ts'
+
+/* `run` steps as part of a whole build: what a secret leaves, and how a step ends that is interrupted or killed. */
+
+const root = join(import.meta.dirname, '..', '..')
+const cli = join(root, 'bin', 'layerwright.mjs')
+const cache = join(root, '.cache', 'interop-store')
+const CANARY = 's3cret-canary-of-a-whole-build'
+let folder: string
+
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'lw-steps-'))
+  mkdirSync(cache, { recursive: true })
+})
+afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+const layerwright = (args: readonly string[]): Promise<Finished> =>
+  mustRun(process.execPath, [cli, ...args], { cwd: folder, env: { LAYERWRIGHT_CACHE: cache } })
+
+function project(name: string, run: string): string {
+  const path = join(folder, name)
+  mkdirSync(path)
+  writeFileSync(join(path, 'cog.yaml'), `build:\n  python_version: "3.11"\n  run:\n${run}run: "run.py:Runner"\n`)
+  writeFileSync(join(path, 'run.py'), readFileSync(join(root, 'examples/hello/run.py'), 'utf8'))
+  return path
+}
+
+test('a secret is in no layer, log, history or cache', async () => {
+  const mark = `made-${process.pid}-${Date.now()}`
+  const command = `test -s /run/secrets/token && wc -c < /run/secrets/token > /${mark}`
+  const path = project(
+    'secret',
+    `    - command: ${command}\n      mounts:\n        - type: secret\n          id: token\n          target: /run/secrets/token\n`,
+  )
+  writeFileSync(join(folder, 'token'), CANARY)
+  writeFileSync(join(folder, 'before'), '')
+  const image = `oci:${folder}/secret-image:v1`
+  const secret = ['--secret', `id=token,src=${join(folder, 'token')}`]
+  const built = await layerwright(['build', path, ...secret, '-o', image])
+  expect(built.stdout + built.stderr).not.toContain(CANARY)
+  const look = `cat /${mark}; ls /run/secrets 2>/dev/null; grep -rl ${CANARY.slice(0, 10)} /etc /root /run /src /tmp /var`
+  const { stdout } = await mustRun(
+    'sh',
+    ['-c', '"$@" || true', 'sh', process.execPath, cli, 'exec', '-q', '--image', image, '--', 'sh', '-c', look],
+    {
+      env: { LAYERWRIGHT_CACHE: cache },
+    },
+  )
+  expect(stdout.trim()).toBe(String(CANARY.length))
+  const inspected = await layerwright(['inspect', image, '--json'])
+  expect(inspected.stdout).not.toContain(CANARY)
+  // Records and logs are text; what lies compressed was looked at above, and byte by byte in run.test.ts.
+  const search = `find ${cache} ${folder}/secret-image -newer ${folder}/before -type f -print0 | xargs -0 -r grep -l ${CANARY} || true`
+  expect((await mustRun('sh', ['-c', search])).stdout).toBe('')
+})
+
+test.each([
+  ['Ctrl-C', 'SIGINT'],
+  ['a kill that nobody can catch', 'SIGKILL'],
+] as const)('%s in the middle of a step ends it, and leaves neither mount nor half a layer', async (_name, signal) => {
+  const mark = `step-${signal}-${process.pid}-${Date.now()}`
+  const path = project(signal, `    - "echo half > /half; echo ${mark}; while :; do sleep 0.1; done"\n`)
+  const image = `${folder}/${signal}-image`
+  const child = spawn(process.execPath, [cli, 'build', path, '-o', `oci:${image}`], {
+    env: { ...process.env, LAYERWRIGHT_CACHE: cache },
+    stdio: ['ignore', 'ignore', 'pipe'],
+  })
+  await untilPrinted(child, mark)
+  const ended = once(child, 'close')
+  child.kill(signal)
+  const [status] = (await ended) as [number | null]
+  expect(status).toBe(signal === 'SIGINT' ? 130 : null)
+  for (let turn = 0; turn < 200 && processesWith(mark).length > 0; turn++) await sleep(50)
+  expect(processesWith(mark)).toEqual([])
+  expect(readFileSync('/proc/self/mountinfo', 'utf8')).not.toContain(`run-${child.pid}-`)
+  expect(existsSync(join(image, 'index.json'))).toBe(false)
+  // Whoever runs next clears away what a killed one could not.
+  await layerwright(['exec', '-q', '--image', await hello(), '--', 'true'])
+  expect(leftBy(child)).toEqual([])
+})
+
+let helloImage: Promise<string> | undefined
+function hello(): Promise<string> {
+  const image = `oci:${folder}/hello-image:v1`
+  helloImage ??= layerwright(['build', join(root, 'examples/hello'), '-q', '-o', image]).then(() => image)
+  return helloImage
+}
+
+/** Resolves once the step prints; what is printed goes on being read. */
+async function untilPrinted(child: ChildProcess, mark: string): Promise<void> {
+  let text = ''
+  await new Promise<void>((resolve, reject) => {
+    child.once('exit', () => reject(new Error(`The step never ran: ${text}`)))
+    child.stderr?.on('data', (chunk: Buffer) => {
+      text += chunk.toString()
+      // The command itself is told before it runs.
+      if (text.split('\n').some((line) => line.includes(mark) && !line.includes('echo'))) resolve()
+    })
+  })
+}
+
+function leftBy(child: ChildProcess): string[] {
+  const tmp = join(cache, 'rootfs', String(process.getuid?.() ?? 0), 'tmp')
+  return readdirSync(tmp).filter((name) => name.includes(`-${child.pid}-`))
+}
+
+function processesWith(mark: string): string[] {
+  return readdirSync('/proc').filter((pid) => {
+    if (!/^\d+$/.test(pid)) return false
+    try {
+      return readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(`echo ${mark}`)
+    } catch {
+      // It ended meanwhile.
+      return false
+    }
+  })
+}
