@@ -37,7 +37,7 @@ import { file, layerOf } from '../run/tar-builder.ts'
 
 /*
  * Real runtimes, found on this machine: the same container on each of them, as root, with a range of user ids and with
- * a single one. docker has a daemon and a file of its own (docker.test.ts); nerdctl is not among them.
+ * a single one. docker has a daemon and a file of its own (docker.test.ts); nerdctl was run by hand only.
  */
 
 const DIRECT = ['crun', 'runc', 'bubblewrap', 'chroot'] as const

@@ -154,6 +154,14 @@ describe('selectBackend()', () => {
     },
   )
 
+  test('gives nerdctl its image through a named pipe, as it takes a socket for no input', async () => {
+    const bin = mkdtempSync(join(folder, 'bin-'))
+    writeFakeEngine(join(bin, 'nerdctl'), { needsPipe: true })
+    const there = { ...host, env: { PATH: `${bin}:${process.env['PATH'] ?? ''}` } }
+    const chosen = await selectBackend(undefined, there, { ...cache, folder: bin }, { names: ['nerdctl'] })
+    expect(chosen.name).toBe('nerdctl')
+  })
+
   test('tells the nearest runtime for an unknown one', async () => {
     await expect(selectBackend('podmn', host, cache)).rejects.toMatchObject({
       code: 'USAGE',
@@ -194,15 +202,17 @@ interface FakeEngine {
   readonly hasImage?: boolean
   readonly driver?: string
   readonly fails?: boolean
+  readonly needsPipe?: boolean
 }
 
 /** A program that answers like an engine whose containers end as the probe's does. */
-function writeFakeEngine(path: string, { hasImage = false, driver = 'overlay', fails = false }: FakeEngine): void {
+function writeFakeEngine(path: string, engine: FakeEngine): void {
+  const { hasImage = false, driver = 'overlay', fails = false, needsPipe = false } = engine
   const text = `#!/bin/sh
 for word; do
   case "$word" in
     inspect) exit ${hasImage ? 0 : 1};;
-    load) cat > /dev/null; exit 0;;
+    load) ${needsPipe ? '[ -p /dev/stdin ] || exit 1; ' : ''}cat > /dev/null; exit 0;;
     info) echo ${driver}; exit 0;;
     run) exit ${fails ? 125 : 42};;
   esac

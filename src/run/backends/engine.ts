@@ -13,6 +13,8 @@ import { which } from '../which.ts'
 export interface EngineTraits {
   /** Options between the program and its command. */
   readonly globalOptions: (host: Host) => readonly string[]
+  /** What takes an image on its standard input; the engine's own `load --quiet` unless given. */
+  readonly loadCommand?: (command: readonly string[]) => readonly string[]
   /** Options of `run` besides the usual ones. */
   readonly runOptions: (container: Container, host: Host) => readonly string[]
   readonly drawback?: Backend['drawback']
@@ -28,7 +30,8 @@ export function engine(name: BackendName & ('podman' | 'docker' | 'nerdctl'), tr
     ...(traits.drawback === undefined ? {} : { drawback: traits.drawback }),
     start: async (container, stdio, host) => {
       const command = commandOn(host)
-      await load(command, container, host)
+      const loading = traits.loadCommand?.(command) ?? [...command, 'load', '--quiet']
+      await load(loading, command, container, host)
       return start(
         [...command, 'run', ...runArgs(container, traits.runOptions(container, host))],
         container,
@@ -46,11 +49,16 @@ async function hasImage(command: readonly string[], image: RunnableImage, host: 
 }
 
 /** Hands the image over unless the engine has it. */
-async function load(command: readonly string[], container: Container, host: Host): Promise<void> {
+async function load(
+  loading: readonly string[],
+  command: readonly string[],
+  container: Container,
+  host: Host,
+): Promise<void> {
   if (await hasImage(command, container.image, host)) return
   const { openImageArchive } = await import('../image-archive.ts')
-  const [program = '', ...args] = command
-  const child = spawn(program, [...args, 'load', '--quiet'], { env: host.env, stdio: ['pipe', 'ignore', 'pipe'] })
+  const [program = '', ...args] = loading
+  const child = spawn(program, args, { env: host.env, stdio: ['pipe', 'ignore', 'pipe'] })
   const words: Buffer[] = []
   child.stderr.on('data', (chunk: Buffer) => words.push(chunk))
   const ended = waitFor(child)
@@ -65,7 +73,7 @@ async function load(command: readonly string[], container: Container, host: Host
         .split('\n')
         .find((line) => !line.includes('level=warning'))
         ?.slice(0, 400) ?? ''
-    throw new BuildError('RUN_FAILED', `${program} did not take the image: ${first}`, { data: { said } })
+    throw new BuildError('RUN_FAILED', `${command[0]} did not take the image: ${first}`, { data: { said } })
   }
   if (outcome.status === 'rejected') throw outcome.reason
 }
