@@ -1,11 +1,7 @@
 #!/usr/bin/env node
 import { statSync } from 'node:fs'
 import module from 'node:module'
-import v8 from 'node:v8'
 
-// As `src/core/small-heap.ts` says, before anything is loaded.
-v8.setFlagsFromString('--semi-space-growth-factor=1')
-v8.setFlagsFromString('--heap-growing-percent=50')
 // Node 22 and newer keep compiled code between runs; Node 20 has no such cache.
 module.enableCompileCache?.()
 const { main } = await import(isBundleCurrent() ? '../dist/bundle/main.js' : '../dist/src/cli/main.js')

@@ -2,6 +2,7 @@ import { setMaxListeners } from 'node:events'
 import { CommanderError, Option, Command as Program } from 'commander'
 import picocolors from 'picocolors'
 import { BuildError, EXIT, exitStatus } from '../core/errors.ts'
+import { keepHeapSmall } from '../core/small-heap.ts'
 import { defineCogFlags, judgeCogFlags } from './cog-flags.ts'
 import type { Command, CommandEntry, Io, Output } from './command.ts'
 import { commands } from './commands/index.ts'
@@ -11,6 +12,7 @@ import { programVersion } from '../core/version.ts'
 
 /** The command line's entry: runs one command and sets the process's exit status. */
 export async function main(args: readonly string[]): Promise<void> {
+  keepHeapSmall()
   const abort = new AbortController()
   // Every download and every stream listens to it; many are no leak.
   setMaxListeners(0, abort.signal)
