@@ -100,6 +100,20 @@ def test_a_job_runs_and_leaves_the_stream(worker: Any, redis_server: Any) -> Non
     assert 0 < redis.ttl(f"{STREAM}:p:{id}") <= 86400
 
 
+def test_a_job_s_webhook_is_tried_again_signed_and_under_one_id(worker: Any, redis_server: Any, receiver: Any) -> None:
+    from launcher.webhooks import sign
+
+    redis, hook, secret = redis_server.client, receiver(fail=3), "whsec_c2VjcmV0c2VjcmV0"
+    worker(LAYERWRIGHT_WEBHOOK_SECRET=secret)
+    id = submit(redis, text="a", webhook=hook.url)
+    assert finished(redis, id)["status"] == "succeeded"
+    final = until(lambda: (lambda seen: seen if len(seen) == 4 else None)([n for n, b in enumerate(hook.bodies) if b["status"] == "succeeded"]))
+    headers = [hook.headers[number] for number in final]
+    assert {hook.bodies[number]["id"] for number in final} == {id} and len({one["webhook-id"] for one in headers}) == 1
+    for number, one in zip(final, headers):
+        assert one["webhook-signature"] == sign(secret, one["webhook-id"], one["webhook-timestamp"], hook.raw[number])
+
+
 def test_a_failing_job_fails_once(worker: Any, redis_server: Any, project: Any) -> None:
     redis = redis_server.client
     worker()
