@@ -31,7 +31,8 @@ export async function readBasis(request: BuildRequest, context: BuildContext): P
     const files = digestsOf(loaded, obtained, startedAt)
     const validUntil = Number.isFinite(obtained.validUntil) ? obtained.validUntil : null
     const basis = { config, projectFolder, lock, isLockFile: isFile, validUntil, warnings, notes }
-    if (files !== undefined && !hasSources(basis)) await request.memory?.save({ ...basis, files })
+    if (files !== undefined && !hasSources(basis) && !holdsCredentials(basis))
+      await request.memory?.save({ ...basis, files })
     return { lock, isLockFile: isFile, validUntil, files, headers, settings }
   }
   return { config, projectFolder, warnings, answer }
@@ -57,6 +58,11 @@ function digestsOf(
   const digests = digestFiles(paths)
   const wereRead = [file, ...(isFile ? [join(projectFolder, LOCK_FILE)] : [])]
   return wereRead.every((path) => digests[path] !== null) ? digests : undefined
+}
+
+/** Whether an address holds a password, as it may in cog.yaml: the store is no place for it. */
+function holdsCredentials(basis: Omit<PlanBasis, 'files'>): boolean {
+  return /:\/\/[^/?#@\s"]*@/.test(JSON.stringify(basis))
 }
 
 /** Whether something has to be built from its source, which may ask indexes again. */

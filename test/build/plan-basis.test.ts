@@ -1,4 +1,4 @@
-import { appendFile, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { appendFile, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -144,13 +144,11 @@ test('nothing is remembered of requirements that take variables in', async () =>
   expect(await known()).toBeUndefined()
 })
 
-test('no credentials are remembered', async () => {
+test('nothing is remembered of a configuration with a password', async () => {
   const url = world.index.url.replace('http://', 'http://user:geheim@')
   await writeFile(join(project, 'cog.yaml'), yaml('alpha==1.0').replace(world.index.url, url))
   await run()
-  expect(await known()).toBeDefined()
-  const texts = await textsBelow(join(world.context.store.folder, 'cache', 'plans'))
-  expect(texts.filter((text) => text.includes('geheim') && !text.includes(`"url":"${url}"`))).toEqual([])
+  expect(await known()).toBeUndefined()
 })
 
 test('the same build is not recalled after a change of the lock of the launcher', async () => {
@@ -178,10 +176,3 @@ test('answers are asked for again after a change of the lock of the launcher', a
   await writeFile(launcherLock, (await readFile(launcherLock, 'utf8')).replaceAll('doorman-1.0', 'doorman-9.9'))
   await expect(run()).rejects.toMatchObject({ code: 'WHEEL_NOT_FOUND' })
 })
-
-async function textsBelow(folder: string): Promise<readonly string[]> {
-  const entries = await readdir(folder, { recursive: true, withFileTypes: true })
-  return Promise.all(
-    entries.filter((entry) => entry.isFile()).map((entry) => readFile(join(entry.parentPath, entry.name), 'utf8')),
-  )
-}
