@@ -11,6 +11,7 @@ export interface LibraryFacts {
 /** Most that is kept of a library: its dynamic string table lies in the first segment that is loaded. */
 const PREFIX_BYTES = 24 << 20
 const MAX_DYNAMIC_BYTES = 1 << 16
+const MAX_NAME_BYTES = 4096
 const DT_STRTAB = 5
 const DT_SONAME = 14
 const PT_LOAD = 1
@@ -110,11 +111,26 @@ export class LibraryReader {
       (segment) =>
         segment.type === PT_LOAD && address >= segment.address && address < segment.address + segment.sizeBytes,
     )
-    const start = home === undefined ? undefined : address - home.address + home.offset + name
-    const prefix = this.#prefix()
-    if (start === undefined || start >= prefix.length) return undefined
-    const end = prefix.indexOf(0, start)
-    return end === -1 || end - start > 4096 ? undefined : prefix.toString('utf8', start, end)
+    return home === undefined ? undefined : this.#textAt(address - home.address + home.offset + name)
+  }
+
+  /** A text of the prefix that ends with a zero byte. Read where it lies: joining megabytes for one name would double them. */
+  #textAt(start: number): string | undefined {
+    const found: Buffer[] = []
+    let wanted = MAX_NAME_BYTES + 1
+    let at = 0
+    for (const part of this.#parts) {
+      const from = Math.max(0, start - at)
+      const piece = part.subarray(from, Math.min(part.length, from + wanted))
+      at += part.length
+      if (piece.length === 0) continue
+      found.push(piece)
+      wanted -= piece.length
+      if (wanted === 0) break
+    }
+    const text = Buffer.concat(found)
+    const end = text.indexOf(0)
+    return end === -1 ? undefined : text.toString('utf8', 0, end)
   }
 }
 
