@@ -6,6 +6,8 @@ const MAX_DYNAMIC_BYTES = 1 << 16
 /** Longest string of interest: a search path. */
 const MAX_STRING_BYTES = 4096
 const MAX_STRINGS = 20_000
+/** All kept strings together; tables of real libraries have some tens of thousands of names of a few dozen characters. */
+const MAX_CHARACTERS = 8 << 20
 /** The largest tables of names (libtorch) end before this place of the file. */
 const MAX_TABLE_BYTES = 64 * 2 ** 20
 
@@ -38,6 +40,7 @@ export class ElfImage {
   readonly #strings = new Map<number, string>()
   /** Strings found by each mark. */
   readonly #counts: number[] = []
+  #characters = 0
 
   /** @param isOpaque nothing in the chunk can be a string of the library's own: it is the inside of GPU code */
   write(chunk: Buffer, isOpaque = false): void {
@@ -147,7 +150,7 @@ export class ElfImage {
   #findStrings(bytes: Buffer, position: number): void {
     for (const [n, mark] of MARKS.entries()) {
       for (let at = bytes.indexOf(mark); at >= 0; at = bytes.indexOf(mark, at + mark.length)) {
-        if ((this.#counts[n] ?? 0) >= MAX_STRINGS) break
+        if ((this.#counts[n] ?? 0) >= MAX_STRINGS || this.#characters >= MAX_CHARACTERS) break
         // Both searches are bounded: a hostile file may hold no zero at all.
         const inside = at + mark.length - 1
         const floor = Math.max(0, inside - MAX_STRING_BYTES)
@@ -156,6 +159,7 @@ export class ElfImage {
         if (end < inside) continue
         this.#strings.set(position + start, bytes.toString('latin1', start, end))
         this.#counts[n] = (this.#counts[n] ?? 0) + 1
+        this.#characters += end - start
         at = end - mark.length
       }
     }

@@ -31,6 +31,16 @@ describe('ElfScanner', () => {
     expect(scan(makeElf({ ...input, stringsLast: true }), 100)).toEqual(facts)
   })
 
+  test('keeps no more names than real libraries have', () => {
+    const names = Buffer.from(`${'x'.repeat(4000)}.so\0`.repeat(3000))
+    expect(scan(makeElf({ ...input, stringsLast: true, padding: names }))).toEqual({
+      ...facts,
+      soname: undefined,
+      needed: [],
+      searchPath: [],
+    })
+  })
+
   test('knows the machine', () => {
     expect(scan(makeElf({ machine: 183 }))?.machine).toBe('aarch64')
     expect(scan(makeElf({ machine: 243 }))?.machine).toBe('243')
