@@ -4,11 +4,11 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { mustRun } from '../support/command.ts'
 import { makeArchiveKey, startArchive, type ArchiveKey, type TestArchive } from '../support/debian-archive.ts'
-import { findTool } from '../support/tool.ts'
+import { goTool, needTool } from '../support/tool.ts'
 
 /*
  * A whole build that takes a package from a vendor's signed archive on loopback and what it needs from Debian's own; a command
- * of `pre_install` calls it in the sandbox. The image is run, and a scanner of images lists what is in it where one is installed (`syft` on PATH).
+ * of `pre_install` calls it in the sandbox. The image is run, and a scanner of images lists what is in it.
  */
 
 const root = join(import.meta.dirname, '..', '..')
@@ -102,9 +102,10 @@ describe('build.apt_sources', () => {
     await writeFile(join(folder, 'project/acme.asc'), key.publicKey)
   })
 
-  test('gives an image in which a scanner finds what was laid down', { timeout: 300_000 }, async (context) => {
-    const syft = await findTool('syft')
-    if (syft === undefined) return context.skip('syft is not installed')
+  // Compiling the scanner takes minutes, once.
+  test('gives an image in which a scanner finds what was laid down', { timeout: 1_800_000 }, async (context) => {
+    const syft = await goTool('github.com/anchore/syft/cmd/syft@v1.57.1')
+    needTool(syft, 'syft', context)
     await mustRun(syft, ['scan', `oci-dir:${layout}`, '-q', '-o', `json=${join(folder, 'found.json')}`])
     const { artifacts } = JSON.parse(await readFile(join(folder, 'found.json'), 'utf8')) as {
       readonly artifacts: readonly {
