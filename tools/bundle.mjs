@@ -52,8 +52,9 @@ const bundle = await rolldown({
   plugins: [places],
   external: [/^node:/, 'web-tree-sitter'],
   onLog: (level, log, handle) => {
-    // fzstd, bundled for browsers too, asks for a worker by eval, which we never call.
-    if (log.code !== 'EVAL') handle(level, log)
+    // fzstd, bundled for browsers too, asks for a worker by eval, which we never call. Where an import on demand gains nothing
+    // is decided by the groups below.
+    if (log.code !== 'EVAL' && log.code !== 'INEFFECTIVE_DYNAMIC_IMPORT') handle(level, log)
   },
 })
 await bundle.write({
