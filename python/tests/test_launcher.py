@@ -542,6 +542,29 @@ def test_metrics_are_prometheus_s(hello: Any) -> None:
     assert 'layerwright_prediction_seconds_bucket{le="+Inf"} 1' in lines
 
 
+@pytest.mark.skipif(IMAGE is not None, reason="a container runtime may write to the same stream")
+def test_logs_are_one_object_a_line_with_the_prediction(make_project: Any, start: Any) -> None:
+    source = '''
+        from cog import BasePredictor
+
+        class Predictor(BasePredictor):
+            def setup(self):
+                print("setting", "up")
+
+            def predict(self, name: str) -> str:
+                print("a line of\\nthe model's \u20ac")
+                raise ValueError("broken")
+    '''
+    server = start(make_project(source, document({"name": TEXT}))).wait()
+    server.request("PUT", "/predictions/logged", {"input": {"name": "a"}})
+    lines = [json.loads(line) for line in server.log.splitlines()]
+    assert all({"timestamp", "severity", "logger", "message"} <= set(line) for line in lines)
+    model = [line for line in lines if line["logger"] == "layerwright.model"]
+    assert {"setting up", "a line of", "the model's \u20ac"} <= {line["message"] for line in model}
+    assert all(line.get("prediction_id") == "logged" for line in model if "model" in line["message"])
+    assert any("broken" in line["message"] + line.get("exception", "") for line in lines)
+
+
 def test_signed_webhooks_and_trace_context(make_project: Any, start: Any) -> None:
     from launcher.webhooks import sign
 
