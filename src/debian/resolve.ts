@@ -30,6 +30,8 @@ export interface DebianRequest {
   readonly sources?: readonly ArchiveSource[] | undefined
   /** Archives to use besides, such as a vendor's. */
   readonly extraSources?: readonly ArchiveSource[] | undefined
+  /** Archives that the base's own apt asks. They are read only when a wanted package is in none of the others. */
+  readonly baseSources?: readonly ArchiveSource[] | undefined
 }
 
 /** What resolving needs of the world. */
@@ -49,8 +51,8 @@ export async function resolveDebian(request: DebianRequest, context: DebianConte
       ...(request.sources ?? debianSources(request.suite, request.mirrors)),
       ...(request.extraSources ?? []),
     ]
-    const { universe: all, releases } = await readUniverse(sources, request.architecture, context)
     const wanted = request.packages.map((text) => parseWanted(text, request.architecture))
+    const { universe: all, releases } = await readArchives(sources, wanted, request, context)
     const pins = wanted.flatMap(({ name, version }) => (version === undefined ? [] : [[name, version] as const]))
     const universe = all.pinned(new Map(pins))
     for (const { name, version } of wanted) assertKnown(name, version, universe, request)
@@ -78,6 +80,26 @@ export async function resolveDebian(request: DebianRequest, context: DebianConte
   })
 }
 
+async function readArchives(
+  sources: readonly ArchiveSource[],
+  wanted: readonly { readonly name: string }[],
+  { architecture, installed, baseSources = [] }: DebianRequest,
+  context: DebianContext,
+): ReturnType<typeof readUniverse> {
+  const read = await readUniverse(sources, architecture, context)
+  const isMissing = wanted.some(({ name }) => !isKnown(name, read.universe, installed))
+  if (!isMissing || baseSources.length === 0) return read
+  return readUniverse([...sources, ...baseSources], architecture, context)
+}
+
+function isKnown(name: string, universe: Universe, installed: DebianRequest['installed']): boolean {
+  return (
+    universe.versionsOf(name).length > 0 ||
+    universe.providersOf({ name }).length > 0 ||
+    (installed?.some((record) => record.name === name) ?? false)
+  )
+}
+
 /** Splits `name[:architecture][=version]`. @throws BuildError REQUIREMENT_INVALID */
 export function parseWanted(
   text: string,
@@ -100,12 +122,13 @@ export function parseWanted(
 
 function assertKnown(name: string, version: string | undefined, universe: Universe, request: DebianRequest): void {
   const versions = universe.versionsOf(name)
-  const isVirtual = versions.length === 0 && universe.providersOf({ name }).length > 0
-  const isInstalled = request.installed?.some((record) => record.name === name) ?? false
-  if (versions.length === 0 && !isVirtual && !isInstalled) {
+  if (!isKnown(name, universe, request.installed)) {
     const near = nearest(name, universe.names())
     throw new BuildError('PACKAGE_NOT_FOUND', `${request.suite} has no package named \`${name}\``, {
-      hint: near === undefined ? 'Look the name up at the distribution.' : `Did you mean \`${near}\`?`,
+      hint:
+        near === undefined
+          ? "Look the name up at the distribution; a vendor's own archive can be named in build.apt_sources."
+          : `Did you mean \`${near}\`?`,
       data: { package: name, suite: request.suite, ...(near === undefined ? {} : { nearest: near }) },
     })
   }

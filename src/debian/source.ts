@@ -95,6 +95,17 @@ export function ubuntuSources(codename: string, architecture: DebianArchitecture
   ]
 }
 
+/** Hosts of the distributions' own archives, whatever mirrors are asked in their place. */
+export const DISTRIBUTION_HOSTS: ReadonlySet<string> = new Set(
+  [
+    defaults.debianArchive,
+    defaults.debianSecurityArchive,
+    defaults.ubuntuArchive,
+    defaults.ubuntuSecurityArchive,
+    defaults.ubuntuPorts,
+  ].map((url) => new URL(url).hostname),
+)
+
 /** The public keys of a distribution's archive that this program ships. */
 export async function shippedKeys(distribution: Distribution): Promise<Uint8Array[]> {
   const folder = join(dirname(fileURLToPath(import.meta.url)), 'keys')

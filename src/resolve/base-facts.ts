@@ -25,6 +25,10 @@ export interface BaseFacts {
   readonly system: BaseSystemScan
   /** dpkg's database, when the base has one. */
   readonly packages: readonly InstalledPackage[] | undefined
+  /** What the base's own apt has been told of archives: texts by path, in order of the paths. */
+  readonly aptLists: ReadonlyMap<string, string>
+  /** Keys that the base's own apt may be told to trust, by path. */
+  readonly aptKeys: ReadonlyMap<string, Buffer>
   /** Python distributions by the path of their METADATA, wherever they lie; see {@link distributionsFor}. */
   readonly distributions: ReadonlyMap<string, string>
 }
@@ -42,6 +46,8 @@ const FILE_LIMIT_BYTES = 64 * 1024 ** 2
 
 const OS_RELEASE = ['usr/lib/os-release', 'etc/os-release'] as const
 const STATUS = 'var/lib/dpkg/status'
+const APT_KEYS = /^(?:usr\/share\/keyrings|etc\/apt\/(?:keyrings|trusted\.gpg\.d))\/[^/]+\.(?:gpg|pgp|asc)$/
+const APT_LISTS = /^etc\/apt\/sources\.list(?:\.d\/[^/]+\.(?:list|sources))?$/
 const MUSL = /^lib\/ld-musl-[\w-]+\.so\.1$/
 const PATCHLEVEL = /^(usr\/(?:local\/)?)include\/python(3\.\d+)t?\/patchlevel\.h$/
 /** Where pip and Debian note what they installed, for all interpreters below `usr`. @see PEP 376 */
@@ -96,6 +102,13 @@ export function factsOf({ files, paths, system }: BaseScan, environment: readonl
     pythons: findPythons(files, paths, packages, environment),
     system,
     packages,
+    aptLists: new Map(
+      [...files.keys()]
+        .filter((path) => APT_LISTS.test(path))
+        .sort()
+        .map((path) => [path, text(files.get(path))]),
+    ),
+    aptKeys: new Map([...files].filter(([path, bytes]) => APT_KEYS.test(path) && bytes.length > 0)),
     distributions,
   }
 }
@@ -200,6 +213,8 @@ function isWanted(path: string): boolean {
     path === OS_RELEASE[1] ||
     PATCHLEVEL.test(path) ||
     DISTRIBUTION.test(path) ||
+    APT_LISTS.test(path) ||
+    APT_KEYS.test(path) ||
     // Distroless images keep one file a package; .md5sums lie beside them.
     (path.startsWith('var/lib/dpkg/status.d/') && !path.endsWith('.md5sums'))
   )

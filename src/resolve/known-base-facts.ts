@@ -7,7 +7,7 @@ import { factsOf, scanBase, type BaseFacts, type BaseScan } from './base-facts.t
 import type { OpenedBase, ResolveContext } from './context.ts'
 
 /** To be raised when more is read of a base than before. */
-const SCAN_VERSION = 1
+const SCAN_VERSION = 2
 const MAX_UNPACKED_BYTES = 512 << 20
 
 /**

@@ -1,7 +1,8 @@
 import { BuildError } from '../core/errors.ts'
+import { parseAptLists, type ListedArchive } from '../debian/apt-lists.ts'
 import type { DebianLock } from '../debian/lock.ts'
 import { resolveDebian } from '../debian/resolve.ts'
-import { debianSources, ubuntuSources, type ArchiveSource } from '../debian/source.ts'
+import { debianSources, DISTRIBUTION_HOSTS, ubuntuSources, type ArchiveSource } from '../debian/source.ts'
 import { openAptSources } from './apt-sources.ts'
 import type { BaseRequest } from './base-draft.ts'
 import type { BaseFacts } from './base-facts.ts'
@@ -37,6 +38,7 @@ export async function systemPackagesFor(
       installed: facts.packages.map(({ record }) => record),
       sources: context.archives?.(sources) ?? sources,
       extraSources: await openAptSources(config.build.aptSources, context),
+      baseSources: vendorSources(facts, platform.architecture, sources),
     },
     { ...context, cache: context.cache('debian'), now: () => new Date(context.now()) },
   )
@@ -53,4 +55,25 @@ function distributionSources(facts: BaseFacts, { platform, config }: BaseRequest
       ? ubuntuSources(osCodename, platform.architecture, mirror)
       : debianSources(osCodename, { archive: mirror, snapshot })
   return sources.map((source) => ({ ...source, furtherKeys: facts.system.keyring() }))
+}
+
+/** What the base's apt asks beside its distribution: NVIDIA's images bring NVIDIA's archive, with its key. */
+function vendorSources(
+  { aptLists, aptKeys }: BaseFacts,
+  architecture: string,
+  own: readonly ArchiveSource[],
+): ArchiveSource[] {
+  const hosts = new Set([...own.map(({ url }) => new URL(url).host), ...DISTRIBUTION_HOSTS])
+  // Without a name, as apt does it: by whatever the base trusts for all archives.
+  const trusted = [...aptKeys].filter(([path]) => path.startsWith('etc/apt/trusted.gpg.d/')).map(([, key]) => key)
+  const keysOf = (signedBy: ListedArchive['signedBy']): Uint8Array[] => {
+    if (signedBy === undefined) return trusted
+    if ('text' in signedBy) return [Buffer.from(signedBy.text)]
+    const named = aptKeys.get(signedBy.path.slice(1))
+    return named === undefined ? [] : [named]
+  }
+  return [...aptLists]
+    .flatMap(([path, text]) => parseAptLists(path, text, architecture))
+    .filter(({ url }) => URL.canParse(url) && !hosts.has(new URL(url).host))
+    .map(({ url, suite, components, signedBy }) => ({ url, suite, components, keys: keysOf(signedBy) }))
 }

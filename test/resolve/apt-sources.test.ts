@@ -72,13 +72,14 @@ function configOf({ key }: KeyForms): ReturnType<typeof makeConfig> {
   })
 }
 
-async function baseFacts(): Promise<BaseFacts> {
+async function baseFacts(more: Readonly<Record<string, string>> = {}): Promise<BaseFacts> {
   const layer = await makeLayer({
     'usr/lib/os-release': 'ID=ubuntu\nVERSION_CODENAME=jammy\n',
     'var/lib/dpkg/status':
       'Package: libc6\nStatus: install ok installed\nArchitecture: amd64\nVersion: 2.36\nMaintainer: x\n',
     'usr/share/keyrings/ubuntu-archive-keyring.gpg': distributionKey.publicKey.toString('latin1'),
     'usr/share/keyrings/vendor.gpg': 'no key at all',
+    ...more,
   })
   return readBaseFacts([layer], [])
 }
@@ -95,6 +96,61 @@ async function publish(): Promise<void> {
   )
   await vendor.publish([{ package: 'libcudnn', fields: { Depends: 'zlib1g, libc6 (>= 2)' } }], { flatFolder: '' })
 }
+
+describe("archives that a base's own apt asks", () => {
+  const list = (options: string): string => `# NVIDIA's\ndeb ${options}${vendor.url}/ /\ndeb-src ${vendor.url} /\n`
+  const files = (options: string): Record<string, string> => ({
+    'etc/apt/sources.list': `deb http://archive.ubuntu.com/ubuntu jammy main\ndeb ${distribution.url} jammy main\n`,
+    'etc/apt/sources.list.d/cuda.list': list(options),
+    'usr/share/keyrings/cuda-archive-keyring.gpg': vendorKey.publicKey.toString('latin1'),
+  })
+  const signed = '[arch=amd64 signed-by=/usr/share/keyrings/cuda-archive-keyring.gpg] '
+  const ask = async (names: string[], base: Record<string, string>): Promise<string[]> => {
+    const config = makeConfig({ build: { debian: { mirror: distribution.url } } })
+    const lock = await systemPackagesFor(names, await baseFacts(base), request(config), contextOf())
+    return (lock?.packages ?? []).map(({ url }) => url).sort()
+  }
+
+  it('bring what the distribution does not have', async () => {
+    await publish()
+    const both = [`${distribution.url}/pool/zlib1g_1.deb`, `${vendor.url}/libcudnn_1.deb`].sort()
+    expect(await ask(['libcudnn'], files(signed))).toEqual(both)
+    const { 'etc/apt/sources.list.d/cuda.list': _, ...others } = files('')
+    const stanza = `Types: deb\nURIs: ${vendor.url}\nSuites: /\nSigned-By:\n${vendorKey.publicKey
+      .toString('utf8')
+      .trimEnd()
+      .replaceAll(/^$/gm, '.')
+      .replaceAll(/^/gm, ' ')}\n`
+    expect(await ask(['libcudnn'], { ...others, 'etc/apt/sources.list.d/cuda.sources': stanza })).toEqual(both)
+    const trusted = { 'etc/apt/trusted.gpg.d/cuda.gpg': vendorKey.publicKey.toString('latin1') }
+    expect(await ask(['libcudnn'], { ...files(''), ...trusted })).toEqual(both)
+  })
+
+  it('are not asked for what the distribution has', async () => {
+    await publish()
+    vendor.requests.length = 0
+    expect(await ask(['zlib1g'], files(signed))).toEqual([`${distribution.url}/pool/zlib1g_1.deb`])
+    expect(vendor.requests).toEqual([])
+  })
+
+  it('are held to the keys that their list names', async () => {
+    await publish()
+    const other = files('[signed-by=/usr/share/keyrings/ubuntu-archive-keyring.gpg] ')
+    await expect(ask(['libcudnn'], other)).rejects.toMatchObject({ code: 'SIGNATURE_INVALID' })
+    await expect(ask(['libcudnn'], files(''))).rejects.toMatchObject({ code: 'SIGNATURE_INVALID' })
+    await expect(ask(['libcudnn'], files('[signed-by=/nowhere.gpg] '))).rejects.toMatchObject({
+      code: 'SIGNATURE_INVALID',
+    })
+  })
+
+  it('are for their own architecture', async () => {
+    await publish()
+    await expect(ask(['libcudnn'], files('[arch=arm64] '))).rejects.toMatchObject({
+      code: 'PACKAGE_NOT_FOUND',
+      hint: expect.stringContaining('build.apt_sources'),
+    })
+  })
+})
 
 describe('build.apt_sources', () => {
   it("brings a vendor's flat archive beside the distribution's, by each form of its key", async () => {
