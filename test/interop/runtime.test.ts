@@ -14,5 +14,6 @@ test('the runtime passes its suite, with other clients and beside Cog', { timeou
     LAYERWRIGHT_TEST_COG_PYTHON: await cogEnvironment(),
   })
   expect(stdout).toMatch(/\d+ passed/)
-  expect(stdout).not.toMatch(/failed|error/)
+  // Tests that must fail on Cog's server are counted as `xfailed`.
+  expect(stdout).not.toMatch(/\b[1-9]\d* (failed|error)/)
 })
