@@ -1,7 +1,14 @@
-import { asDict, asList, compareValues, isDict, pythonText, Unknowable, type Value } from './values.ts'
-
-/** More items than a signature needs. */
-const MAX_ITEMS = 20_000
+import {
+  asDict,
+  asList,
+  compareValues,
+  entryOf,
+  isDict,
+  MAX_ITEMS,
+  pythonText,
+  Unknowable,
+  type Value,
+} from './values.ts'
 
 /** A call of a function by its full name, such as `builtins.len`. @throws Unknowable */
 export function callBuiltin(name: string, args: readonly Value[]): Value {
@@ -61,7 +68,8 @@ export function callMethod(object: Value, name: string, args: readonly Value[]):
     if (name === 'copy') return object
   }
   if (isDict(object) && name === 'get' && args.length > 0 && args.length <= 2) {
-    return object.entries.find(([key]) => key === args[0])?.[1] ?? args[1] ?? null
+    const found = entryOf(object, args[0])
+    return found === undefined ? (args[1] ?? null) : found
   }
   if (typeof object === 'string') {
     const [first, second] = args

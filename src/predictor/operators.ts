@@ -1,16 +1,15 @@
 import {
   asList,
   compareValues,
+  entryOf,
   holdsUnknown,
   isDict,
   isEnumMember,
   makeDict,
+  MAX_ITEMS,
   Unknowable,
   type Value,
 } from './values.ts'
-
-/** More items than a signature needs. */
-const MAX_ITEMS = 20_000
 
 /** `-x`, `+x`, `not x`. @throws Unknowable */
 export function unary(operator: string, value: Value): Value {
@@ -119,8 +118,8 @@ export function subscript(object: Value, items: readonly Value[]): Value {
   const [key] = items
   if (items.length !== 1 || key === undefined) throw new Unknowable()
   if (isDict(object)) {
-    const found = object.entries.find(([name]) => name === key)
-    if (found !== undefined) return found[1]
+    const found = entryOf(object, key)
+    if (found !== undefined) return found
   }
   if (Array.isArray(object) && typeof key === 'number') {
     const found = asList(object).at(key)

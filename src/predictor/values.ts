@@ -20,6 +20,9 @@ export interface EnumMember {
   readonly value: Value
 }
 
+/** More items than a signature needs. */
+export const MAX_ITEMS = 20_000
+
 /** Thrown for an expression that only Python itself can work out. */
 export class Unknowable extends Error {}
 
@@ -42,6 +45,11 @@ export function asList(value: Value): readonly Value[] {
 export function asDict(value: Value): PythonDict {
   if (isDict(value)) return value
   throw new Unknowable()
+}
+
+/** The value under a key of a dict, None included; undefined when the key is not there. */
+export function entryOf({ entries }: PythonDict, key: Value | undefined): Value | undefined {
+  return entries.find(([name]) => name === key)?.[1]
 }
 
 /** Tells a dict from the other values. */

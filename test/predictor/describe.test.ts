@@ -148,6 +148,7 @@ describe('describeModel() works out', () => {
     ['a replaced text', '', '["a-b".replace("-", "$&")]', ['a$&b']],
     ['the least and the greatest', 'A = [3, 1, 2]', '[min(A), max(A), max(4, 5)]', [1, 3, 5]],
     ['an entry, or another', 'A = {"a": "x"}', '[A.get("a"), A.get("b", "y")]', ['x', 'y']],
+    ['an entry that is None', 'A = {"a": None}', '["x" if A.get("a", "y") is None else "z"]', ['x']],
     ['a branch that is taken', 'F = []\nA = ["a"]\nif not F:\n    A = ["b"]\nelse:\n    A = ["c"]', 'A', ['b']],
     [
       'a branch that is not taken',
