@@ -64,18 +64,22 @@ export function readTextInImage(folders: readonly string[], path: string): strin
 export function listInImage(folders: readonly string[], directory: BytePath): ReadonlyMap<BytePath, Stats> {
   const found = new Map<BytePath, Stats | undefined>()
   for (const folder of folders) {
-    const host = (path: BytePath): Buffer => Buffer.concat([Buffer.from(`${folder}/`), Buffer.from(path, 'latin1')])
-    const kind = kindOf(directory, (path) => lstatSync(host(path), { throwIfNoEntry: false }))
+    const kind = kindOf(directory, (path) => lstatSync(hostPath(folder, path), { throwIfNoEntry: false }))
     if (kind === 'other') break
     if (kind === 'missing') continue
-    for (const bytes of readdirSync(host(directory), { encoding: 'buffer' })) {
+    for (const bytes of readdirSync(hostPath(folder, directory), { encoding: 'buffer' })) {
       const name = bytes.toString('latin1')
       if (found.has(name)) continue
-      const stats = lstatSync(host(`${directory}/${name}`))
+      const stats = lstatSync(hostPath(folder, `${directory}/${name}`))
       found.set(name, isDeletionMark(stats) ? undefined : stats)
     }
   }
   return new Map([...found].flatMap(([name, stats]) => (stats === undefined ? [] : [[name, stats]])))
+}
+
+/** Where a path of an unpacked folder lies on the host. */
+export function hostPath(folder: string, path: BytePath): Buffer {
+  return Buffer.concat([Buffer.from(`${folder}/`), Buffer.from(path, 'latin1')])
 }
 
 function kindOf(path: BytePath, stat: (path: BytePath) => Stats | undefined): 'directory' | 'missing' | 'other' {

@@ -9,6 +9,7 @@ import { writeFileAtomically } from '../core/atomic-file.ts'
 import { digestOf } from '../core/digest.ts'
 import { systemErrorCode } from '../core/errors.ts'
 import { startTask, type Report } from '../core/progress.ts'
+import { hostPath } from './layer-view.ts'
 import { markUsed } from './prune-rootfs.ts'
 import type { ApplyResult } from './unpack/apply-layer.ts'
 import { DependentLayerError } from './unpack/dependent-layer.ts'
@@ -66,10 +67,6 @@ function showsMark(layer: Layer, below: readonly string[], cache: RootfsCache): 
   if (!existsSync(file)) return false
   const directories = JSON.parse(readFileSync(file, 'utf8')) as readonly BytePath[]
   return !directories.every((path) => below.some((folder) => existsSync(hostPath(folder, path))))
-}
-
-function hostPath(folder: string, path: BytePath): Buffer {
-  return Buffer.concat([Buffer.from(`${folder}/`), Buffer.from(path, 'latin1')])
 }
 
 /**
