@@ -366,19 +366,21 @@ def test_asynchronous_predictors_run_side_by_side(serve: Any) -> None:
         assert answer["output"] == name and answer["logs"] == f"hello {name}\nbye {name}\n"
 
 
+BROKEN_SETUP = """
+    from cog import BasePredictor
+
+    class Predictor(BasePredictor):
+        def setup(self):
+            print("loading")
+            raise RuntimeError("no weights")
+
+        def predict(self, name: str) -> str:
+            return name
+"""
+
+
 def test_setup_that_fails(make_project: Any, start: Any, kind: str) -> None:
-    source = """
-        from cog import BasePredictor
-
-        class Predictor(BasePredictor):
-            def setup(self):
-                print("loading")
-                raise RuntimeError("no weights")
-
-            def predict(self, name: str) -> str:
-                return name
-    """
-    server = start(make_project(source, document({"name": TEXT})), kind).wait("SETUP_FAILED")
+    server = start(make_project(BROKEN_SETUP, document({"name": TEXT})), kind).wait("SETUP_FAILED")
     setup = server.get("/health-check").json()["setup"]
     assert setup["status"] == "failed" and "no weights" in setup["logs"]
     assert server.predict(name="a").status == 503

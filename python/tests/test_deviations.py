@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from support import FILE, INTEGER, NUMBER, ROOT, TEXT, document, until
-from test_conformance import FAILING, HELLO, HELLO_INPUTS, SLOW, SLOW_INPUTS
+from test_conformance import BROKEN_SETUP, FAILING, HELLO, HELLO_INPUTS, SLOW, SLOW_INPUTS
 
 ASYNC = {"Prefer": "respond-async"}
 
@@ -81,19 +81,6 @@ def test_logs_of_a_failed_run_are_kept(serve: Any) -> None:
 @differs("`Prediction failed: Prediction failed: ValueError: boom`")
 def test_an_error_is_the_exception_s_text(serve: Any) -> None:
     assert serve(FAILING, {"name": TEXT}).post({"input": {"name": "x"}}).json()["error"] == "ValueError: boom x"
-
-
-BROKEN_SETUP = """
-    from cog import BasePredictor
-
-    class Predictor(BasePredictor):
-        def setup(self):
-            print("loading")
-            raise RuntimeError("no weights")
-
-        def predict(self, name: str) -> str:
-            return name
-"""
 
 
 @differs("what a failed setup printed is lost")
