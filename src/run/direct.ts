@@ -2,6 +2,7 @@ import { spawn, type ChildProcess } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { BuildError, systemErrorCode } from '../core/errors.ts'
+import { removeCgroups } from './cgroups.ts'
 import type { BindMount, Container, ContainerChanges, RunningContainer, Stdio } from './container.ts'
 import { enterNamespaces, overlayOptions, run, type Host } from './host.ts'
 import { removeTree } from './unpack/remove-tree.ts'
@@ -33,6 +34,7 @@ export interface DirectCommand {
   readonly processDepth?: number
   /** Namespaces that the command itself does not make. */
   readonly network?: Container['network']
+  readonly cgroup?: boolean | undefined
 }
 
 /**
@@ -226,8 +228,9 @@ function childOf(pid: number): number | undefined {
   }
 }
 
-/** Removes a container's folder; files of other ids of the user namespace can only be removed inside one. */
+/** Removes a container's folder and cgroups; files of other ids of the user namespace can only be removed inside one. */
 export async function removeWork(folder: string, host: Host): Promise<void> {
+  removeCgroups(folder)
   try {
     removeTree(folder)
   } catch (error) {

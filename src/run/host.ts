@@ -87,11 +87,18 @@ function confinement(): string {
   return [readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim(), ...names, ...lines].join(' ')
 }
 
+/** Namespaces besides those that every container has. */
+export interface NamespaceOptions {
+  readonly network?: 'host' | 'none' | undefined
+  /** Takes a kernel that has cgroups. */
+  readonly cgroup?: boolean | undefined
+}
+
 /** The command line that runs another one in namespaces of its own; it dies with this process, and its children with it. */
 export function enterNamespaces(
   host: Pick<Host, 'namespaces' | 'pidNamespace' | 'env'>,
   command: readonly string[],
-  options: { readonly network?: 'host' | 'none' | undefined } = {},
+  options: NamespaceOptions = {},
 ): string[] {
   const setpriv = which('setpriv', host.env)
   return [
@@ -103,6 +110,7 @@ export function enterNamespaces(
     '--mount',
     ...(host.pidNamespace ? ['--pid', '--fork', '--kill-child', '--mount-proc'] : []),
     ...(options.network === 'none' ? ['--net'] : []),
+    ...(options.cgroup === true ? ['--cgroup'] : []),
     '--',
     ...command,
   ]

@@ -17,6 +17,7 @@ import { collect } from '../../src/core/bytes.ts'
 import type { Image } from '../../src/image/image.ts'
 import { BACKEND_NAMES, type BackendName } from '../../src/run/container.ts'
 import { predict } from '../../src/run/predict/predict.ts'
+import { cgroupsAreMissing } from '../../src/run/cgroups.ts'
 import { knownHost } from '../../src/run/host.ts'
 import { BACKENDS } from '../../src/run/backends/index.ts'
 import { unpackMerged } from '../../src/run/rootfs.ts'
@@ -315,6 +316,8 @@ describe('ending', () => {
         { env: { ...process.env, LAYERWRIGHT_CACHE: join(folder, 'cache') }, stdio: ['ignore', 'pipe', 'ignore'] },
       )
       for await (const _ of child.stdout) break
+      const groups = cgroupsBelow(join(folder, 'cache/rootfs/0/tmp'))
+      if (runtime === 'runc' && !cgroupsAreMissing()) expect(groups).not.toEqual([])
       child.kill('SIGKILL')
       for (let turn = 0; turn < 100 && processesWith(mark).length > 0; turn++) await sleep(50)
       expect(processesWith(mark)).toEqual([])
@@ -331,6 +334,7 @@ describe('ending', () => {
         ':',
       ])
       expect(leftovers(folder)).toEqual([])
+      expect(groups.filter((path) => existsSync(path))).toEqual([])
     },
   )
 })
@@ -536,6 +540,17 @@ function processesWith(mark: string): string[] {
       // It ended meanwhile.
       return false
     }
+  })
+}
+
+/** The cgroups of the containers whose folders lie here, as runc notes them. */
+function cgroupsBelow(folder: string): string[] {
+  const files = readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter((path) =>
+    path.endsWith('/state.json'),
+  )
+  return files.flatMap((path) => {
+    const state = JSON.parse(readFileSync(join(folder, path), 'utf8')) as { cgroup_paths?: Record<string, string> }
+    return Object.values(state.cgroup_paths ?? {}).filter((group) => existsSync(group))
   })
 }
 

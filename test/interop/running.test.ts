@@ -15,6 +15,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test, type TestContext } from 'vitest'
 import { removeTree } from '../../src/run/unpack/remove-tree.ts'
+import { CGROUP_VIEWS } from '../support/cgroup-views.ts'
 import { callers, leftovers, makeCallerWorld, type CallerWorld } from '../support/callers.ts'
 import { mustRun } from '../support/command.ts'
 import { freePort } from '../support/docker-registry.ts'
@@ -130,6 +131,19 @@ test.for(['podman', 'crun', 'bubblewrap'] as const)(
     expect(leftovers(home)).toEqual([])
   },
 )
+
+describe.runIf(isRoot).each(CGROUP_VIEWS)('with $view', ({ enter }) => {
+  test.for(['runc', 'crun'] as const)('%s predicts', async (runtime, context) => {
+    await need(runtime, context)
+    const other = await makeCallerWorld(mkdtempSync(join(all, 'w-')), enter)
+    const home = homeOf(0)
+    const args = ['predict', image, '--runtime', runtime, '-q', '-i', 'megabytes=2', '-e', 'GIVEN=there']
+    const { status, stdout, stderr } = await other.call(0, home, args)
+    expect(status, stderr).toBe(0)
+    expect(stdout).toContain('2 there nothing')
+    expect(leftovers(home)).toEqual([])
+  })
+})
 
 test('too little memory fails that prediction and not the next', async (context) => {
   await need('crun', context)

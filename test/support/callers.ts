@@ -47,8 +47,9 @@ export interface CallerWorld {
 /**
  * @param folder which all users may enter; with a short path, as podman waits 20 seconds for a container without root whose
  *   sockets' paths are too long
+ * @param enter a command that runs another one, still as root, in other circumstances
  */
-export async function makeCallerWorld(folder: string): Promise<CallerWorld> {
+export async function makeCallerWorld(folder: string, enter: readonly string[] = []): Promise<CallerWorld> {
   const cli = await bundleCli(folder)
   const homes: string[] = []
   return {
@@ -64,7 +65,7 @@ export async function makeCallerWorld(folder: string): Promise<CallerWorld> {
     },
     call: (uid, home, args, env = {}) => {
       const become = uid === 0 || !isRoot ? [] : ['setpriv', `--reuid=${uid}`, `--regid=${uid}`, '--clear-groups', '--']
-      const [program = '', ...rest] = [...become, process.execPath, cli, ...args]
+      const [program = '', ...rest] = [...enter, ...become, process.execPath, cli, ...args]
       return runCommand(program, rest, {
         cwd: home,
         env: { HOME: home, XDG_RUNTIME_DIR: join(home, 'run'), LAYERWRIGHT_CACHE: join(home, 'cache'), ...env },

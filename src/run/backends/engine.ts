@@ -18,6 +18,8 @@ export interface EngineTraits {
   /** Options of `run` besides the usual ones. */
   readonly runOptions: (container: Container, host: Host) => readonly string[]
   readonly drawback?: Backend['drawback']
+  /** @throws BuildError HOST_UNSUPPORTED, in clearer words than the program's own */
+  readonly assertUsable?: (host: Host) => void
 }
 
 /** A backend of a program with docker's command line: the image is loaded once and then run by name. */
@@ -29,6 +31,7 @@ export function engine(name: BackendName & ('podman' | 'docker' | 'nerdctl'), tr
     has: (image, host) => hasImage(commandOn(host), image, host),
     ...(traits.drawback === undefined ? {} : { drawback: traits.drawback }),
     start: async (container, stdio, host) => {
+      traits.assertUsable?.(host)
       const command = commandOn(host)
       const loading = traits.loadCommand?.(command) ?? [...command, 'load', '--quiet']
       await load(loading, command, container, host)

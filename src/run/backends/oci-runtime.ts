@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import { CGROUPS, cgroupsAreMissing } from '../cgroups.ts'
 import type { Backend, Container } from '../container.ts'
 import { startDirect } from '../direct.ts'
 import type { Host } from '../host.ts'
@@ -28,13 +29,16 @@ export function ociRuntime(name: 'crun' | 'runc', traits: OciRuntimeTraits): Bac
       const context = { host, bounding: boundingOf(host), deviceCgroup: traits.deviceCgroup(host), seccomp }
       return startDirect(container, stdio, host, (container) => ({
         files: { 'config.json': JSON.stringify(makeRuntimeSpec(container, context)) },
-        script: traits.prepare ?? ':',
+        ...(cgroupsAreMissing() ? { cgroup: true, script: MOUNT_CGROUPS } : { script: traits.prepare ?? ':' }),
         enter: '"$@"',
         args: [program, ...traits.globalOptions, '--root', 'state', 'run', '-b', '.', container.name],
       }))
     },
   }
 }
+
+/** Both programs look at what is mounted there before they do without. */
+const MOUNT_CGROUPS = `mount -t cgroup2 none ${CGROUPS}`
 
 /** The work folder lies below the folder of what is unpacked, where answers about this machine are kept. */
 async function filterFor(program: string, { workFolder }: Container, host: Host): Promise<SeccompFilter | undefined> {

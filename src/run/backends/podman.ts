@@ -1,17 +1,33 @@
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { BuildError } from '../../core/errors.ts'
+import { CGROUPS, cgroupsAreMissing } from '../cgroups.ts'
 import type { Container } from '../container.ts'
 import { run, type Host } from '../host.ts'
+import { parseBounding } from '../runtime-spec.ts'
 import { which } from '../which.ts'
 import { engine, ulimitOptions } from './engine.ts'
 
 /** podman, with the settings that a machine without systemd or with both cgroup versions needs. */
 export const podman = engine('podman', {
+  assertUsable: (host) => {
+    // Elsewhere than here others may be mounted.
+    if (!cgroupsAreMissing() || host.env['CONTAINER_HOST'] !== undefined) return
+    throw new BuildError('HOST_UNSUPPORTED', `podman needs cgroups, and none are mounted at ${CGROUPS}`, {
+      hint: 'Choose crun, runc, bubblewrap or chroot with --runtime, or mount them: `mount -t cgroup2 none /sys/fs/cgroup`.',
+    })
+  },
   globalOptions: (host) => [
     ...(existsSync('/run/systemd/system') ? [] : ['--cgroup-manager=cgroupfs']),
     ...(crunRefuses(host) ? ['--runtime', 'runc'] : []),
   ],
-  runOptions: (container) => [...ulimitOptions(), ...hookOptions(container), ...groupOptions(container)],
+  // Its own 2048 would count every thread; none of the others has such a limit.
+  runOptions: (container) => [
+    '--pids-limit=-1',
+    ...ulimitOptions(),
+    ...hookOptions(container),
+    ...groupOptions(container),
+  ],
   drawback: async (host) => {
     const program = which('podman', host.env) ?? 'podman'
     const driver = await run([program, 'info', '--format', '{{.Store.GraphDriverName}}'], host.env)
@@ -20,9 +36,20 @@ export const podman = engine('podman', {
   },
 })
 
-/** crun refuses a host where both cgroup versions are mounted. */
+/**
+ * crun refuses a host where both cgroup versions are mounted; and where only the second is, it raises the limit of locked memory
+ * to guard devices, which root of a container that lacks CAP_SYS_RESOURCE may not.
+ */
 function crunRefuses(host: Host): boolean {
-  return existsSync('/sys/fs/cgroup/unified/cgroup.procs') && which('runc', host.env) !== undefined
+  if (which('runc', host.env) === undefined) return false
+  if (existsSync('/sys/fs/cgroup/unified/cgroup.procs')) return true
+  return host.uid === 0 && existsSync('/sys/fs/cgroup/cgroup.procs') && !mayRaiseLimits()
+}
+
+const CAP_SYS_RESOURCE = 24n
+
+function mayRaiseLimits(): boolean {
+  return ((parseBounding(readFileSync('/proc/self/status', 'utf8')) >> CAP_SYS_RESOURCE) & 1n) === 1n
 }
 
 function groupOptions(container: Container): string[] {
