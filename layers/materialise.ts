@@ -112,7 +112,7 @@ export async function materialiseAll(
     running.set(key, promise)
     return promise
   }
-  const first = specs.filter(({ kind }) => kind !== 'environment').map(start)
+  const first = longestFirst(specs.filter(({ kind }) => kind !== 'environment')).map(start)
   // An environment reads metadata of wheels: by then their own layers have fetched and proven them.
   const promises = specs.map(async (spec) => {
     if (spec.kind === 'environment') await Promise.all(first)
@@ -129,6 +129,15 @@ export async function materialiseAll(
   } finally {
     await ownChecks?.close()
   }
+}
+
+/**
+ * Large wheels before small ones: a large one that begins last is made alone in the end, while the other processors have
+ * nothing to do. What is no wheel begins before them.
+ */
+function longestFirst(specs: readonly LayerSpec[]): readonly LayerSpec[] {
+  const sized = specs.map((spec) => ({ spec, bytes: expectedLayerBytes(spec) ?? Number.MAX_SAFE_INTEGER }))
+  return sized.toSorted((a, b) => b.bytes - a.bytes).map(({ spec }) => spec)
 }
 
 async function* counted(

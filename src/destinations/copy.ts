@@ -205,7 +205,9 @@ class Copy {
   }
 
   async #putAll(blobs: readonly Blob[]): Promise<void> {
-    const results = await Promise.allSettled(blobs.map((blob) => this.put(blob)))
+    // The largest first: begun last it would be sent alone in the end.
+    const bySize = blobs.toSorted((a, b) => b.descriptor.size - a.descriptor.size)
+    const results = await Promise.allSettled(bySize.map((blob) => this.put(blob)))
     // Told once all that has begun is over.
     const failed = results.find((result) => result.status === 'rejected')
     if (failed !== undefined) throw failed.reason

@@ -41,6 +41,14 @@ test('startDelivery() puts a blob as it is offered, and not again when the whole
   expect(images.roots.get('app')).toBe(content.manifest.descriptor.digest)
 })
 
+test('finish() puts the largest blob first', async () => {
+  await startDelivery(destination()).finish(content)
+  const sizes = new Map(layersOf(content).map(({ descriptor: { digest, size } }) => [digest as string, size]))
+  const put = calls.flatMap((call) => sizes.get(call) ?? [])
+  expect(put).toHaveLength(sizes.size)
+  expect(put).toEqual(put.toSorted((a, b) => b - a))
+})
+
 test('startDelivery() tells of a failure at once, and publishes nothing', async () => {
   const refusal = new BuildError('REGISTRY_DENIED', 'no')
   const failures: unknown[] = []

@@ -136,6 +136,27 @@ describe('materialiseAll()', () => {
     expect(events.filter(({ type }) => type === 'start')).toHaveLength(3)
   })
 
+  test('begins with the largest wheel, and answers in the order of the specs', async () => {
+    const names = ['small', 'large', 'middle']
+    const sizes = [1000, 50_000, 9000]
+    const wheels = names.map((name, n) =>
+      makeWheel({ name, files: [{ name: `${name}.bin`, content: 'x'.repeat(sizes[n] ?? 0), method: 'stored' }] }),
+    )
+    const specs = wheels.map(({ bytes, ...file }): LayerSpec => {
+      const wheel = { ...file, sizeBytes: bytes.length, url: `https://a.example/${file.filename}` }
+      return { kind: 'wheels', prefix: 'opt/venv', python: '3.11', wheels: [wheel] }
+    })
+    const opened: string[] = []
+    const openRemote = async ({ sha256 }: { readonly sha256: string }) => {
+      const wheel = wheels.find((made) => made.sha256 === sha256) ?? expect.unreachable('Another file was asked for')
+      opened.push(wheel.filename)
+      return bytesAccess(wheel.bytes)
+    }
+    const layers = await materialiseAll(specs, { ...context, openRemote }, layerStore(store), 1)
+    expect([...new Set(opened)].map((name) => name.split('-')[0])).toEqual(['large', 'middle', 'small'])
+    expect(layers.map(({ createdBy }) => createdBy.split(' ')[0])).toEqual(names)
+  })
+
   test('fails with the first failure and starts nothing after it', async () => {
     const broken: LayerSpec = {
       kind: 'files',
