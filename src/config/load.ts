@@ -90,7 +90,7 @@ function readConfig(text: string, name: string): ReadConfig {
     stringKeys: false,
   })
   const issues = new IssueList(name, text, lines)
-  for (const error of document.errors) addYamlError(issues, error)
+  for (const error of withoutEchoes(document.errors, lines)) addYamlError(issues, error)
   if (issues.hasErrors) return { yaml: undefined, issues }
   const tree =
     readTree(document, (code, message, span, hint) => issues.add('error', code, message, span, { hint })) ?? EMPTY
@@ -143,13 +143,25 @@ const YAML_HINTS: Readonly<Record<string, string>> = {
   BAD_INDENT: 'Keys of one mapping start in the same column.',
   BLOCK_AS_IMPLICIT_KEY:
     'If the next line is a key of its own, start it in the same column as the others; a value that holds `: ` must stand in quotes.',
-  MISSING_CHAR: 'A quote or bracket that was opened is not closed, or a `:` or `,` is missing.',
+  MISSING_CHAR: 'A quote or bracket that was opened is not closed, or a `:`, a `,` or the `- ` of a list is missing.',
   MULTIPLE_DOCS: 'A cog.yaml is one document; remove the `---` and what follows it.',
   MULTILINE_IMPLICIT_KEY: 'A key ends on the line that it starts on, with `:` after it.',
 }
 
+/** What the reader of YAML says in terms of its own functions. */
+const YAML_MESSAGES: Readonly<Record<string, string>> = {
+  MULTIPLE_DOCS: 'A second document starts here',
+}
+
+/** A line that is no key is also one that starts in no column; the first of the two says what is missing. */
+function withoutEchoes(errors: readonly YAMLError[], lines: LineCounter): readonly YAMLError[] {
+  const lineOf = (error: YAMLError): number => lines.linePos(error.pos[0]).line
+  const named = new Set(errors.filter(({ code }) => code !== 'BAD_INDENT').map(lineOf))
+  return errors.filter((error) => error.code !== 'BAD_INDENT' || !named.has(lineOf(error)))
+}
+
 function addYamlError(issues: IssueList, error: YAMLError): void {
-  const message = error.message.replace(/ at line \d+, column \d+:?[\s\S]*$/, '')
+  const message = YAML_MESSAGES[error.code] ?? error.message.replace(/ at line \d+, column \d+:?[\s\S]*$/, '')
   issues.add('error', 'yaml-syntax', `This is not YAML: ${message}`, [error.pos[0], error.pos[1]], {
     hint: YAML_HINTS[error.code],
   })

@@ -364,5 +364,6 @@ export const VERBATIM_PATHS: ReadonlySet<string> = new Set([
 
 /** The JSON Schema (draft 7) of cog.yaml, for editors. */
 export function cogYamlJsonSchema(): Record<string, unknown> {
-  return z.toJSONSchema(cogYamlSchema, { target: 'draft-7', io: 'input' })
+  const schema = z.toJSONSchema(cogYamlSchema, { target: 'draft-7', io: 'input' })
+  return { ...schema, patternProperties: { '^x-': {} } }
 }

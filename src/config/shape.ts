@@ -14,7 +14,14 @@ export interface ShapeIssue {
   readonly suggestion?: string | undefined
 }
 
-/** What stands in the tree, as plain data for the schema. Keys with nothing behind them count as not given. */
+/** Keys at the top level that hold what anchors are put on: read by nobody, as in Compose files. */
+const EXTENSION = /^x-/
+
+/**
+ * What stands in the tree, as plain data for the schema.
+ *
+ * Keys with nothing behind them count as not given, and so do those at the top level that start with `x-`.
+ */
 export function toPlain(tree: Tree, path: string = ''): unknown {
   switch (tree.kind) {
     case 'list':
@@ -23,6 +30,7 @@ export function toPlain(tree: Tree, path: string = ''): unknown {
       const plain: Record<string, unknown> = {}
       for (const [name, { value }] of tree.entries) {
         if (value.kind === 'scalar' && value.value === null) continue
+        if (path === '' && EXTENSION.test(name)) continue
         // A key named __proto__ must be an ordinary, unknown key.
         Object.defineProperty(plain, name, {
           value: toPlain(value, path === '' ? name : `${path}.${name}`),
@@ -228,6 +236,8 @@ const HINTS: Readonly<Record<string, string>> = {
   run: 'Name the file and the class in it, such as `predict.py:Predictor`.',
   predict: 'Name the file and the class in it, such as `predict.py:Predictor`.',
   train: 'Name the file and the function in it, such as `train.py:train`.',
+  concurrency: 'Write a mapping with `max`: `concurrency: {max: 2}`.',
+  'build.python_requirements': 'Name one file here; a list of packages is `python_packages`.',
   'build.cuda': 'Give major and minor, such as `12.8`. `12` alone does not say which image to take.',
 }
 

@@ -149,6 +149,17 @@ runtime: layerwright
     expect(parseConfig(`environment:\n  ${entry}\n`).config.environment).toEqual([{ name: 'A', value }])
   })
 
+  it('reads nothing of a key at the top level that starts with x-, so that anchors have a place', () => {
+    const { config, warnings } = parseConfig('x-common: &env [A=1]\nenvironment: *env\nx-y: {deep: [1]}\n')
+    expect(config.environment).toEqual(parseConfig('environment: [A=1]\n').config.environment)
+    expect(warnings).toEqual([])
+    expect(() => parseConfig('build: {x-y: 1}')).toThrow('Unknown key in `build`: `x-y`')
+  })
+
+  it('says in words of its own that a file is one document', () => {
+    expect(() => parseConfig('image: a\n---\nimage: b')).toThrow('This is not YAML: A second document starts here')
+  })
+
   it('takes the booleans of YAML 1.1 for gpu, as Cog does', () => {
     expect(parseConfig('build: {gpu: yes}').config.build.gpu).toBe(true)
     expect(parseConfig('build: {gpu: off}').config.build.gpu).toBe(false)
@@ -251,6 +262,7 @@ describe('diagnostics', () => {
     ['a tab', 'build:\n\tgpu: true', ['error yaml-syntax  2:1-2']],
     ['an unclosed quote', 'image: "a', ['error yaml-syntax  1:10-10']],
     ['two documents', 'image: a\n---\nimage: b', ['error yaml-syntax  2:1-4']],
+    ['a list without its dash', 'build:\n  run:\n    "a"\n    "b"\n', ['error yaml-syntax  4:5-8']],
     ['an alias without an anchor', 'image: *x', ['error yaml-alias  1:8-10']],
     ['a key that is a list', '? [a]\n: b', ['error yaml-key  1:3-6']],
     [

@@ -152,6 +152,27 @@ describe('loadRequirements()', () => {
     ])
   })
 
+  it.each([
+    ['torch==2.0 --extra-index-url https://example.org/cu116', ['https://example.org/cu116'], []],
+    ['torch==2.0 --extra-index-url=https://example.org/cu116', ['https://example.org/cu116'], []],
+    [
+      'torch==2.0 -i https://example.org/a --index-url=https://example.org/b',
+      ['https://example.org/a', 'https://example.org/b'],
+      [],
+    ],
+    [
+      'torch==2.0 -f https://example.org/wheels --find-links=wheels',
+      [],
+      ['https://example.org/wheels', '(project)/wheels'],
+    ],
+  ])('asks the index that stands after a requirement as one more, as Cog does: %s', async (text, indexes, places) => {
+    const { requirements, options } = await load({ 'requirements.txt': text })
+    expect(texts(requirements)).toEqual(['torch==2.0'])
+    expect(options.indexUrl).toBeUndefined()
+    expect(options.extraIndexUrls).toEqual(indexes)
+    expect(options.findLinks.map((place) => place.replace(folder, '(project)'))).toEqual(places)
+  })
+
   it('sets aside what would have to be built, and refuses it by line', async () => {
     const { sources, requirements } = await load({
       'requirements.txt': [
@@ -185,6 +206,8 @@ describe('loadRequirements()', () => {
     ['numpy --hash=sha256:00', 'requirements.txt:1: Not a hash: `sha256:00`'],
     ['numpy --hash=md5:d41d8cd98f00b204e9800998ecf8427e', 'Not a hash'],
     ['numpy --frobnicate', '`--frobnicate` is no option of a requirement'],
+    ['numpy --frob=https://user:word@example.org/', '`--frob=https://***@example.org/` is no option of a requirement'],
+    ['--frob=https://user:word@example.org/', '`--frob=https://***@example.org/` is no option of a requirements file'],
     ['--index-url', 'The option --index-url needs a value'],
     ['-r "open', 'A quote is not closed'],
     ['./missing.whl', 'The file does not exist'],

@@ -171,7 +171,10 @@ class Loader {
     const options = splitShellWords(firstOption === -1 ? '' : words.slice(firstOption).join(' '))
     if (options === undefined) throw invalid('A quote is not closed')
     if (head !== '') {
-      this.#addRequirement(head, hashesOf(options), origin, location, role, false)
+      const { hashes, extraIndexUrls, findLinks } = readRequirementOptions(options)
+      this.#addRequirement(head, hashes, origin, location, role, false)
+      this.#extraIndexUrls.push(...extraIndexUrls)
+      for (const place of findLinks) this.#addFindLinks(place, location)
       return
     }
     for (const { name, value } of readOptions(options))
@@ -226,7 +229,7 @@ class Loader {
         this.#extraIndexUrls.push(value)
         return
       case '--find-links':
-        this.#findLinks.push(isUrl(value) ? value : resolve(this.#foldersOf(location).at(-1) ?? '.', value))
+        this.#addFindLinks(value, location)
         return
       case '--no-index':
         this.#noIndex = true
@@ -253,6 +256,10 @@ class Loader {
         // --prefer-binary, --use-feature and their like change nothing where only wheels are taken.
         return
     }
+  }
+
+  #addFindLinks(place: string, location: string): void {
+    this.#findLinks.push(isUrl(place) ? place : resolve(this.#foldersOf(location).at(-1) ?? '.', place))
   }
 
   #include(value: string, role: Role, location: string, parents: readonly string[]): Promise<void> {
@@ -328,7 +335,7 @@ function* readOptions(words: readonly string[]): Generator<{ readonly name: stri
       (word.startsWith('--') ? /^(--[^=]+)(?:=(.*))?$/s : /^(-.)(.+)?$/s).exec(word) ?? []
     const option = OPTIONS[flag]
     if (option === undefined) {
-      throw invalid(`\`${word}\` is no option of a requirements file`)
+      throw invalid(`\`${maskUrl(word)}\` is no option of a requirements file`)
     }
     const value = option.hasValue ? (attached ?? words[++i]) : ''
     if (value === undefined) throw invalid(`The option ${flag} needs a value`)
@@ -336,25 +343,46 @@ function* readOptions(words: readonly string[]): Generator<{ readonly name: stri
   }
 }
 
-const REQUIREMENT_OPTIONS = /^--(hash|config-settings?|global-option|install-option)(?:=(.*))?$/s
+/** What may follow a requirement on its line. */
+interface RequirementOptions {
+  readonly hashes: readonly string[]
+  readonly extraIndexUrls: readonly string[]
+  readonly findLinks: readonly string[]
+}
 
-function hashesOf(words: readonly string[]): readonly string[] {
+const REQUIREMENT_OPTIONS =
+  /^--(hash|config-settings?|global-option|install-option|extra-index-url|index-url|find-links)(?:=(.*))?$/s
+const SHORT_REQUIREMENT_OPTIONS: Readonly<Record<string, string>> = {
+  '-C': 'config-settings',
+  '-i': 'index-url',
+  '-f': 'find-links',
+}
+
+/** An index after a requirement is nothing that pip knows, but Cog asks it for everything, as one more. */
+function readRequirementOptions(words: readonly string[]): RequirementOptions {
   const hashes: string[] = []
+  const extraIndexUrls: string[] = []
+  const findLinks: string[] = []
   for (let i = 0; i < words.length; i++) {
     const word = words[i] ?? ''
+    const short = SHORT_REQUIREMENT_OPTIONS[word.slice(0, 2)]
     const [, name, attached] =
-      REQUIREMENT_OPTIONS.exec(word) ??
-      (/^-C(.*)$/s.test(word) ? ['', 'config-settings', word.slice(2) || undefined] : [])
-    if (name === undefined) throw invalid(`\`${word}\` is no option of a requirement`)
+      REQUIREMENT_OPTIONS.exec(word) ?? (short === undefined ? [] : ['', short, word.slice(2) || undefined])
+    if (name === undefined) throw invalid(`\`${maskUrl(word)}\` is no option of a requirement`)
     const value = attached ?? words[++i]
     if (value === undefined) throw invalid(`The option --${name} needs a value`)
-    if (name !== 'hash') continue
-    if (!/^(?:sha256:[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]{128})$/i.test(value)) {
-      throw invalid(`Not a hash: \`${value}\`. It looks like sha256:<64 hex digits>; sha384 and sha512 are known too`)
-    }
-    hashes.push(value.toLowerCase())
+    if (name === 'hash') hashes.push(parseHash(value))
+    else if (name.endsWith('index-url')) extraIndexUrls.push(value)
+    else if (name === 'find-links') findLinks.push(value)
   }
-  return hashes
+  return { hashes, extraIndexUrls, findLinks }
+}
+
+function parseHash(text: string): string {
+  if (!/^(?:sha256:[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]{128})$/i.test(text)) {
+    throw invalid(`Not a hash: \`${text}\`. It looks like sha256:<64 hex digits>; sha384 and sha512 are known too`)
+  }
+  return text.toLowerCase()
 }
 
 function applyFormat(current: readonly string[], value: string): readonly string[] {
