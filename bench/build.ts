@@ -12,7 +12,7 @@
  * `node bench/build.ts --set half --ways all --base oci:FOLDER`
  *
  * `--set synthetic:N:MB` asks for N wheels of MB megabytes together, which `bench/build/synthetic.mjs` makes while they are read.
- * `--ways parallel` builds eight times at once with one store, and counts the bytes that the index gave.
+ * `--ways lazy,cold` builds with tables for lazy pulling and without, each from nothing. `--ways parallel` builds eight times at once with one store, and counts the bytes that the index gave.
  *
  * BuildKit, where it is not installed: `go install` refuses its module for the replacements in it, so take the sources of
  * `go mod download -json github.com/moby/buildkit@latest`, `go build ./cmd/buildkitd ./cmd/buildctl` in a copy of them, and
@@ -96,7 +96,7 @@ try {
 }
 
 function OWN_WAYS(): string[] {
-  return ['cold', 'no-store', 'known', 'again', 'code', 'requirement', 'parallel']
+  return ['lazy', 'cold', 'no-store', 'known', 'again', 'code', 'requirement', 'parallel']
 }
 
 /** Our own builds: each way starts where the one before it ended. */
@@ -117,7 +117,13 @@ async function ownRound(): Promise<void> {
     await emptyRegistry()
     keep('no-store', await build(['--no-store'], path.join(folder, 'none')))
   }
-  if (own.every((way) => way === 'no-store')) return
+  if (wanted.has('lazy')) {
+    const apart = path.join(folder, 'lazy')
+    await emptyRegistry()
+    keep('lazy', await build(['--lazy'], apart))
+    await rm(apart, { recursive: true, force: true })
+  }
+  if (own.every((way) => way === 'no-store' || way === 'lazy')) return
   await emptyRegistry()
   keep('cold', await build())
   if (wanted.has('again')) keep('again', await build())

@@ -1,9 +1,11 @@
+import type { Descriptor } from 'oci-spec-types'
 import type { RandomAccess } from '../src/core/bytes.ts'
 import type { Report } from '../src/core/progress.ts'
 import type { RemoteFile } from '../src/core/remote-file.ts'
 import type { FactsCache } from '../src/debian/facts-file.ts'
 import type { Compression } from './compress.ts'
 import type { CheckPool } from './workers/pool.ts'
+import type { ZtocParts } from './ztoc/ztoc.ts'
 
 /** A file that is read where it lies, and may not be proven yet. */
 export interface RemoteAccess extends RandomAccess {
@@ -34,6 +36,8 @@ export interface LayerContext {
   readonly mtimeSeconds?: number | undefined
   /** The layer's digest is known, and what comes out is compared with it: nothing is inflated, and there is no diffId. */
   readonly isKnown?: boolean | undefined
+  /** Keeps the table for lazy pulling of a layer that was made; kinds that inflate their layers make one if it is given. */
+  readonly keepZtoc?: ((layer: Descriptor, ztoc: ZtocParts) => Promise<void>) | undefined
   /** Facts of packages that were read before; without it each is read again when it must be known. */
   readonly facts?: FactsCache | undefined
   /** Threads that inflate and hash; the calling thread does it when there are none. */

@@ -3,8 +3,10 @@ import type { Digest } from 'oci-spec-types'
 import { BuildError } from '../src/core/errors.ts'
 import { ElfScanner, type ElfFacts } from '../src/python/elf.ts'
 import { openGunzip } from './inflate/gunzip.ts'
+import { canInflateRaw } from './inflate/raw-inflater.ts'
 import { TAR_BLOCK_BYTES, tarPadding } from './tar-header.ts'
 import { openZstd, type ZstdWriter } from './zstd.ts'
+import { openIndexingGunzip, type ZtocParts } from './ztoc/ztoc.ts'
 
 /** What a file of a layer must turn out to hold. In the layer's order; directories are left out. */
 export interface ExpectedFile {
@@ -21,6 +23,8 @@ export interface LayerFindings {
   readonly tarBytes: number
   /** Shared libraries, in the layer's order. */
   readonly libraries: readonly (ElfFacts & { readonly path: string })[]
+  /** The table for lazy pulling where it was asked for, and where our own inflater is there. */
+  readonly ztoc?: ZtocParts | undefined
   /** What it took, in milliseconds; inflating includes compressing again where that is asked for. */
   readonly spentMs: { readonly inflate?: number; readonly hash: number }
 }
@@ -36,6 +40,8 @@ export interface CheckTask {
   readonly what: string
   /** `nothing` unless given. */
   readonly output?: CheckOutput | undefined
+  /** Make the table for lazy pulling, too. */
+  readonly isIndexing?: boolean | undefined
 }
 
 /** Takes a layer's bytes as they are made. */
@@ -61,15 +67,17 @@ const NOTHING: Buffer = Buffer.alloc(0)
  * Reads back a spliced layer while it is written: inflates it, hashes the tar for the diffId, and proves every file's
  * CRC-32, size and RECORD hash from the bytes that will be published.
  */
-export function checkLayer({ expected, what, output = 'nothing' }: CheckTask): LayerCheck {
+export function checkLayer({ expected, what, output = 'nothing', isIndexing = false }: CheckTask): LayerCheck {
   const reader = new TarCheck(expected, what)
   const made: Uint8Array[] = []
   let zstd: ZstdWriter | undefined
-  const gunzip = openGunzip((chunk) => {
+  const hear = (chunk: Buffer): void => {
     reader.write(chunk)
     if (output === 'zstd') made.push(...(zstd?.write(chunk) ?? []))
     if (output === 'none') made.push(Buffer.from(chunk))
-  })
+  }
+  const indexing = isIndexing && canInflateRaw() ? openIndexingGunzip(hear, what) : undefined
+  const gunzip = indexing ?? openGunzip(hear)
   let spentMs = 0
   const explained = async (work: () => Promise<void>): Promise<void> => {
     const startedAt = performance.now()
@@ -89,7 +97,7 @@ export function checkLayer({ expected, what, output = 'nothing' }: CheckTask): L
       made.push(...(zstd?.end() ?? []))
       const findings = reader.finish()
       const { hash } = findings.spentMs
-      return { ...findings, spentMs: { inflate: Math.max(0, spentMs - hash), hash } }
+      return { ...findings, ztoc: indexing?.ztoc(), spentMs: { inflate: Math.max(0, spentMs - hash), hash } }
     },
     made: () => made.splice(0),
     close: () => gunzip.close(),
@@ -159,6 +167,11 @@ export class TarCheck {
   /** Turns an error of the inflater into one that names the file. */
   explain(error: unknown): unknown {
     if (error instanceof BuildError || !(error instanceof Error)) return error
+    if (this.#expected === undefined)
+      return new BuildError('STORE_CORRUPT', `${this.#what} is damaged: ${error.message}`, {
+        cause: error,
+        hint: 'Run `layerwright cache verify`, then the same command again.',
+      })
     // A wrong CRC-32 is seen when the file has ended already; headers are our own and sound.
     const path = (this.#expected?.[this.#next - 1] ?? this.#expected?.[0])?.path ?? 'the layer'
     return this.#invalid(`\`${path}\` is damaged: ${error.message}`, error)

@@ -20,7 +20,7 @@ const MAX_EXTENSION_CHAIN = 8
  * @see GHSA-w476-p2h3-79g9, GHSA-3cv2-h65g-fgmm, CVE-2025-58183
  */
 export async function* guardTar(stream: AsyncIterable<Uint8Array>, what: string): AsyncGenerator<Uint8Array> {
-  const guard = new Guard(what)
+  const guard = new TarGuard(what)
   for await (const chunk of stream) {
     const passed = guard.push(chunk)
     if (passed.length > 0) yield passed
@@ -28,8 +28,20 @@ export async function* guardTar(stream: AsyncIterable<Uint8Array>, what: string)
   guard.end()
 }
 
-class Guard {
+/** An entry's header, as it stands in the archive. */
+export interface TarHead {
+  readonly block: Buffer
+  /** The extended headers before it that are its own, each with its data. */
+  readonly extensions: readonly Buffer[]
+  /** Where the data begins in the archive. */
+  readonly offset: number
+}
+
+/** What {@link guardTar} does, for bytes that are given piece by piece. */
+export class TarGuard {
   readonly #what: string
+  readonly #onEntry: ((head: TarHead) => void) | undefined
+  #extensions: Buffer[] = []
   #offset = 0
   /** Bytes of the current entry, padding included, that need no look. */
   #skip = 0
@@ -40,8 +52,9 @@ class Guard {
   #chain = 0
   #zeroBlocks = 0
 
-  constructor(what: string) {
+  constructor(what: string, onEntry?: (head: TarHead) => void) {
     this.#what = what
+    this.#onEntry = onEntry
   }
 
   /** Looks at the next bytes and gives back those that belong to the archive. */
@@ -127,14 +140,16 @@ class Guard {
     else if (!HEADER_ONLY.includes(type))
       throw new Problem(start, `an entry of the unknown type ${JSON.stringify(type)}`)
     else if (actual !== 0) throw new Problem(start, `an entry of type ${type} that claims ${actual} bytes of data`)
+    this.#onEntry?.({ block, extensions: this.#extensions, offset: this.#offset })
+    this.#extensions = []
   }
 
   #extension(bytes: Buffer): void {
     const start = this.#offset - bytes.length
     const type = String.fromCharCode(bytes[156] ?? 0)
+    if (type !== 'g' && this.#onEntry !== undefined) this.#extensions.push(bytes)
     if (type === 'L' || type === 'K') return
-    const data = bytes.subarray(BLOCK, BLOCK + readNumber(bytes, 124, 12, start, 'size'))
-    for (const [key, value] of paxRecords(data, start)) {
+    for (const [key, value] of paxRecords(extensionData(bytes, start), start)) {
       if (key.startsWith('GNU.sparse.')) throw new Problem(start, 'a sparse file')
       if (type === 'g' && SHIFTING.includes(key)) throw new Problem(start, `a global header that sets ${key}`)
       if (key === 'size') {
@@ -171,7 +186,7 @@ function checkChecksum(block: Buffer, start: number): void {
  *
  * @see POSIX.1-2017 pax, "ustar Interchange Format"; GNU tar, "Extensions to tar format" (base-256)
  */
-function readNumber(block: Buffer, at: number, length: number, start: number, what: string): number {
+export function readNumber(block: Buffer, at: number, length: number, start: number, what: string): number {
   const field = block.subarray(at, at + length)
   const first = field[0] ?? 0
   if (first === 0xff && what === 'mtime') return -1
@@ -187,8 +202,13 @@ function readNumber(block: Buffer, at: number, length: number, start: number, wh
   return match[1] === '' || match[1] === undefined ? 0 : Number.parseInt(match[1], 8)
 }
 
+/** What stands behind the block of an extended header. */
+export function extensionData(bytes: Buffer, start: number): Buffer {
+  return bytes.subarray(BLOCK, BLOCK + readNumber(bytes, 124, 12, start, 'size'))
+}
+
 /** The records of a PAX header, checked: `LENGTH key=value\n`, where LENGTH counts the whole record. */
-function* paxRecords(data: Buffer, start: number): Generator<[string, string]> {
+export function* paxRecords(data: Buffer, start: number): Generator<[string, string]> {
   let at = 0
   while (at < data.length) {
     const space = data.indexOf(0x20, at)

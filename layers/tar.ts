@@ -3,6 +3,7 @@ import { pipeline } from 'node:stream/promises'
 import { extract, type Header } from 'tar-stream'
 import { BuildError } from '../src/core/errors.ts'
 import { guardTar } from './tar-guard.ts'
+import { tarId } from './tar-members.ts'
 
 /** One member of a tar that is read. `data` must be read to its end, or let go by going on to the next. */
 export interface TarMember {
@@ -90,8 +91,8 @@ function memberOf(header: Header & TarExtras, data: AsyncIterable<Uint8Array>, i
     type: header.type ?? 'file',
     mode: header.mode ?? 0o644,
     // The parser leaves these PAX records to its caller.
-    uid: id(header.pax?.['uid'], header.uid),
-    gid: id(header.pax?.['gid'], header.gid),
+    uid: tarId(header.pax?.['uid'], header.uid ?? 0),
+    gid: tarId(header.pax?.['gid'], header.gid ?? 0),
     sizeBytes: header.size ?? 0,
     mtimeSeconds: Math.floor((header.mtime?.getTime() ?? 0) / 1000),
     target: name(header.pax?.['linkpath'], header.linkname),
@@ -106,8 +107,4 @@ function memberOf(header: Header & TarExtras, data: AsyncIterable<Uint8Array>, i
 /** tar-stream throws plain errors without a code. */
 function isParserError(error: unknown): error is Error {
   return error instanceof Error && error.constructor === Error && !('code' in error)
-}
-
-function id(pax: string | undefined, ustar: number | null | undefined): number {
-  return pax !== undefined && /^[0-9]{1,10}$/.test(pax) ? Number(pax) : (ustar ?? 0)
 }

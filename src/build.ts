@@ -91,14 +91,23 @@ export interface LayerListener {
  */
 export async function makeImages(
   planned: PlannedBuild,
-  { format, secrets = new Map(), network = 'host', mode, buildsSources = true, isVerifying, compression }: BuildRequest,
+  request: BuildRequest,
   context: BuildContext,
   { onLayer, send }: LayerListener = {},
 ): Promise<Image | ImageIndex> {
+  const {
+    format,
+    secrets = new Map(),
+    network = 'host',
+    mode,
+    buildsSources = true,
+    isVerifying,
+    compression,
+  } = request
   const { store, report, signal, env, shared } = context
   const epochSeconds = sourceDate(env) ?? 0
   const steps = { store, shared, env, report, secrets, network, epochSeconds, signal, compression }
-  const layers = { ...makeLayerContext(planned, context), compression }
+  const layers = { ...makeLayerContext(planned, context, request.isLazy), compression }
   const layerSource = makeLayerSource(planned, context, { layers, isVerifying, send })
   const images: { readonly platform: LockedPlatform; readonly image: Image }[] = []
   for (const [index, plan] of planned.plans.entries()) {

@@ -17,7 +17,7 @@ export interface Checkpoint {
   readonly bits: number
   /** Bytes of the content before. */
   readonly outBytes: number
-  /** The 32 KiB of content before, zeros where there is less. A copy. */
+  /** The 32 KiB of content before, zeros where there is less. The memory is used again once the listener returns. */
   readonly window: Buffer
 }
 
@@ -68,6 +68,16 @@ export class GzipReader {
   end(): void {
     this.#read(true)
     if (this.#state !== 'header' || this.#inflater.unread().length > 0) throw new InflateError('unexpected end of file')
+  }
+
+  /** Bytes of the file that are read: no checkpoint will come before them. */
+  readBytes(): number {
+    return this.#place().inBytes
+  }
+
+  #place(): Pick<Checkpoint, 'inBytes' | 'bits'> {
+    const { unreadBytes, bits } = this.#inflater.place()
+    return { inBytes: this.#inBytes - unreadBytes, bits }
   }
 
   #read(isLast: boolean): void {
@@ -143,9 +153,8 @@ export class GzipReader {
   }
 
   #checkpoint(): void {
-    const { unreadBytes, bits } = this.#inflater.place()
-    const window = Buffer.from(this.#inflater.window())
-    this.#listener.checkpoint?.({ inBytes: this.#inBytes - unreadBytes, bits, outBytes: this.#outBytes, window })
+    const window = this.#inflater.window()
+    this.#listener.checkpoint?.({ ...this.#place(), outBytes: this.#outBytes, window })
     this.#lastCheckpoint = this.#outBytes
     this.#inflater.pauseAfter((this.#spanBytes ?? 0) + 1)
   }

@@ -39,7 +39,8 @@ export const wheelsKind: LayerKind<WheelsLayerSpec> = {
     const spliced = gathered(spliceLayer(layout.directories, streamFiles(layout.files, context), DEFAULT_MTIME_SECONDS))
     const what = installed.length === 1 ? (spec.wheels[0]?.filename ?? '') : `A layer of ${installed.length} wheels`
     let findings: LayerFindings | undefined
-    const task = { expected: layout.expected, what, output: OUTPUTS[compression] }
+    const isIndexing = compression === 'gzip' && context.keepZtoc !== undefined
+    const task = { expected: layout.expected, what, output: OUTPUTS[compression], isIndexing }
     const blob =
       compression === 'gzip' && context.isKnown === true
         ? spliced

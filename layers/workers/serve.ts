@@ -49,7 +49,10 @@ export function serveChecks(port: MessagePort): void {
         step(id, async (check) => {
           const findings = await check.end()
           sendMade(id, check)
-          answer({ type: 'done', id, findings })
+          answer(
+            { type: 'done', id, findings },
+            findings.ztoc?.map(({ buffer }) => buffer),
+          )
           checks.delete(id)
         })
         return

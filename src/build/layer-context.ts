@@ -8,12 +8,15 @@ import { nested } from '../core/progress.ts'
 import type { RemoteFile } from '../core/remote-file.ts'
 import { factsCache } from '../debian/facts-file.ts'
 import type { LockedPart } from '../lock/lock.ts'
+import type { Store } from '../store/store.ts'
 import { sourceDate } from './source-date.ts'
+import { isIndexable, ztocTables } from './ztoc-tables.ts'
 
 /** What the layers of a planned build may ask of the world. */
 export function makeLayerContext(
   planned: Pick<PlannedBuild, 'headers' | 'lock' | 'projectFolder'>,
   context: BuildContext,
+  isLazy = false,
 ): LayerContext {
   const { store, http, report, signal, isKeeping = true } = context
   // Downloads are part of the layers that ask for them.
@@ -42,5 +45,12 @@ export function makeLayerContext(
     signal,
     facts: factsCache(store.cache('debian')),
     mtimeSeconds: sourceDate(context.env),
+    keepZtoc: isLazy ? keepZtoc(store) : undefined,
+  }
+}
+
+function keepZtoc(store: Store): LayerContext['keepZtoc'] {
+  return async (layer, ztoc) => {
+    if (isIndexable(layer)) await ztocTables(store).keep(layer.digest, ztoc)
   }
 }

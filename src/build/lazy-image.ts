@@ -1,13 +1,19 @@
+import pLimit from 'p-limit'
 import { OCI, type Annotations, type Descriptor, type Digest, type Platform } from 'oci-spec-types'
 import type { Layer } from '../../layers/layer.ts'
-import { makeZtoc, SPAN_BYTES, ZTOC_VERSION } from '../../layers/ztoc/ztoc.ts'
+import { makeCheckPool, type CheckPool } from '../../layers/workers/pool.ts'
+import { indexLayer } from '../../layers/ztoc/index-layer.ts'
+import { SPAN_BYTES } from '../../layers/ztoc/ztoc.ts'
 import { readManifest } from '../../registry/manifest.ts'
 import { openBytes } from '../core/bytes.ts'
 import { digestOf } from '../core/digest.ts'
+import { LIMITS } from '../core/limits.ts'
 import { runTask, type Report } from '../core/progress.ts'
+import { settleAll } from '../core/settle.ts'
 import { uniqueBlobs, type Blob, type Content } from '../destinations/content.ts'
 import { isImageIndex, type Image, type ImageIndex, type PlatformImage } from '../image/image.ts'
 import type { Store } from '../store/store.ts'
+import { isIndexable, ztocTables } from './ztoc-tables.ts'
 
 /** What is needed to index an image for lazy pulling. */
 export interface LazyContext {
@@ -25,8 +31,6 @@ export interface LazyImage {
   readonly artifacts: readonly Content[]
 }
 
-/** Smaller layers are pulled sooner than asked for in parts; the reference's own limit. */
-const MIN_LAYER_BYTES = 10 * 2 ** 20
 const SOCI = 'application/vnd.amazon.soci.index.v2+json'
 const EMPTY = Buffer.from('{}')
 
@@ -40,7 +44,7 @@ const EMPTY = Buffer.from('{}')
  */
 export async function makeLazyImage(root: Image | ImageIndex, context: LazyContext): Promise<LazyImage> {
   const members = isImageIndex(root) ? root.images : [{ platform: platformOf(root), image: root }]
-  const indexed = await Promise.all(members.map((member) => indexImage(member, context)))
+  const indexed = await indexImages(members, context)
   const artifacts = indexed.flatMap(({ artifact }) => artifact ?? [])
   if (artifacts.length === 0) return { image: root, artifacts: [] }
   const images = indexed.map(({ member }) => member)
@@ -63,12 +67,32 @@ interface IndexedImage {
   readonly entry?: Descriptor | undefined
 }
 
-async function indexImage(member: PlatformImage, context: LazyContext): Promise<IndexedImage> {
-  const { image, platform } = member
-  const tables: Blob[] = []
-  for (const layer of image.layers) {
-    if (isIndexed(layer, context)) tables.push(await tableOf(layer, context))
+async function indexImages(members: readonly PlatformImage[], context: LazyContext): Promise<readonly IndexedImage[]> {
+  const checks = makeCheckPool()
+  const limit = pLimit(LIMITS.threads)
+  // Images for several platforms share layers.
+  const tables = new Map<Digest, Promise<Blob>>()
+  const tableOf = (layer: Layer): Promise<Blob> => {
+    const { digest } = layer.descriptor
+    const table = tables.get(digest) ?? limit(() => findTable(layer, context, checks))
+    tables.set(digest, table)
+    return table
   }
+  try {
+    return await settleAll(members.map((member) => indexImage(member, context, tableOf)))
+  } finally {
+    await checks?.close()
+  }
+}
+
+async function indexImage(
+  member: PlatformImage,
+  { passed }: LazyContext,
+  tableOf: (layer: Layer) => Promise<Blob>,
+): Promise<IndexedImage> {
+  const { image, platform } = member
+  const layers = image.layers.filter(({ descriptor }) => isIndexable(descriptor) && !passed.has(descriptor.digest))
+  const tables = await settleAll(layers.map(tableOf))
   if (tables.length === 0) return { member }
   const config = { mediaType: SOCI, digest: digestOf(EMPTY), size: EMPTY.length }
   const list = {
@@ -91,24 +115,19 @@ async function indexImage(member: PlatformImage, context: LazyContext): Promise<
   return { member: { platform, image: annotated }, artifact: { manifest, blobs, children: [] }, entry }
 }
 
-function isIndexed({ descriptor }: Layer, { passed }: LazyContext): boolean {
-  const { mediaType, digest, size } = descriptor
-  return mediaType === OCI.layerGzip && size >= MIN_LAYER_BYTES && !passed.has(digest)
-}
-
-/** The table of a layer, from the store or made now. */
-async function tableOf(layer: Layer, { store, report, signal }: LazyContext): Promise<Blob> {
+/** The table of a layer: from the store, where making the layer has left it, or made now. */
+async function findTable(
+  layer: Layer,
+  { store, report, signal }: LazyContext,
+  checks: CheckPool | undefined,
+): Promise<Blob> {
   const { mediaType, digest: layerDigest } = layer.descriptor
-  const tables = store.cache('ztocs')
-  const key = `${ZTOC_VERSION} ${layerDigest}`
-  let found = parseFound(await tables.get(key))
-  if (found === undefined || (await store.has(found.digest)) !== found.size) {
-    found = await runTask(report, `index ${layer.createdBy}`, async () => {
-      const ztoc = await makeZtoc(layer.open({ signal }), layer.createdBy)
-      return store.put(openBytes(ztoc)())
-    })
-    await tables.set(key, Buffer.from(JSON.stringify(found)))
-  }
+  const tables = ztocTables(store)
+  const found =
+    (await tables.find(layerDigest)) ??
+    (await runTask(report, `index ${layer.createdBy}`, async () =>
+      tables.keep(layerDigest, await indexLayer(layer, { signal, checks })),
+    ))
   const annotations: Annotations = {
     'com.amazon.soci.image-layer-mediaType': mediaType,
     'com.amazon.soci.image-layer-digest': layerDigest,
@@ -116,17 +135,6 @@ async function tableOf(layer: Layer, { store, report, signal }: LazyContext): Pr
   }
   const descriptor = { mediaType: 'application/octet-stream', ...found, annotations }
   return { descriptor, open: store.blob(found) }
-}
-
-/** Our own cache entry; anything odd about it means that there is none. */
-function parseFound(bytes: Buffer | undefined): Pick<Descriptor, 'digest' | 'size'> | undefined {
-  if (bytes === undefined) return undefined
-  try {
-    const { digest, size } = JSON.parse(bytes.toString('utf8')) as Partial<Descriptor>
-    return digest !== undefined && size !== undefined ? { digest, size } : undefined
-  } catch {
-    return undefined
-  }
 }
 
 function annotate(image: Image, added: Annotations): Image {

@@ -5,7 +5,9 @@ import { join } from 'node:path'
 import { OCI } from 'oci-spec-types'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Layer } from '../../layers/layer.ts'
+import { indexLayer } from '../../layers/ztoc/index-layer.ts'
 import { makeLazyImage, type LazyContext } from '../../src/build/lazy-image.ts'
+import { ztocTables } from '../../src/build/ztoc-tables.ts'
 import { silent } from '../../src/core/progress.ts'
 import {
   contentOf,
@@ -75,6 +77,20 @@ test('makeLazyImage() of the same image has the same digest, and makes no table 
   const open = (): never => expect.unreachable('the layer was read again')
   const again = await makeIndexed(image({ ...large, open }))
   expect(again.index.descriptor.digest).toBe(first.index.descriptor.digest)
+})
+
+test('a table that was kept when the layer was made is not made again, and is the same', async () => {
+  const store = await Store.open(join(folder, 'made'))
+  await ztocTables(store).keep(large.descriptor.digest, await indexLayer(large))
+  const open = (): never => expect.unreachable('the layer was read again')
+  const kept = await makeIndexed(image({ ...large, open }), { store })
+  expect(kept.index.descriptor.digest).toBe((await makeIndexed(image(large))).index.descriptor.digest)
+})
+
+test('makeLazyImage() refuses a layer whose content is not what its diffId says', async () => {
+  const store = await Store.open(join(folder, 'other'))
+  const lying = image({ ...large, diffId: small.diffId })
+  await expect(makeIndexed(lying, { store })).rejects.toMatchObject({ code: 'DIGEST_MISMATCH' })
 })
 
 test('a lazy image is carried with its tables', async () => {

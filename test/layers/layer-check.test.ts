@@ -120,6 +120,19 @@ for (const [name, open] of Object.entries(ways)) {
       await close()
     })
 
+    test('makes the table of a layer on the way, the same as for a layer that is there', async () => {
+      const { check, close } = open()
+      const all = await blob()
+      const index = (known: readonly ExpectedFile[] | undefined) =>
+        run(check({ expected: known, what: 'a', isIndexing: true }), all, 5000)
+      const [made, again] = [await index(expected), await index(undefined)]
+      const table = Buffer.concat(made.ztoc ?? [])
+      expect(table.includes('a.py')).toBe(true)
+      expect(Buffer.concat(again.ztoc ?? []).equals(table)).toBe(true)
+      expect((await run(check({ expected, what: 'a' }), all, 5000)).ztoc).toBeUndefined()
+      await close()
+    })
+
     test('can be given up at any time', async () => {
       const { check, close } = open()
       const given = check({ expected, what: 'x.whl' })

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { mkdtemp, readdir, rm, truncate } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -6,6 +7,7 @@ import type { LayerSpec } from '../../layers/kinds/index.ts'
 import { layerStore } from '../../layers/layer-store.ts'
 import { materialise, materialiseAll } from '../../layers/materialise.ts'
 import { loadClaims } from '../../layers/notes.ts'
+import { indexLayer } from '../../layers/ztoc/index-layer.ts'
 import { collect } from '../../src/core/bytes.ts'
 import { silent, type ProgressEvent } from '../../src/core/progress.ts'
 import { Store } from '../../src/store/store.ts'
@@ -74,6 +76,25 @@ describe('materialise()', () => {
       expect(await noted(first)).toBeDefined()
     },
   )
+
+  test('gives the table of a layer of wheels to who wants it, the same as one made of the layer', async () => {
+    const wheel = makeWheel({ files: [{ name: 'a.so', content: randomBytes(6_000_000) }] })
+    const { bytes, ...file } = wheel
+    const wheels = [{ ...file, sizeBytes: bytes.length, url: 'https://a.example/x' }]
+    const spec: LayerSpec = { kind: 'wheels', prefix: 'opt/venv', python: '3.11', wheels }
+    const kept: Buffer[] = []
+    const layer = await materialise(
+      spec,
+      {
+        ...context,
+        openRemote: async () => bytesAccess(bytes),
+        keepZtoc: async (_, ztoc) => void kept.push(Buffer.concat(ztoc)),
+      },
+      layerStore(store),
+    )
+    expect(kept).toHaveLength(1)
+    expect(Buffer.concat(await indexLayer(layer)).equals(kept[0] ?? Buffer.alloc(0))).toBe(true)
+  })
 
   test('reads no wheel whose layer is known', async () => {
     const wheel = makeWheel({ files: [{ name: 'a.py', content: 'a' }] })

@@ -3,7 +3,7 @@ import { gzipSync } from 'node:zlib'
 import { expect, test } from 'vitest'
 import { writeTar } from '../../../layers/files.ts'
 import { tinyMember } from '../../../layers/gzip-members.ts'
-import { makeZtoc } from '../../../layers/ztoc/ztoc.ts'
+import { openIndexingGunzip } from '../../../layers/ztoc/ztoc.ts'
 import { collect, openBytes } from '../../../src/core/bytes.ts'
 import { digestOf } from '../../../src/core/digest.ts'
 
@@ -23,6 +23,18 @@ async function makeTar(): Promise<Buffer> {
     { kind: 'symlink', path: 'a/link', mode: 0o777, target: 'large' } as const,
   ]
   return collect(writeTar(entries), 2 ** 25)
+}
+
+async function makeZtoc(blob: Buffer, step = 1 << 16): Promise<Buffer> {
+  const gunzip = openIndexingGunzip(() => {}, 'a layer')
+  const piece = Buffer.alloc(step)
+  for (let at = 0; at < blob.length; at += step) {
+    // The memory is filled again, as a thread's is.
+    const bytes = blob.copy(piece, 0, at, at + step)
+    await gunzip.write(piece.subarray(0, bytes))
+  }
+  await gunzip.end()
+  return Buffer.concat(gunzip.ztoc())
 }
 
 /** The parts of a FlatBuffers table that the tests look at; the reference reads the rest (`test/interop/lazy.test.ts`). */
@@ -57,12 +69,10 @@ function readZtoc(bytes: Uint8Array) {
   }
 }
 
-test('makeZtoc() says where every file lies and where reading can begin', async () => {
+test('a table says where every file lies and where reading can begin', async () => {
   const tar = await makeTar()
   const blob = Buffer.concat([tinyMember(tar.subarray(0, 1536)), gzipSync(tar.subarray(1536))])
-  const { version, compressed, uncompressed, entries, spans, checkpoints } = readZtoc(
-    await makeZtoc(openBytes(blob)(), 'a layer'),
-  )
+  const { version, compressed, uncompressed, entries, spans, checkpoints } = readZtoc(await makeZtoc(blob))
   expect({ version, compressed, uncompressed }).toEqual({
     version: '0.9',
     compressed: blob.length,
@@ -85,8 +95,43 @@ test('makeZtoc() says where every file lies and where reading can begin', async 
   expect(spans).toHaveLength(3)
 })
 
-test('makeZtoc() refuses a damaged layer', async () => {
+test('openIndexingGunzip() refuses a damaged layer', async () => {
   const blob = gzipSync(await makeTar())
   blob.fill(0, 5000, 5100)
-  await expect(makeZtoc(openBytes(blob)(), 'a layer')).rejects.toThrow()
+  await expect(makeZtoc(blob)).rejects.toThrow(/incorrect|invalid/)
 })
+
+test('a table is the same in whatever pieces the layer comes', async () => {
+  const blob = gzipSync(await makeTar())
+  const whole = await makeZtoc(blob, blob.length)
+  for (const step of [777, 100_003, 3_000_000]) expect((await makeZtoc(blob, step)).equals(whole)).toBe(true)
+})
+
+test("a span's digest is of its own bytes, with the one that it begins amid", async () => {
+  const blob = gzipSync(await makeTar())
+  const { spans, checkpoints } = readZtoc(await makeZtoc(blob))
+  const starts = spans.map((_, n) => {
+    const at = 12 + n * (17 + 32768)
+    return { inBytes: Number(checkpoints.readBigInt64LE(at)), bits: checkpoints.readUInt8(at + 16) }
+  })
+  expect(starts.some(({ bits }) => bits > 0)).toBe(true)
+  const digests = starts.map(({ inBytes, bits }, n) =>
+    digestOf(blob.subarray(inBytes - (bits > 0 ? 1 : 0), starts[n + 1]?.inBytes ?? blob.length)),
+  )
+  expect(spans).toEqual(digests)
+})
+
+test('a layer with more checkpoints than one piece holds has them all', async () => {
+  const tar = await collect(
+    writeTar([{ kind: 'file', path: 'zeros', mode: 0o644, sizeBytes: 160 * MIB, open: () => zeros(160) } as const]),
+    2 ** 28,
+  )
+  const { checkpoints, spans } = readZtoc(await makeZtoc(gzipSync(tar, { level: 1 })))
+  expect(spans.length).toBeGreaterThan(31)
+  expect(checkpoints.readInt32LE(0)).toBe(spans.length)
+  expect(checkpoints.length).toBe(12 + spans.length * (17 + 32768))
+})
+
+async function* zeros(megabytes: number): AsyncGenerator<Uint8Array> {
+  for (let n = 0; n < megabytes; n++) yield Buffer.alloc(MIB)
+}
