@@ -514,22 +514,64 @@ def test_open_inference_protocol(make_project: Any, start: Any) -> None:
         assert server.get(path).status == 200
     metadata = server.get("/v2/models/model").json()
     assert metadata["inputs"][0] == {"name": "values", "datatype": "FP64", "shape": [-1]}
-    tensor = {"name": "values", "shape": [2, 2], "datatype": "FP32", "data": [[1, 2], [3, 4]]}
-    answer = server.request("POST", "/v2/models/model/infer", {"id": "x", "inputs": [tensor]}).json()
-    assert answer["id"] == "x" and answer["outputs"][0] == {"name": "output", "shape": [4], "datatype": "FP64", "data": [2.0, 4.0, 6.0, 8.0]}
+    tensor = {"name": "values", "shape": [4], "datatype": "FP32", "data": [1, 2, 3, 4]}
+    flag = {"name": "output", "parameters": {"binary_data": False}}
+    for right in (tensor, {**tensor, "shape": [4, 1]}, {**tensor, "shape": [1, 4], "data": [[1, 2, 3, 4]]}, {**tensor, "datatype": "UINT8"}):
+        answer = server.request("POST", "/v2/models/model/infer", {"id": "x", "inputs": [right], "outputs": [flag]}).json()
+        output = {"name": "output", "shape": [4], "datatype": "FP64", "data": [2.0, 4.0, 6.0, 8.0]}
+        assert answer["id"] == "x" and answer["outputs"] == [output]
     wrong = [
         {},
         {"inputs": []},
         {"inputs": [{**tensor, "shape": [3]}]},
+        {"inputs": [{**tensor, "shape": [2, 2]}]},
+        {"inputs": [{**tensor, "data": [[1, 2, 3, 4]]}]},
+        {"inputs": [{**tensor, "shape": [2, 1], "data": [[1, 2], [3, 4]]}]},
         {"inputs": [{**tensor, "datatype": "FP128"}]},
+        {"inputs": [{**tensor, "datatype": "BYTES"}]},
         {"inputs": [{**tensor, "name": "other"}]},
+        {"inputs": [tensor, tensor]},
+        {"inputs": [tensor, {"name": "scale", "shape": [2], "datatype": "INT64", "data": [1, 2]}]},
+        {"inputs": [tensor, {"name": "scale", "shape": [1], "datatype": "FP32", "data": [1]}]},
+        {"inputs": [{**tensor, "parameters": {"binary_data_size": 0}}]},
         {"inputs": [tensor], "outputs": [{"name": "none"}]},
+        {"inputs": [tensor], "outputs": [{"name": "output", "parameters": {"binary_data": 1}}]},
+        {"inputs": [tensor], "parameters": None},
+        {"inputs": [tensor], "id": None},
     ]
     for body in wrong:
         answer = server.request("POST", "/v2/models/model/infer", body)
         assert answer.status == 400 and isinstance(answer.json()["error"], str), body
     assert server.request("POST", "/v2/models/other/infer", {"inputs": []}).status == 404
     assert server.request("POST", "/v1/models/model:predict", {"instances": [{"values": [1]}]}).json() == {"predictions": [[2.0]]}
+
+
+def test_the_protocol_s_document_knows_the_model(make_project: Any, start: Any) -> None:
+    source = """
+        from cog import BasePredictor, Path
+
+        class Predictor(BasePredictor):
+            def predict(self, image: Path, steps: int = 3) -> str:
+                return f"{image.read_bytes().decode()} {image.suffix} {steps}"
+    """
+    inputs = {"image": FILE, "steps": {**INTEGER, "default": 3, "maximum": 9, "description": "How many"}}
+    server = start(make_project(source, document(inputs)), LAYERWRIGHT_MODEL_NAME="a model").wait()
+    served = server.get("/v2/openapi.json").json()
+    assert "/v2/models/a%20model/infer" in served["paths"]
+    schemas = served["components"]["schemas"]
+    once = [(one["contains"]["properties"]["name"]["const"], one["minContains"], one["maxContains"]) for one in schemas["inference_request"]["properties"]["inputs"]["allOf"]]
+    assert once == [("image", 1, 1), ("steps", 0, 1)]
+    form = schemas["input_1"]["anyOf"][0]["properties"]
+    assert (form["name"], form["shape"]["enum"]) == ({"const": "steps"}, [[1], [1, 1]]) and "INT32" in form["datatype"]["enum"]
+    assert form["data"]["items"] == {"type": "integer", "maximum": 9} and schemas["input_1"]["description"] == "How many"
+
+    def infer(data: str, **parameters: Any) -> Any:
+        tensor = {"name": "image", "shape": [1], "datatype": "BYTES", "data": [data], "parameters": parameters}
+        return server.request("POST", "/v2/models/a%20model/infer", {"inputs": [tensor]})
+
+    answers = [infer("data"), infer("aGk=", content_type="base64"), infer("png", content_type="png"), infer("data:text/plain,ho")]
+    assert [answer.json()["outputs"][0]["data"] for answer in answers] == [["data .bin 3"], ["hi .bin 3"], ["png .png 3"], ["ho .txt 3"]]
+    assert [infer("no", content_type=kind).status for kind in ("base64", 7)] == [400, 400]
 
 
 def test_metrics_are_prometheus_s(hello: Any) -> None:
