@@ -2,7 +2,7 @@
  * What does it cost to lay a large file of weights, beside compressing it?
  *
  * A file of `--size` MiB of random bits, as weights nearly are: as a `weight-set` layer (samples decide, framed as it is,
- * proven by its hash on the way) and through gzip level 6, with the diffId in both cases; each in a process of its own,
+ * proven by its hash on the way) and through gzip, with the diffId in both cases; each in a process of its own,
  * median of `--runs`. Prints JSON.
  *
  * Node 22.18 or newer runs it as it is, the program built (`npm run build`): `node bench/weights.ts [--size 1024] [--runs 3]`.

@@ -4,7 +4,7 @@ import type { LayerCheck } from './layer-check.ts'
 
 /** A tar that is to be compressed and hashed; nothing in it is checked. */
 export interface CompressTask {
-  readonly compress: 'quick'
+  readonly compress: 'gzip'
 }
 
 /** Compresses and hashes a tar, which it takes as a check takes a layer: what is made are the layer's bytes. */

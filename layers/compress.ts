@@ -1,46 +1,32 @@
-import { crc32, createDeflateRaw } from 'node:zlib'
 import type { Transform } from 'node:stream'
 import { OCI } from 'oci-spec-types'
-import { canDeflateQuickly } from './deflate/quick-deflater.ts'
-import { openQuickGzip } from './deflate/quick-gzip.ts'
-import { GZIP_HEADER, gzipTrailer, storedGzip } from './gzip-members.ts'
+import { DEFLATE_NAME, openQuickGzip } from './deflate/quick-gzip.ts'
+import { storedGzip } from './gzip-members.ts'
 import { openZstd, ZSTD_NAME } from './zstd.ts'
 
 /** How a layer's tar is compressed. */
 export type Compression = 'gzip' | 'zstd' | 'none'
 
-/**
- * What a single layer may choose besides: a gzip frame around bytes that are not worth compressing, or gzip by an encoder
- * that trades a few bytes for much time.
- */
-export type Framing = Compression | 'stored' | 'quick'
+/** What a single layer may choose besides: a gzip frame around bytes that are not worth compressing. */
+export type Framing = Compression | 'stored'
 
 /** The layer media type of a framing. */
 export function layerMediaType(framing: Framing): string {
-  return { gzip: OCI.layerGzip, stored: OCI.layerGzip, quick: OCI.layerGzip, zstd: OCI.layerZstd, none: OCI.layer }[
-    framing
-  ]
+  return { gzip: OCI.layerGzip, stored: OCI.layerGzip, zstd: OCI.layerZstd, none: OCI.layer }[framing]
 }
 
 /** What a compression is called in a layer's key: equal names, equal bytes. */
 export function compressorName(compression: Compression): string {
-  return compression === 'zstd' ? ZSTD_NAME : compression
+  return { gzip: DEFLATE_NAME, zstd: ZSTD_NAME, none: 'none' }[compression]
 }
 
-/**
- * Compresses a stream.
- *
- * gzip is level 6 of the platform's zlib, in a frame of our own, because zlib writes the host's system into it; `quick` is our
- * own encoder, or zlib's level 3 where that is not there ({@link quickName}).
- */
+/** Compresses a stream. Bytes depend on the content alone: not on the machine, the Node or how the stream is cut. */
 export function compress(stream: AsyncIterable<Uint8Array>, framing: Framing): AsyncIterable<Uint8Array> {
   switch (framing) {
     case 'none':
       return stream
     case 'gzip':
-      return gzip(stream, 6)
-    case 'quick':
-      return canDeflateQuickly() ? quickGzip(stream) : gzip(stream, 3)
+      return gzip(stream)
     case 'stored':
       return storedGzip(stream)
     case 'zstd':
@@ -48,12 +34,7 @@ export function compress(stream: AsyncIterable<Uint8Array>, framing: Framing): A
   }
 }
 
-/** What `quick` is here, for keys: equal names, equal bytes. */
-export function quickName(): string {
-  return canDeflateQuickly() ? 'deflate-1' : 'zlib-3'
-}
-
-async function* quickGzip(stream: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+async function* gzip(stream: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
   const writer = openQuickGzip()
   for await (const chunk of stream) {
     writer.write(chunk)
@@ -62,21 +43,6 @@ async function* quickGzip(stream: AsyncIterable<Uint8Array>): AsyncGenerator<Uin
   }
   writer.end()
   yield writer.take()
-}
-
-async function* gzip(stream: AsyncIterable<Uint8Array>, level: number): AsyncGenerator<Uint8Array> {
-  let crc = 0
-  let sizeBytes = 0
-  const counted = async function* (): AsyncGenerator<Uint8Array> {
-    for await (const chunk of stream) {
-      crc = crc32(chunk, crc)
-      sizeBytes += chunk.length
-      yield chunk
-    }
-  }
-  yield GZIP_HEADER
-  yield* through(counted(), createDeflateRaw({ level, chunkSize: 1 << 16 }))
-  yield gzipTrailer(crc, sizeBytes)
 }
 
 async function* zstd(stream: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {

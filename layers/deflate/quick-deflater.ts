@@ -1,6 +1,5 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { systemErrorCode } from '../../src/core/errors.ts'
 import { packageRoot } from '../../src/core/package-root.ts'
 
 /**
@@ -19,9 +18,7 @@ export class QuickDeflater {
   #filled = 0
 
   constructor() {
-    const module = compiled()
-    if (module === undefined) throw new TypeError('Ask `canDeflateQuickly` first')
-    const { exports } = new WebAssembly.Instance(module, { env: { abort } })
+    const { exports } = new WebAssembly.Instance(compiled(), { env: { abort } })
     this.#wasm = exports
     this.#memory = Buffer.from(exports.memory.buffer)
     this.#input = exports.inputAt()
@@ -52,11 +49,6 @@ export class QuickDeflater {
   }
 }
 
-/** Whether the encoder is there; where not (no WebAssembly, sources without a build), zlib does. */
-export function canDeflateQuickly(): boolean {
-  return compiled() !== undefined
-}
-
 interface Exports {
   readonly memory: { readonly buffer: ArrayBuffer }
   start(): void
@@ -72,22 +64,12 @@ declare const WebAssembly: {
   readonly Instance: new (module: object, imports: object) => { readonly exports: Exports }
 }
 
-let known: { readonly module: object | undefined } | undefined
+let known: object | undefined
 
-/** Compiled once for each thread, when it is first asked for, in a fraction of a millisecond. */
-function compiled(): object | undefined {
-  known ??= { module: compile() }
-  return known.module
-}
-
-function compile(): object | undefined {
-  if (typeof WebAssembly === 'undefined') return undefined
-  try {
-    return new WebAssembly.Module(readFileSync(join(packageRoot(), 'dist/layers/deflate/deflate.wasm')))
-  } catch (error) {
-    if (systemErrorCode(error) === 'ENOENT') return undefined
-    throw error
-  }
+/** Compiled once for each thread, when something is first compressed, in a fraction of a millisecond. */
+function compiled(): object {
+  known ??= new WebAssembly.Module(readFileSync(join(packageRoot(), 'dist/layers/deflate/deflate.wasm')))
+  return known
 }
 
 function abort(): never {

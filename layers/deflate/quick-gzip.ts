@@ -2,6 +2,12 @@ import { crc32 } from 'node:zlib'
 import { GZIP_HEADER, gzipTrailer } from '../gzip-members.ts'
 import { QuickDeflater } from './quick-deflater.ts'
 
+/**
+ * Names the encoder in the keys of layers: equal names, equal bytes. A change of what it makes needs another name, or layers
+ * are found under keys that promised others.
+ */
+export const DEFLATE_NAME = 'deflate-1'
+
 /** Compresses one stream by gzip, on the calling thread. */
 export interface QuickGzip {
   /** Takes content in pieces of any size. */

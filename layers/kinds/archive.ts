@@ -7,9 +7,9 @@ import type { RemoteFile } from '../../src/core/remote-file.ts'
 import { through } from '../compress.ts'
 import type { LayerContext } from '../context.ts'
 import type { Entry } from '../entry.ts'
-import { layerOfTar, writeTar } from '../files.ts'
 import { parentsOf } from '../paths.ts'
 import { readTar, type TarMember } from '../tar.ts'
+import { layerOfLarge } from '../threaded-layer.ts'
 import { inlineEntry, type InlineFile } from './inline.ts'
 import type { LayerKind } from './kind.ts'
 
@@ -32,7 +32,10 @@ export interface ArchiveLayerSpec {
 /** Lays an archive. Owners become root, modes are kept without setuid, times are the archive's own. */
 export const archiveKind: LayerKind<ArchiveLayerSpec> = {
   kind: 'archive',
-  make: (spec, context) => layerOfTar(writeTar(entriesOf(spec, context)), context.compression),
+  make: (spec, context) => {
+    const { compression, checks } = context
+    return layerOfLarge(entriesOf(spec, context), { compression, checks })
+  },
 }
 
 async function* entriesOf(spec: ArchiveLayerSpec, context: LayerContext): AsyncGenerator<Entry> {

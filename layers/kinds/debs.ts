@@ -8,14 +8,11 @@ import type { TarMember } from '../../src/core/tar-reader.ts'
 import { SYSTEM_LINKS } from '../../src/debian/paths.ts'
 import { USUAL_MODE, type FolderMode } from '../../src/debian/folder-mode.ts'
 import { isLeftOut, type LeaveOut } from '../../src/debian/leave-out.ts'
-import type { Compression, Framing } from '../compress.ts'
 import type { LayerContext } from '../context.ts'
 import { factsOf, promiseFacts, type FactsPromises } from '../deb-facts.ts'
 import type { Entry } from '../entry.ts'
-import { canDeflateQuickly } from '../deflate/quick-deflater.ts'
-import { layerOfTar, writeTar, writeTarParts } from '../files.ts'
 import { parentsOf } from '../paths.ts'
-import { layerOnThread } from '../threaded-layer.ts'
+import { layerOfLarge } from '../threaded-layer.ts'
 import type { LayerKind } from './kind.ts'
 
 /** A package to lay down, by name and content. */
@@ -49,18 +46,9 @@ export const debsKind: LayerKind<DebsLayerSpec> = {
   // Packages have the time of the distribution, not of the project: SOURCE_DATE_EPOCH must not make this layer new.
   make: (spec, context) => {
     const promises = promiseFacts(spec.debs, context)
-    const entries = debEntries(spec, context, promises)
-    const framing = quickly(context.compression)
-    if (framing === 'quick' && context.checks !== undefined && canDeflateQuickly()) {
-      return layerOnThread(writeTarParts(entries, { reuse: true }), context.checks)
-    }
-    return layerOfTar(writeTar(entries), framing)
+    const { compression, checks } = context
+    return layerOfLarge(debEntries(spec, context, promises), { compression, checks })
   },
-}
-
-// Packages must be compressed anew, which was most of the work: see docs/decisions/0014-quick-gzip-for-packages.md
-function quickly(compression: Compression = 'gzip'): Framing {
-  return compression === 'gzip' ? 'quick' : compression
 }
 
 /**

@@ -1,6 +1,7 @@
 import { digestOf } from '../../src/core/digest.ts'
 import { canonicalJson } from '../../src/core/json.ts'
-import { compressorName, quickName, type Compression } from '../compress.ts'
+import { baseFilesDigest } from '../../src/debian/base-files.ts'
+import { compressorName, type Compression } from '../compress.ts'
 import { DEFAULT_MTIME_SECONDS, LAYOUT_VERSION, type LayerContext } from '../context.ts'
 import type { FoundLayerStream, LayerKind } from './kind.ts'
 
@@ -53,7 +54,9 @@ export function layerKey(spec: LayerSpec, compression: Compression = 'gzip', mti
   const keys = known.get(spec) ?? new Map<string, string>()
   const made = keys.get(`${framing} ${mtime}`)
   if (made !== undefined) return made
-  const key = digestOf(canonicalJson({ layout: LAYOUT_VERSION, compression: framing, mtime, spec: withoutUrls(spec) }))
+  const key = digestOf(
+    canonicalJson({ layout: LAYOUT_VERSION, compression: framing, mtime, spec: withoutUrls(contentOf(spec)) }),
+  )
   known.set(spec, keys.set(`${framing} ${mtime}`, key))
   return key
 }
@@ -61,8 +64,15 @@ export function layerKey(spec: LayerSpec, compression: Compression = 'gzip', mti
 /** A build asks for the key of a spec, which is never changed, a dozen times. */
 const known = new WeakMap<LayerSpec, Map<string, string>>()
 
+// Wheels are spliced: what lies between their own bytes is part of the layout, and no encoder of layers has seen it.
 function compressorOf(spec: LayerSpec, compression: Compression): string {
-  return spec.kind === 'debs' && compression === 'gzip' ? quickName() : compressorName(compression)
+  return spec.kind === 'wheels' && compression === 'gzip' ? 'gzip' : compressorName(compression)
+}
+
+// A base's files are packed in the spec, and what packs them is zlib, which promises the same bytes for no two versions.
+function contentOf(spec: LayerSpec): LayerSpec {
+  if (spec.kind !== 'debian-registration' || spec.base === undefined) return spec
+  return { ...spec, base: baseFilesDigest(spec.base) }
 }
 
 const TIMED_KINDS: ReadonlySet<string> = new Set(['files', 'inline', 'weights', 'weight-set'])

@@ -9,7 +9,8 @@ import type { Compression, Framing } from '../compress.ts'
 import { framingOf } from '../compressible.ts'
 import type { LayerContext } from '../context.ts'
 import type { Entry } from '../entry.ts'
-import { layerOfEntries } from '../files.ts'
+import { arrange } from '../files.ts'
+import { layerOfLarge } from '../threaded-layer.ts'
 import type { LayerKind } from './kind.ts'
 import { LARGE_WEIGHT_BYTES } from './words.ts'
 
@@ -33,14 +34,11 @@ const SAMPLED_FILES = 16
 export const weightSetKind: LayerKind<WeightSetLayerSpec> = {
   kind: 'weight-set',
   make: async ({ files }, context) => {
-    const { compression = 'gzip', mtimeSeconds } = context
+    const { compression = 'gzip', mtimeSeconds, checks } = context
     for (const file of files) await (await open(file, context)).close()
     const framing = await chooseFraming(files.slice(0, SAMPLED_FILES), compression, context)
-    const options = { compression: framing, mtimeSeconds }
-    const layer = layerOfEntries(
-      files.map((file) => entryOf(file, context)),
-      options,
-    )
+    const entries = arrange(files.map((file) => entryOf(file, context)))
+    const layer = layerOfLarge(entries, { compression: framing, mtimeSeconds, checks })
     return { ...layer, blob: lettingGo(layer.blob, files, context) }
   },
 }

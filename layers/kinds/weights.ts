@@ -3,8 +3,9 @@ import { openFile } from '../../src/core/file-access.ts'
 import { settleAll } from '../../src/core/settle.ts'
 import type { Compression, Framing } from '../compress.ts'
 import { framingOf } from '../compressible.ts'
-import { layerOfEntries } from '../files.ts'
+import { arrange } from '../files.ts'
 import { entriesOf, type ListedFile } from '../project-files.ts'
+import { layerOfLarge } from '../threaded-layer.ts'
 import type { LayerKind } from './kind.ts'
 
 /** Large files of the project, such as model weights. */
@@ -26,11 +27,11 @@ export interface WeightsLayerSpec {
 export const weightsKind: LayerKind<WeightsLayerSpec> = {
   kind: 'weights',
   make: async ({ root, target, files }, context) => {
-    const { compression = 'gzip', mtimeSeconds, projectFolder } = context
+    const { compression = 'gzip', mtimeSeconds, projectFolder, checks } = context
     const folder = join(projectFolder, root)
     const paths = files.flatMap((file) => ('sha256' in file ? [join(folder, file.path)] : []))
     const framing = await chooseFraming(paths, compression)
-    return layerOfEntries(entriesOf(files, folder, target), { compression: framing, mtimeSeconds })
+    return layerOfLarge(arrange(entriesOf(files, folder, target)), { compression: framing, mtimeSeconds, checks })
   },
 }
 

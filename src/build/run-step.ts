@@ -56,7 +56,7 @@ export async function stepLayer(
       network: context.network,
       epochSeconds: context.epochSeconds,
       lower: lower.map(({ diffId }) => diffId),
-      ...(compression === 'gzip' ? {} : { compression: compressorName(compression) }),
+      compression: compressorName(compression),
     }),
   )
   const createdBy = step.role === 'run' ? `run: ${step.command}` : step.title

@@ -1,4 +1,6 @@
 import { gunzipSync, gzipSync } from 'node:zlib'
+import type { Digest } from 'oci-spec-types'
+import { digestOf } from '../core/digest.ts'
 
 /**
  * Files of an existing base that the registration of further packages builds on.
@@ -25,7 +27,7 @@ export const BASE_KEYRING =
 
 const MAX_UNPACKED_BYTES = 256 << 20
 
-/** Packs a base's files into text for a layer spec: equal files give equal text. */
+/** Packs a base's files into text for a layer spec: equal files give equal text, as long as zlib is the same. */
 export function packBaseFiles(files: ReadonlyMap<string, Buffer>): string {
   const sorted = [...files].sort(([a], [b]) => (a < b ? -1 : 1))
   const parts = sorted.flatMap(([path, content]) => [Buffer.from(`${path}\n${content.length}\n`), content])
@@ -39,7 +41,7 @@ export function packBaseFiles(files: ReadonlyMap<string, Buffer>): string {
 export function unpackBaseFiles(packed: string | undefined): Map<string, Buffer> {
   const files = new Map<string, Buffer>()
   if (packed === undefined) return files
-  const bytes = gunzipSync(Buffer.from(packed, 'base64'), { maxOutputLength: MAX_UNPACKED_BYTES })
+  const bytes = inflated(packed)
   for (let at = 0; at < bytes.length;) {
     const pathEnd = bytes.indexOf(10, at)
     const sizeEnd = bytes.indexOf(10, pathEnd + 1)
@@ -49,4 +51,13 @@ export function unpackBaseFiles(packed: string | undefined): Map<string, Buffer>
     at = sizeEnd + 1 + size
   }
   return files
+}
+
+/** Names the files that {@link packBaseFiles} packed, whatever packed them. */
+export function baseFilesDigest(packed: string): Digest {
+  return digestOf(inflated(packed))
+}
+
+function inflated(packed: string): Buffer {
+  return gunzipSync(Buffer.from(packed, 'base64'), { maxOutputLength: MAX_UNPACKED_BYTES })
 }

@@ -87,6 +87,11 @@ test('build() makes an image of base, wheels, launcher and project, and publishe
   })
 })
 
+test('build() says nothing of the Node that built the image', async () => {
+  const { config, manifest } = single(await run(await project(yaml())))
+  expect(JSON.stringify([config, manifest])).not.toContain(process.versions.node)
+})
+
 test('build() keeps environment and labels of the base and adds its own', async () => {
   const { config } = single(await run(await project(yaml())))
   expect(config.config?.Env).toContain('PATH=/opt/venv/bin:/usr/local/cuda/bin:/usr/bin:/bin')

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { createHash } from 'node:crypto'
-import { gunzipSync } from 'node:zlib'
+import { gunzipSync, gzipSync } from 'node:zlib'
 import { collect } from '../../src/core/bytes.ts'
 import { memoryCache } from '../../src/core/cache.ts'
 import { silent } from '../../src/core/progress.ts'
@@ -10,6 +10,7 @@ import { readTar, type TarHeader } from '../../src/core/tar-reader.ts'
 import type { LayerContext } from '../../layers/context.ts'
 import { debEntries, debsKind, type DebSource, type DebsLayerSpec } from '../../layers/kinds/debs.ts'
 import { debianRegistrationKind } from '../../layers/kinds/debian-registration.ts'
+import { layerKey } from '../../layers/kinds/index.ts'
 import { makeDeb, sha256, type DebDescription, type DebMember } from '../support/debian-package.ts'
 import { randomAccess } from '../support/random-access.ts'
 
@@ -481,4 +482,14 @@ it('a package that fails while the one before it is laid down is told when its t
   } finally {
     process.off('unhandledRejection', note)
   }
+})
+
+it('a registration is known again by the files of its base, whichever zlib packed them', () => {
+  const files = new Map([['etc/passwd', Buffer.from('root:x:0:0\n'.repeat(50))]])
+  const base = packBaseFiles(files)
+  const spec = { kind: 'debian-registration', architecture: 'amd64', debs: [], base } as const
+  const other = gzipSync(gunzipSync(Buffer.from(base, 'base64')), { level: 1 }).toString('base64')
+  expect(other).not.toBe(base)
+  expect(layerKey({ ...spec, base: other })).toBe(layerKey(spec))
+  expect(layerKey({ ...spec, base: packBaseFiles(new Map([['etc/group', Buffer.alloc(9)]])) })).not.toBe(layerKey(spec))
 })
