@@ -63,7 +63,7 @@ interface Parts {
 
 function layerOf(key: string, record: DerivationRecord, parts: Parts): StoredLayer {
   const { mediaType, digest, size, diffId } = record
-  return { descriptor: { mediaType, digest, size }, diffId, open: openKnown(key, record, parts) }
+  return { descriptor: { mediaType, digest, size }, diffId, open: openKnown(key, record, parts), isUnmade: true }
 }
 
 /** The layer from the store when it has it by now, else made and kept. */

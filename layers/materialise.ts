@@ -28,6 +28,8 @@ export interface LayerStore {
 export interface StoredLayer extends Pick<Layer, 'diffId' | 'source'> {
   readonly descriptor: Descriptor
   readonly open: Open
+  /** Its digest is known, and no more: it is made when its bytes are asked for. */
+  readonly isUnmade?: boolean
 }
 
 /** How many layers are made at once unless said otherwise: one inflates while another waits for its download. */
@@ -135,12 +137,16 @@ export async function materialiseAll(
 
 /**
  * Large wheels before small ones: a large one that begins last is made alone in the end, while the other processors have
- * nothing to do. What is no wheel begins before them.
+ * nothing to do. What may take long and has no known size begins before them, what is made in no time after them.
  */
 function longestFirst(specs: readonly LayerSpec[]): readonly LayerSpec[] {
-  const sized = specs.map((spec) => ({ spec, bytes: expectedLayerBytes(spec) ?? Number.MAX_SAFE_INTEGER }))
-  return sized.toSorted((a, b) => b.bytes - a.bytes).map(({ spec }) => spec)
+  const weightOf = (spec: LayerSpec): number =>
+    SHORT_KINDS.has(spec.kind) ? 0 : (expectedLayerBytes(spec) ?? Number.MAX_SAFE_INTEGER)
+  const weighed = specs.map((spec) => ({ spec, weight: weightOf(spec) }))
+  return weighed.toSorted((a, b) => b.weight - a.weight).map(({ spec }) => spec)
 }
+
+const SHORT_KINDS: ReadonlySet<LayerSpec['kind']> = new Set(['inline', 'files'])
 
 async function* counted(
   blob: AsyncIterable<Uint8Array>,

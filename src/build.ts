@@ -78,7 +78,7 @@ export interface BuildRequest extends LockOptions {
 
 /** Takes layers as they are made. */
 export interface LayerListener {
-  /** Hears of every layer that had to be made, as soon as it is there. */
+  /** Hears of every layer that had to be made, as soon as it is there, and of large ones that are still to be made. */
   readonly onLayer?: ((layer: StoredLayer) => void) | undefined
   /** Takes the bytes of layers that a build without a store is making. */
   readonly send?: SentLayers['send'] | undefined

@@ -1,4 +1,4 @@
-import type { LayerContext } from '../../layers/context.ts'
+import { DIRECT_BYTES, type LayerContext } from '../../layers/context.ts'
 import type { Layer } from '../../layers/layer.ts'
 import { layerKey, type LayerSpec } from '../../layers/kinds/index.ts'
 import { materialiseAll, type LayerStore, type StoredLayer } from '../../layers/materialise.ts'
@@ -25,7 +25,7 @@ export interface ImageContext {
   readonly format: ImageFormat
   /** Layers shared with others. */
   readonly shared?: SharedLayerStore | undefined
-  /** Hears of every layer that had to be made, as soon as it is there. */
+  /** Hears of every layer that had to be made, as soon as it is there, and of large ones that are still to be made. */
   readonly onLayer?: ((layer: StoredLayer) => void) | undefined
 }
 
@@ -95,11 +95,19 @@ async function checkGpuCode(
   assertGpuCode(await gpuCodeOf(specs, context.layers, notes), targets)
 }
 
-/** Tells of layers when they are saved. */
+/**
+ * Tells of layers when they are saved, and of large ones that are still to be made for whoever lacks them: that takes the
+ * longest of all, and need not wait for the others.
+ */
 function telling(store: LayerStore, onLayer: ImageContext['onLayer']): LayerStore {
   if (onLayer === undefined) return store
   return {
     ...store,
+    find: async (key) => {
+      const layer = await store.find(key)
+      if (layer?.isUnmade === true && layer.descriptor.size >= DIRECT_BYTES) onLayer(layer)
+      return layer
+    },
     save: async (key, stream) => {
       const layer = await store.save(key, stream)
       onLayer(layer)

@@ -6,8 +6,8 @@ import pLimit from 'p-limit'
  * threads, the disk by writes.
  */
 export const LIMITS = {
-  /** Files that are fetched at once, with those of which parts are asked for. */
-  downloads: 4,
+  /** Files that are fetched at once, with those of which parts are asked for: one for each upload that waits for it, and two. */
+  downloads: 6,
   /**
    * Blobs on their way to one server at a time, whatever number of images and destinations they belong to. More gains little
    * on fast lines and trips rate limits on slow ones.

@@ -1,11 +1,13 @@
+import { randomBytes } from 'node:crypto'
 import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { OCI, type Digest, type ImageConfig, type Manifest } from 'oci-spec-types'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import type { Layer } from '../../layers/layer.ts'
-import { build, type BuildContext, type BuildRequest, type BuildResult } from '../../src/build.ts'
+import { build, type BuildContext, type BuildOutput, type BuildRequest, type BuildResult } from '../../src/build.ts'
 import type { ProgressEvent } from '../../src/core/progress.ts'
+import type { Destination } from '../../src/destinations/destination.ts'
 import { memoryDestination, memoryImages, type MemoryImages } from '../../src/destinations/memory.ts'
 import { isImageIndex, type Image } from '../../src/image/image.ts'
 import { parseLock } from '../../src/lock/parse-lock.ts'
@@ -365,6 +367,40 @@ test('build() without a store makes only what the destination lacks of the layer
   for (const { descriptor } of wheelLayers(first)) expect(images.blobs.has(descriptor.digest)).toBe(true)
 })
 
+test('build() begins to send a large layer that a lock file knows before the image is known', async () => {
+  const content = randomBytes(9_000_000)
+  const large = makeWheel({ name: 'large', files: [{ name: 'large.bin', content, method: 'stored' }] })
+  const other = await makeBuildWorld(join(folder, 'other'), [large])
+  try {
+    const path = await other.project(
+      `build:\n  base_image: "docker://base.example/cuda:1"\n  python_index: { url: "${other.index.url}" }\n  python_packages: ["large"]\nrun: "run.py:Runner"\n`,
+    )
+    const request: BuildRequest = { project: path, mode: 'auto', format: 'oci' }
+    await writeFile(join(path, 'layerwright.lock'), JSON.stringify((await lockOf(path, other.context)).lock))
+    const to = (destination: Destination) => async (): Promise<readonly BuildOutput[]> => [{ destination }]
+    const first = await build(request, to(memoryDestination(memoryImages(), 'app')), other.context)
+    const calls: string[] = []
+    const memory = memoryDestination(memoryImages(), 'app')
+    const noting: Destination = {
+      ...memory,
+      putBlob: (blob, options) => (calls.push(blob.descriptor.digest), memory.putBlob(blob, options)),
+      begin: (whole) => (calls.push('begin'), memory.begin(whole)),
+    }
+    const fresh = { ...other.context, store: await Store.open(join(folder, 'fresh')) }
+    const second = await build({ ...request, mode: 'locked' }, to(noting), fresh)
+    expect(second.digest).toBe(first.digest)
+    const layer = single(first).layers.find(({ createdBy }) => createdBy.startsWith('large ')) ?? expect.unreachable()
+    expect(calls.filter((call) => call === layer.descriptor.digest)).toHaveLength(1)
+    expect(calls.indexOf(layer.descriptor.digest)).toBeLessThan(calls.indexOf('begin'))
+    // What the store has by now waits until it is known whether the destination has all of it.
+    calls.length = 0
+    await build({ ...request, mode: 'locked' }, to(noting), fresh)
+    expect(calls[0]).toBe('begin')
+  } finally {
+    await other.close()
+  }
+})
+
 test('a lock file that says another digest is refused, another diffId by --verify', async () => {
   const path = await project(yaml())
   await writeFile(join(path, 'layerwright.lock'), JSON.stringify((await lockOf(path)).lock))
@@ -393,13 +429,13 @@ function wheelLayers(result: BuildResult): readonly Layer[] {
   return single(result).layers.filter(({ createdBy }) => /^(?:alpha|doorman) /.test(createdBy))
 }
 
-async function lockOf(path: string): Promise<{ readonly lock: unknown }> {
+async function lockOf(path: string, world = context): Promise<{ readonly lock: unknown }> {
   const { obtainLock } = await import('../../src/build/obtain-lock.ts')
   const { loadConfig } = await import('../../src/config/load.ts')
   const { config, projectFolder } = await loadConfig(path)
   return obtainLock(
     config,
-    { ...context, cache: (space) => context.store.cache(space), projectFolder },
+    { ...world, cache: (space) => world.store.cache(space), projectFolder },
     { mode: 'refresh' },
   )
 }
