@@ -23,7 +23,7 @@ export interface DirectContainer extends Container {
 /** What a direct backend adds to the common frame. */
 export interface DirectCommand {
   /** Files to put into the bundle, by name. */
-  readonly files?: Readonly<Record<string, string>>
+  readonly files?: Readonly<Record<string, string | Uint8Array>>
   /** Lines of shell to run once the root file system is mounted at `./root`. */
   readonly script: string
   /** The shell command that then starts the container; `"$@"` stands for `args`. */
@@ -59,8 +59,8 @@ export async function startDirect(
   const additionalGids = [...process.additionalGids, ...container.additionalGids]
   const binds = [...hostFiles(container), ...container.binds]
   const command = make({ ...container, binds, process: { ...process, additionalGids } }, folders)
-  for (const [name, text] of Object.entries(command.files ?? {}))
-    writeFileSync(join(bundle, name), text, { mode: 0o600 })
+  for (const [name, bytes] of Object.entries(command.files ?? {}))
+    writeFileSync(join(bundle, name), bytes, { mode: 0o600 })
   const names = folders.map((_, index) => `layers/${index}`)
   const script = [
     'set -e',

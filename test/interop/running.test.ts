@@ -54,6 +54,36 @@ def train(prefix: str = Input(description="Comes first"), epochs: int = 3) -> Tr
     return TrainingOutput(weights=weights)
 `
 
+/** Calls as programs make them; those that are refused are told by the error's number. */
+const CALLS = `import ctypes, multiprocessing, os, platform, socket, subprocess, threading, time
+
+libc = ctypes.CDLL(None, use_errno=True)
+X64 = platform.machine() == "x86_64"
+NUMBERS = {"unshare": 272, "keyctl": 250, "mount": 165, "bpf": 321} if X64 else {"unshare": 97, "keyctl": 219, "mount": 40, "bpf": 280}
+
+def call(number, *args):
+    ctypes.set_errno(0)
+    return "done" if libc.syscall(ctypes.c_long(number), *map(ctypes.c_long, args)) >= 0 else ctypes.get_errno()
+
+print("unshare", call(NUMBERS["unshare"], 0x10000000))
+print("keyctl", call(NUMBERS["keyctl"], 0, 0))
+print("mount", call(NUMBERS["mount"], 0, 0, 0, 0, 0))
+print("bpf", call(NUMBERS["bpf"], 0, 0, 0))
+print("io_uring", call(425, 1, 0))
+print("x32", call(0x40000027) if X64 else 38)
+answers = []
+threads = [threading.Thread(target=lambda: answers.append(1)) for _ in range(16)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+with multiprocessing.get_context("fork").Pool(2) as pool:
+    answers += pool.map(abs, [1, -1])
+a, b = socket.socketpair()
+a.send(subprocess.check_output(["/bin/sh", "-c", "echo ok"]))
+socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0).close()
+print("programs", len(answers), b.recv(9).decode().strip(), time.clock_gettime(time.CLOCK_MONOTONIC) > 0)
+print(open("/proc/self/status").read().split("Seccomp:")[1].split()[0])
+`
+
 const RUNTIMES_OF: Readonly<Record<string, readonly Runtime[]>> = {
   root: ['podman', 'runc', 'chroot'],
   'a user with subordinate ids': ['podman', 'crun'],
@@ -131,6 +161,32 @@ test.for(['podman', 'crun', 'bubblewrap'] as const)(
     expect(leftovers(home)).toEqual([])
   },
 )
+
+describe.each(callers)('as $name', ({ name, uid }) => {
+  test.for(['crun', 'bubblewrap'] as const)(
+    '%s refuses calls and lets programs do theirs',
+    async (runtime, context) => {
+      await need(runtime, context)
+      needTool(uid < 0 ? undefined : 'yes', name, context)
+      if (!isRoot && uid !== process.getuid?.()) return context.skip('needs root to become somebody else')
+      const home = homeOf(uid)
+      const args = ['exec', '--runtime', runtime, '--image', image, '--', 'python', '-c', CALLS]
+      const { status, stdout, stderr } = await world.call(uid, home, args)
+      expect(stdout.trim().split('\n'), stderr).toEqual([
+        'unshare 1',
+        'keyctl 1',
+        'mount 1',
+        'bpf 1',
+        'io_uring 38',
+        // A call of another architecture that runc and crun let pass does not exist in most kernels.
+        'x32 38',
+        'programs 18 ok True',
+        '2',
+      ])
+      expect(status).toBe(0)
+    },
+  )
+})
 
 describe.runIf(isRoot).each(CGROUP_VIEWS)('with $view', ({ enter }) => {
   test.for(['runc', 'crun'] as const)('%s predicts', async (runtime, context) => {

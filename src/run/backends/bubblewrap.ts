@@ -1,6 +1,8 @@
 import type { RuntimeSpec } from 'oci-spec-types'
 import type { Backend } from '../container.ts'
 import { startDirect, type DirectContainer } from '../direct.ts'
+import { compileFilter } from '../seccomp/bpf.ts'
+import { kernelFilters, seccompFilter } from '../seccomp/filter.ts'
 import { shellScript, shellSpec } from '../shell-mounts.ts'
 import { which } from '../which.ts'
 
@@ -14,12 +16,18 @@ export const bubblewrap: Backend = {
   start: (container, stdio, host) =>
     startDirect(container, stdio, host, (container, folders) => {
       const spec = shellSpec(container, host)
+      const filter = kernelFilters() ? seccompFilter() : undefined
+      const options = [...bwrapArgs(container, spec), ...(filter === undefined ? [] : ['--seccomp', '8'])]
       return {
         network: container.network,
-        // The environment may hold secrets, and everybody can read command lines.
-        files: { 'config.json': JSON.stringify(spec), 'bwrap.args': bwrapArgs(container, spec).join('\0') },
+        files: {
+          'config.json': JSON.stringify(spec),
+          // The environment may hold secrets, and everybody can read command lines.
+          'bwrap.args': options.join('\0'),
+          'seccomp.bpf': filter === undefined ? '' : compileFilter(filter),
+        },
         script: shellScript(container, spec, folders),
-        enter: '"$@" 9<bwrap.args',
+        enter: '"$@" 8<seccomp.bpf 9<bwrap.args',
         args: [which('bwrap', host.env) ?? 'bwrap', '--args', '9', '--', ...container.process.args],
         // bwrap waits for its child and passes no signal on.
         processDepth: 2,

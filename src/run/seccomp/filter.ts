@@ -8,7 +8,20 @@ export interface SeccompFilter {
   readonly defaultAction: string
   readonly defaultErrnoRet: number
   readonly architectures: readonly string[]
-  readonly syscalls: readonly unknown[]
+  readonly syscalls: readonly SeccompRule[]
+}
+
+/** What is done about some calls, when all the conditions hold. */
+export interface SeccompRule {
+  readonly names: readonly string[]
+  readonly action: string
+  readonly errnoRet?: number
+  readonly args?: readonly {
+    readonly index: number
+    readonly value: number
+    readonly valueTwo: number
+    readonly op: string
+  }[]
 }
 
 const NAMES: Readonly<Record<string, keyof typeof profile.byArchitecture>> = { x64: 'amd64', arm64: 'arm64' }
@@ -19,6 +32,11 @@ export function seccompFilter(arch: string = process.arch): SeccompFilter | unde
   if (name === undefined) return undefined
   const { defaultAction, defaultErrnoRet, byArchitecture } = profile
   return { defaultAction, defaultErrnoRet, ...byArchitecture[name] }
+}
+
+/** Tells whether this machine's kernel has filters. */
+export function kernelFilters(kernel: string = KERNEL): boolean {
+  return existsSync(kernel)
 }
 
 /** Kernels with filters have this file. */
@@ -37,7 +55,7 @@ export async function supportsSeccomp(
   host: Pick<Host, 'env'>,
   kernel: string = KERNEL,
 ): Promise<boolean> {
-  if (!existsSync(kernel)) return false
+  if (!kernelFilters(kernel)) return false
   const key = `${program} ${statSync(program).mtimeMs}`
   const file = join(folder, `seccomp-${program.replaceAll(/\W/g, '_')}.json`)
   const known = readAnswer(file)
