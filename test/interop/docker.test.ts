@@ -7,7 +7,7 @@ import { startContainer } from '../../src/run/run-container.ts'
 import type { Image } from '../../src/image/image.ts'
 import { busyboxImage, writeLayout } from '../support/busybox-image.ts'
 import { makeCallerWorld, type CallerWorld } from '../support/callers.ts'
-import { runCommand, type Finished } from '../support/command.ts'
+import { mustRun, runCommand, type Finished } from '../support/command.ts'
 import { startDockerDaemon, type DockerDaemon } from '../support/docker-daemon.ts'
 import { findTool, needTool } from '../support/tool.ts'
 
@@ -113,6 +113,9 @@ test('hands devices and variables of a CDI specification over, and refuses hooks
 })
 
 test('is chosen by itself where it answers, and ends when it is told to', async () => {
+  const broken = join(all, 'storage.conf')
+  writeFileSync(broken, 'no TOML')
+  const said: string[] = []
   const running = await startContainer(
     {
       image,
@@ -121,9 +124,9 @@ test('is chosen by itself where it answers, and ends when it is told to', async 
     },
     {
       storeFolder: join(all, 'store'),
-      // Of all that may run containers only what lies in this folder is found.
-      env: { ...process.env, PATH: onlyDocker(), DOCKER_HOST: daemon?.host },
-      report: () => {},
+      // podman comes first, but a setting that it cannot read is no podman that works.
+      env: { ...process.env, CONTAINERS_STORAGE_CONF: broken, DOCKER_HOST: daemon?.host },
+      report: (event) => void said.push(event.type === 'note' ? event.text : ''),
     },
   )
   let text = ''
@@ -133,13 +136,16 @@ test('is chosen by itself where it answers, and ends when it is told to', async 
     if (text === 'up\n') setTimeout(() => running.kill('SIGTERM'), 1000)
   }
   expect([text, await running.exit]).toEqual(['up\ngot it\n', 9])
+  expect(said).toContain('Running with docker')
 })
 
-/** A PATH without podman. */
-function onlyDocker(): string {
-  const folder = mkdtempSync(join(all, 'bin-'))
-  for (const name of ['docker', 'setpriv', 'unshare', 'sh', 'mount']) {
-    execFileSync('sh', ['-c', `ln -s "$(command -v ${name})" ${join(folder, name)}`])
-  }
-  return folder
-}
+test('cache prune takes away what it was handed', async () => {
+  const docker = async (...args: string[]): Promise<string> =>
+    (await mustRun('docker', ['--host', daemon?.host ?? '', ...args])).stdout
+  await docker('tag', (await docker('images', '--quiet')).split('\n')[0] ?? '', 'mine:v1')
+  const { stdout, stderr } = await world.call(0, all, ['cache', 'prune', '--json'], { DOCKER_HOST: daemon?.host ?? '' })
+  const { handed } = JSON.parse(stdout) as { handed: readonly { engine: string; name: string }[] }
+  expect(handed.length, stderr).toBeGreaterThan(0)
+  expect(new Set(handed.map(({ engine }) => engine))).toEqual(new Set(['docker']))
+  expect(await docker('images', '--format', '{{.Repository}}:{{.Tag}}')).toBe('mine:v1\n')
+})

@@ -32,7 +32,7 @@ import { runStep, type StepRequest } from '../../src/run/step.ts'
 import { removeTree } from '../../src/run/unpack/remove-tree.ts'
 import { busyboxImage, writeLayout } from '../support/busybox-image.ts'
 import { callers, leftovers, makeCallerWorld, type CallerWorld } from '../support/callers.ts'
-import type { Finished } from '../support/command.ts'
+import { mustRun, type Finished } from '../support/command.ts'
 import { findTool, needTool } from '../support/tool.ts'
 import { file, layerOf } from '../run/tar-builder.ts'
 
@@ -225,6 +225,52 @@ test.runIf(isRoot)('podman takes CDI edits, hooks included, from versions that i
   )
   expect(result.stdout, result.stderr).toBe('1\nfake driver\n/dev/nvidia-fake\n')
   expect(readFileSync(join(folder, 'hooked'), 'utf8')).toBe('hooked\n')
+})
+
+test('cache prune takes away what podman was handed, and nothing else', async (context) => {
+  await need('podman', context)
+  const home = homeOf(process.getuid?.() ?? 0)
+  // An engine of its own, so that nothing of this machine is pruned; podman takes these from the environment.
+  const storage = join(home, 'storage.conf')
+  writeFileSync(storage, `[storage]\ndriver = "vfs"\ngraphroot = "${home}/graph"\nrunroot = "${home}/run"\n`)
+  const env = { CONTAINERS_STORAGE_CONF: storage }
+  const uid = process.getuid?.() ?? 0
+  const exec = (script: string): Promise<Finished> =>
+    callCli(
+      uid,
+      home,
+      ['exec', '--runtime', 'podman', '--image', `oci:${join(all, 'layout')}:latest`, '--', '/bin/sh', '-c', script],
+      env,
+    )
+  const prune = async (...args: string[]): Promise<unknown> => {
+    const { status, stdout, stderr } = await callCli(uid, home, ['cache', 'prune', '--json', ...args], env)
+    expect(status, stderr).toBe(0)
+    return (JSON.parse(stdout) as { handed: unknown }).handed
+  }
+  const podman = async (...args: string[]): Promise<string> =>
+    (await mustRun('podman', args, { env: { ...env, HOME: home, XDG_RUNTIME_DIR: join(home, 'run') } })).stdout.trim()
+  const names = async (): Promise<string[]> =>
+    (await podman('images', '--format', '{{.Repository}}:{{.Tag}}')).split('\n').toSorted()
+
+  expect((await exec(':')).status).toBe(0)
+  const [handed = ''] = await names()
+  expect(handed).toMatch(/^localhost\/layerwright-run:[0-9a-f]{24}$/)
+  // Another name for the same image, one that looks like ours, and a container that still uses ours.
+  await podman('tag', handed, 'localhost/mine:latest')
+  await podman('tag', handed, 'localhost/layerwright-run:v1')
+  await podman('create', '--name', 'user', '--network', 'host', handed)
+  expect(await prune()).toEqual([])
+  await podman('rm', 'user')
+  expect(await prune('--older-than', '1d')).toEqual([])
+  expect(await prune('--dry-run')).toMatchObject([{ engine: 'podman', name: handed }])
+  expect(await names()).toContain(handed)
+  expect(await prune()).toMatchObject([{ engine: 'podman', name: handed }])
+  expect(await names()).toEqual(['localhost/layerwright-run:v1', 'localhost/mine:latest'])
+  // Handed over again when it is wanted, and kept while it runs.
+  const running = exec('echo up; sleep 3')
+  for (let turn = 0; turn < 200 && (await podman('ps', '--quiet')) === ''; turn++) await sleep(50)
+  expect(await prune()).toEqual([])
+  expect((await running).stdout).toBe('up\n')
 })
 
 test.for(DIRECT)('%s runs a copy where layers cannot be stacked', async (runtime, context) => {

@@ -2,6 +2,7 @@ import type { Command as Program } from 'commander'
 import { EXIT } from '../../core/errors.ts'
 import { listBlobs, listCaches, listTemporary, type StoredFile } from '../../store/contents.ts'
 import { storeLocation } from '../../store/location.ts'
+import { pruneEngines } from '../../run/prune-engines.ts'
 import { pruneRootfs } from '../../run/prune-rootfs.ts'
 import { pruneStore } from '../../store/prune.ts'
 import { Store } from '../../store/store.ts'
@@ -89,12 +90,18 @@ const prune: Command = {
       olderThanMs: olderThan === undefined ? undefined : parseDuration(olderThan),
       isDryRun: dryRun === true,
     })
-    if (json === true) return io.stdout.write(`${JSON.stringify({ ...result, unpacked })}\n`)
+    const handed = await pruneEngines(store.folder, io.env, {
+      olderThanMs: olderThan === undefined ? undefined : parseDuration(olderThan),
+      isDryRun: dryRun === true,
+    })
+    if (json === true) return io.stdout.write(`${JSON.stringify({ ...result, unpacked, handed })}\n`)
     const verb = dryRun === true ? 'Would remove' : 'Removed'
     const { removedFiles, removedBytes, keptBytes } = result
     io.stdout.write(`${verb} ${removedFiles} files, ${formatBytes(removedBytes)}; ${formatBytes(keptBytes)} stay\n`)
     if (unpacked.removedFiles > 0)
       io.stdout.write(`${verb} ${unpacked.removedFiles} unpacked files, ${formatBytes(unpacked.removedBytes)}\n`)
+    for (const { engine, name, sizeBytes } of handed)
+      io.stdout.write(`${verb} ${name}, ${formatBytes(sizeBytes)}, from ${engine}\n`)
   },
 }
 

@@ -6,6 +6,7 @@ import type { Backend, BackendName, Container, RunningContainer } from '../conta
 import { waitFor, type StartOptions } from '../direct.ts'
 import { run, type Host } from '../host.ts'
 import type { RunnableImage } from '../image.ts'
+import { markHanded } from '../prune-engines.ts'
 import { runName } from '../run-name.ts'
 import { which } from '../which.ts'
 
@@ -33,6 +34,7 @@ export function engine(name: BackendName & ('podman' | 'docker' | 'nerdctl'), tr
     start: async (container, stdio, host) => {
       traits.assertUsable?.(host)
       const command = commandOn(host)
+      markHanded(container.workFolder, name, runName(container.image))
       const loading = traits.loadCommand?.(command) ?? [...command, 'load', '--quiet']
       await load(loading, command, container, host)
       return start(
