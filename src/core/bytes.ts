@@ -56,6 +56,20 @@ export async function collect(stream: AsyncIterable<Uint8Array>, limitBytes: num
   return Buffer.concat(chunks, size)
 }
 
+/**
+ * The same contents in one piece of memory of their own, for what is kept for long: a small buffer comes from a piece of Node's
+ * (8 KiB on Node 20, 64 KiB on 24), which is held as long as any buffer in it is.
+ */
+export function packedTogether(contents: ReadonlyMap<string, Uint8Array>): Map<string, Buffer> {
+  const memory = Buffer.allocUnsafeSlow([...contents.values()].reduce((sum, { length }) => sum + length, 0))
+  let at = 0
+  const place = (bytes: Uint8Array): Buffer => {
+    memory.set(bytes, at)
+    return memory.subarray(at, (at += bytes.length))
+  }
+  return new Map([...contents].map(([name, bytes]) => [name, place(bytes)]))
+}
+
 /** Copies of chunks, for consumers that keep them although their source uses its memory again. */
 export async function* copied(stream: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
   for await (const chunk of stream) yield Uint8Array.from(chunk)

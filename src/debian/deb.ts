@@ -1,5 +1,5 @@
 import type { RandomAccess } from '../core/bytes.ts'
-import { collect, copied } from '../core/bytes.ts'
+import { collect, copied, packedTogether } from '../core/bytes.ts'
 import { BuildError } from '../core/errors.ts'
 import { readArMembers, type ArMember } from './ar.ts'
 import { compressionOf, decompress, type Compression } from './compression.ts'
@@ -98,7 +98,8 @@ async function readControl(
     if (files.has(path)) throw new RangeError(`Its control.tar holds ${path} twice`)
     files.set(path, await collect(copied(entry.body), MAX_CONTROL_BYTES))
   }
-  return files
+  // A build holds those of all packages until they are registered.
+  return packedTogether(files)
 }
 
 async function* describedMembers(what: string, members: AsyncIterable<TarMember>): AsyncGenerator<TarMember> {

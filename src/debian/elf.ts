@@ -1,3 +1,5 @@
+import { MarkedStrings } from '../core/marked-strings.ts'
+
 /** What the loader's cache says of a shared library. */
 export interface LibraryFacts {
   /** DT_SONAME; undefined when the library has none. */
@@ -8,8 +10,10 @@ export interface LibraryFacts {
   readonly machine: number
 }
 
-/** Most that is kept of a library: its dynamic string table lies in the first segment that is loaded. */
-const PREFIX_BYTES = 24 << 20
+/** What is kept of a library's beginning as it is: most tables of names lie in there whole. */
+const PREFIX_BYTES = 1 << 20
+/** The largest tables of names (libtorch) end before this place of the file. */
+const MAX_TABLE_BYTES = 64 << 20
 const MAX_DYNAMIC_BYTES = 1 << 16
 const MAX_NAME_BYTES = 4096
 const DT_STRTAB = 5
@@ -25,7 +29,8 @@ interface Segment {
 }
 
 /**
- * Learns a library's SONAME while its bytes stream by: keeps its beginning and its dynamic segment, not the rest.
+ * Learns a library's SONAME while its bytes stream by: keeps its beginning, its dynamic segment and, of tables of names that
+ * reach further, the names that hold `.so`. A name without that, behind the first MiB, is not found.
  *
  * Damaged headers give no facts rather than an error: a file that is not for the loader may have any content.
  */
@@ -37,6 +42,9 @@ export class LibraryReader {
   #header: { readonly elfClass: number; readonly machine: number; readonly segments: readonly Segment[] } | undefined
   #isElf = true
   #dynamic: Buffer | undefined
+  /** Names that lie behind the prefix. */
+  readonly #names = new MarkedStrings(['.so'])
+  #namesEnd = 0
 
   push(chunk: Uint8Array): void {
     if (!this.#isElf) return
@@ -49,6 +57,7 @@ export class LibraryReader {
     }
     if (this.#header === undefined && this.#prefixBytes >= 64) this.#readHeader()
     this.#keepDynamic(bytes)
+    if (this.#offset < this.#namesEnd) this.#names.write(bytes, this.#offset)
     this.#offset += bytes.length
   }
 
@@ -72,7 +81,10 @@ export class LibraryReader {
     if (segments === undefined) return
     this.#header = { elfClass, machine: bytes.readUInt16LE(18), segments }
     const loaded = segments.find((segment) => segment.type === PT_LOAD)
-    if (loaded !== undefined) this.#prefixLimit = Math.min(PREFIX_BYTES, loaded.offset + loaded.sizeBytes)
+    // The dynamic string table lies in the first segment that is loaded.
+    const tableEnd = loaded === undefined ? 0 : loaded.offset + loaded.sizeBytes
+    if (loaded !== undefined) this.#prefixLimit = Math.min(PREFIX_BYTES, tableEnd)
+    if (tableEnd > PREFIX_BYTES) this.#namesEnd = Math.min(MAX_TABLE_BYTES, tableEnd)
     const dynamic = segments.find((segment) => segment.type === PT_DYNAMIC)
     if (dynamic !== undefined && dynamic.sizeBytes <= MAX_DYNAMIC_BYTES) this.#dynamic = Buffer.alloc(dynamic.sizeBytes)
   }
@@ -114,7 +126,7 @@ export class LibraryReader {
     return home === undefined ? undefined : this.#textAt(address - home.address + home.offset + name)
   }
 
-  /** A text of the prefix that ends with a zero byte. Read where it lies: joining megabytes for one name would double them. */
+  /** A text that ends with a zero byte. Read where it lies: joining a megabyte for one name would double it. */
   #textAt(start: number): string | undefined {
     const found: Buffer[] = []
     let wanted = MAX_NAME_BYTES + 1
@@ -130,7 +142,9 @@ export class LibraryReader {
     }
     const text = Buffer.concat(found)
     const end = text.indexOf(0)
-    return end === -1 ? undefined : text.toString('utf8', 0, end)
+    if (end !== -1) return text.toString('utf8', 0, end)
+    const behind = this.#names.textAt(start)
+    return behind === undefined ? undefined : Buffer.from(behind, 'latin1').toString('utf8')
   }
 }
 

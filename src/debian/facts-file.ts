@@ -1,4 +1,5 @@
 import { gunzipSync, gzipSync } from 'node:zlib'
+import { packedTogether } from '../core/bytes.ts'
 import type { Cache } from '../core/cache.ts'
 import type { DebFacts } from './facts.ts'
 
@@ -38,7 +39,7 @@ function parseFacts(bytes: Buffer | undefined): DebFacts | undefined {
     const entry = JSON.parse(text) as Omit<DebFacts, 'controlFiles' | 'captured'> &
       Record<'controlFiles' | 'captured', Files>
     const files = (list: Files): Map<string, Buffer> =>
-      new Map(list.map(([path, content]) => [path, Buffer.from(content, 'base64')]))
+      packedTogether(new Map(list.map(([path, content]) => [path, Buffer.from(content, 'base64')])))
     return { ...entry, controlFiles: files(entry.controlFiles), captured: files(entry.captured) }
   } catch {
     // Our own entry, cut short or of another make: the package is read again.

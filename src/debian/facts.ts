@@ -1,4 +1,5 @@
 import { createHash, type Hash } from 'node:crypto'
+import { packedTogether } from '../core/bytes.ts'
 import type { Deb } from './deb.ts'
 import { LibraryReader, type LibraryFacts } from './elf.ts'
 import { unusualMode, type FolderMode } from './folder-mode.ts'
@@ -188,7 +189,7 @@ class Gatherer {
       controlText,
       controlFiles: files,
       paths: this.#paths,
-      captured: this.#captured,
+      captured: packedTogether(this.#captured),
       conffiles: [...this.#conffiles].flatMap((path) => {
         const md5 = this.#conffileDigests.get(path)
         return md5 === undefined ? [] : [{ path, md5 }]

@@ -1,13 +1,9 @@
+import { MarkedStrings } from '../core/marked-strings.ts'
 import type { ElfFacts } from './elf.ts'
 
 const HEAD_BYTES = 4096
 /** No dynamic section known comes near. */
 const MAX_DYNAMIC_BYTES = 1 << 16
-/** Longest string of interest: a search path. */
-const MAX_STRING_BYTES = 4096
-const MAX_STRINGS = 20_000
-/** All kept strings together; tables of real libraries have some tens of thousands of names of a few dozen characters. */
-const MAX_CHARACTERS = 8 << 20
 /** The largest tables of names (libtorch) end before this place of the file. */
 const MAX_TABLE_BYTES = 64 * 2 ** 20
 
@@ -35,29 +31,13 @@ export class ElfImage {
   #loads: readonly Segment[] = []
   #dynamic: Segment | undefined
   readonly #dynamicParts: Buffer[] = []
-  #tail: Buffer = NOTHING
-  /** Text by its place in the file. */
-  readonly #strings = new Map<number, string>()
-  /** Strings found by each mark. */
-  readonly #counts: number[] = []
-  #characters = 0
+  readonly #strings = new MarkedStrings(MARKS)
 
   /** @param isOpaque nothing in the chunk can be a string of the library's own: it is the inside of GPU code */
   write(chunk: Buffer, isOpaque = false): void {
     if (!this.#isParsed) this.#readHead(chunk)
     this.#collectDynamic(chunk)
-    if (isOpaque || !this.#isSearched(chunk.length)) {
-      this.#tail = NOTHING
-      this.#position += chunk.length
-      return
-    }
-    // A string across the border of two chunks is found in a small window around it.
-    const border = Buffer.concat([this.#tail, chunk.subarray(0, MAX_STRING_BYTES)])
-    this.#findStrings(border, this.#position - this.#tail.length)
-    this.#findStrings(chunk, this.#position)
-    // Chunks may be shorter than a string.
-    const recent = chunk.length < MAX_STRING_BYTES ? Buffer.concat([this.#tail, chunk]) : chunk
-    this.#tail = Buffer.from(recent.subarray(Math.max(0, recent.length - MAX_STRING_BYTES)))
+    if (!isOpaque && this.#isSearched(chunk.length)) this.#strings.write(chunk, this.#position)
     this.#position += chunk.length
   }
 
@@ -70,7 +50,7 @@ export class ElfImage {
     const texts = (...tags: bigint[]): string[] =>
       entries
         .filter(([tag]) => tags.includes(tag))
-        .map(([, value]) => (table === undefined ? undefined : this.#textAt(table + value)))
+        .map(([, value]) => (table === undefined ? undefined : this.#strings.textAt(table + value)))
         .filter((text) => text !== undefined)
     const [soname] = texts(DT_SONAME)
     return {
@@ -146,38 +126,9 @@ export class ElfImage {
     const load = this.#loads.find((load) => address >= load.address && address < load.address + load.bytes)
     return load && load.offset + address - load.address
   }
-
-  #findStrings(bytes: Buffer, position: number): void {
-    for (const [n, mark] of MARKS.entries()) {
-      for (let at = bytes.indexOf(mark); at >= 0; at = bytes.indexOf(mark, at + mark.length)) {
-        if ((this.#counts[n] ?? 0) >= MAX_STRINGS || this.#characters >= MAX_CHARACTERS) break
-        // Both searches are bounded: a hostile file may hold no zero at all.
-        const inside = at + mark.length - 1
-        const floor = Math.max(0, inside - MAX_STRING_BYTES)
-        const start = floor + bytes.subarray(floor, inside).lastIndexOf(0) + 1
-        const end = inside + bytes.subarray(inside, inside + MAX_STRING_BYTES).indexOf(0)
-        if (end < inside) continue
-        this.#strings.set(position + start, bytes.toString('latin1', start, end))
-        this.#counts[n] = (this.#counts[n] ?? 0) + 1
-        this.#characters += end - start
-        at = end - mark.length
-      }
-    }
-  }
-
-  /** A name may be the end of a longer one: linkers share tails. */
-  #textAt(offset: number): string | undefined {
-    // A damaged file may name places beyond what numbers can count.
-    if (!Number.isSafeInteger(offset)) return undefined
-    for (let start = offset; start >= 0 && start > offset - MAX_STRING_BYTES; start--) {
-      const text = this.#strings.get(start)
-      if (text !== undefined) return start + text.length > offset ? text.slice(offset - start) : undefined
-    }
-    return undefined
-  }
 }
 
 /** What the strings of interest hold: a library's suffix, a relative search path, most absolute ones. */
-const MARKS = ['.so', '$ORIGIN', '/lib'].map((text) => Buffer.from(text))
+const MARKS = ['.so', '$ORIGIN', '/lib']
 
 const NOTHING: Buffer = Buffer.alloc(0)

@@ -2,7 +2,7 @@ import { mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { collect, copied, gathered } from '../../src/core/bytes.ts'
+import { collect, copied, gathered, packedTogether } from '../../src/core/bytes.ts'
 import { openPath } from '../../src/core/file-access.ts'
 import { writeStream } from '../../src/core/write-stream.ts'
 
@@ -66,4 +66,20 @@ test('openPath() with reuse ends with the signal and closes the file when left e
     break
   }
   await expect(collect(openPath(join(folder, 'absent'))({ reuse: true }), 1)).rejects.toThrow('ENOENT')
+})
+
+test('packedTogether() holds small contents in memory of their size', () => {
+  const contents = new Map([
+    ['a', Buffer.from('first')],
+    ['b', Buffer.alloc(0)],
+    ['c', Buffer.from('second')],
+  ])
+  const packed = packedTogether(contents)
+  expect([...packed].map(([name, bytes]) => [name, bytes.toString()])).toEqual([
+    ['a', 'first'],
+    ['b', ''],
+    ['c', 'second'],
+  ])
+  expect(packed.get('a')?.buffer).toBe(packed.get('c')?.buffer)
+  expect(packed.get('a')?.buffer.byteLength).toBe(11)
 })

@@ -34,6 +34,21 @@ describe('LibraryReader', () => {
     expect(read(makeElf({ soname: 'x'.repeat(4096) }), 1000)?.soname).toBe('x'.repeat(4096))
   })
 
+  test.each([1 << 18, 5000])('knows a name behind megabytes of other names from pieces of %i bytes', (step) => {
+    const far = { padding: Buffer.alloc(3 << 20, 'y\0'), stringsLast: true }
+    const soname = Buffer.from('libdemo-ä.so.1').toString('latin1')
+    expect(read(makeElf({ ...far, soname }), step)?.soname).toBe('libdemo-ä.so.1')
+    expect(read(makeElf({ ...far, needed: ['xlibdemo.so.1'], soname: 'libdemo.so.1' }), step)).toEqual(facts)
+    expect(read(makeElf({ ...far, soname: 'demo' }), step)).toEqual({ ...facts, soname: undefined })
+  })
+
+  test('knows a name across the end of what is kept as it is', () => {
+    for (let bytes = (1 << 20) - 200; bytes < 1 << 20; bytes += 8) {
+      const elf = makeElf({ padding: Buffer.alloc(bytes), stringsLast: true, soname: 'libdemo.so.1' })
+      expect(read(elf, 1 << 16)).toEqual(facts)
+    }
+  })
+
   test.each([
     ['text', Buffer.from('#!/bin/sh\n')],
     ['nothing', Buffer.alloc(0)],
