@@ -33,6 +33,8 @@ IMAGE = os.environ.get("LAYERWRIGHT_TEST_IMAGE")
 IMAGE_UID = 1_000_680_000
 #: the same of an image with `runtime: coglet`: Cog's server is then started inside it, as the same stranger
 COG_IMAGE = os.environ.get("LAYERWRIGHT_TEST_COG_IMAGE")
+#: how much longer than usual to wait, where the image is of another architecture and emulated
+PATIENCE = float(os.environ.get("LAYERWRIGHT_TEST_PATIENCE", "1"))
 #: numbers the containers; a test that starts a hundred workers is given a port twice now and then
 SERIAL = itertools.count(1)
 
@@ -223,7 +225,7 @@ class Server:
     def wait(self, *states: str, timeout: float = 30.0) -> "Server":
         """Wait until the health check says one of the states (READY)."""
         wanted = states or ("READY",)
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + timeout * PATIENCE
         status = "no answer"
         while time.monotonic() < deadline:
             if self.process.poll() is not None:
@@ -342,7 +344,7 @@ def container(image: str, name: str, project: pathlib.Path, arguments: tuple[str
 
 def until(probe: Any, timeout: float = 20.0) -> Any:
     """Call until the answer is true, and give it back."""
-    deadline = time.monotonic() + timeout
+    deadline = time.monotonic() + timeout * PATIENCE
     while time.monotonic() < deadline:
         value = probe()
         if value:

@@ -1,15 +1,14 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { mustRun } from '../support/command.ts'
+import { makeRuntimeBundle } from '../support/runtime-bundle.ts'
 import { launcherEnvironment, runPytest, whatIsMissing } from '../support/runtime-environment.ts'
 import { makeTestingBase } from '../support/testing-base.ts'
 
 // The runtime's suite once more, inside images: built by this program on a composed base, unpacked by umoci, started by
 // runc with the image's own entry point, as a uid that is in no passwd file, on a read-only root, without capabilities.
 
-const root = path.join(import.meta.dirname, '..', '..')
 const LIMIT = { timeout: 1_800_000 }
 /** What does not depend on the interpreter is left out: other people's clients, a Redis that is killed. */
 const FAST = [
@@ -35,21 +34,21 @@ afterAll(() => rm(folder, { recursive: true, force: true }))
 test("the runtime passes its suite inside an image, as any uid, and Cog's beside it", LIMIT, async ({ skip }) => {
   skip(missing !== undefined, missing)
   await expectPass(['python/tests'], {
-    LAYERWRIGHT_TEST_IMAGE: await bundle('runtime', 'python_version: "3.11"'),
-    LAYERWRIGHT_TEST_COG_IMAGE: await bundle('coglet', 'python_version: "3.11"\n  sdk_version: "0.23.1"', 'coglet'),
+    LAYERWRIGHT_TEST_IMAGE: await bundle('runtime', ['python_version: "3.11"']),
+    LAYERWRIGHT_TEST_COG_IMAGE: await bundle('coglet', ['python_version: "3.11"', 'sdk_version: "0.23.1"'], 'coglet'),
   })
 })
 
 test('the runtime runs on the Python of the newest Debian, 3.13', LIMIT, async ({ skip }) => {
   skip(missing !== undefined, missing)
-  await expectPass(FAST, { LAYERWRIGHT_TEST_IMAGE: await bundle('newest', 'python_version: "3.13"') })
+  await expectPass(FAST, { LAYERWRIGHT_TEST_IMAGE: await bundle('newest', ['python_version: "3.13"']) })
 })
 
 test('the runtime runs on the Python of a Debian to come, 3.14', LIMIT, async ({ skip }) => {
   skip(missing !== undefined, missing)
   const base = await makeTestingBase(path.join(folder, 'forky'), ['python3.14', 'ca-certificates'])
   await expectPass(FAST, {
-    LAYERWRIGHT_TEST_IMAGE: await bundle('to-come', `python_version: "3.14"\n  base_image: ${base}`),
+    LAYERWRIGHT_TEST_IMAGE: await bundle('to-come', ['python_version: "3.14"', `base_image: ${base}`]),
   })
 })
 
@@ -59,25 +58,6 @@ async function expectPass(tests: readonly string[], env: Readonly<Record<string,
   expect(stdout).not.toMatch(/\bfailed|\berror/)
 }
 
-/** Builds a project with this `build` and unpacks it. */
-async function bundle(name: string, build: string, runtime = 'layerwright'): Promise<string> {
-  const project = path.join(folder, name, 'project')
-  await mkdir(project, { recursive: true })
-  await writeFile(
-    path.join(project, 'cog.yaml'),
-    `build:\n  ${build}\nruntime: ${runtime}\nrun: "predict.py:Predictor"\n`,
-  )
-  await writeFile(
-    path.join(project, 'predict.py'),
-    'from cog import BasePredictor\n\n\nclass Predictor(BasePredictor):\n    def predict(self) -> str:\n        return ""\n',
-  )
-  const layout = path.join(folder, name, 'layout')
-  await mustRun(
-    process.execPath,
-    [path.join(root, 'bin/layerwright.mjs'), 'build', project, '--refresh', '-o', `oci:${layout}:v1`],
-    { env: { LAYERWRIGHT_CACHE: path.join(root, '.cache/interop-store') } },
-  )
-  const unpacked = path.join(folder, name, 'bundle')
-  await mustRun('umoci', ['unpack', '--image', `${layout}:v1`, unpacked])
-  return unpacked
+function bundle(name: string, build: readonly string[], runtime?: 'coglet'): Promise<string> {
+  return makeRuntimeBundle(path.join(folder, name), { build, runtime })
 }

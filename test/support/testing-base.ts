@@ -1,5 +1,6 @@
-import { mkdir, readdir, writeFile, appendFile } from 'node:fs/promises'
+import { appendFile, mkdir, readdir } from 'node:fs/promises'
 import path from 'node:path'
+import { writeAptConfig } from './apt-config.ts'
 import { mustRun } from './command.ts'
 
 /*
@@ -16,7 +17,7 @@ const RELEASE = 'forky'
  * @returns a reference to it, `oci:FOLDER:TAG`
  */
 export async function makeTestingBase(folder: string, packages: readonly string[]): Promise<string> {
-  const config = await writeAptConfig(folder)
+  const config = await writeAptConfig(folder, RELEASE)
   const apt = (...args: readonly string[]) => mustRun('apt-get', args, { env: { APT_CONFIG: config } })
   await apt('update')
   await apt('install', '--yes', '--download-only', 'base-files', 'bash', 'coreutils', 'dash', ...packages)
@@ -41,38 +42,4 @@ export async function makeTestingBase(folder: string, packages: readonly string[
   await mustRun('umoci', ['new', '--image', `${layout}:v1`])
   await mustRun('umoci', ['insert', '--image', `${layout}:v1`, root, '/'])
   return `oci:${layout}:v1`
-}
-
-async function writeAptConfig(folder: string): Promise<string> {
-  for (const name of ['state/lists/partial', 'cache/archives/partial']) {
-    await mkdir(path.join(folder, name), { recursive: true })
-  }
-  await writeFile(path.join(folder, 'status'), '')
-  await writeFile(
-    path.join(folder, 'sources.list'),
-    `deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian ${RELEASE} main\n`,
-  )
-  const config = path.join(folder, 'apt.conf')
-  const settings = {
-    'Dir::State': path.join(folder, 'state'),
-    'Dir::State::status': path.join(folder, 'status'),
-    'Dir::Cache': path.join(folder, 'cache'),
-    'Dir::Etc::SourceList': path.join(folder, 'sources.list'),
-    'Dir::Etc::SourceParts': '/dev/null',
-    'Dir::Etc::Parts': '/dev/null',
-    'Dir::Etc::PreferencesParts': '/dev/null',
-    'APT::Architecture': 'amd64',
-    'APT::Install-Recommends': 'false',
-    // The folders belong to whoever runs the test.
-    'APT::Sandbox::User': '',
-    // Signatures count; a mirror that stands still is no harm here.
-    'Acquire::Check-Valid-Until': 'false',
-  }
-  await writeFile(
-    config,
-    Object.entries(settings)
-      .map(([key, value]) => `${key} "${value}";\n`)
-      .join(''),
-  )
-  return config
 }
