@@ -22,7 +22,7 @@ export function compressTar(): LayerCheck {
       gzip.end()
       return { diffId: `sha256:${hash.digest('hex')}`, tarBytes, libraries: [], spentMs: { hash: 0 } }
     },
-    made: () => [gzip.take()],
+    made: (moreThan = 0) => (gzip.waitingBytes() > moreThan ? [gzip.take()] : []),
     madeInto: gzip.takeInto,
     close: () => {},
   }

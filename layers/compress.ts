@@ -2,6 +2,7 @@ import type { Transform } from 'node:stream'
 import { OCI } from 'oci-spec-types'
 import { DEFLATE_NAME, openQuickGzip } from './deflate/quick-gzip.ts'
 import { storedGzip } from './gzip-members.ts'
+import { Outbox } from './outbox.ts'
 import { openZstd, ZSTD_NAME } from './zstd.ts'
 
 /** How a layer's tar is compressed. */
@@ -46,9 +47,18 @@ async function* gzip(stream: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Arr
 }
 
 async function* zstd(stream: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
-  const writer = await openZstd()
-  for await (const chunk of stream) yield* writer.write(chunk)
-  yield* writer.end()
+  const made = new Outbox()
+  const writer = await openZstd(made)
+  try {
+    for await (const chunk of stream) {
+      writer.write(chunk)
+      yield* made.take()
+    }
+    writer.end()
+    yield* made.take()
+  } finally {
+    writer.close()
+  }
 }
 
 /** Passes a stream through a transform, with back-pressure and with the errors of both. */

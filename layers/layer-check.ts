@@ -4,6 +4,7 @@ import { BuildError } from '../src/core/errors.ts'
 import { ElfScanner, type ElfFacts } from '../src/python/elf.ts'
 import { openGunzip } from './inflate/gunzip.ts'
 import { canInflateRaw } from './inflate/raw-inflater.ts'
+import { Outbox } from './outbox.ts'
 import { TAR_BLOCK_BYTES, tarPadding } from './tar-header.ts'
 import { openZstd, type ZstdWriter } from './zstd.ts'
 import { openIndexingGunzip, type ZtocParts } from './ztoc/ztoc.ts'
@@ -53,8 +54,10 @@ export interface LayerCheck {
   /**
    * Takes what was put out since the last call, also after `end`; nothing unless the task asks for it. Of a compressing thread
    * it is valid until the next call.
+   *
+   * @param moreThan nothing is taken unless more bytes wait; 0 unless given
    */
-  made(): readonly Uint8Array[]
+  made(moreThan?: number): readonly Uint8Array[]
   /** Takes as much of it as there is room for, where that is possible; gives back how many bytes. */
   madeInto?(memory: Uint8Array): number
   /** Gives up; nothing is reported. May be called at any time, also after `end`. */
@@ -69,12 +72,12 @@ const NOTHING: Buffer = Buffer.alloc(0)
  */
 export function checkLayer({ expected, what, output = 'nothing', isIndexing = false }: CheckTask): LayerCheck {
   const reader = new TarCheck(expected, what)
-  const made: Uint8Array[] = []
+  const made = new Outbox()
   let zstd: ZstdWriter | undefined
   const hear = (chunk: Buffer): void => {
     reader.write(chunk)
-    if (output === 'zstd') made.push(...(zstd?.write(chunk) ?? []))
-    if (output === 'none') made.push(Buffer.from(chunk))
+    if (output === 'zstd') zstd?.write(chunk)
+    if (output === 'none') made.add(chunk)
   }
   const indexing = isIndexing && canInflateRaw() ? openIndexingGunzip(hear, what) : undefined
   const gunzip = indexing ?? openGunzip(hear)
@@ -82,7 +85,7 @@ export function checkLayer({ expected, what, output = 'nothing', isIndexing = fa
   const explained = async (work: () => Promise<void>): Promise<void> => {
     const startedAt = performance.now()
     try {
-      if (output === 'zstd') zstd ??= await openZstd()
+      if (output === 'zstd') zstd ??= await openZstd(made)
       await work()
     } catch (error) {
       throw reader.explain(error)
@@ -94,13 +97,17 @@ export function checkLayer({ expected, what, output = 'nothing', isIndexing = fa
     write: (chunk) => explained(() => gunzip.write(chunk)),
     end: async () => {
       await explained(() => gunzip.end())
-      made.push(...(zstd?.end() ?? []))
+      zstd?.end()
       const findings = reader.finish()
       const { hash } = findings.spentMs
       return { ...findings, ztoc: indexing?.ztoc(), spentMs: { inflate: Math.max(0, spentMs - hash), hash } }
     },
-    made: () => made.splice(0),
-    close: () => gunzip.close(),
+    made: (moreThan = 0) => (made.sizeBytes > moreThan ? made.take() : []),
+    ...(output === 'nothing' ? {} : { madeInto: (memory) => made.takeInto(memory) }),
+    close: () => {
+      gunzip.close()
+      zstd?.close()
+    },
   }
 }
 

@@ -2,6 +2,7 @@ import pLimit from 'p-limit'
 import type { Descriptor } from 'oci-spec-types'
 import type { Open } from '../src/core/bytes.ts'
 import type { Cache } from '../src/core/cache.ts'
+import { LIMITS } from '../src/core/limits.ts'
 import { startTask, type Task } from '../src/core/progress.ts'
 import type { LayerContext } from './context.ts'
 import { describeLayer, expectedLayerBytes, layerKey, makeLayerStream, type LayerSpec } from './kinds/index.ts'
@@ -34,6 +35,13 @@ export interface StoredLayer extends Pick<Layer, 'diffId' | 'source'> {
 
 /** How many layers are made at once unless said otherwise: one inflates while another waits for its download. */
 const DEFAULT_CONCURRENCY = 3
+
+/** With zstd the threads are busy for longer than a download takes: more layers than threads would only hold memory. */
+function concurrencyOf(context: LayerContext): number {
+  return context.compression === 'zstd'
+    ? Math.min(DEFAULT_CONCURRENCY, Math.max(2, LIMITS.threads))
+    : DEFAULT_CONCURRENCY
+}
 
 /**
  * Makes a layer, or finds it made: what was derived from the same inputs once is not derived again.
@@ -90,7 +98,7 @@ export async function materialiseAll(
   specs: readonly LayerSpec[],
   context: LayerContext,
   store: LayerStore,
-  concurrency = DEFAULT_CONCURRENCY,
+  concurrency = concurrencyOf(context),
 ): Promise<readonly Layer[]> {
   const limit = pLimit(concurrency)
   const aborter = new AbortController()

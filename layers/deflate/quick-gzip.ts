@@ -13,6 +13,8 @@ export interface QuickGzip {
   /** Takes content in pieces of any size. */
   write(chunk: Uint8Array): void
   end(): void
+  /** Bytes that were made and not taken. */
+  waitingBytes(): number
   /** What was made and not taken. */
   take(): Buffer
   /** Takes as much of it as there is room for; gives back how much that was. */
@@ -57,6 +59,7 @@ export function openQuickGzip(): QuickGzip {
       add(deflater.end())
       add(gzipTrailer(crc, sizeBytes))
     },
+    waitingBytes: () => filled,
     take: () => {
       const taken = Buffer.allocUnsafeSlow(filled)
       takeInto(taken)

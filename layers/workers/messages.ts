@@ -22,7 +22,7 @@ export type CheckAnswer =
       /** How much of the output stands at the start of that memory; nothing unless given. */
       readonly madeBytes?: number | undefined
     }
-  /** Part of the output, in order; always before the chunk that it came from is taken. */
+  /** Part of the output, in order with what comes in the memory of chunks. */
   | { readonly type: 'made'; readonly id: number; readonly bytes: Uint8Array }
   | { readonly type: 'done'; readonly id: number; readonly findings: LayerFindings }
   | { readonly type: 'failed'; readonly id: number; readonly error: SentError }

@@ -4,6 +4,9 @@ import { compressTar } from '../compress-check.ts'
 import { checkLayer, type LayerCheck } from '../layer-check.ts'
 import type { CheckAnswer, CheckRequest, SentError, ThreadTask } from './messages.ts'
 
+/** Output that may wait in a thread for memory: a frame of zstd at least, which is put out whole. */
+const BEHIND_BYTES = 5 << 20
+
 /** Runs checks for another thread until the port closes. */
 export function serveChecks(port: MessagePort): void {
   const answer = (message: CheckAnswer, transfer: ArrayBuffer[] = []): void => port.postMessage(message, transfer)
@@ -23,8 +26,8 @@ export function serveChecks(port: MessagePort): void {
       }
     })
   }
-  const sendMade = (id: number, check: LayerCheck): void => {
-    for (const made of check.made()) {
+  const sendMade = (id: number, check: LayerCheck, moreThan = 0): void => {
+    for (const made of check.made(moreThan)) {
       // Small buffers share memory that cannot be given away.
       const bytes = made.byteLength === made.buffer.byteLength ? made : new Uint8Array(made)
       answer({ type: 'made', id, bytes }, [bytes.buffer as ArrayBuffer])
@@ -41,8 +44,9 @@ export function serveChecks(port: MessagePort): void {
           await check.write(request.bytes)
           const { bytes } = request
           const madeBytes = check.madeInto?.(new Uint8Array(bytes.buffer))
-          if (madeBytes === undefined) sendMade(id, check)
           answer({ type: 'taken', id, bytes, madeBytes }, [bytes.buffer])
+          // What is put out travels in the memory of what was taken in, unless it is much more.
+          if (madeBytes !== undefined) sendMade(id, check, BEHIND_BYTES)
         })
         return
       case 'end':
