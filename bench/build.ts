@@ -16,13 +16,15 @@
  *
  * BuildKit, where it is not installed: `go install` refuses its module for the replacements in it, so take the sources of
  * `go mod download -json github.com/moby/buildkit@latest`, `go build ./cmd/buildkitd ./cmd/buildctl` in a copy of them, and
- * name both with `--buildkitd` and `--buildctl`. Peers that keep something build again, with other code and another requirement.
+ * name both with `--buildkitd` and `--buildctl`. Rootless it runs below RootlessKit (`go install
+ * github.com/rootless-containers/rootlesskit/v2/cmd/rootlesskit@latest`) as `--rootless-user`, an account with subordinate ids that may
+ * read what is named here; as itself where the benchmark is not run by root. Peers that keep something build again, with other code and another requirement.
  *
  * `--base` is an image that layerwright built with `python3-pip` among its system packages: its Debian layers become the
  * base of all. `--node` names the Node that runs the program.
  */
 import { copyFile, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { cpus, loadavg, tmpdir } from 'node:os'
+import { cpus, loadavg, tmpdir, userInfo } from 'node:os'
 import path from 'node:path'
 import { parseArgs } from 'node:util'
 import { medians, round, run, sum, timed, type Cost } from './build/measure.ts'
@@ -45,6 +47,8 @@ const { values: options } = parseArgs({
     crane: { type: 'string', default: 'crane' },
     buildkitd: { type: 'string', default: 'buildkitd' },
     buildctl: { type: 'string', default: 'buildctl' },
+    rootlesskit: { type: 'string', default: 'rootlesskit' },
+    'rootless-user': { type: 'string', default: userInfo().username },
     flags: { type: 'string', default: '' },
     detail: { type: 'boolean', default: false },
   },
@@ -206,6 +210,8 @@ function peerContext(): PeerContext {
     crane: options.crane,
     buildkitd: options.buildkitd,
     buildctl: options.buildctl,
+    rootlesskit: options.rootlesskit,
+    rootlessUser: options['rootless-user'],
     hasTool,
   }
 }

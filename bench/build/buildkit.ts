@@ -1,28 +1,33 @@
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { timed, type Cost } from './measure.ts'
+import { run, timed, type Cost } from './measure.ts'
 import type { Peer, PeerContext, RunningPeer } from './peers.ts'
 
+/** Who runs the daemon: whoever runs the benchmark, or an account with subordinate ids in namespaces of its own. */
+export type BuildkitMode = 'as it is' | 'rootless'
+
 /**
- * BuildKit's own daemon with uv in a Dockerfile, with runc and the host's network, as the user who runs it: root here, which
- * saves it what being rootless costs.
+ * BuildKit's own daemon with uv in a Dockerfile, with runc, overlayfs and the host's network: below RootlessKit as an ordinary
+ * account, or as the user who runs it.
  *
- * Its cost is that of `buildctl` and of what the daemon and the containers that it waited for have used meanwhile; the peak is
- * the daemon's, without uv's.
+ * Its cost is that of `buildctl` and of what the daemon, what stands above it and the containers that it waited for have used
+ * meanwhile; the peak is that of the largest of them that still runs, without uv's.
  */
-export function buildkit(compression: 'gzip' | 'zstd'): Peer {
+export function buildkit(compression: 'gzip' | 'zstd', mode: BuildkitMode): Peer {
   return {
     keeps: true,
-    lacks: async ({ hasTool, buildkitd, buildctl, uv }) => {
-      for (const name of [buildkitd, buildctl, uv, 'runc']) if (!(await hasTool(name))) return name
+    lacks: async ({ hasTool, buildkitd, buildctl, uv, rootlesskit, rootlessUser }) => {
+      const more = mode === 'rootless' ? [rootlesskit, 'newuidmap'] : []
+      for (const name of [buildkitd, buildctl, uv, 'runc', ...more]) if (!(await hasTool(name))) return name
+      if (mode === 'rootless' && !(await readFile('/etc/subuid', 'utf8').catch(() => '')).includes(`${rootlessUser}:`))
+        return `subordinate ids of ${rootlessUser}`
       return undefined
     },
     start: async (context) => {
-      const daemon = await startDaemon(context)
+      const daemon = await startDaemon(context, mode)
       return {
         build: async (requirements) => {
           await writeDockerfile(context, requirements)
@@ -48,30 +53,64 @@ interface Daemon {
   close(): Promise<void>
 }
 
-async function startDaemon({ scratch, registry, buildkitd }: PeerContext): Promise<Daemon> {
-  const config = path.join(scratch, 'buildkitd.toml')
+async function startDaemon(context: PeerContext, mode: BuildkitMode): Promise<Daemon> {
+  const { registry, buildkitd } = context
+  // Beside the scratch folder, which others may not enter. The address of a socket is at most 108 characters long.
+  const home = await mkdtemp(path.join(path.dirname(path.dirname(context.scratch)), 'lw-bk-'))
+  const config = path.join(home, 'buildkitd.toml')
   await writeFile(config, `[registry."${registry}"]\n  http = true\n  insecure = true\n`)
-  // The address of a socket is at most 108 characters long.
-  const sockets = await mkdtemp(path.join(tmpdir(), 'lw-bk-'))
-  const address = `unix://${path.join(sockets, 's')}`
+  const socket = path.join(home, 's')
   const flags =
     '--oci-worker=true --containerd-worker=false --oci-worker-net=host --allow-insecure-entitlement network.host'
-  const args = ['--config', config, '--root', path.join(scratch, 'buildkit'), '--addr', address, ...flags.split(' ')]
-  const child = spawn(buildkitd, args, { stdio: 'ignore' })
+  const args = [
+    '--config',
+    config,
+    '--root',
+    path.join(home, 'root'),
+    '--addr',
+    `unix://${socket}`,
+    ...flags.split(' '),
+  ]
+  const above = mode === 'rootless' ? await rootless(context, home) : []
+  const [program = '', ...words] = [...above, buildkitd, ...args]
+  if (mode === 'rootless') words.push('--oci-worker-no-process-sandbox')
+  const child = spawn(program, words, { stdio: 'ignore', env: { ...process.env, HOME: home, XDG_RUNTIME_DIR: home } })
   const close = async (): Promise<void> => {
     if (child.exitCode === null) {
+      const ended = once(child, 'exit')
       child.kill('SIGTERM')
-      await once(child, 'exit')
+      await ended
     }
-    await rm(sockets, { recursive: true, force: true })
+    // What containers wrote belongs to subordinate ids.
+    if (mode === 'rootless' && !isRoot()) await run(context.rootlesskit, ['rm', '-rf', path.join(home, 'root')])
+    await rm(home, { recursive: true, force: true })
   }
-  for (let tries = 0; tries < 200; tries++) {
+  for (let tries = 0; tries < 400; tries++) {
     if (child.exitCode !== null) throw new Error('buildkitd ended')
-    if (await isSocket(path.join(sockets, 's'))) return { child, address, close }
+    if (await isSocket(socket)) return { child, address: `unix://${socket}`, close }
     await delay(50)
   }
   await close()
   throw new Error('buildkitd does not listen')
+}
+
+/** What stands before the daemon's command line. The host's network: the registry is on its loopback, and forwarding would cost. */
+async function rootless({ rootlesskit, rootlessUser }: PeerContext, home: string): Promise<string[]> {
+  const line = [
+    rootlesskit,
+    '--net=host',
+    '--copy-up=/etc',
+    '--copy-up=/run',
+    `--state-dir=${path.join(home, 'state')}`,
+  ]
+  if (!isRoot()) return line
+  await chmod(home, 0o755)
+  await run('chown', ['-R', rootlessUser, home])
+  return ['runuser', '-u', rootlessUser, '--', ...line]
+}
+
+function isRoot(): boolean {
+  return process.getuid?.() === 0
 }
 
 async function writeDockerfile(
@@ -104,22 +143,45 @@ function command(
   return line.join(' ').split(' ')
 }
 
-/** What a process and the ended ones below it have used so far. */
+/** What a process, those below it and the ended ones among them have used so far. */
 async function usedBy({ pid }: ChildProcess): Promise<Omit<Cost, 'seconds'>> {
-  const [times, io, status] = await Promise.all(
-    ['stat', 'io', 'status'].map((name) => readFile(`/proc/${pid}/${name}`, 'utf8')),
-  )
-  // After the name, which may hold anything: utime, stime, cutime and cstime are fields 14 to 17, in hundredths.
-  const fields = (times ?? '')
-    .slice((times ?? '').lastIndexOf(')') + 2)
-    .split(' ')
-    .map(Number)
-  const cpuSeconds = fields.slice(11, 15).reduce((sum, ticks) => sum + ticks, 0) / 100
+  const processes = (await readdir('/proc')).filter((name) => /^\d+$/.test(name)).map(Number)
+  const parents = new Map<number, number>()
+  for (const one of processes) {
+    const fields = await statFields(one).catch(() => undefined)
+    if (fields !== undefined) parents.set(one, fields[1] ?? 0)
+  }
+  const isBelow = (one: number): boolean => {
+    for (let at: number | undefined = one; at !== undefined && at !== 0; at = parents.get(at))
+      if (at === pid) return true
+    return false
+  }
+  const used = await Promise.all([...parents.keys()].filter(isBelow).map(usedByOne))
   return {
-    cpuSeconds,
+    cpuSeconds: used.reduce((sum, { cpuSeconds }) => sum + cpuSeconds, 0),
+    writtenMegabytes: used.reduce((sum, { writtenMegabytes }) => sum + writtenMegabytes, 0),
+    peakMegabytes: Math.max(...used.map(({ peakMegabytes }) => peakMegabytes)),
+  }
+}
+
+async function usedByOne(pid: number): Promise<Omit<Cost, 'seconds'>> {
+  const [io, status] = await Promise.all(['io', 'status'].map((name) => readFile(`/proc/${pid}/${name}`, 'utf8')))
+  // utime, stime, cutime and cstime, in hundredths.
+  const ticks = (await statFields(pid)).slice(11, 15).reduce((sum, field) => sum + field, 0)
+  return {
+    cpuSeconds: ticks / 100,
     writtenMegabytes: Number(/^write_bytes: (\d+)/m.exec(io ?? '')?.[1]) / 1e6,
     peakMegabytes: (Number(/^VmHWM:\s+(\d+)/m.exec(status ?? '')?.[1]) * 1024) / 1e6,
   }
+}
+
+/** The fields of `stat` from the third on: after the name, which may hold anything. */
+async function statFields(pid: number): Promise<readonly number[]> {
+  const text = await readFile(`/proc/${pid}/stat`, 'utf8')
+  return text
+    .slice(text.lastIndexOf(')') + 2)
+    .split(' ')
+    .map(Number)
 }
 
 async function isSocket(file: string): Promise<boolean> {

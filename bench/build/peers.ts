@@ -16,6 +16,9 @@ export interface PeerContext {
   readonly crane: string
   readonly buildkitd: string
   readonly buildctl: string
+  readonly rootlesskit: string
+  /** An account with subordinate ids, where root runs the benchmark. */
+  readonly rootlessUser: string
   hasTool(name: string): Promise<boolean>
 }
 
@@ -117,8 +120,10 @@ export const peers: Readonly<Record<string, Peer>> = {
   'uv+tar+zstd+crane': unpackAndPack('zstd -q -3 -T2', 'zst'),
   'buildah+uv': buildah('uv'),
   'buildah+pip': buildah('pip'),
-  'buildkit+uv+gzip': buildkit('gzip'),
-  'buildkit+uv+zstd': buildkit('zstd'),
+  'buildkit+uv+gzip': buildkit('gzip', 'as it is'),
+  'buildkit+uv+zstd': buildkit('zstd', 'as it is'),
+  'buildkit-rootless+uv+gzip': buildkit('gzip', 'rootless'),
+  'buildkit-rootless+uv+zstd': buildkit('zstd', 'rootless'),
 }
 
 function lacking(needed: (context: PeerContext) => readonly string[]): Peer['lacks'] {
