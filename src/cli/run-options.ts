@@ -5,7 +5,7 @@ import { evaluateRequirements } from '../run/gpu/requirements.ts'
 import { defaultGpus, resolveGpus } from '../run/gpu/resolve-gpus.ts'
 import { BACKEND_NAMES, type BindMount } from '../run/container.ts'
 import type { DeviceEdits, RunContext } from '../run/run-container.ts'
-import { BuildError } from '../core/errors.ts'
+import { BuildError, isBuildError } from '../core/errors.ts'
 import { choosePlatform, formatPlatform, hostPlatform } from '../destinations/platform.ts'
 import { isImageIndex, type Image, type ImageIndex } from '../image/image.ts'
 import { holdStore } from '../store/lease.ts'
@@ -69,7 +69,7 @@ export async function openRunnable(name: string | undefined, options: RunOptions
   const env = parseEnvironment(options.env, io.env)
   const binds = options.volume.map((word) => parseVolume(word, io.cwd))
   const project = options.file ?? '.'
-  if (name === undefined) await (await import('./run-build.ts')).buildLocally(project, io)
+  if (name === undefined) await buildProject(project, io)
   const { openWorld, findImage, projectImageName } = await import('./world.ts')
   const world = await openWorld(io, { insecure: options.insecure })
   // Prune must not take away what is unpacked or running. The lease ends with this process, however that ends.
@@ -85,6 +85,17 @@ export async function openRunnable(name: string | undefined, options: RunOptions
     options.gpus === undefined ? defaultGpus(runtime, gpuContext) : resolveGpus(options.gpus, runtime, gpuContext)
   const context = { storeFolder: world.store.folder, env: io.env, runtime: options.runtime, report }
   return { image, env, binds, devices, context }
+}
+
+async function buildProject(project: string, io: Io): Promise<void> {
+  const { buildLocally } = await import('./run-build.ts')
+  try {
+    await buildLocally(project, io)
+  } catch (error) {
+    if (!isBuildError(error, 'CONFIG_MISSING')) throw error
+    const hint = 'Name an image, or run this in the folder of a project.'
+    throw new BuildError('CONFIG_MISSING', error.message, { hint, cause: error.cause })
+  }
 }
 
 /** The image of an index that this machine runs. @throws BuildError PLATFORM_NOT_FOUND */

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { chooseProgress, type ProgressMode } from '../../src/cli/progress/choose.ts'
-import { formatBytes, formatDuration, truncate } from '../../src/cli/progress/format.ts'
+import { formatBytes, formatDuration, oneLine, truncate } from '../../src/cli/progress/format.ts'
 import { plainProgress } from '../../src/cli/progress/plain.ts'
 import { terminalProgress } from '../../src/cli/progress/terminal.ts'
 import type { ProgressEvent } from '../../src/core/progress.ts'
@@ -57,6 +57,16 @@ test('plainProgress() leaves the reason of a failure to the error, and figures t
   report({ type: 'end', id: 'a', outcome: 'failed', detail: 'Not enough space' })
   report.close()
   expect(output.text()).toBe('failed  torch (0.0s)\n')
+})
+
+test('a command of several lines is one line of progress, running and ended', () => {
+  const output = recordOutput({ isTerminal: true, columns: 100 })
+  const report = terminalProgress(output, () => 0)
+  report({ type: 'start', id: 'a', name: 'run: echo a\necho b\n' })
+  report({ type: 'note', level: 'info', text: 'beside it' })
+  report({ type: 'end', id: 'a', outcome: 'done' })
+  report.close()
+  expect(screen(output.text())).toEqual(['beside it', 'done    run: echo a echo b (0.0s)'])
 })
 
 test('terminalProgress() shortens a name before it cuts the figures', () => {
@@ -125,6 +135,11 @@ test.each([
 test('truncate() marks what it cuts', () => {
   expect(truncate('abcdef', 6)).toBe('abcdef')
   expect(truncate('abcdefg', 6)).toBe('abcde…')
+})
+
+test('oneLine() joins lines, and takes out what steers a terminal', () => {
+  expect(oneLine('run: a\n  b\n')).toBe('run: a b')
+  expect(oneLine('a\u001b[2Jb\r\tc\u009b1A')).toBe('a [2Jb c 1A')
 })
 
 /** What a terminal shows in the end: knows line feeds, cursor up and erase below. */

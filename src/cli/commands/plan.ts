@@ -3,7 +3,7 @@ import type { GpuCodeOfPackage } from '../../../layers/gpu-code.ts'
 import type { PlannedBuild } from '../../build.ts'
 import { isPlannedStep, type Plan } from '../../plan/plan.ts'
 import type { Command } from '../command.ts'
-import { formatBytes } from '../progress/format.ts'
+import { formatBytes, oneLine } from '../progress/format.ts'
 
 /** `layerwright plan`: what would be built, and why; moves no bytes. */
 export const command: Command = {
@@ -57,7 +57,7 @@ function renderPlan(imageName: string, plan: Plan, gpuCode: readonly GpuCodeOfPa
   lines.push('', 'Layers, lowest first')
   if (plan.base !== undefined) lines.push(`  base         ${plan.base.location} (${plan.base.layers.length} layers)`)
   for (const layer of plan.layers) {
-    lines.push(`  ${layer.role.padEnd(11)}  ${layer.title}${isPlannedStep(layer) ? '' : sizeOf(layer.spec)}`)
+    lines.push(`  ${layer.role.padEnd(11)}  ${oneLine(layer.title)}${isPlannedStep(layer) ? '' : sizeOf(layer.spec)}`)
   }
   if (gpuCode.length > 0) lines.push('', 'GPU code of packages that were laid before')
   for (const { package: name, architectures } of gpuCode) lines.push(`  ${name}: ${architectures.join(', ')}`)

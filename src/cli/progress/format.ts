@@ -22,7 +22,13 @@ export function formatDuration(ms: number): string {
   return `${Math.floor(whole / 3600)}h ${String(Math.floor((whole % 3600) / 60)).padStart(2, '0')}m`
 }
 
+/** Text as one line: a command of several lines reads as one, and nothing of it moves the cursor. */
+export function oneLine(text: string): string {
+  // oxlint-disable-next-line no-control-regex -- what steers a terminal is what is taken out
+  return text.replaceAll(/[\s\u0000-\u001f\u007f-\u009f]+/g, ' ').trim()
+}
+
 /** Cuts a line to a width, marking the cut. */
-export function truncate(text: string, width: number): string {
-  return text.length <= width ? text : `${text.slice(0, Math.max(0, width - 1))}…`
+export function truncate(line: string, width: number): string {
+  return line.length <= width ? line : `${line.slice(0, Math.max(0, width - 1))}…`
 }

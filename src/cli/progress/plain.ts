@@ -1,6 +1,6 @@
 import type { ProgressEvent, Report } from '../../core/progress.ts'
 import type { Output } from '../command.ts'
-import { formatBytes, formatDuration, truncate } from './format.ts'
+import { formatBytes, formatDuration, oneLine, truncate } from './format.ts'
 import { TaskModel, type TaskState } from './model.ts'
 import { formatTimings } from './timings.ts'
 
@@ -54,13 +54,13 @@ export function describeEnded(task: TaskState): string {
   const time = formatDuration((task.endedAt ?? task.startedAt) - task.startedAt)
   const size = task.bytes > HEADER_BYTES ? ` ${formatBytes(task.bytes)}` : ''
   const detail = task.outcome === 'failed' || !task.detail ? '' : ` ${task.detail}`
-  return `${MARK[task.outcome ?? 'done']} ${truncate(task.name, NAME_WIDTH)}${detail}${size} (${time})`
+  return `${MARK[task.outcome ?? 'done']} ${truncate(oneLine(task.name), NAME_WIDTH)}${detail}${size} (${time})`
 }
 
 /** One line for a task that runs: done of all, rate, time left. */
 export function describeRunning(task: TaskState, now: number, nameWidth = NAME_WIDTH): string {
   const elapsed = now - task.startedAt
-  const name = truncate(task.name, nameWidth)
+  const name = truncate(oneLine(task.name), nameWidth)
   if (task.bytes <= HEADER_BYTES) return `${name} (${formatDuration(elapsed)})`
   const rate = task.bytes / Math.max(elapsed, 1)
   // What a total said beforehand may be a little less than it turns out to be.
