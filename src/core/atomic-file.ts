@@ -66,13 +66,17 @@ export async function writeAll(file: FileHandle, chunk: Uint8Array): Promise<voi
   }
 }
 
-/** Turns a file system's refusal into an error with a code and a hint; other errors stay what they are. */
-export function explainWriteError(error: unknown, path: string): unknown {
+/**
+ * Turns a file system's refusal into an error with a code and a hint; other errors stay what they are.
+ *
+ * @param hint what to do where nothing can be written
+ */
+export function explainWriteError(error: unknown, path: string, hint?: string): unknown {
   switch (systemErrorCode(error)) {
     case 'ENOSPC':
     case 'EDQUOT':
       return new BuildError('DISK_FULL', `No space left to write \`${path}\``, {
-        hint: 'Free some space, or point LAYERWRIGHT_CACHE at a larger disk. Nothing half-written was left behind.',
+        hint: 'Free some space there, or write to a larger disk (LAYERWRIGHT_CACHE says where the store lies). Nothing half-written was left behind.',
         cause: error,
       })
     case 'EACCES':
@@ -80,10 +84,19 @@ export function explainWriteError(error: unknown, path: string): unknown {
     case 'EROFS':
     case 'ENOTDIR':
     case 'EISDIR':
-      return new BuildError('FILE_UNWRITABLE', `Cannot write \`${path}\`: ${(error as Error).message}`, {
-        cause: error,
-      })
+    case 'ENAMETOOLONG':
+    case 'ELOOP':
+      return unwritable(path, (error as Error).message, error, hint)
+    case 'ENOENT':
+      // What Node says of folders that it cannot make where nothing can be written.
+      return (error as NodeJS.ErrnoException).syscall === 'mkdir'
+        ? unwritable(path, 'its folder cannot be made there', error, hint)
+        : error
     default:
       return error
   }
+}
+
+function unwritable(path: string, reason: string, cause: unknown, hint: string | undefined): BuildError {
+  return new BuildError('FILE_UNWRITABLE', `Cannot write \`${path}\`: ${reason}`, { hint, cause })
 }

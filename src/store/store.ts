@@ -36,7 +36,7 @@ export class Store {
     try {
       await mkdir(join(folder, 'tmp'), { recursive: true })
     } catch (error) {
-      throw explainWriteError(error, folder)
+      throw explainWriteError(error, folder, 'Name a folder that can be written in LAYERWRIGHT_CACHE.')
     }
     return new Store(folder)
   }

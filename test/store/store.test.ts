@@ -1,7 +1,8 @@
-import { mkdtemp, readdir, rm, truncate, writeFile } from 'node:fs/promises'
+import { chown, mkdir, mkdtemp, readdir, rm, symlink, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { explainWriteError } from '../../src/core/atomic-file.ts'
 import { collect, openBytes } from '../../src/core/bytes.ts'
 import { digestOf } from '../../src/core/digest.ts'
 import { storeLocation } from '../../src/store/location.ts'
@@ -113,8 +114,40 @@ test('storeLocation() survives a machine without a home', () => {
   const home = (): string => {
     throw new Error('no passwd entry')
   }
-  const location = storeLocation({ env: {}, home })
-  expect(location.endsWith('layerwright')).toBe(true)
+  expect(storeLocation({ env: {}, home, temporaryFolder: folder })).toBe(
+    join(folder, `layerwright-${process.getuid?.()}`),
+  )
+})
+
+test('storeLocation() takes no folder among the temporary ones that is a link to another place', async () => {
+  const name = `layerwright-${process.getuid?.()}`
+  await writeFile(join(folder, 'file'), '')
+  await mkdir(join(folder, 'theirs'))
+  await symlink(join(folder, 'theirs'), join(folder, name))
+  const input = { env: {}, home: () => join(folder, 'file'), temporaryFolder: folder }
+  expect(() => storeLocation(input)).toThrow('belongs to somebody else')
+})
+
+test.runIf(process.getuid?.() === 0)('storeLocation() takes no temporary folder that another user made', async () => {
+  await writeFile(join(folder, 'file'), '')
+  const place = join(folder, 'layerwright-0')
+  await mkdir(place)
+  await chown(place, 65_534, 65_534)
+  const input = { env: {}, home: () => join(folder, 'file'), temporaryFolder: folder }
+  expect(() => storeLocation(input)).toThrow('belongs to somebody else')
+})
+
+test('Store.open() says where a store cannot be made, and where to name another place', async () => {
+  const file = join(folder, 'file')
+  await writeFile(file, '')
+  const error = await Store.open(join(file, 'store')).catch((cause: unknown) => cause)
+  expect(error).toMatchObject({ code: 'FILE_UNWRITABLE', hint: expect.stringContaining('LAYERWRIGHT_CACHE') as string })
+  // What Node says on a file system that is read-only.
+  const ofNode = Object.assign(new Error('no such file or directory'), { code: 'ENOENT', syscall: 'mkdir' })
+  expect(explainWriteError(ofNode, '/x')).toMatchObject({ code: 'FILE_UNWRITABLE' })
+  expect(explainWriteError(Object.assign(new Error(), { code: 'ENOENT', syscall: 'open' }), '/x')).not.toHaveProperty(
+    'hint',
+  )
 })
 
 test('storeLocation() passes by a cache folder that cannot be made', async () => {
