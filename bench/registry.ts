@@ -13,7 +13,7 @@
 import { execFile, spawn } from 'node:child_process'
 import { createHash, randomBytes } from 'node:crypto'
 import { access, mkdir, mkdtemp, open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
-import { createServer, connect, type AddressInfo } from 'node:net'
+import { connect } from 'node:net'
 import { cpus, tmpdir } from 'node:os'
 import path from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -21,6 +21,7 @@ import { parseArgs, promisify } from 'node:util'
 import { collect } from '../src/core/bytes.ts'
 import { copyImage, openDestination, openImage } from '../src/destinations/index.ts'
 import { makeImage } from '../src/image/make-image.ts'
+import { freePort } from '../test/support/docker-registry.ts'
 import { sampleLayer } from '../test/support/sample-image.ts'
 import { findTool, goTool } from '../test/support/tool.ts'
 import { CASES, type Case } from '../test/support/registry-faults.ts'
@@ -403,14 +404,6 @@ function isListening(port: number): Promise<boolean> {
     socket.on('error', () => resolve(false))
     socket.on('connect', () => socket.destroy())
   })
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer()
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const { port } = server.address() as AddressInfo
-  await new Promise((resolve) => server.close(resolve))
-  return port
 }
 
 function median(values: readonly number[]): number {

@@ -4,7 +4,7 @@ import type { Open } from '../src/core/bytes.ts'
 import type { HttpResponse } from '../src/core/http.ts'
 import type { Challenge } from './challenge.ts'
 import { openDownload, type Part } from './download.ts'
-import { registryError, RegistryError } from './errors.ts'
+import { failedLoginHint, registryError, RegistryError } from './errors.ts'
 import type { RawManifest } from './manifest.ts'
 import { describeManifest, fetchManifest, storeManifest } from './manifests.ts'
 import type { Patience } from './patience.ts'
@@ -219,13 +219,16 @@ export class RegistryClient {
   /**
    * Asks the registry whether it accepts the credentials, without naming a repository.
    *
+   * @param isNew whether somebody has just typed them in: then it is of no use to say how to log in
    * @throws RegistryError REGISTRY_DENIED
    */
-  async checkLogin(): Promise<void> {
+  async checkLogin(isNew = false): Promise<void> {
     const { signal } = this.#options
     const response = await this.#origin.connection.send({ method: 'GET', path: '/', scopes: [], signal })
-    if (response.status !== 200)
-      throw await registryError(response, { method: 'GET', what: `log in to ${this.registry}` })
+    if (response.status !== 200) {
+      const hint = isNew && response.status === 401 ? failedLoginHint(new URL(response.url).host) : undefined
+      throw await registryError(response, { method: 'GET', what: `log in to ${this.registry}` }, { hint })
+    }
     await response.discard()
   }
 

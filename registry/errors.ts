@@ -130,7 +130,19 @@ function hintFor(host: string, status: number, errors: readonly WireError[]): st
 
 /** How to log in to a registry, by its host name. */
 export function loginHint(host: string): string {
-  const login = `Log in with \`layerwright login ${host}\``
+  return productHint(host) ?? `${logIn(host)}. The user may lack the right to this repository, or it does not exist.`
+}
+
+/** What to look at when a registry takes no login. */
+export function failedLoginHint(host: string): string {
+  return productHint(host) ?? 'Check the user name, and the password or token.'
+}
+
+function logIn(host: string): string {
+  return `Log in with \`layerwright login ${host}\``
+}
+
+function productHint(host: string): string | undefined {
   if (/\.dkr[.-]ecr(-fips)?\./.test(host) || host === 'public.ecr.aws')
     return `Set \`"credHelpers": {"${host}": "ecr-login"}\` in ~/.docker/config.json, or pipe \`aws ecr get-login-password\` into \`layerwright login ${host} -u AWS --password-stdin\`.`
   if (host.endsWith('.pkg.dev') || host === 'gcr.io' || host.endsWith('.gcr.io'))
@@ -138,8 +150,8 @@ export function loginHint(host: string): string {
   if (host.endsWith('.azurecr.io'))
     return `Run \`az acr login -n ${host.split('.')[0]}\`, or log in as 00000000-0000-0000-0000-000000000000 with \`az acr login --expose-token\`.`
   if (host === 'ghcr.io')
-    return `${login}, your GitHub user and a token with \`write:packages\`; in GitHub Actions pass GITHUB_TOKEN and grant \`packages: write\`.`
-  if (host === 'nvcr.io') return `${login} -u '$oauthtoken' and an NGC API key as password.`
+    return `${logIn(host)}, your GitHub user and a token with \`write:packages\`; in GitHub Actions pass GITHUB_TOKEN and grant \`packages: write\`.`
+  if (host === 'nvcr.io') return `${logIn(host)} -u '$oauthtoken' and an NGC API key as password.`
   if (host === 'registry-1.docker.io') return 'Log in with `layerwright login docker.io` and a personal access token.'
-  return `${login}. The user may lack the right to this repository, or it does not exist.`
+  return undefined
 }

@@ -53,7 +53,18 @@ export async function openSharedLayers(
 }
 
 function parseRepository(text: string): { readonly registry: string; readonly repository: string } {
-  const { registry, repository, tag, digest } = parseReference(text)
+  const { registry, repository, tag, digest } = parseReference(withoutBuildKitForm(text))
   if (tag === undefined && digest === undefined) return { registry, repository }
   throw new BuildError('USAGE', `A cache is a whole repository, without a tag: \`${text}\``)
+}
+
+/** BuildKit's way of saying it, `type=registry,ref=REPOSITORY,mode=max`, stands in many a pipeline. */
+function withoutBuildKitForm(text: string): string {
+  if (!/^\w+=/.test(text)) return text
+  const fields = new Map(text.split(',').map((field) => [field.split('=', 1)[0], field.replace(/^[^=]*=/, '')]))
+  const reference = fields.get('ref')
+  if (reference !== undefined && (fields.get('type') ?? 'registry') === 'registry') return reference
+  throw new BuildError('USAGE', `A cache is a repository of a registry: \`${text}\``, {
+    hint: 'Name the repository alone, such as registry.example.com/me/cache.',
+  })
 }

@@ -43,6 +43,8 @@ export interface FoundPython {
 
 const LAYER_LIMIT_BYTES = 40 * 1024 ** 3
 const FILE_LIMIT_BYTES = 64 * 1024 ** 2
+/** Of all files that are kept: a large base has some 10 MB of them. */
+const FILES_LIMIT_BYTES = 256 * 1024 ** 2
 
 const OS_RELEASE = ['usr/lib/os-release', 'etc/os-release'] as const
 const STATUS = 'var/lib/dpkg/status'
@@ -55,21 +57,6 @@ const DISTRIBUTION =
   /^usr\/(?:local\/)?lib\/python3(?:\.\d+)?\/(?:site|dist)-packages\/[^/]+\.(?:dist-info\/METADATA|egg-info\/PKG-INFO|egg-info)$/
 const EXECUTABLE = /^usr\/(?:local\/)?bin\/python3\.\d+$/
 
-/**
- * Reads a base's facts from its layers, from the top down; every layer is streamed once and nothing is unpacked.
- *
- * @param layers  lowest first
- * @param environment  the base's variables; images of Docker's `python` name their version there
- * @throws BuildError IMAGE_INVALID when a layer is no readable tar
- */
-export async function readBaseFacts(
-  layers: readonly Layer[],
-  environment: readonly string[],
-  signal?: AbortSignal,
-): Promise<BaseFacts> {
-  return factsOf(await scanBase(layers, signal), environment)
-}
-
 /** What was read of a base. */
 export interface BaseScan {
   readonly files: ReadonlyMap<string, Buffer>
@@ -79,15 +66,31 @@ export interface BaseScan {
   readonly isProven: boolean
 }
 
-/** Reads layers from the top down. @throws BuildError as {@link readBaseFacts} */
+/**
+ * Reads what the facts of a base follow from, from the top layer down; every layer is streamed once and nothing is unpacked.
+ *
+ * @param layers  lowest first
+ * @throws BuildError IMAGE_INVALID when a layer is no readable tar, or holds more of such files than can be kept
+ */
 export async function scanBase(layers: readonly Layer[], signal?: AbortSignal): Promise<BaseScan> {
-  const reading: Reading = { files: new Map(), paths: new Set(), gone: new Set(), system: new BaseSystemScan() }
+  const reading: Reading = {
+    files: new Map(),
+    paths: new Set(),
+    gone: new Set(),
+    system: new BaseSystemScan(),
+    roomBytes: FILES_LIMIT_BYTES,
+  }
   let isProven = true
   for (const layer of layers.toReversed()) isProven = (await readLayer(layer, reading, signal)) && isProven
-  return { ...reading, isProven }
+  const { files, paths, system } = reading
+  return { files, paths, system, isProven }
 }
 
-/** What a base that was read tells. */
+/**
+ * What a base that was read tells.
+ *
+ * @param environment  the base's variables; images of Docker's `python` name their version there
+ */
 export function factsOf({ files, paths, system }: BaseScan, environment: readonly string[]): BaseFacts {
   const release = parseOsRelease(text(files.get(OS_RELEASE[0]) ?? files.get(OS_RELEASE[1])))
   const packages = readPackages(files)
@@ -145,9 +148,11 @@ export function distributionsFor(
 interface Reading {
   readonly files: Map<string, Buffer>
   readonly paths: Set<string>
-  /** Folders that layers above removed, with a slash at the end. */
+  /** What layers above removed, files and folders, with a slash at the end. */
   readonly gone: Set<string>
   readonly system: BaseSystemScan
+  /** How much more may be kept. */
+  roomBytes: number
 }
 
 /**
@@ -155,11 +160,8 @@ interface Reading {
  *
  * @returns whether all of its bytes were read, and are what its digest says
  */
-async function readLayer(
-  layer: Layer,
-  { files, paths, gone, system }: Reading,
-  signal: AbortSignal | undefined,
-): Promise<boolean> {
+async function readLayer(layer: Layer, reading: Reading, signal: AbortSignal | undefined): Promise<boolean> {
+  const { files, paths, gone, system } = reading
   const { descriptor } = layer
   let isProven = false
   const bytes = async function* (): AsyncGenerator<Uint8Array> {
@@ -178,10 +180,13 @@ async function readLayer(
         removed.push(`${whiteout[1] ?? ''}${whiteout[2]}`)
         folders.push(`${whiteout[1] ?? ''}${whiteout[2]}/`)
       }
-      if (EXECUTABLE.test(path) || MUSL.test(path)) paths.add(path)
+      if ((EXECUTABLE.test(path) || MUSL.test(path)) && !isGone(path, gone)) paths.add(path)
       await system.visit(member)
       if (!isWanted(path) || member.type !== 'file' || files.has(path) || isGone(path, gone)) continue
-      files.set(path, system.read(path) ?? (await collect(member.body, FILE_LIMIT_BYTES)))
+      const limit = Math.min(FILE_LIMIT_BYTES, reading.roomBytes)
+      const content = system.read(path) ?? (await collect(member.body, limit))
+      reading.roomBytes -= content.length
+      files.set(path, content)
     }
     system.endLayer()
   } catch (error) {
@@ -196,10 +201,11 @@ async function readLayer(
   return isProven
 }
 
-/** A package's folder is removed as a whole when a layer above has another version of it. */
+/** Whether a layer above removed the path, or a folder above it, as it does with a package of which it has another version. */
 function isGone(path: string, gone: ReadonlySet<string>): boolean {
-  for (let end = path.indexOf('/'); end !== -1; end = path.indexOf('/', end + 1)) {
-    if (gone.has(path.slice(0, end + 1))) return true
+  const whole = `${path}/`
+  for (let end = whole.indexOf('/'); end !== -1; end = whole.indexOf('/', end + 1)) {
+    if (gone.has(whole.slice(0, end + 1))) return true
   }
   return gone.has('')
 }

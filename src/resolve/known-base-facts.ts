@@ -6,8 +6,8 @@ import { BaseSystemScan, type PackedScan } from '../debian/base-system.ts'
 import { factsOf, scanBase, type BaseFacts, type BaseScan } from './base-facts.ts'
 import type { OpenedBase, ResolveContext } from './context.ts'
 
-/** To be raised when more is read of a base than before. */
-const SCAN_VERSION = 2
+/** To be raised when more, or other things, are read of a base than before. */
+const SCAN_VERSION = 3
 const MAX_UNPACKED_BYTES = 512 << 20
 
 /**
@@ -15,7 +15,7 @@ const MAX_UNPACKED_BYTES = 512 << 20
  *
  * What was read is kept under the digests of the layers, each proven by its bytes: a tag that moves names other layers.
  *
- * @throws BuildError as `readBaseFacts`
+ * @throws BuildError as `scanBase`
  */
 export async function knownBaseFacts(
   { layers, config }: OpenedBase,

@@ -27,10 +27,16 @@ test('openSharedLayers() shares nothing unless a cache is named', async () => {
   expect(await open({ cacheFrom: ['registry.example/cache'], cacheTo: ['registry.example/cache'] })).toBeDefined()
 })
 
+test('openSharedLayers() takes a cache as BuildKit writes it', async () => {
+  const buildKit = 'type=registry,ref=registry.example/cache,mode=max'
+  expect(await open({ cacheFrom: [buildKit], cacheTo: [buildKit] })).toBeDefined()
+})
+
 test.each([
   [{ cacheVerify: true }, 'USAGE', '--cache-verify needs a cache to compare with'],
   [{ cacheTo: ['registry.example/cache:v1'] }, 'USAGE', 'A cache is a whole repository'],
   [{ cacheFrom: ['Not A Name'] }, 'REFERENCE_INVALID', ''],
+  [{ cacheTo: ['type=gha,scope=x'] }, 'USAGE', 'A cache is a repository of a registry: `type=gha,scope=x`'],
   [{ cacheTo: ['registry.example/cache'], cacheSignKey: 'absent.pem' }, 'FILE_UNREADABLE', 'Cannot read `absent.pem`'],
   [
     { cacheFrom: ['registry.example/cache'], cacheTrustKey: ['bad.pem'] },

@@ -1,9 +1,14 @@
+import { once } from 'node:events'
 import { chmod, mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { findCredentials } from '../../registry/credentials.ts'
 import { eraseLogin, saveLogin } from '../../registry/login.ts'
+import { BuildError } from '../../src/core/errors.ts'
+import { quickRegistries } from '../support/registries.ts'
 
 let home: string
 beforeEach(async () => void (home = await mkdtemp(join(tmpdir(), 'login-'))))
@@ -47,4 +52,26 @@ test.skipIf(process.platform === 'win32')('a login goes to the helper that the c
   expect(await readFile(join(home, '.docker', 'config.json'), 'utf8')).not.toContain('pw')
   await eraseLogin('r.io', place)
   await expect(readFile(join(home, 'kept'))).rejects.toThrow()
+})
+
+test('a registry that takes no login is told by who is at fault', async () => {
+  const server = createServer((_request, response) => {
+    response.writeHead(401, { 'www-authenticate': 'Basic realm="test"' }).end()
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const registry = `127.0.0.1:${(server.address() as AddressInfo).port}`
+  const given = { kind: 'basic', username: 'me', password: 'word-of-mine' } as const
+  const client = quickRegistries({ login: given }).registries.client({ registry, repository: '' }, { actions: 'pull' })
+  const hintOf = (check: Promise<void>): Promise<unknown> =>
+    check.then(
+      () => undefined,
+      (error: unknown) => (error instanceof BuildError && !error.message.includes('word-of-mine') ? error.hint : error),
+    )
+  try {
+    expect(await hintOf(client.checkLogin(true))).toBe('Check the user name, and the password or token.')
+    expect(await hintOf(client.checkLogin())).toContain('layerwright login')
+  } finally {
+    server.closeAllConnections()
+    server.close()
+  }
 })

@@ -10,7 +10,7 @@ import { silent } from '../../src/core/progress.ts'
 import type { BaseFacts } from '../../src/resolve/base-facts.ts'
 import { aptKeyDigests, openAptSources } from '../../src/resolve/apt-sources.ts'
 import type { ResolveContext } from '../../src/resolve/context.ts'
-import { readBaseFacts } from '../../src/resolve/base-facts.ts'
+import { factsOf, scanBase } from '../../src/resolve/base-facts.ts'
 import { prepareQuestion } from '../../src/resolve/resolve.ts'
 import { systemPackagesFor } from '../../src/resolve/system-packages.ts'
 import { Store } from '../../src/store/store.ts'
@@ -81,7 +81,7 @@ async function baseFacts(more: Readonly<Record<string, string>> = {}): Promise<B
     'usr/share/keyrings/vendor.gpg': 'no key at all',
     ...more,
   })
-  return readBaseFacts([layer], [])
+  return factsOf(await scanBase([layer]), [])
 }
 
 const request = (config: ReturnType<typeof makeConfig>): Parameters<typeof systemPackagesFor>[2] =>

@@ -29,7 +29,7 @@ export const command: Command = {
       insecure: insecure === true,
       credentials: async () => ({ credential, origin: 'login' }),
     })
-    await registries.client({ registry: host, repository: '' }, { actions: 'pull' }).checkLogin()
+    await registries.client({ registry: host, repository: '' }, { actions: 'pull' }).checkLogin(true)
     const place = await saveLogin(host, { username, password }, { env: io.env, signal: io.signal })
     note(io, `Logged in to ${host}; kept in ${place}`)
   },
