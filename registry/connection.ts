@@ -1,8 +1,7 @@
-import pLimit from 'p-limit'
 import { isBuildError } from '../src/core/errors.ts'
 import type { Open } from '../src/core/bytes.ts'
 import type { Http, HttpResponse } from '../src/core/http.ts'
-import { LIMITS } from '../src/core/limits.ts'
+import { makeUploadLimiter } from '../src/core/limits.ts'
 import { chooseChallenge, parseChallenges, type Challenge } from './challenge.ts'
 import type { Credential, Credentials } from './credentials.ts'
 import { RegistryError } from './errors.ts'
@@ -53,7 +52,7 @@ const MAX_CHALLENGES = 3
 export class Connection {
   readonly endpoint: Endpoint
   /** The place of every upload to this server. */
-  readonly uploads = pLimit(LIMITS.uploads)
+  readonly uploads = makeUploadLimiter()
   readonly #options: ConnectionOptions
   readonly #tokens = new Map<string, Promise<Token>>()
   #challenge: Challenge | undefined

@@ -45,3 +45,15 @@ export function makeLimiter(most: number, onWait: (ms: number) => void = () => {
 
 /** The disk of this process: no write waits for anything but the disk in it, so whoever holds a place gives it back. */
 export const disk = makeLimiter(LIMITS.writes)
+
+let uploadWaitMs = 0
+
+/** Makes a limiter of uploads, at one server or to one destination. */
+export function makeUploadLimiter(most: number = LIMITS.uploads): Limiter {
+  return makeLimiter(most, (ms) => (uploadWaitMs += ms))
+}
+
+/** What uploads of this process have waited for their turn so far, added up, in milliseconds. */
+export function uploadsWaitedMs(): number {
+  return uploadWaitMs
+}

@@ -28,15 +28,21 @@ export type ProgressEvent =
 /** What a task does, for those that count how long each kind of work takes. */
 export type TaskKind = 'resolve' | 'download' | 'layer' | 'upload'
 
-/** What layers spend time on: work of theirs, and waiting for somebody; then waiting for a turn at network and disk. */
+/**
+ * What layers spend time on: work of theirs, and waiting for somebody; what uploads do: waiting for bytes, and for whoever takes
+ * them; then waiting for a turn at network, disk and server.
+ */
 export type TimeSpent =
   | 'inflate'
   | 'hash'
   | 'wait for bytes'
   | 'wait for threads'
   | 'wait for room'
+  | 'wait for layers'
+  | 'wait for destination'
   | 'wait for network'
   | 'wait for disk'
+  | 'wait for uploads'
 
 /** Where the time of a command went. */
 export interface Timings {
@@ -50,7 +56,7 @@ export interface Timings {
     readonly tasks: number
     readonly bytes: number
   }[]
-  /** Summed over layers, which are made side by side. */
+  /** Summed over layers and uploads, which run side by side. */
   readonly spent: readonly { readonly on: TimeSpent; readonly ms: number }[]
 }
 

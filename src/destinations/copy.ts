@@ -1,8 +1,9 @@
-import pLimit from 'p-limit'
 import type { Digest } from 'oci-spec-types'
 import { proven, type Open } from '../core/bytes.ts'
 import { BuildError, isBuildError } from '../core/errors.ts'
+import { makeUploadLimiter, type Limiter } from '../core/limits.ts'
 import { silent, startTask, type Report } from '../core/progress.ts'
+import { StopClock } from '../core/stop-clock.ts'
 import type { PushOutcome } from '../../registry/upload.ts'
 import type { Image, ImageIndex } from '../image/image.ts'
 import { contentOf, type Blob, type BlobHome, type Content } from './content.ts'
@@ -131,7 +132,7 @@ class Copy {
   readonly #destination: Destination
   readonly #report: Report
   readonly #signal: AbortSignal | undefined
-  readonly #limit: ReturnType<typeof pLimit>
+  readonly #limit: Limiter
   /** Blobs that several platforms share are stored once. */
   readonly #stored = new Map<Digest, Promise<PushOutcome>>()
   readonly #counts = { exists: 0, mounted: 0, uploaded: 0 }
@@ -142,7 +143,7 @@ class Copy {
     this.#destination = destination
     this.#report = options.report ?? silent
     this.#signal = options.signal
-    this.#limit = pLimit(destination.concurrency)
+    this.#limit = makeUploadLimiter(destination.concurrency)
   }
 
   result(content: Content, outcome: CopyResult['outcome']): CopyResult {
@@ -173,8 +174,9 @@ class Copy {
     return this.#limit(async () => {
       const task = startTask(this.#report, 'a blob as it is made', { kind: 'upload' })
       const signal = this.#signal
+      const clock = startClock()
       try {
-        const open = openOnce(bytes)
+        const open = openOnce(clocked(bytes, clock))
         const blob = await this.#destination.putStream?.({ open }, { onBytes: (done) => task.bytes(done), signal })
         if (blob !== undefined) {
           this.#stored.set(blob.digest, Promise.resolve('uploaded'))
@@ -185,6 +187,8 @@ class Copy {
       } catch (error) {
         signal?.throwIfAborted()
         task.end('skipped', error instanceof Error ? error.message : String(error))
+      } finally {
+        this.#tell(clock)
       }
     })
   }
@@ -232,8 +236,9 @@ class Copy {
       totalBytes: descriptor.size,
       kind: 'upload',
     })
+    const clock = startClock()
     try {
-      const outcome = await this.#storeTrying(blob, isRepair, (bytes) => task.bytes(bytes))
+      const outcome = await this.#storeTrying(clockedBlob(blob, clock), isRepair, (bytes) => task.bytes(bytes))
       this.#counts[outcome]++
       if (outcome === 'uploaded') this.#uploadedBytes += descriptor.size
       task.end(outcome === 'uploaded' ? 'done' : 'cached', outcome)
@@ -241,7 +246,14 @@ class Copy {
     } catch (error) {
       task.end('failed', error instanceof Error ? error.message : String(error))
       throw error
+    } finally {
+      this.#tell(clock)
     }
+  }
+
+  #tell(clock: UploadClock): void {
+    clock.stop()
+    for (const [on, ms] of clock.entries()) this.#report({ type: 'spent', on, ms })
   }
 
   async #storeTrying(blob: Blob, isRepair: boolean, onBytes: (bytes: number) => void): Promise<PushOutcome> {
@@ -277,6 +289,33 @@ class Copy {
     }
     return { ...blob, open: open.isProven === true && tries === 1 ? proven(abortable) : abortable }
   }
+}
+
+/** What an upload waits for: its bytes, or whoever takes and acknowledges them. */
+type UploadClock = StopClock<'wait for layers' | 'wait for destination'>
+
+function startClock(): UploadClock {
+  const clock: UploadClock = new StopClock(['wait for layers', 'wait for destination'])
+  clock.turn('wait for destination')
+  return clock
+}
+
+async function* clocked(bytes: AsyncIterable<Uint8Array>, clock: UploadClock): AsyncGenerator<Uint8Array> {
+  try {
+    clock.turn('wait for layers')
+    for await (const chunk of bytes) {
+      clock.turn('wait for destination')
+      yield chunk
+      clock.turn('wait for layers')
+    }
+  } finally {
+    clock.turn('wait for destination')
+  }
+}
+
+function clockedBlob({ open, ...blob }: Blob, clock: UploadClock): Blob {
+  const timed: Open = (options) => clocked(open(options), clock)
+  return { ...blob, open: open.isProven === true ? proven(timed) : timed }
 }
 
 /** A stream as something that can be opened, though a single time: what breaks cannot be taken up. */

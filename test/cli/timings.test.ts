@@ -5,9 +5,14 @@ import type { ProgressEvent } from '../../src/core/progress.ts'
 test('keepTimes() passes events on, and counts overlapping work of a kind once', () => {
   let now = 0
   let cpu = 100
-  let wait = 5
+  let [wait, turns] = [5, 7]
   const passed: ProgressEvent[] = []
-  const keeper = keepTimes((event) => void passed.push(event), { now: () => now, cpu: () => cpu, diskWait: () => wait })
+  const keeper = keepTimes((event) => void passed.push(event), {
+    now: () => now,
+    cpu: () => cpu,
+    diskWait: () => wait,
+    uploadWait: () => turns,
+  })
   const at = (time: number, event: ProgressEvent): void => {
     now = time
     keeper.report(event)
@@ -27,6 +32,7 @@ test('keepTimes() passes events on, and counts overlapping work of a kind once',
   at(80, { type: 'spent', on: 'wait for network', ms: 2 })
   cpu = 175
   wait = 25
+  turns = 19
   expect(passed).toHaveLength(13)
   const timings = keeper.timings()
   expect(timings).toEqual({
@@ -37,6 +43,7 @@ test('keepTimes() passes events on, and counts overlapping work of a kind once',
       { on: 'hash', ms: 7 },
       { on: 'wait for network', ms: 2 },
       { on: 'wait for disk', ms: 20 },
+      { on: 'wait for uploads', ms: 12 },
     ],
   })
   expect(formatTimings(timings)).toMatch(/download +0\.0s +3 x {2}1\.0 kB/)

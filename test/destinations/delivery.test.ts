@@ -1,7 +1,9 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { beforeEach, expect, test } from 'vitest'
-import { collect } from '../../src/core/bytes.ts'
+import { collect, type Open } from '../../src/core/bytes.ts'
 import { digestOf } from '../../src/core/digest.ts'
 import { BuildError } from '../../src/core/errors.ts'
+import type { Report } from '../../src/core/progress.ts'
 import { contentOf, type Content } from '../../src/destinations/content.ts'
 import { startDelivery } from '../../src/destinations/copy.ts'
 import type { Destination } from '../../src/destinations/destination.ts'
@@ -47,6 +49,29 @@ test('finish() puts the largest blob first', async () => {
   const put = calls.flatMap((call) => sizes.get(call) ?? [])
   expect(put).toHaveLength(sizes.size)
   expect(put).toEqual(put.toSorted((a, b) => b - a))
+})
+
+test('a delivery tells whether uploads waited for their bytes or for the destination', async () => {
+  const spent = new Map<string, number>()
+  const report: Report = (event) => {
+    if (event.type === 'spent') spent.set(event.on, (spent.get(event.on) ?? 0) + event.ms)
+  }
+  const [layer] = layersOf(content)
+  if (layer === undefined) expect.unreachable()
+  const slow: Open = async function* (options) {
+    await sleep(60)
+    yield* layer.open(options)
+  }
+  const memory = destination()
+  const delivery = startDelivery(
+    { ...memory, putBlob: async (blob, options) => (await sleep(30), memory.putBlob(blob, options)) },
+    { report },
+  )
+  delivery.offer({ ...layer, open: slow })
+  await delivery.finish(content)
+  expect([...spent.keys()].toSorted()).toEqual(['wait for destination', 'wait for layers'])
+  expect(spent.get('wait for layers')).toBeGreaterThan(50)
+  expect(spent.get('wait for destination')).toBeGreaterThan(25 * content.blobs.length)
 })
 
 test('startDelivery() tells of a failure at once, and publishes nothing', async () => {

@@ -1,4 +1,4 @@
-import { disk } from '../../core/limits.ts'
+import { disk, uploadsWaitedMs } from '../../core/limits.ts'
 import type { ProgressEvent, Report, TaskKind, TimeSpent, Timings } from '../../core/progress.ts'
 import { formatBytes, formatDuration } from './format.ts'
 
@@ -9,8 +9,11 @@ const SPENT: readonly TimeSpent[] = [
   'wait for bytes',
   'wait for threads',
   'wait for room',
+  'wait for layers',
+  'wait for destination',
   'wait for network',
   'wait for disk',
+  'wait for uploads',
 ]
 
 /** What is measured with; the process's own clocks unless given. */
@@ -20,6 +23,8 @@ export interface Clocks {
   readonly cpu: () => number
   /** What writes have waited for their turn so far, in milliseconds. */
   readonly diskWait: () => number
+  /** What uploads have. */
+  readonly uploadWait: () => number
 }
 
 /** Counts where the time goes that the events of a command tell of. */
@@ -31,7 +36,7 @@ export interface TimeKeeper {
 
 /** Passes events on and keeps the times of what they tell of. */
 export function keepTimes(next: Report, clocks: Clocks = processClocks): TimeKeeper {
-  const start = { at: clocks.now(), cpu: clocks.cpu(), diskWait: clocks.diskWait() }
+  const start = { at: clocks.now(), cpu: clocks.cpu(), turns: turnsOf(clocks) }
   const phases = new Map(KINDS.map((kind) => [kind, new Phase()]))
   const kinds = new Map<string, TaskKind>()
   const spent = new Map<TimeSpent, number>()
@@ -68,8 +73,8 @@ export function keepTimes(next: Report, clocks: Clocks = processClocks): TimeKee
       next(event)
     },
     timings: () => {
-      const diskWait = clocks.diskWait() - start.diskWait
-      const all = diskWait > 0 ? new Map([...spent, ['wait for disk', diskWait] as const]) : spent
+      const turns = turnsOf(clocks).map(([on, ms], n) => [on, ms - (start.turns[n]?.[1] ?? 0)] as const)
+      const all = new Map([...spent, ...turns.filter(([, ms]) => ms > 0)])
       return {
         wholeMs: Math.round(clocks.now() - start.at),
         cpuMs: Math.round(clocks.cpu() - start.cpu),
@@ -80,6 +85,14 @@ export function keepTimes(next: Report, clocks: Clocks = processClocks): TimeKee
   }
 }
 
+/** What limiters of the process count, whatever command it is for. */
+function turnsOf({ diskWait, uploadWait }: Clocks): readonly (readonly [TimeSpent, number])[] {
+  return [
+    ['wait for disk', diskWait()],
+    ['wait for uploads', uploadWait()],
+  ]
+}
+
 /** Timings as a table for people. */
 export function formatTimings({ wholeMs, cpuMs, phases, spent }: Timings): string {
   const lines = [`time spent: ${formatDuration(wholeMs)}, of processors ${formatDuration(cpuMs)}`]
@@ -88,8 +101,8 @@ export function formatTimings({ wholeMs, cpuMs, phases, spent }: Timings): strin
       bytes === 0 ? '' : `  ${formatBytes(bytes)}, ${formatBytes(bytes / Math.max(busyMs / 1000, 0.001))}/s`
     lines.push(`  ${kind.padEnd(18)}${formatDuration(busyMs).padStart(7)}  ${String(tasks).padStart(4)} x${amount}`)
   }
-  if (spent.length > 0) lines.push('  of layers, added up:')
-  for (const { on, ms } of spent) lines.push(`    ${on.padEnd(16)}${formatDuration(ms).padStart(7)}`)
+  if (spent.length > 0) lines.push('  of layers and uploads, added up:')
+  for (const { on, ms } of spent) lines.push(`    ${on.padEnd(20)}${formatDuration(ms).padStart(7)}`)
   return lines.join('\n')
 }
 
@@ -127,4 +140,5 @@ const processClocks: Clocks = {
     return (user + system) / 1000
   },
   diskWait: () => disk.waitedMs(),
+  uploadWait: uploadsWaitedMs,
 }
