@@ -56,26 +56,49 @@ async function locked<T>(
   work: (hasWaited: boolean) => Promise<T>,
   { signal, pollMs = 50 }: WaitOptions,
 ): Promise<T> {
-  // Among the temporary files, so that prune finds one that a killed process left.
-  const draft = join(folder, 'tmp', `lock-${process.pid}-${randomBytes(6).toString('hex')}`)
-  for (const part of ['locks', 'tmp']) await mkdir(join(folder, part), { recursive: true })
-  let hasWaited = false
-  while (!(await acquire(path, draft))) {
-    hasWaited = true
-    await sleep(pollMs, undefined, { signal })
-  }
+  return withDraft(folder, async (draft) => {
+    let hasWaited = false
+    while (!(await acquire(path, draft))) {
+      hasWaited = true
+      await sleep(pollMs, undefined, { signal })
+    }
+    try {
+      return await work(hasWaited)
+    } finally {
+      // The file first: while it is there it is ours.
+      await rm(path, { force: true })
+      held.delete(path)
+    }
+  })
+}
+
+/** What a process's locks of a store are links to while it has any: a file of its own for each would be a block on the disk. */
+const drafts = new Map<string, { readonly path: Promise<string>; users: number }>()
+
+async function withDraft<T>(folder: string, work: (draft: string) => Promise<T>): Promise<T> {
+  const draft = drafts.get(folder) ?? { path: writeDraft(folder), users: 0 }
+  drafts.set(folder, draft)
+  draft.users++
   try {
-    return await work(hasWaited)
+    return await work(await draft.path)
   } finally {
-    // The file first: while it is there it is ours.
-    await rm(path, { force: true })
-    held.delete(path)
+    if (--draft.users === 0) {
+      drafts.delete(folder)
+      await draft.path.then((path) => rm(path, { force: true }))
+    }
   }
 }
 
-async function acquire(path: string, draft: string): Promise<boolean> {
-  // A link appears with its content; a file that is created and then written would be seen empty.
+/** Written before it is linked: a lock that is created and then written would be seen empty. */
+async function writeDraft(folder: string): Promise<string> {
+  for (const part of ['locks', 'tmp']) await mkdir(join(folder, part), { recursive: true })
+  // Among the temporary files, so that prune finds one that a killed process left.
+  const draft = join(folder, 'tmp', `lock-${process.pid}-${randomBytes(6).toString('hex')}`)
   await writeFile(draft, `${process.pid} ${hostname()}\n`)
+  return draft
+}
+
+async function acquire(path: string, draft: string): Promise<boolean> {
   try {
     await link(draft, path)
     held.add(path)
@@ -83,8 +106,6 @@ async function acquire(path: string, draft: string): Promise<boolean> {
   } catch (error) {
     // Where there are no hard links there are no locks, and work may be done twice.
     if (systemErrorCode(error) !== 'EEXIST') return true
-  } finally {
-    await rm(draft, { force: true })
   }
   if (await isHeld(path)) return false
   await rm(path, { force: true })

@@ -48,6 +48,24 @@ it('oneAtATime() does not keep different work apart', async () => {
   expect(order).toEqual(['two', 'one'])
 })
 
+it('oneAtATime() has one file behind all locks of a process, and leaves none', async () => {
+  const names = Array.from({ length: 20 }, (_, n) => `work ${n}`)
+  let meeting = 0
+  const seen: { readonly locks: number; readonly drafts: number }[] = []
+  await Promise.all(
+    names.map((name) =>
+      oneAtATime(folder, name, async () => {
+        meeting++
+        while (meeting < names.length) await new Promise((resolve) => setTimeout(resolve, 1))
+        const [locks, drafts] = await Promise.all(['locks', 'tmp'].map((part) => readdir(join(folder, part))))
+        seen.push({ locks: locks?.length ?? 0, drafts: drafts?.length ?? 0 })
+      }),
+    ),
+  )
+  expect(seen[0]).toEqual({ locks: 20, drafts: 1 })
+  expect(await readdir(join(folder, 'tmp'))).toEqual([])
+})
+
 it('oneAtATime() gives the lock back when the work fails', async () => {
   const failing = oneAtATime(folder, 'work', () => Promise.reject(new Error('no')))
   await expect(failing).rejects.toThrow('no')
