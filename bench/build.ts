@@ -11,6 +11,8 @@
  * and the wheels of `python/launcher.lock.json`; then, with Node 22.18 or newer (which runs it as it is),
  * `node bench/build.ts --set half --ways all --base oci:FOLDER`
  *
+ * `--ways lazy,cold,no-store,known,again,code,requirement,peers` is everything that is compared, in one run for one set.
+ *
  * `--set synthetic:N:MB` asks for N wheels of MB megabytes together, which `bench/build/synthetic.mjs` makes while they are read.
  * `--ways lazy,cold` builds with tables for lazy pulling and without, each from nothing. `--ways parallel` builds eight times at once with one store, and counts the bytes that the index gave.
  *
@@ -28,7 +30,7 @@ import { cpus, loadavg, tmpdir, userInfo } from 'node:os'
 import path from 'node:path'
 import { parseArgs } from 'node:util'
 import { medians, round, run, sum, timed, type Cost } from './build/measure.ts'
-import { hasTool, peers, type Peer, type PeerContext } from './build/peers.ts'
+import { hasTool, NAMED_PEERS, peers, type Peer, type PeerContext } from './build/peers.ts'
 import { startIndex, startRegistry } from './build/servers.ts'
 import { requirementsOf, servedFor } from './build/sets.ts'
 
@@ -59,7 +61,7 @@ const requirements = requirementsOf(options.set)
 const folder = await mkdtemp(path.join(options.scratch, 'lw-bench-build-'))
 const program = path.resolve(options.program)
 const flags = options.flags.split(' ').filter((flag) => flag !== '')
-const wanted = new Set(options.ways === 'all' ? [...OWN_WAYS(), ...Object.keys(peers)] : options.ways.split(','))
+const wanted = new Set(options.ways.split(',').flatMap(waysOf))
 const base = `oci:${path.join(folder, 'base')}`
 const left: Record<string, string> = {}
 const costs: Record<string, Cost[]> = {}
@@ -97,6 +99,11 @@ try {
   index.close()
   await registry.close()
   await rm(folder, { recursive: true, force: true })
+}
+
+function waysOf(word: string): string[] {
+  if (word === 'all') return [...OWN_WAYS(), ...Object.keys(peers)]
+  return word === 'peers' ? [...NAMED_PEERS] : [word]
 }
 
 function OWN_WAYS(): string[] {

@@ -126,6 +126,9 @@ export const peers: Readonly<Record<string, Peer>> = {
   'buildkit-rootless+uv+zstd': buildkit('zstd', 'rootless'),
 }
 
+/** Those that are compared where nobody picks: BuildKit as it is usually run without root, and all others. */
+export const NAMED_PEERS: readonly string[] = Object.keys(peers).filter((name) => !name.startsWith('buildkit+'))
+
 function lacking(needed: (context: PeerContext) => readonly string[]): Peer['lacks'] {
   return async (context) => {
     for (const name of needed(context)) if (!(await context.hasTool(name))) return name
