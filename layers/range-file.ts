@@ -1,4 +1,4 @@
-import { fileURLToPath } from 'node:url'
+import { filePathOf } from '../src/core/file-url.ts'
 import { ByteReader } from '../src/core/byte-reader.ts'
 import type { RandomAccess } from '../src/core/bytes.ts'
 import type { Cache } from '../src/core/cache.ts'
@@ -159,7 +159,7 @@ async function readRange(
   settings: Settings,
 ): Promise<Buffer | undefined> {
   if (file.url.startsWith('file:')) {
-    const local = await openFile(fileURLToPath(file.url))
+    const local = await openFile(filePathOf(file.url))
     try {
       return Buffer.from(await local.read(offset, length))
     } finally {

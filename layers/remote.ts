@@ -1,6 +1,7 @@
 import { statfs } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
+import { decodePercent } from '../src/core/percent.ts'
+import { filePathOf } from '../src/core/file-url.ts'
 import { verify } from '../src/core/digest.ts'
 import { collect, copied, type RandomAccess } from '../src/core/bytes.ts'
 import { BuildError, isBuildError } from '../src/core/errors.ts'
@@ -144,7 +145,7 @@ async function fetchInto(store: Store, file: RemoteFile, options: RemoteOptions)
  */
 export async function* download(file: Address, options: DownloadOptions, start = 0): AsyncGenerator<Uint8Array> {
   if (file.url.startsWith('file:')) {
-    yield* openPath(fileURLToPath(file.url))({ offset: start, signal: options.signal })
+    yield* openPath(filePathOf(file.url))({ offset: start, signal: options.signal })
     return
   }
   const { attempts = 4, pauseMs = 250 } = options
@@ -285,5 +286,5 @@ async function checkSpace(folder: string, file: RemoteFile): Promise<void> {
 /** The last part of a URL's path, for people. */
 export function fileName(url: string): string {
   const path = maskUrl(url).split('?')[0] ?? url
-  return decodeURIComponent(path.slice(path.lastIndexOf('/') + 1))
+  return decodePercent(path.slice(path.lastIndexOf('/') + 1))
 }

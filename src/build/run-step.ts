@@ -7,6 +7,7 @@ import type { LayerStore, StoredLayer } from '../../layers/materialise.ts'
 import { digestOf } from '../core/digest.ts'
 import { BuildError } from '../core/errors.ts'
 import { canonicalJson } from '../core/json.ts'
+import { maskAddresses } from '../core/mask.ts'
 import { startTask, type Report } from '../core/progress.ts'
 import type { Plan, PlannedStep } from '../plan/plan.ts'
 import type { BindMount } from '../run/container.ts'
@@ -59,7 +60,7 @@ export async function stepLayer(
       compression: compressorName(compression),
     }),
   )
-  const createdBy = step.role === 'run' ? `run: ${step.command}` : step.title
+  const createdBy = step.role === 'run' ? `run: ${maskAddresses(step.command)}` : step.title
   const found = await store.find(key)
   if (found !== undefined) {
     startTask(context.report, createdBy).end('cached')
@@ -95,9 +96,13 @@ async function secretBinds(step: PlannedStep, secrets: ReadonlyMap<string, strin
   for (const { id, target } of step.mounts) {
     const source = secrets.get(id)
     if (source === undefined) {
-      throw new BuildError('USAGE', `The step needs the secret \`${id}\`, which was not given: ${step.command}`, {
-        hint: `Add --secret id=${id},src=FILE.`,
-      })
+      throw new BuildError(
+        'USAGE',
+        `The step needs the secret \`${id}\`, which was not given: ${maskAddresses(step.command)}`,
+        {
+          hint: `Add --secret id=${id},src=FILE.`,
+        },
+      )
     }
     await stat(source).catch((cause: unknown) => {
       throw new BuildError('USAGE', `The file of the secret \`${id}\` cannot be read`, { cause })

@@ -1,5 +1,6 @@
+import { decodePercent } from './percent.ts'
+import { filePathOf } from './file-url.ts'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 
 /** The address of a file by its path from the project folder: the same on every machine that has the project. */
 export function projectUrl(path: string): string {
@@ -8,7 +9,7 @@ export function projectUrl(path: string): string {
 
 /** The path on this machine of a `project:` or `file:` address; undefined for others. */
 export function localPath(url: string, projectFolder: string): string | undefined {
-  if (url.startsWith('file:')) return fileURLToPath(url)
+  if (url.startsWith('file:')) return filePathOf(url)
   if (!url.startsWith('project:')) return undefined
-  return join(projectFolder, ...url.slice('project:'.length).split('/').map(decodeURIComponent))
+  return join(projectFolder, ...url.slice('project:'.length).split('/').map(decodePercent))
 }

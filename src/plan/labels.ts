@@ -1,4 +1,5 @@
 import { ANNOTATION } from 'oci-spec-types'
+import { maskAddresses } from '../core/mask.ts'
 import type { PlatformLock } from '../lock/lock.ts'
 import type { PlanInput } from './make-plan.ts'
 
@@ -42,7 +43,10 @@ function scriptsLabel({ base, systemPackages }: PlatformLock): Record<string, st
   return names.length === 0 ? {} : { 'run.layerwright.scripts_not_run': JSON.stringify(names) }
 }
 
-/** The completed configuration under Cog's own key names. Environment values may be secrets of a sort: names only. */
+/**
+ * The completed configuration under Cog's own key names, for everybody who can pull the image: no values of variables, and
+ * no passwords of addresses.
+ */
 function cogConfig({ config, lock }: Pick<PlanInput, 'config' | 'lock'>): Record<string, unknown> {
   const { build } = config
   const cuda = lock.choices.find(({ key }) => key === 'cuda')?.value
@@ -52,9 +56,9 @@ function cogConfig({ config, lock }: Pick<PlanInput, 'config' | 'lock'>): Record
       ...(cuda === undefined ? {} : { cuda }),
       python_version: lock.interpreter.version.split('.').slice(0, 2).join('.'),
       ...(build.pythonRequirements === undefined ? {} : { python_requirements: build.pythonRequirements }),
-      ...(build.pythonPackages.length === 0 ? {} : { python_packages: build.pythonPackages }),
+      ...(build.pythonPackages.length === 0 ? {} : { python_packages: build.pythonPackages.map(maskAddresses) }),
       ...(build.systemPackages.length === 0 ? {} : { system_packages: build.systemPackages }),
-      ...(build.run.length === 0 ? {} : { run: build.run.map(({ command }) => command) }),
+      ...(build.run.length === 0 ? {} : { run: build.run.map(({ command }) => maskAddresses(command)) }),
     },
     ...(config.image === undefined ? {} : { image: config.image }),
     ...(config.run === undefined ? {} : { predict: config.run }),

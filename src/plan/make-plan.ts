@@ -4,6 +4,7 @@ import type { InlineFile } from '../../layers/kinds/inline.ts'
 import type { TreeLayerSpec } from '../../layers/kinds/tree.ts'
 import { describeFiles, LARGE_WEIGHT_BYTES } from '../../layers/kinds/words.ts'
 import type { Project } from '../../layers/project.ts'
+import { maskAddresses } from '../core/mask.ts'
 import { projectUrl } from '../core/project-url.ts'
 import { requireDriver } from '../compat/require.ts'
 import type { Config } from '../config/config.ts'
@@ -59,7 +60,12 @@ export function makePlan(input: PlanInput): Plan {
     environmentLayer(lock, config.build.systemSitePackages),
     ...(config.build.bytecode ? [bytecodeStep()] : []),
     ...runtimeLayers(input),
-    ...config.build.run.map(({ command, mounts }): PlannedStep => ({ role: 'run', title: command, command, mounts })),
+    ...config.build.run.map(({ command, mounts }): PlannedStep => ({
+      role: 'run',
+      title: maskAddresses(command),
+      command,
+      mounts,
+    })),
   ]
   return {
     planVersion: 1,

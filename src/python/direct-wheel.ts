@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { stat } from 'node:fs/promises'
-import { fileURLToPath } from 'node:url'
+import { decodePercent } from '../core/percent.ts'
+import { filePathOf } from '../core/file-url.ts'
 import { BuildError } from '../core/errors.ts'
 import { openPath } from '../core/file-access.ts'
 import { maskUrl } from '../core/http.ts'
@@ -61,7 +62,7 @@ function toDirectWheel({ requirement, hashes = [], origin }: RootRequirement): D
   const url = new URL(requirement.url)
   const fragment = new URLSearchParams(url.hash.slice(1))
   url.hash = ''
-  const filename = decodeURIComponent(url.pathname.slice(url.pathname.lastIndexOf('/') + 1))
+  const filename = decodePercent(url.pathname.slice(url.pathname.lastIndexOf('/') + 1))
   if (!filename.endsWith('.whl')) return undefined
   const wheel = parseWheelName(filename)
   if (wheel.name !== requirement.name) {
@@ -149,7 +150,7 @@ export async function completeFile(file: ListedFile, access: RemoteAccess): Prom
 }
 
 async function readLocal(url: string, sha256: string | undefined): Promise<RemoteFile> {
-  const path = fileURLToPath(url)
+  const path = filePathOf(url)
   try {
     if (sha256 !== undefined) return { url, sha256, sizeBytes: (await stat(path)).size }
     return { url, ...(await digest(openPath(path)())) }

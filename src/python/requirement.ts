@@ -1,3 +1,5 @@
+import { BuildError } from '../core/errors.ts'
+import { maskUrl } from '../core/http.ts'
 import { formatMarker, scanMarker, type Marker } from './marker.ts'
 import { normalizeName } from './package-name.ts'
 import { Scanner } from './scanner.ts'
@@ -82,7 +84,14 @@ function scanUrl(scanner: Scanner): string | undefined {
   scanner.skipSpace()
   const url = scanner.expect(URL_TEXT, 'a URL after `@`')
   if (!scanner.isAtEnd) scanner.expect(SPACE, 'white space after the URL')
+  assertAddress(url)
   return url
+}
+
+/** Refuses an address that cannot be one; paths are no addresses. @throws BuildError REQUIREMENT_INVALID */
+export function assertAddress(text: string): void {
+  if (/^(?:https?|file|ftp):/i.test(text) && !URL.canParse(text))
+    throw new BuildError('REQUIREMENT_INVALID', `Not an address: \`${maskUrl(text)}\``)
 }
 
 function scanSpecifiers(scanner: Scanner): string {

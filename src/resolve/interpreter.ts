@@ -1,5 +1,5 @@
 import { readFile, stat } from 'node:fs/promises'
-import { fileURLToPath } from 'node:url'
+import { filePathOf } from '../core/file-url.ts'
 import { findInterpreter, knownMinors, parseInterpreterList, type InterpreterSources } from '../bases/interpreter.ts'
 import defaults from '../core/defaults.json' with { type: 'json' }
 import { BuildError } from '../core/errors.ts'
@@ -113,7 +113,7 @@ async function interpreterSources({ env }: ResolveContext): Promise<InterpreterS
 async function sizeOf(url: string, { http, signal }: ResolveContext): Promise<number> {
   if (url.startsWith('file:')) {
     try {
-      return (await stat(fileURLToPath(url))).size
+      return (await stat(filePathOf(url))).size
     } catch (cause) {
       throw new BuildError('INTERPRETER_NOT_FOUND', `The interpreter archive is not there: \`${url}\``, { cause })
     }

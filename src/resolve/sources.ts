@@ -1,6 +1,6 @@
 import { statSync } from 'node:fs'
-import { fileURLToPath } from 'node:url'
 import { isAbsolute, relative } from 'node:path'
+import { filePathOf } from '../core/file-url.ts'
 import { assertResolvable, sourcesFor } from '../python/input/sources.ts'
 import type { Requirements, SourceRequirement } from '../python/input/requirements-file.ts'
 import { maskUrl } from '../core/http.ts'
@@ -63,7 +63,7 @@ export async function sourcesKey(
 /** The folder that an address means; undefined for anything else. */
 export function folderOf(location: string): string | undefined {
   const path = location.startsWith('file:')
-    ? fileURLToPath(new URL(location))
+    ? filePathOf(new URL(location))
     : isAbsolute(location)
       ? location
       : undefined

@@ -5,6 +5,7 @@ import type { ImageRuntimeConfig, Platform } from 'oci-spec-types'
 import type { Entry } from '../../layers/entry.ts'
 import type { Layer } from '../../layers/layer.ts'
 import { BuildError } from '../core/errors.ts'
+import { maskAddresses } from '../core/mask.ts'
 import { wholeLines } from '../core/whole-lines.ts'
 import type { BindMount, ContainerChanges } from './container.ts'
 import type { RunnableImage } from './image.ts'
@@ -82,10 +83,14 @@ export async function runStep<T>(
   const status = await container.exit
   request.signal?.throwIfAborted()
   if (status !== 0) {
-    throw new BuildError('RUN_FAILED', `The command ended with status ${status}: \`${request.command}\``, {
-      hint: 'Its output stands above.',
-      data: { status, output: tail.text },
-    })
+    throw new BuildError(
+      'RUN_FAILED',
+      `The command ended with status ${status}: \`${maskAddresses(request.command)}\``,
+      {
+        hint: 'Its output stands above.',
+        data: { status, output: tail.text },
+      },
+    )
   }
   if (!result.isDone) throw new TypeError('A command that went well was not captured')
   return result.value as T

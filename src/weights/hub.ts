@@ -49,6 +49,8 @@ export const listHub: ListWeights<'hub'> = async ({ type, repository, revision }
     files.push(...answer.value.filter((entry) => entry.type === 'file').map((entry) => fileOf(entry, base, context)))
     next = answer.next
   }
+  if (next !== undefined)
+    throw new BuildError('WEIGHTS_UNAVAILABLE', `The list of files has more than ${MAX_PAGES} pages: ${maskUrl(api)}`)
   return { revision: sha, files }
 }
 

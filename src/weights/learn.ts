@@ -1,4 +1,5 @@
 import { digestHex } from 'oci-spec-types'
+import { decodePercent } from '../core/percent.ts'
 import { download } from '../../layers/remote.ts'
 import { BuildError } from '../core/errors.ts'
 import { maskUrl, type HttpResponse } from '../core/http.ts'
@@ -101,5 +102,5 @@ function strongTag(response: HttpResponse): string | undefined {
 
 function fileName(url: string): string {
   const { pathname } = new URL(url)
-  return decodeURIComponent(pathname.slice(pathname.lastIndexOf('/') + 1))
+  return decodePercent(pathname.slice(pathname.lastIndexOf('/') + 1))
 }

@@ -1,4 +1,8 @@
 import { posix } from 'node:path'
+import { pathProblem } from '../core/archive-path.ts'
+import { BuildError } from '../core/errors.ts'
+import { maskUrl } from '../core/http.ts'
+import { decodePercent } from '../core/percent.ts'
 import { fileSize, learn, probe } from './learn.ts'
 import type { ListWeights } from './source.ts'
 
@@ -6,7 +10,7 @@ import type { ListWeights } from './source.ts'
 export const listWeb: ListWeights<'web'> = async ({ url, sha256 }, context) => ({
   files: [
     {
-      path: decodeURIComponent(posix.basename(new URL(url).pathname)),
+      path: nameOf(url),
       url,
       identify: async () => {
         const headers = await context.headers(url)
@@ -16,3 +20,9 @@ export const listWeb: ListWeights<'web'> = async ({ url, sha256 }, context) => (
     },
   ],
 })
+
+function nameOf(url: string): string {
+  const name = decodePercent(posix.basename(new URL(url).pathname))
+  if (name !== '' && !name.includes('/') && pathProblem(name) === undefined) return name
+  throw new BuildError('WEIGHTS_NOT_FOUND', `The address ends with no name of a file: ${maskUrl(url)}`)
+}

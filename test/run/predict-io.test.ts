@@ -126,6 +126,7 @@ test.each([
   ['data:text/plain;charset=utf-8;base64,aGk=', 'text/plain;charset=utf-8', 'hi'],
   ['data:,a%20b', 'text/plain', 'a b'],
   ['data:image/svg+xml,<svg/>', 'image/svg+xml', '<svg/>'],
+  ['data:text/plain,50%off', 'text/plain', '50%off'],
 ])('parseDataUri(%s)', (text, mediaType, contents) => {
   expect(parseDataUri(text)).toEqual({ mediaType, bytes: Buffer.from(contents) })
 })

@@ -1,7 +1,8 @@
 import { existsSync } from 'node:fs'
 import { basename, relative, sep } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import type { Digest } from 'oci-spec-types'
+import { decodePercent } from '../../core/percent.ts'
+import { filePathOf } from '../../core/file-url.ts'
 import { writeTar } from '../../../layers/files.ts'
 import { entriesOf } from '../../../layers/project-files.ts'
 import { makeOpenRemote } from '../../../layers/remote.ts'
@@ -57,14 +58,14 @@ export async function fetchNamed(location: string, context: SourceContext): Prom
   const fragment = fragmentOf(location)
   const sha256 = fragment.get('sha256')
   url.hash = ''
-  const filename = decodeURIComponent(basename(url.pathname))
+  const filename = decodePercent(basename(url.pathname))
   if (!/\.(?:tar\.gz|tgz|zip)$/i.test(filename)) {
     throw new BuildError('NOT_SUPPORTED', `Not a source archive that can be read: ${maskUrl(location)}`, {
       hint: 'Archives end with .tar.gz, .tgz or .zip.',
     })
   }
-  if (url.protocol === 'file:' && !existsSync(fileURLToPath(url)))
-    throw new BuildError('FILE_UNREADABLE', `The source archive does not exist: \`${fileURLToPath(url)}\``)
+  if (url.protocol === 'file:' && !existsSync(filePathOf(url)))
+    throw new BuildError('FILE_UNREADABLE', `The source archive does not exist: \`${filePathOf(url)}\``)
   const { http, headers, signal } = context
   const file: ListedFile = { filename, url: url.href, index: '', hashes: sha256 === null ? {} : { sha256 } }
   const complete = await completeFile(file, { http, headers, signal })

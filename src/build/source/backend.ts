@@ -129,7 +129,7 @@ async function readAnswer(folder: string, { title }: BuildableSource): Promise<B
   } catch (cause) {
     throw new BuildError('RUN_FAILED', `The build of \`${title}\` left a result that is not JSON`, { cause })
   }
-  const { requires, metadata, wheel } = answer as Readonly<Record<string, unknown>>
+  const { requires, metadata, wheel } = (answer ?? {}) as Readonly<Record<string, unknown>>
   if (isTexts(requires)) return { kind: 'requires', requires }
   if (typeof metadata === 'string') return { kind: 'metadata', text: metadata }
   if (typeof wheel !== 'string' || !/^[^/\0]+\.whl$/.test(wheel)) throw refuse('answered something that means nothing')

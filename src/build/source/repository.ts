@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createReadStream } from 'node:fs'
 import type { Descriptor } from 'oci-spec-types'
@@ -54,7 +54,13 @@ export function parseRepository(location: string): RepositoryLocation {
   const subdirectory = parseSubdirectory(new URLSearchParams(fragment))
   if (revision?.startsWith('-') || revision === '')
     throw new BuildError('REQUIREMENT_INVALID', `Not a revision: ${maskUrl(location)}`)
-  return { url: `${protocol}://${hasRevision ? address.slice(0, at) : address}`, revision, subdirectory }
+  const url = `${protocol}://${hasRevision ? address.slice(0, at) : address}`
+  if (!URL.canParse(url)) {
+    throw new BuildError('REQUIREMENT_INVALID', `Not the address of a repository: ${maskUrl(location)}`, {
+      hint: 'After the host comes a slash: git+ssh://git@host/owner/repository.git.',
+    })
+  }
+  return { url, revision, subdirectory }
 }
 
 /** The commit that a branch or tag means now. @throws BuildError REQUIREMENT_INVALID, HOST_UNSUPPORTED, NETWORK_FAILED */
@@ -151,8 +157,21 @@ async function clone(
   if (!has) await git(['-C', tree, 'fetch', '--quiet', 'origin', commit], url, context)
   await git(['-C', tree, 'checkout', '--quiet', '--detach', commit], url, context)
   await git(['-C', tree, 'submodule', '--quiet', 'update', '--init', '--recursive'], url, context)
-  // The address may hold credentials, and the checkout is about to be seen by the build.
-  await git(['-C', tree, 'remote', 'set-url', 'origin', withoutCredentials(url)], url, context)
+  await removeCredentials(join(tree, '.git'))
+}
+
+/**
+ * Addresses may hold credentials, and the checkout is about to be seen by the build. Submodules whose address is relative have
+ * them in configurations of their own.
+ */
+async function removeCredentials(gitFolder: string): Promise<void> {
+  for (const entry of await readdir(gitFolder, { recursive: true, withFileTypes: true })) {
+    if (!entry.isFile() || entry.name !== 'config') continue
+    const path = join(entry.parentPath, entry.name)
+    const text = await readFile(path, 'utf8')
+    const clean = text.replaceAll(/(?<=(?<!ssh):\/\/)[^\s/]+@/g, '')
+    if (clean !== text) await writeFile(path, clean)
+  }
 }
 
 async function git(args: readonly string[], url: string, context: RepositoryContext): Promise<string> {
@@ -193,7 +212,11 @@ async function tool(
         .join('\n')
         .replaceAll(/\/\/[^/@\s]*@/g, '//***@')
       reject(
-        new BuildError('NETWORK_FAILED', `git could not read ${maskUrl(url)}:\n${words}`, { cause: new Error(words) }),
+        url === ''
+          ? new BuildError('BUILD_FAILED', `\`${program}\` failed:\n${words}`)
+          : new BuildError('NETWORK_FAILED', `git could not read ${maskUrl(url)}:\n${words}`, {
+              cause: new Error(words),
+            }),
       )
     })
   })

@@ -1,4 +1,5 @@
 import { BlockList, isIP } from 'node:net'
+import { decodePercent } from '../percent.ts'
 import { BuildError } from '../errors.ts'
 import { isLoopbackHost, withoutBrackets } from './addresses.ts'
 
@@ -40,7 +41,7 @@ function parseProxy(value: string): Proxy {
     throw new BuildError('NOT_SUPPORTED', `Proxies of this kind are not supported: \`${url.protocol}//${url.host}\``, {
       hint: 'Use an http:// or https:// proxy, or list the host in NO_PROXY.',
     })
-  const user = `${decodeURIComponent(url.username)}:${decodeURIComponent(url.password)}`
+  const user = `${decodePercent(url.username)}:${decodePercent(url.password)}`
   const authorization = url.username === '' ? undefined : `Basic ${Buffer.from(user).toString('base64')}`
   return { url, authorization }
 }

@@ -1,6 +1,7 @@
 import { readdir, readFile, stat } from 'node:fs/promises'
-import { fileURLToPath, pathToFileURL } from 'node:url'
+import { pathToFileURL } from 'node:url'
 import { join } from 'node:path'
+import { filePathOf } from '../../core/file-url.ts'
 import { systemErrorCode } from '../../core/errors.ts'
 import { parseHtmlPage } from './html-page.ts'
 import { pageOf, type IndexFile, type IndexPage } from './page.ts'
@@ -11,7 +12,7 @@ import { pageOf, type IndexFile, type IndexPage } from './page.ts'
  * @returns no files for a place that does not exist, as pip has it
  */
 export async function listLocalLinks(url: string): Promise<IndexPage> {
-  const path = fileURLToPath(url)
+  const path = filePathOf(url)
   try {
     if ((await stat(path)).isDirectory()) {
       const names = (await readdir(path)).sort()

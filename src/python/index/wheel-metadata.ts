@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { fileURLToPath } from 'node:url'
+import { filePathOf } from '../../core/file-url.ts'
 import { BuildError } from '../../core/errors.ts'
 import { openFile } from '../../core/file-access.ts'
 import { maskUrl } from '../../core/http.ts'
@@ -29,7 +29,7 @@ export async function fetchMetadata(
     if (offered !== undefined) return offered
   }
   const wheel = file.url.startsWith('file:')
-    ? await openFile(fileURLToPath(file.url))
+    ? await openFile(filePathOf(file.url))
     : await openRemoteWheel(file.url, access)
   try {
     return await readMetadata(wheel, parseWheelName(file.filename).name, file.filename)

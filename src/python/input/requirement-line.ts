@@ -1,9 +1,10 @@
 import { existsSync } from 'node:fs'
 import { isAbsolute, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
+import { decodePercent } from '../../core/percent.ts'
 import { BuildError } from '../../core/errors.ts'
 import { parseMarker, type Marker } from '../marker.ts'
-import { parseRequirement, type Requirement } from '../requirement.ts'
+import { assertAddress, parseRequirement, type Requirement } from '../requirement.ts'
 import { parseWheelName } from '../wheel-name.ts'
 
 /** A requirement, or something that would have to be built before it can be one. */
@@ -72,12 +73,13 @@ function parseLocation(text: string, folders: BaseFolders): ParsedLine {
       marker,
       ...extrasOf(/[#&]egg=[\w.-]+(\[[^[\]]*\])/.exec(location)?.[1]),
     }
+  assertAddress(location)
   const url = URL_START.test(location) ? location : toFileUrl(path, folders)
   if (!isWheel(url)) {
     const text = URL_START.test(location) ? undefined : extras
     return { kind: 'source', location: url, name: eggOf(location), marker, ...extrasOf(text) }
   }
-  const wheel = parseWheelName(decodeURIComponent(new URL(url).pathname.split('/').at(-1) ?? ''))
+  const wheel = parseWheelName(decodePercent(new URL(url).pathname.split('/').at(-1) ?? ''))
   const named = parseRequirement(`${wheel.name}${URL_START.test(location) ? '' : (extras ?? '')}`)
   return { kind: 'requirement', requirement: { ...named, url, marker } }
 }

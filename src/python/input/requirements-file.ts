@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { filePathOf } from '../../core/file-url.ts'
 import { BuildError } from '../../core/errors.ts'
 import type { LockFile } from '../formats/lock-file.ts'
 import type { LockSelection } from '../formats/pylock.ts'
@@ -263,12 +263,7 @@ class Loader {
   }
 
   #include(value: string, role: Role, location: string, parents: readonly string[]): Promise<void> {
-    const nested = isUrl(value)
-      ? value
-      : isUrl(location)
-        ? new URL(value, location).href
-        : resolve(dirname(location), value)
-    return this.load(nested, role, value, parents)
+    return this.load(locationOf(value, location), role, value, parents)
   }
 
   #foldersOf(location: string): readonly string[] {
@@ -277,7 +272,7 @@ class Loader {
 
   async #bytes(location: string, parents: readonly string[]): Promise<Uint8Array> {
     if (!/^https?:/i.test(location)) {
-      const path = location.startsWith('file:') ? fileURLToPath(location) : location
+      const path = location.startsWith('file:') ? filePathOf(location) : location
       try {
         return await readFile(path)
       } catch (cause) {
@@ -393,6 +388,14 @@ function applyFormat(current: readonly string[], value: string): readonly string
     else if (name !== '') names.push(normalizeName(name))
   }
   return names
+}
+
+/** Where a file lies that another one, at `from`, includes. */
+function locationOf(included: string, from: string): string {
+  if (isUrl(included)) return included
+  if (!isUrl(from)) return resolve(dirname(from), included)
+  if (URL.canParse(included, from)) return new URL(included, from).href
+  throw invalid(`Not an address: \`${maskUrl(included)}\``)
 }
 
 function isUrl(text: string): boolean {

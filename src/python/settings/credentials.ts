@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { decodePercent } from '../../core/percent.ts'
 import { BuildError, systemErrorCode } from '../../core/errors.ts'
 import { maskUrl } from '../../core/http.ts'
 import { findNetrcLogin, type Login } from './netrc.ts'
@@ -33,8 +34,8 @@ export function splitCredentials(address: string, name?: string): KnownIndex {
   } catch (cause) {
     throw new BuildError('USAGE', `Not the address of a package index: \`${maskUrl(address)}\``, { cause })
   }
-  const user = url.username === '' ? undefined : decodeURIComponent(url.username)
-  const password = url.password === '' ? undefined : decodeURIComponent(url.password)
+  const user = url.username === '' ? undefined : decodePercent(url.username)
+  const password = url.password === '' ? undefined : decodePercent(url.password)
   url.username = ''
   url.password = ''
   return { name, url: url.href.endsWith('/') ? url.href : `${url.href}/`, user, password }

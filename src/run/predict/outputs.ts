@@ -1,5 +1,6 @@
 import { mkdirSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, extname, join, resolve } from 'node:path'
+import { decodePercent } from '../../core/percent.ts'
 import { BuildError, systemErrorCode } from '../../core/errors.ts'
 import { extensionOf } from './media-type.ts'
 
@@ -68,7 +69,7 @@ export function parseDataUri(text: string): FileData | undefined {
   const match = /^data:([^,;]*(?:;[^,;=]+=[^,;]*)*)(;base64)?,/i.exec(text)
   if (match === null) return undefined
   const body = text.slice(match[0].length)
-  const bytes = match[2] === undefined ? Buffer.from(decodeURIComponent(body)) : Buffer.from(body, 'base64')
+  const bytes = match[2] === undefined ? Buffer.from(decodePercent(body)) : Buffer.from(body, 'base64')
   return { mediaType: match[1] || 'text/plain', bytes }
 }
 

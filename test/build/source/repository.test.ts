@@ -1,4 +1,8 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { once } from 'node:events'
+import { createReadStream, existsSync, statSync } from 'node:fs'
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
@@ -32,6 +36,7 @@ describe('parseRepository()', () => {
     ['svn+https://host/a', 'NOT_SUPPORTED'],
     ['git+ext://sh -c id', 'REQUIREMENT_INVALID'],
     ['git+https://host/a@--upload-pack=id', 'REQUIREMENT_INVALID'],
+    ['git+ssh://git@host:owner/a.git', 'REQUIREMENT_INVALID'],
     ['git+https://host/a#subdirectory=../../etc', 'REQUIREMENT_INVALID'],
     ['git+https://host/a#subdirectory=/etc', 'REQUIREMENT_INVALID'],
   ])('refuses %s', (location, code) => {
@@ -110,6 +115,35 @@ describe('a repository', () => {
     expect(names.some((name) => name.startsWith('./.git/'))).toBe(true)
     await rm(join(folder, 'r'), { recursive: true })
     expect(await fetchRepository({ url, commit: first }, context)).toEqual(stored)
+  })
+
+  it('keeps no credentials where the build sees them, not those of submodules either', async () => {
+    await mustRun('git', ['clone', '--quiet', '--bare', join(folder, 'r'), join(folder, 'served', 'sub.git')])
+    const local = ['-c', 'protocol.file.allow=always', 'submodule', '--quiet', 'add', `file://${folder}/served/sub.git`]
+    await git(...local)
+    await git('config', '-f', '.gitmodules', 'submodule.sub.url', '../sub.git')
+    await git('commit', '--quiet', '--all', '-m', 'sub')
+    await mustRun('git', ['clone', '--quiet', '--bare', join(folder, 'r'), join(folder, 'served', 'main.git')])
+    for (const name of ['sub', 'main'])
+      await mustRun('git', ['-C', join(folder, 'served', `${name}.git`), 'update-server-info'])
+    const server = createServer((request, response) => {
+      const path = join(folder, 'served', new URL(request.url ?? '', 'http://x').pathname)
+      if (existsSync(path) && statSync(path).isFile()) createReadStream(path).pipe(response)
+      else response.writeHead(404).end()
+    }).listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    try {
+      const url = `http://me:word-of-mine@127.0.0.1:${(server.address() as AddressInfo).port}/main.git`
+      const head = (await git('rev-parse', 'HEAD')).trim()
+      const { digest } = await fetchRepository({ url, commit: head }, context)
+      const bytes = await readFile(context.store.path(digest))
+      expect(bytes.includes('./sub/file')).toBe(true)
+      expect(bytes.includes('127.0.0.1')).toBe(true)
+      expect(bytes.includes('word-of-mine')).toBe(false)
+    } finally {
+      server.closeAllConnections()
+      server.close()
+    }
   })
 
   it('names git where it is not installed', async () => {
