@@ -1,5 +1,7 @@
+import { availableParallelism } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vitest/config'
+import { BaseSequencer, type TestSpecification } from 'vitest/node'
 
 // Tests run the TypeScript sources; only the workspace package needs pointing at its own.
 const sources = new URL('packages/oci-spec-types/src/', import.meta.url)
@@ -8,12 +10,38 @@ const alias = [
   { find: /^oci-spec-types\/schemas$/, replacement: fileURLToPath(new URL('schemas.ts', sources)) },
 ]
 
+// vitest leaves one processor free, which is half of a machine with two; many tests wait for a server or a timer.
+const unitWorkers = Math.max(2, availableParallelism())
+
+/** Files that take minutes, the longest first: begun last, one of them would run alone at the end. */
+const SLOW = [
+  'runtime-image',
+  'runtime',
+  'runtime-newest',
+  'runtime-to-come',
+  'runtime-platforms',
+  'debian',
+  'examples',
+  'lazy',
+]
+
+class SlowFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const place = ({ moduleId }: TestSpecification): number => {
+      const at = SLOW.findIndex((name) => moduleId.endsWith(`/interop/${name}.test.ts`))
+      return at === -1 ? SLOW.length : at
+    }
+    return (await super.sort(files)).toSorted((a, b) => place(a) - place(b))
+  }
+}
+
 // The gate adds up the suites from these files; a person reads the default reporter.
 const report = process.env['LAYERWRIGHT_REPORT']
 
 export default defineConfig({
   test: {
     ...(report === undefined ? {} : { reporters: ['default', 'json'], outputFile: { json: report } }),
+    sequence: { sequencer: SlowFirst },
     projects: [
       {
         resolve: { alias },
@@ -23,6 +51,7 @@ export default defineConfig({
           exclude: ['test/interop/**'],
           pool: 'threads',
           isolate: false,
+          maxWorkers: unitWorkers,
           testTimeout: 60_000,
           hookTimeout: 60_000,
         },
@@ -33,7 +62,8 @@ export default defineConfig({
           name: 'interop',
           include: ['test/interop/**/*.test.ts'],
           pool: 'forks',
-          fileParallelism: false,
+          // Two at once: one waits for the network or a server while the other computes.
+          maxWorkers: 2,
           // These reach real indexes and archives, which fail now and then; a fault of ours fails twice.
           retry: 1,
           testTimeout: 600_000,

@@ -3,9 +3,12 @@
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 
-const PYTEST = 'pytest==9.2.0'
+const PYTEST = ['pytest==9.2.0', 'pytest-xdist==3.8.0']
+// Most tests wait for a server that starts, each for its own.
+const WORKERS = 2 * availableParallelism()
 const base = process.env.LAYERWRIGHT_TEST_BASE_PYTHON ?? 'python3'
 
 const probe = spawnSync(base, ['-c', 'import sys, venv; print(sys.version); sys.exit(sys.version_info < (3, 10))'], {
@@ -30,13 +33,25 @@ if (!existsSync(stamp)) {
   rmSync(folder, { recursive: true, force: true })
   mkdirSync('.cache', { recursive: true })
   run(base, ['-m', 'venv', folder])
-  run(python, ['-m', 'pip', 'install', '-q', '-r', 'python/requirements.in', PYTEST])
+  run(python, ['-m', 'pip', 'install', '-q', '-r', 'python/requirements.in', ...PYTEST])
   writeFileSync(stamp, '')
 }
 
 const report = process.env.LAYERWRIGHT_PYTHON_REPORT
 const reporting = report === undefined ? [] : [`--junitxml=${report}`]
-run(python, ['-m', 'pytest', '-q', '-p', 'no:cacheprovider', '-m', 'not interop', ...reporting, 'python/tests'])
+run(python, [
+  '-m',
+  'pytest',
+  '-q',
+  '-p',
+  'no:cacheprovider',
+  '-m',
+  'not interop',
+  '-n',
+  String(WORKERS),
+  ...reporting,
+  'python/tests',
+])
 
 function run(command, args) {
   const { status } = spawnSync(command, args, {

@@ -1,6 +1,6 @@
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { afterEach, describe, expect, it } from 'vitest'
+import { afterAll, describe, expect, it } from 'vitest'
 import { checkPlatform, type CheckedServer } from '../../src/check/check-platform.ts'
 import { TARGETS } from '../../src/check/contracts.ts'
 import { drains } from '../../src/check/lifecycle.ts'
@@ -37,8 +37,8 @@ const good: ImageFacts = {
 }
 
 const servers: Server[] = []
-afterEach(() => {
-  for (const server of servers.splice(0)) server.close()
+afterAll(() => {
+  for (const server of servers) server.close()
 })
 
 /** How a server is bad. */
@@ -78,7 +78,8 @@ async function serve({ statuses = {}, host = '0.0.0.0', onTerm, exitStatus = 0, 
 const problems = async (...args: Parameters<typeof checkPlatform>): Promise<readonly (string | undefined)[]> =>
   (await checkPlatform(...args)).flatMap(({ problem }) => problem ?? [])
 
-describe('checkPlatform()', () => {
+// They wait for timers most of the time, each with a server of its own.
+describe.concurrent('checkPlatform()', () => {
   it.each(TARGETS)('finds nothing wrong with a server that keeps the contract of %s', async (target) => {
     expect(await problems(target, await serve(), good)).toEqual([])
   })
@@ -117,7 +118,7 @@ describe.skipIf(process.platform !== 'linux')('checkPlatform(), of a server that
   })
 })
 
-describe('checkPlatform(), at SIGTERM', () => {
+describe.concurrent('checkPlatform(), at SIGTERM', () => {
   const DRAINING = ['sagemaker', 'cloudrun', 'kserve'] as const
 
   it.each(DRAINING)('waits for the prediction that runs, on %s', async (target) => {

@@ -1,17 +1,23 @@
 import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { access, mkdir, readFile, writeFile } from 'node:fs/promises'
+import { access, readFile, writeFile } from 'node:fs/promises'
+import { availableParallelism } from 'node:os'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
+import { oneAtATime } from '../../src/store/single-flight.ts'
 
 const run = promisify(execFile)
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const python = process.env['LAYERWRIGHT_TEST_BASE_PYTHON'] ?? 'python3'
 
+/** Most tests wait for a server that starts, each for its own. */
+const WORKERS = 2 * availableParallelism()
+
 /** Other people's clients, for the runtime's suite. */
 const CLIENTS = [
   'pytest==9.2.0',
+  'pytest-xdist==3.8.0',
   'schemathesis==4.32.5',
   'openapi-spec-validator==0.9.0',
   'replicate==1.0.7',
@@ -59,7 +65,7 @@ export async function runPytest(
   env: Readonly<Record<string, string>>,
 ): Promise<string> {
   const all = { ...process.env, ...env, LAYERWRIGHT_INTEROP: 'required', PYTHONDONTWRITEBYTECODE: '1' }
-  const command = ['-m', 'pytest', '-q', '-p', 'no:cacheprovider', ...args]
+  const command = ['-m', 'pytest', '-q', '-p', 'no:cacheprovider', '-n', String(WORKERS), ...args]
   const { stdout } = await run(interpreter, command, { cwd: root, env: all, maxBuffer: 1 << 26 }).catch(
     (error: unknown) => {
       throw new Error(`pytest failed\n${(error as { stdout?: string }).stdout ?? String(error)}`)
@@ -77,16 +83,18 @@ async function environment(name: string, packages: readonly string[]): Promise<s
   const folder = path.join(root, '.cache', `venv-${name}-${key}`)
   const interpreter = path.join(folder, 'bin/python')
   const stamp = path.join(folder, 'complete')
-  const isComplete = await access(stamp).then(
-    () => true,
-    () => false,
-  )
-  if (isComplete) return interpreter
-  await mkdir(path.dirname(folder), { recursive: true })
-  await run(python, ['-m', 'venv', '--clear', folder])
-  await run(interpreter, ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', ...packages], {
-    maxBuffer: 1 << 26,
+  // Several test files ask for it at the same time.
+  await oneAtATime(path.join(root, '.cache'), folder, async () => {
+    const isComplete = await access(stamp).then(
+      () => true,
+      () => false,
+    )
+    if (isComplete) return
+    await run(python, ['-m', 'venv', '--clear', folder])
+    await run(interpreter, ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', ...packages], {
+      maxBuffer: 1 << 26,
+    })
+    await writeFile(stamp, '')
   })
-  await writeFile(stamp, '')
   return interpreter
 }

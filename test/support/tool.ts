@@ -3,6 +3,7 @@ import { access, constants, mkdir } from 'node:fs/promises'
 import { delimiter, join } from 'node:path'
 import { promisify } from 'node:util'
 import { packageRoot } from '../../src/core/package-root.ts'
+import { oneAtATime } from '../../src/store/single-flight.ts'
 
 const exec = promisify(execFile)
 
@@ -25,11 +26,14 @@ export async function goTool(module: string): Promise<string | undefined> {
   const name = module.replace(/@.*$/, '').split('/').at(-1) ?? ''
   const folder = join(packageRoot(), '.cache', 'go', module.replaceAll(/[^\w.@-]/g, '_'))
   const path = join(folder, name)
-  if (await isExecutable(path)) return path
-  if ((await findTool('go')) === undefined) return undefined
-  await mkdir(folder, { recursive: true })
+  if ((await findTool('go')) === undefined) return (await isExecutable(path)) ? path : undefined
   try {
-    await exec('go', ['install', module], { env: { ...process.env, GOBIN: folder } })
+    // Test files run side by side, and a program that is half written is executable.
+    await oneAtATime(join(packageRoot(), '.cache'), module, async () => {
+      if (await isExecutable(path)) return
+      await mkdir(folder, { recursive: true })
+      await exec('go', ['install', module], { env: { ...process.env, GOBIN: folder } })
+    })
     return path
   } catch (error) {
     if (isInteropRequired()) throw error
