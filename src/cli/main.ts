@@ -1,5 +1,5 @@
 import { setMaxListeners } from 'node:events'
-import { CommanderError, Option, Command as Program } from 'commander'
+import { CommanderError, Help, Option, Command as Program } from 'commander'
 import picocolors from 'picocolors'
 import { BuildError, EXIT, exitStatus } from '../core/errors.ts'
 import { keepHeapSmall } from '../core/small-heap.ts'
@@ -95,11 +95,19 @@ function makeProgram(io: Omit<Io, 'report'>): Program {
       getOutHasColors: () => useColor({ ...io, stderr: io.stdout }),
       getErrHasColors: () => useColor(io),
     })
+    .configureHelp({ optionDescription: describeOption })
     .exitOverride()
     .enablePositionalOptions()
     .showSuggestionAfterError()
     .showHelpAfterError('(add --help for the options)')
     .helpCommand(true)
+}
+
+/** As commander describes it, but for a default that says nothing: none is given yet of what may be given several times. */
+function describeOption(this: Help, option: Option): string {
+  const value: unknown = option.defaultValue
+  const isEmpty = value === '' || (Array.isArray(value) && value.length === 0)
+  return Help.prototype.optionDescription.call(this, isEmpty ? new Option(option.flags, option.description) : option)
 }
 
 /** Puts every command into the help, and loads only the one that is called. */

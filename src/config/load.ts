@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { basename, dirname, join, relative, resolve, sep } from 'node:path'
-import { LineCounter, parseDocument, type YAMLError } from 'yaml'
+import { isScalar, LineCounter, parseDocument, visit, type Document, type YAMLError } from 'yaml'
 import type { Diagnostic } from '../core/diagnostic.ts'
 import { BuildError, systemErrorCode } from '../core/errors.ts'
 import { checkFiles } from './check-files.ts'
@@ -90,7 +90,7 @@ function readConfig(text: string, name: string): ReadConfig {
     stringKeys: false,
   })
   const issues = new IssueList(name, text, lines)
-  for (const error of withoutEchoes(document.errors, lines)) addYamlError(issues, error)
+  for (const error of withoutEchoes(document.errors, lines)) addYamlError(issues, error, document)
   if (issues.hasErrors) return { yaml: undefined, issues }
   const tree =
     readTree(document, (code, message, span, hint) => issues.add('error', code, message, span, { hint })) ?? EMPTY
@@ -160,11 +160,25 @@ function withoutEchoes(errors: readonly YAMLError[], lines: LineCounter): readon
   return errors.filter((error) => error.code !== 'BAD_INDENT' || !named.has(lineOf(error)))
 }
 
-function addYamlError(issues: IssueList, error: YAMLError): void {
+function addYamlError(issues: IssueList, error: YAMLError, document: Document.Parsed): void {
+  const opened = /^Missing closing ["']quote/.test(error.message) ? unclosedQuote(document) : undefined
+  if (opened !== undefined) {
+    issues.add('error', 'yaml-syntax', 'This is not YAML: a quote is opened here and never closed', opened)
+    return
+  }
   const message = YAML_MESSAGES[error.code] ?? error.message.replace(/ at line \d+, column \d+:?[\s\S]*$/, '')
   issues.add('error', 'yaml-syntax', `This is not YAML: ${message}`, [error.pos[0], error.pos[1]], {
     hint: YAML_HINTS[error.code],
   })
+}
+
+/** Where the last quoted text begins: the reader of YAML names the end of the file, where it missed the other quote. */
+function unclosedQuote(document: Document.Parsed): Span | undefined {
+  let start: number | undefined
+  visit(document, (_, node) => {
+    if (isScalar(node) && node.type?.startsWith('QUOTE') === true) start = node.range?.[0] ?? start
+  })
+  return start === undefined ? undefined : [start, start + 1]
 }
 
 async function findFile(

@@ -81,6 +81,36 @@ test('terminalProgress() shortens a name before it cuts the figures', () => {
   report.close()
 })
 
+test('terminalProgress() gives names the room of bars on a narrow terminal, and where nothing has a bar', () => {
+  const name = 'system packages: adduser apt base-files bash coreutils'
+  const drawn = (columns: number, totalBytes?: number): string => {
+    const output = recordOutput({ isTerminal: true, columns })
+    let time = 0
+    const report = terminalProgress(output, () => time)
+    report({ type: 'start', id: 'a', name, ...(totalBytes === undefined ? {} : { totalBytes }) })
+    time = 1000
+    report({ type: 'bytes', id: 'a', bytes: 10_000_000 })
+    report({ type: 'note', level: 'info', text: 'drawn' })
+    const line = output.text().split('\n').at(-2) ?? ''
+    report.close()
+    return line
+  }
+  expect(drawn(60)).toBe('  system packages: adduser apt base-fi… 10.0 MB, 10.0 MB/s')
+  expect(drawn(60, 20_000_000)).toBe('  system packages: adduser apt base-fi… 10.0 MB of 20.0 MB…')
+  expect(drawn(120)).toBe(`  ${name} 10.0 MB, 10.0 MB/s`)
+  expect(drawn(120, 20_000_000)).toMatch(/^━{10}─{10} system packages: /)
+})
+
+test('terminalProgress() draws over what the terminal echoes for a key', () => {
+  const output = recordOutput({ isTerminal: true, columns: 100 })
+  const report = terminalProgress(output, () => 0)
+  report({ type: 'start', id: 'a', name: 'x' })
+  report({ type: 'note', level: 'info', text: 'drawn' })
+  report({ type: 'end', id: 'a', outcome: 'failed' })
+  report.close()
+  expect(output.text()).toMatch(/\r\x1b\[1A\x1b\[Jfailed {2}x \(0\.0s\)\n$/)
+})
+
 test('json progress prints each event as one line of JSON', () => {
   const output = recordOutput()
   const report = chooseProgress('json', output, {})
@@ -145,8 +175,8 @@ test('oneLine() joins lines, and takes out what steers a terminal', () => {
 /** What a terminal shows in the end: knows line feeds, cursor up and erase below. */
 function screen(text: string): string[] {
   const lines: string[] = ['']
-  for (const part of text.split(/(\n|\x1b\[\d+A\x1b\[J)/)) {
-    const up = /^\x1b\[(\d+)A/.exec(part)
+  for (const part of text.split(/(\n|\r\x1b\[\d+A\x1b\[J)/)) {
+    const up = /^\r\x1b\[(\d+)A/.exec(part)
     if (up !== null) lines.splice(lines.length - 1 - Number(up[1]), Infinity, '')
     else if (part === '\n') lines.push('')
     else lines[lines.length - 1] += part

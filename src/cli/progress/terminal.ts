@@ -9,9 +9,12 @@ const REFRESH_MS = 100
 const MAX_LINES = 8
 const BAR_WIDTH = 20
 
-/** Columns that a bar and the figures behind a name take at most. */
-const BAR_AND_FIGURES = BAR_WIDTH + 50
+/** Columns that the figures behind a name take at most, and mostly. */
+const FIGURES = 50
+const USUAL_FIGURES = 22
 const SHORTEST_NAME = 16
+/** Below, names have the room of bars. */
+const ROOM_FOR_BARS = 80
 
 /**
  * Progress on a terminal: ended top tasks scroll up, running ones are redrawn below with bars.
@@ -21,14 +24,18 @@ const SHORTEST_NAME = 16
 export function terminalProgress(output: Output, now: () => number = Date.now): Report & { close(): void } {
   const model = new TaskModel()
   let drawnLines = 0
-  const erase = (): string => (drawnLines === 0 ? '' : `\x1b[${drawnLines}A\x1b[J`)
+  // The cursor is not at the start of its line where the terminal has echoed a key, such as ^C.
+  const erase = (): string => (drawnLines === 0 ? '' : `\r\x1b[${drawnLines}A\x1b[J`)
   const draw = (above: string): void => {
     const width = (output.columns ?? 80) - 1
-    const nameWidth = Math.max(SHORTEST_NAME, width - BAR_AND_FIGURES)
     const running = model.running().slice(-MAX_LINES)
-    const lines = running.map((task) =>
-      truncate(`${bar(task.bytes, task.totalBytes)} ${describeRunning(task, now(), nameWidth)}`, width),
-    )
+    const hasBars = width + 1 >= ROOM_FOR_BARS && running.some(({ totalBytes }) => totalBytes)
+    const taken = hasBars ? BAR_WIDTH + FIGURES : width < ROOM_FOR_BARS ? USUAL_FIGURES : FIGURES
+    const nameWidth = Math.max(SHORTEST_NAME, width - taken)
+    const lines = running.map((task) => {
+      const text = describeRunning(task, now(), nameWidth)
+      return truncate(hasBars ? `${bar(task.bytes, task.totalBytes)} ${text}` : `  ${text}`, width)
+    })
     output.write(`${erase()}${above}${lines.map((line) => `${line}\n`).join('')}`)
     drawnLines = lines.length
   }
