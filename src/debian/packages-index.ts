@@ -14,11 +14,18 @@ import { releaseFolder } from './source.ts'
 const SLIM_VERSION = 2
 const MAX_INDEX_BYTES = 512 << 20
 
+/** An index, and what still goes on with it. */
+export interface FetchedIndex {
+  /** Blocks of lines, one line a package with its line break, its fields apart by tabs in the order of `RECORD_FIELDS`. */
+  readonly blocks: readonly Buffer[]
+  /** Settles when it is in the cache: compressing it takes as long as choosing packages from it. Await it. */
+  readonly kept: Promise<void>
+}
+
 /**
  * Fetches one component's index (a flat archive has no components, and one index) for an architecture (which has the packages of `all` too) and keeps a slim form of it in
  * the cache, keyed by the digest that the Release file vouches for.
  *
- * @returns blocks of lines, one line a package with its line break, its fields apart by tabs in the order of `RECORD_FIELDS`
  * @throws BuildError ARCHIVE_INVALID, ARCHIVE_UNAVAILABLE, DIGEST_MISMATCH
  */
 export async function fetchIndex(
@@ -26,15 +33,20 @@ export async function fetchIndex(
   component: string | undefined,
   architecture: string,
   context: ArchiveContext,
-): Promise<Buffer[]> {
+): Promise<FetchedIndex> {
   const files = filesOf(release, component, architecture)
   const [first] = files
   const key = `debian/index/${SLIM_VERSION}/${architecture}/${first?.sha256}`
   const known = await context.cache.get(key)
-  if (known !== undefined) return [await promisify(gunzip)(known, { maxOutputLength: MAX_INDEX_BYTES })]
+  if (known !== undefined) {
+    const block = await promisify(gunzip)(known, { maxOutputLength: MAX_INDEX_BYTES })
+    return { blocks: [block], kept: Promise.resolve() }
+  }
   const blocks = await downloadOne(release, files, architecture, context)
-  await context.cache.set(key, await packed(blocks))
-  return blocks
+  const kept = packed(blocks).then((bytes) => context.cache.set(key, bytes))
+  // Seen by whoever awaits it, later.
+  kept.catch(() => {})
+  return { blocks, kept }
 }
 
 function packed(blocks: readonly Buffer[]): Promise<Buffer> {

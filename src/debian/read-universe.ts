@@ -10,6 +10,8 @@ export interface ReadUniverse {
   readonly universe: Universe
   /** In the order of the sources. */
   readonly releases: readonly Release[]
+  /** Settles when the indexes are in the cache. Await it. */
+  readonly kept: Promise<unknown>
 }
 
 /**
@@ -35,25 +37,31 @@ export async function readUniverse(
     architecture,
     releases.map(({ source, sha256 }) => [source.url, source.suite, source.components, sha256]),
   ])
-  const universe = known.get(key)?.deref() ?? (await makeNew(releases, architecture, context))
+  const before = known.get(key)?.deref()
+  if (before !== undefined) return { universe: before, releases, kept: Promise.resolve() }
+  const { universe, kept } = await makeNew(releases, architecture, context)
   known.set(key, new WeakRef(universe))
-  return { universe, releases }
+  return { universe, releases, kept }
 }
 
 async function makeNew(
   releases: readonly Release[],
   architecture: DebianArchitecture,
   context: ArchiveContext,
-): Promise<Universe> {
+): Promise<Pick<ReadUniverse, 'universe' | 'kept'>> {
   const indexes = await Promise.all(
     releases.flatMap((release) => {
       const { source } = release
       const components = isFlat(source) ? [undefined] : source.components
       return components.map(async (component) => ({
         archive: source.url,
-        blocks: await fetchIndex(release, component, architecture, context),
+        ...(await fetchIndex(release, component, architecture, context)),
       }))
     }),
   )
-  return makeUniverse(indexes.flatMap(({ archive, blocks }) => blocks.map((text) => ({ archive, text }))))
+  const kept = Promise.all(indexes.map((index) => index.kept))
+  // Seen by whoever awaits it, later.
+  kept.catch(() => {})
+  const universe = makeUniverse(indexes.flatMap(({ archive, blocks }) => blocks.map((text) => ({ archive, text }))))
+  return { universe, kept }
 }

@@ -5,7 +5,7 @@ import { inspectScripts } from './inspect-scripts.ts'
 import { BASE_ROOT } from './lock.ts'
 import type { DebianArchitecture, DebianLock, LockedDeb, LockedRelease } from './lock.ts'
 import type { PackageRecord } from './package-record.ts'
-import { readUniverse } from './read-universe.ts'
+import { readUniverse, type ReadUniverse } from './read-universe.ts'
 import type { ArchiveContext, Release } from './release.ts'
 import { solve, type Selection } from './solver.ts'
 import { debianSources, type ArchiveSource, type DebianMirrors } from './source.ts'
@@ -52,43 +52,58 @@ export async function resolveDebian(request: DebianRequest, context: DebianConte
       ...(request.extraSources ?? []),
     ]
     const wanted = request.packages.map((text) => parseWanted(text, request.architecture))
-    const { universe: all, releases } = await readArchives(sources, wanted, request, context)
-    const pins = wanted.flatMap(({ name, version }) => (version === undefined ? [] : [[name, version] as const]))
-    const universe = all.pinned(new Map(pins))
-    for (const { name, version } of wanted) assertKnown(name, version, universe, request)
-    const bootstrap = request.isBootstrap === true ? bootstrapNames(universe) : []
-    const names = [...bootstrap, ...wanted.map(({ name }) => name)]
-    const installed = request.installed ?? []
-    const selections = solve({
-      packages: [...new Set(names)],
-      universe,
-      installed,
-      architecture: request.architecture,
-    })
-    const base = new Set(bootstrap)
-    const packages = selections.map(({ record, root }) => lockedDeb(record, base.has(root) ? BASE_ROOT : root))
-    // Scripts of the base's own set are all stood in for; its tests hold that true.
-    const others = packages.filter(({ root }) => root !== BASE_ROOT)
-    return {
-      suite: request.suite,
-      architecture: request.architecture,
-      releases: releases.map(lockedRelease),
-      packages,
-      upgraded: upgradesOf(selections, installed),
-      scriptsNotRun: await inspectScripts(others, request.architecture, context),
+    const archives = await readArchives(sources, wanted, request, context)
+    try {
+      return await choose(archives, wanted, request, context)
+    } finally {
+      await archives.kept
     }
   })
 }
 
+async function choose(
+  { universe: all, releases }: ReadUniverse,
+  wanted: readonly Wanted[],
+  request: DebianRequest,
+  context: DebianContext,
+): Promise<DebianLock> {
+  const pins = wanted.flatMap(({ name, version }) => (version === undefined ? [] : [[name, version] as const]))
+  const universe = all.pinned(new Map(pins))
+  for (const { name, version } of wanted) assertKnown(name, version, universe, request)
+  const bootstrap = request.isBootstrap === true ? bootstrapNames(universe) : []
+  const names = [...bootstrap, ...wanted.map(({ name }) => name)]
+  const installed = request.installed ?? []
+  const selections = solve({
+    packages: [...new Set(names)],
+    universe,
+    installed,
+    architecture: request.architecture,
+  })
+  const base = new Set(bootstrap)
+  const packages = selections.map(({ record, root }) => lockedDeb(record, base.has(root) ? BASE_ROOT : root))
+  // Scripts of the base's own set are all stood in for; its tests hold that true.
+  const others = packages.filter(({ root }) => root !== BASE_ROOT)
+  return {
+    suite: request.suite,
+    architecture: request.architecture,
+    releases: releases.map(lockedRelease),
+    packages,
+    upgraded: upgradesOf(selections, installed),
+    scriptsNotRun: await inspectScripts(others, request.architecture, context),
+  }
+}
+
 async function readArchives(
   sources: readonly ArchiveSource[],
-  wanted: readonly { readonly name: string }[],
+  wanted: readonly Wanted[],
   { architecture, installed, baseSources = [] }: DebianRequest,
   context: DebianContext,
-): ReturnType<typeof readUniverse> {
+): Promise<ReadUniverse> {
   const read = await readUniverse(sources, architecture, context)
   const isMissing = wanted.some(({ name }) => !isKnown(name, read.universe, installed))
   if (!isMissing || baseSources.length === 0) return read
+  // From where they are read again.
+  await read.kept
   return readUniverse([...sources, ...baseSources], architecture, context)
 }
 
@@ -100,11 +115,14 @@ function isKnown(name: string, universe: Universe, installed: DebianRequest['ins
   )
 }
 
+/** What was asked for; the newest version unless one is named. */
+interface Wanted {
+  readonly name: string
+  readonly version: string | undefined
+}
+
 /** Splits `name[:architecture][=version]`. @throws BuildError REQUIREMENT_INVALID */
-export function parseWanted(
-  text: string,
-  architecture: string,
-): { readonly name: string; readonly version: string | undefined } {
+export function parseWanted(text: string, architecture: string): Wanted {
   const match = /^([a-z0-9][a-z0-9+.-]*)(?::([a-z0-9-]+))?(?:=(\S+))?$/.exec(text.trim())
   const [, name, qualifier, version] = match ?? []
   if (name === undefined) {

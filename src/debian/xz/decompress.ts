@@ -6,9 +6,9 @@ import { packageRoot } from '../../core/package-root.ts'
 import { keepHeapSmallBeside } from '../../core/small-heap.ts'
 import type { FromXzThread, ToXzThread } from './messages.ts'
 
-/** Output that may be under way to the reader: 8 chunks of 128 KiB. Filled again and again: made anew, such memory piles up. */
-const CHUNKS = 8
-const CHUNK_BYTES = 1 << 17
+/** Output that may be under way to the reader. Filled again and again: made anew, such memory piles up. */
+const CHUNKS = 5
+const CHUNK_BYTES = 1 << 18
 const IDLE_THREADS = 2
 /** Longer than between two packages, shorter than a download. */
 const REST_MS = 1000
@@ -123,7 +123,8 @@ class Inbox {
   #wake: (() => void) | undefined
   readonly #onMessage = (message: FromXzThread): void => {
     if (message.type === 'need') {
-      this.#feeding = this.#feed(message.memory).catch((error: unknown) => this.#fail(error))
+      // In the order of the file: more than one piece may be asked for at a time.
+      this.#feeding = this.#feeding.then(() => this.#feed(message.memory)).catch((error: unknown) => this.#fail(error))
       return
     }
     this.#messages.push(message)

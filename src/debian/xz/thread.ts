@@ -3,10 +3,12 @@ import { parentPort } from 'node:worker_threads'
 import { XzDecoder } from './decoder.ts'
 import type { FromXzThread, ToXzThread } from './messages.ts'
 
-const INPUT_BYTES = 1 << 16
+/** Input that may be under way: what was asked for comes while what came is decompressed. */
+const INPUTS = 2
+const INPUT_BYTES = 1 << 17
 
 /**
- * The program of a decompressing thread. It asks for input when it has none, and writes output into memory that it was given,
+ * The program of a decompressing thread. It asks for input in memory of its own and writes output into memory that it was given,
  * so neither side piles up bytes.
  */
 class XzThread {
@@ -16,8 +18,11 @@ class XzThread {
   #state: 'idle' | 'running' | 'waits for input' = 'idle'
   /** Output that found no memory yet. */
   #rest: Uint8Array = new Uint8Array(0)
-  #input: Uint8Array | undefined
-  #inputMemory = new ArrayBuffer(INPUT_BYTES)
+  /** Input that came and was not taken yet, and memory in which more is asked for. */
+  readonly #inputs: Uint8Array<ArrayBuffer>[] = []
+  readonly #inputMemory = Array.from({ length: INPUTS }, () => new ArrayBuffer(INPUT_BYTES))
+  #taken = 0
+  #hasAll = false
 
   constructor(answer: (message: FromXzThread, transfer?: ArrayBuffer[]) => void) {
     this.#answer = answer
@@ -28,22 +33,23 @@ class XzThread {
       case 'start':
         this.#decoder.start()
         this.#rest = new Uint8Array(0)
-        this.#input = undefined
+        this.#inputMemory.push(...this.#inputs.splice(0).map(({ buffer }) => buffer))
+        this.#taken = 0
+        this.#hasAll = false
         this.#state = 'running'
+        for (const memory of this.#inputMemory.splice(0)) this.#ask(memory)
         break
       case 'memory':
         this.#memory.push(message.memory)
         break
       case 'input':
-        this.#input = message.bytes
-        this.#inputMemory = message.bytes.buffer
+        this.#inputs.push(message.bytes)
         if (this.#state === 'waits for input') this.#state = 'running'
         break
       case 'end':
-        this.#inputMemory = message.memory
-        if (this.#state === 'idle') return
-        this.#decoder.end()
-        this.#state = 'running'
+        this.#inputMemory.push(message.memory)
+        this.#hasAll = true
+        if (this.#state === 'waits for input') this.#state = 'running'
     }
     if (this.#state !== 'running') return
     try {
@@ -62,14 +68,30 @@ class XzThread {
       else if (status === 'done') {
         this.#state = 'idle'
         return this.#answer({ type: 'done' })
-      } else if (this.#input !== undefined) {
-        const taken = this.#decoder.write(this.#input)
-        this.#input = taken < this.#input.length ? this.#input.subarray(taken) : undefined
-      } else {
+      } else if (!this.#feed()) {
         this.#state = 'waits for input'
-        return this.#answer({ type: 'need', memory: this.#inputMemory }, [this.#inputMemory])
+        return
       }
     }
+  }
+
+  /** Gives the decoder what it can take now; tells whether there was anything. */
+  #feed(): boolean {
+    const [input] = this.#inputs
+    if (input === undefined) {
+      if (this.#hasAll) this.#decoder.end()
+      return this.#hasAll
+    }
+    this.#taken += this.#decoder.write(input.subarray(this.#taken))
+    if (this.#taken < input.length) return true
+    this.#taken = 0
+    this.#inputs.shift()
+    this.#ask(input.buffer)
+    return true
+  }
+
+  #ask(memory: ArrayBuffer): void {
+    this.#answer({ type: 'need', memory }, [memory])
   }
 
   /** Whether all of it was sent. */
