@@ -81,7 +81,8 @@ try {
       if (lacking !== undefined) left[name] = lacking
       else {
         await emptyRegistry()
-        await peerRound(name, peer)
+        // What the others have measured is not lost for one that fails; what it says is told.
+        await peerRound(name, peer).catch((error: unknown) => (left[name] = String(error)))
       }
     }
   }

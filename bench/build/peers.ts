@@ -137,5 +137,5 @@ function lacking(needed: (context: PeerContext) => readonly string[]): Peer['lac
 }
 
 async function realPath(program: string): Promise<string> {
-  return (await run('which', [program])).trim()
+  return path.resolve((await run('which', [program])).trim())
 }
