@@ -26,7 +26,7 @@ export async function imageBase(
   }
   // Without a stated version the base's own Python is what its user expects.
   const version = build.pythonVersion ?? facts.pythons[0]?.version ?? environment.python
-  const interpreter = await chooseInterpreter({ build, platform, version, found: facts.pythons }, context)
+  const interpreter = await chooseInterpreter({ build, platform, version, found: facts.pythons, libc }, context)
   return {
     interpreter,
     libc,

@@ -6,7 +6,7 @@ import { BuildError } from '../core/errors.ts'
 import { maskUrl } from '../core/http.ts'
 import type { BuildConfig } from '../config/config.ts'
 import { DEBIAN_SUITES, type DebianSuite } from '../debian/source.ts'
-import type { LockedInterpreter, LockedPlatform } from '../lock/lock.ts'
+import type { LockedInterpreter, LockedLibc, LockedPlatform } from '../lock/lock.ts'
 import type { FoundPython } from './base-facts.ts'
 import type { ResolveContext } from './context.ts'
 
@@ -21,6 +21,8 @@ export interface InterpreterRequest {
   readonly version: string
   /** Interpreters of an existing base. */
   readonly found: readonly FoundPython[]
+  /** Of an existing base. */
+  readonly libc?: LockedLibc | undefined
 }
 
 /**
@@ -37,6 +39,7 @@ export async function chooseInterpreter(
   const own = found.find((python) => answers(python.version, version))
   if (own !== undefined) return { kind: 'base', version: own.version, executable: own.executable }
   if (build.interpreter.kind === 'base') throw notFound(request, found, [])
+  if (request.libc?.kind === 'musl') throw notForMusl(version)
   return archiveFor(request, context)
 }
 
@@ -152,6 +155,14 @@ function notFound(request: InterpreterRequest, found: readonly FoundPython[], mi
         .join(' '),
       data: { version, base: own, archives: minors },
     },
+  )
+}
+
+function notForMusl(version: string): BuildError {
+  return new BuildError(
+    'INTERPRETER_NOT_FOUND',
+    `The base has no Python ${version}, and its C library is musl, which the relocatable builds do not run on`,
+    { hint: `Take a base that has it, such as python:${version}-alpine, or one of Debian.` },
   )
 }
 

@@ -10,6 +10,7 @@ import { draftBase } from '../../src/resolve/base.ts'
 import type { BaseDraft } from '../../src/resolve/base-draft.ts'
 import type { ResolveContext } from '../../src/resolve/context.ts'
 import { answerEnvironment } from '../../src/resolve/environment.ts'
+import { chooseInterpreter } from '../../src/resolve/interpreter.ts'
 import { makeFrozenWorld, type FrozenWorld } from '../support/frozen-world.ts'
 
 /** What every way to a base holds to, whatever it is made of. */
@@ -82,5 +83,17 @@ describe('system packages', () => {
     const { base, systemPackages } = await (await draft({ ...build, system_packages: ['gcc'] })).complete([])
     const packages = base.kind === 'debian' ? base.packages.packages : (systemPackages?.packages ?? [])
     expect(packages.map(({ package: name }) => name)).toContain('gcc')
+  })
+})
+
+it('chooseInterpreter() takes the Python of a musl base, and lays none that needs glibc on it', async () => {
+  const { build } = makeConfig({ build: {}, run: 'run.py:Runner' })
+  const libc = { kind: 'musl', major: 1, minor: 2 } as const
+  const found = [{ version: '3.12.4', executable: '/usr/local/bin/python3.12' }]
+  const request = { build, platform, version: '3.12', found, libc }
+  expect(await chooseInterpreter(request, context)).toMatchObject({ kind: 'base', version: '3.12.4' })
+  await expect(chooseInterpreter({ ...request, version: '3.13' }, context)).rejects.toMatchObject({
+    code: 'INTERPRETER_NOT_FOUND',
+    message: expect.stringContaining('musl') as string,
   })
 })
