@@ -17,7 +17,7 @@ from support import INTEGER, NUMBER, TEXT, Server, document, until
 pytestmark = pytest.mark.interop
 
 SOURCE = """
-    import os, time, ctypes, signal, pathlib
+    import os, time, signal, pathlib
     from cog import BasePredictor, Input
 
     class Predictor(BasePredictor):
@@ -31,6 +31,7 @@ SOURCE = """
                 pathlib.Path(text + ".crashed").touch()
                 os._exit(7)
             if mode == "gil":
+                import ctypes
                 ctypes.PyDLL(None).sleep(int(seconds))
             elif mode == "fail":
                 raise ValueError("boom")

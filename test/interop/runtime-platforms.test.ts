@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { afterAll, beforeAll, expect, test, type TestContext } from 'vitest'
 import { hasCommand } from '../support/command.ts'
+import { makeMuslBase } from '../support/musl-base.ts'
 import { emulate, makeRuntimeBundle } from '../support/runtime-bundle.ts'
 import { launcherEnvironment, runPytest, whatIsMissing } from '../support/runtime-environment.ts'
 import { findTool, needTool } from '../support/tool.ts'
@@ -17,6 +18,17 @@ const SHORT = [
   'python/tests/test_conformance.py::test_server_sent_events[launcher]',
   'python/tests/test_launcher.py::test_open_inference_protocol',
   'python/tests/test_queue.py::test_a_job_runs_and_leaves_the_stream',
+]
+
+/** More of it, where nothing is emulated. */
+const LONGER = [
+  'python/tests/test_conformance.py',
+  ...SHORT.slice(2),
+  'python/tests/test_launcher.py::test_training_has_a_process_of_its_own',
+  'python/tests/test_launcher.py::test_a_model_that_dies_is_restarted_and_its_prediction_says_how',
+  'python/tests/test_queue.py::test_a_poison_job_is_a_dead_letter_and_the_queue_goes_on',
+  '-k',
+  'not cog',
 ]
 
 let folder: string
@@ -36,6 +48,15 @@ test('the runtime runs on arm64, in an image that was built here', LIMIT, async 
   })
   await emulate(bundle, qemu)
   await expectPass(SHORT, { LAYERWRIGHT_TEST_IMAGE: bundle, LAYERWRIGHT_TEST_PATIENCE: '10' })
+})
+
+test('the runtime runs on musl, in an image whose base is Alpine in kind', LIMIT, async (context) => {
+  await needTools(context)
+  for (const tool of ['musl-gcc', 'make', 'unzip', 'apt-get', 'dpkg-deb']) needTool(await findTool(tool), tool, context)
+  const own = await mkdtemp(path.join(folder, 'musl-'))
+  const base = await makeMuslBase(path.join(own, 'base'), path.join(import.meta.dirname, '..', '..', '.cache'))
+  const bundle = await makeRuntimeBundle(own, { build: ['python_version: "3.11"', `base_image: ${base}`] })
+  await expectPass(LONGER, { LAYERWRIGHT_TEST_IMAGE: bundle })
 })
 
 async function needTools({ skip }: TestContext): Promise<void> {
