@@ -70,7 +70,8 @@ const predictor: Check = {
       const [first] = warnings
       if (first !== undefined)
         return warning(`${first.file}:${first.line}: ${first.message}`, first.hint ?? 'See the line.')
-      return ok(`${predict?.inputs.length ?? 0} inputs: ${predict?.inputs.map(({ name }) => name).join(', ')}`)
+      const names = predict?.inputs.map(({ name }) => name) ?? []
+      return ok(names.length === 0 ? 'takes no inputs' : `takes ${names.join(', ')}`)
     } catch (error) {
       if (!(error instanceof DiagnosticError)) throw error
       const places = error.issues.map((issue) => `${issue.file}:${issue.line}:${issue.column} ${issue.message}`)

@@ -76,7 +76,7 @@ describe('examine()', () => {
     const wrong = [...results.values()].filter(({ status }) => status === 'error' || status === 'warning')
     // What the machine of the test lacks is no fault of the project.
     expect(wrong.filter(({ group }) => group !== 'machine')).toEqual([])
-    expect(results.get('predictor')?.message).toBe('1 inputs: text')
+    expect(results.get('predictor')?.message).toBe('takes text')
     expect(results.get('python-index')?.status).toBe('ok')
   })
 
