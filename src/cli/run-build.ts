@@ -9,6 +9,7 @@ import {
   type HeadTag,
   type RememberedPlace,
 } from '../build/memory.ts'
+import type { BuildResult } from '../build.ts'
 import { basisMemory } from '../build/plan-basis.ts'
 import { projectDigest } from '../build/project-state.ts'
 import { BuildError } from '../core/errors.ts'
@@ -164,12 +165,12 @@ async function buildAnew(
     import('../resolve/platform.ts'),
     import('./shared-cache.ts'),
   ])
-  const platforms = options.platform
-    .flatMap((list) => list.split(','))
-    .map((text) => {
+  const platforms = options.platform.flatMap((list) =>
+    list.split(',').map((text) => {
       const { os, architecture } = parsePlatform(text)
       return `${os}/${architecture}` as const
-    })
+    }),
+  )
   const world = await openWorld(io, { insecure: options.insecure, store })
   const shared = await openSharedLayers(options, world, io)
   let outputs: readonly Output[] = []
@@ -208,24 +209,38 @@ async function buildAnew(
     const { loadImage } = await import('./load-image.ts')
     await loadImage(result.image, options.tag[0] ?? result.planned.imageName, world, io)
   }
-  const places = outputs.flatMap(({ location }) => rememberedPlace(location))
-  const isOneImage = new Set(outputs.map(({ compression }) => compression)).size === 1
-  const { files } = result.planned
-  if (identity !== undefined && files !== undefined && isOneImage && places.length === outputs.length) {
-    const { validUntil, projectFolder, state } = result.planned
-    const { mediaType, digest, size } = result.image.descriptor
-    await rememberBuild(identity, store, {
-      validUntil,
-      files,
-      project: projectDigest(projectFolder, state),
-      root: { mediaType, digest, size },
-      blobs: everythingBelow(result.image),
-      places,
-      platforms: result.platforms,
-    })
-  }
+  if (identity !== undefined)
+    await remember(identity, { ...result, outputs, blobs: everythingBelow(result.image) }, store)
   const destinations = outputs.map(({ location }) => formatLocation(location))
   return { digest: result.digest, destinations, platforms: result.platforms }
+}
+
+/** Remembers a build whose places can all be looked at again, and that hold one image. */
+async function remember(
+  identity: BuildIdentity,
+  {
+    image,
+    planned,
+    platforms,
+    outputs,
+    blobs,
+  }: BuildResult & Pick<BuildMemory, 'blobs'> & { outputs: readonly Output[] },
+  store: Store,
+): Promise<void> {
+  const places = outputs.flatMap(({ location }) => rememberedPlace(location))
+  const isOneImage = new Set(outputs.map(({ compression }) => compression)).size === 1
+  const { files, validUntil, projectFolder, state } = planned
+  if (files === undefined || !isOneImage || places.length !== outputs.length) return
+  const { mediaType, digest, size } = image.descriptor
+  await rememberBuild(identity, store, {
+    validUntil,
+    files,
+    project: projectDigest(projectFolder, state),
+    root: { mediaType, digest, size },
+    blobs,
+    places,
+    platforms,
+  })
 }
 
 /** @throws BuildError USAGE for a word that is not `id=NAME,src=FILE` */

@@ -1,6 +1,7 @@
 import type { LineCounter } from 'yaml'
 import type { DiagnosticCode } from '../core/diagnostic-codes.ts'
 import { compareDiagnostics, type Diagnostic } from '../core/diagnostic.ts'
+import { blotAddresses, maskAddresses } from '../core/mask.ts'
 import type { PathPart, Span } from './tree.ts'
 import { formatPath } from './tree.ts'
 
@@ -54,7 +55,7 @@ export class IssueList {
     this.#issues.push({
       severity,
       code,
-      message,
+      message: maskAddresses(message),
       file: this.#file,
       line: Math.max(1, line),
       column,
@@ -62,7 +63,7 @@ export class IssueList {
       ...(path === undefined || path.length === 0 ? {} : { path: formatPath(path) }),
       ...(hint === undefined ? {} : { hint }),
       ...(suggestion === undefined ? {} : { suggestion }),
-      source,
+      source: blotAddresses(source),
     })
   }
 

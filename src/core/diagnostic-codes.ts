@@ -32,6 +32,8 @@ export const DIAGNOSTIC_CODES = {
   'package-name': 'A package is named as it is imported; another one of that name would be installed.',
   'file-missing': 'A file that is named is not there. The nearest name in its folder is suggested.',
   'file-outside': 'A file that is named lies outside the project folder, so it would not be in the image.',
+  'secret-in-file':
+    'An address holds a user and a password. The file lies in the image unless `.dockerignore` leaves it out; messages, labels and history show `***`.',
   // predict.py
   'syntax-error': 'The file is not valid Python.',
   'predictor-missing': 'The file defines no class or function of the name that cog.yaml gives.',

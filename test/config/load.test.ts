@@ -156,6 +156,18 @@ runtime: layerwright
     expect(() => parseConfig('build: {x-y: 1}')).toThrow('Unknown key in `build`: `x-y`')
   })
 
+  it('shows no password of an address, neither in a message nor in the line', () => {
+    try {
+      parseConfig('build:\n  python_index: {url: "https://me:word-of-mine@h bad/"}')
+      expect.unreachable()
+    } catch (error) {
+      if (!(error instanceof ConfigError)) throw error
+      const text = error.message + error.issues.map((issue) => renderDiagnostic(issue)).join('\n')
+      expect(text).not.toContain('word-of-mine')
+      expect(text).toContain('2 |   python_index: {url: "https://***************@h bad/"}')
+    }
+  })
+
   it('says in words of its own that a file is one document', () => {
     expect(() => parseConfig('image: a\n---\nimage: b')).toThrow('This is not YAML: A second document starts here')
   })
@@ -255,6 +267,15 @@ describe('diagnostics', () => {
       [
         'warning deprecated-key build.python_packages 1:9-24',
         'warning package-name build.python_packages[0] 1:27-39 -> scikit-learn',
+      ],
+    ],
+    [
+      'passwords in addresses',
+      'build:\n  python_packages: ["a --extra-index-url=https://u:word-of-mine@h/"]\n  python_index: {url: "https://${X}@h/"}\n  run:\n    - git clone https://word-of-mine@h/x\n    - git clone ssh://git@h/x',
+      [
+        'warning deprecated-key build.python_packages 2:3-18',
+        'warning secret-in-file build.python_packages[0] 2:21-68',
+        'warning secret-in-file build.run[0] 5:7-41',
       ],
     ],
     ['a key twice', 'image: a\nimage: b', ['error duplicate-key  2:1-6']],

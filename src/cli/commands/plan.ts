@@ -1,6 +1,7 @@
 import { resolve } from 'node:path'
 import type { GpuCodeOfPackage } from '../../../layers/gpu-code.ts'
 import type { PlannedBuild } from '../../build.ts'
+import { maskAddresses } from '../../core/mask.ts'
 import { isPlannedStep, type Plan } from '../../plan/plan.ts'
 import type { Command } from '../command.ts'
 import { formatBytes, oneLine } from '../progress/format.ts'
@@ -34,9 +35,14 @@ export const command: Command = {
     )
     const gpuCode = await knownGpuCode(planned.plans, world.context)
     io.stdout.write(
-      options['json'] === true ? `${JSON.stringify(planned.plans, undefined, 2)}\n` : renderPlans(planned, gpuCode),
+      options['json'] === true ? `${JSON.stringify(planned.plans, maskCommand, 2)}\n` : renderPlans(planned, gpuCode),
     )
   },
+}
+
+/** What is shown of a step's command, as everywhere. */
+function maskCommand(key: string, value: unknown): unknown {
+  return key === 'command' && typeof value === 'string' ? maskAddresses(value) : value
 }
 
 /** The plans as a page for people: choices with their reasons, then layers from the top down. */
