@@ -10,5 +10,6 @@ export function localImage(store: Store, name: string): Location {
 /** Paths of locations are relative to where the command was called. */
 export function resolvePath(location: string, cwd: string): string {
   const match = /^(oci|oci-archive|docker-archive):(.*)$/s.exec(location)
-  return match === null ? location : `${match[1]}:${resolve(cwd, match[2] ?? '')}`
+  // A path that is missing is not the folder where the command was called.
+  return match === null || match[2] === '' ? location : `${match[1]}:${resolve(cwd, match[2] ?? '')}`
 }

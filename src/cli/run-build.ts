@@ -1,6 +1,7 @@
 import { resolve } from 'node:path'
 import type { Digest } from 'oci-spec-types'
 import type { Compression } from '../../layers/compress.ts'
+import { parseReference } from '../../registry/reference.ts'
 import {
   recallBuild,
   rememberBuild,
@@ -258,6 +259,8 @@ function parseSecrets(words: readonly string[], cwd: string): ReadonlyMap<string
 /** Where the image goes: `-o` places, registries with `--push`, else the local store under its names. */
 function outputsOf(imageName: string, options: BuildOptions, store: Store, cwd: string): readonly Output[] {
   const names = options.tag.length > 0 ? options.tag : [imageName]
+  // A name that no registry and no engine takes is refused before anything is made.
+  for (const name of names) parseReference(name)
   const isPushed = options.push === true
   const staysHere = !isPushed && (options.tag.length > 0 || options.output.length === 0)
   return [
@@ -275,10 +278,7 @@ function rememberedPlace(location: Location): RememberedPlace[] {
 }
 
 async function headTag(text: string, options: BuildOptions, io: Io): ReturnType<HeadTag> {
-  const [{ Registries }, { parseReference }] = await Promise.all([
-    import('../../registry/registries.ts'),
-    import('../../registry/reference.ts'),
-  ])
+  const { Registries } = await import('../../registry/registries.ts')
   const reference = parseReference(text)
   const { env, report, signal } = io
   const registries = new Registries({ env, report, signal, insecure: options.insecure })

@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises'
+import { readFile, stat } from 'node:fs/promises'
 import { basename, dirname, join, relative, resolve, sep } from 'node:path'
 import { isScalar, LineCounter, parseDocument, visit, type Document, type YAMLError } from 'yaml'
 import type { Diagnostic } from '../core/diagnostic.ts'
@@ -36,7 +36,7 @@ const MAX_BYTES = 256 * 1024
  *
  * Nothing but the project's own files is looked at. Every problem is found in one pass.
  *
- * @param path  a folder, from which the file is looked for upwards, or the file itself
+ * @param path  a folder, from which the file is looked for upwards, or the file itself, which may lie in a folder above
  * @param options.fileName  the name to look for instead of `cog.yaml`
  * @throws ConfigError CONFIG_INVALID with all problems
  * @throws BuildError CONFIG_MISSING, FILE_UNREADABLE
@@ -187,10 +187,13 @@ async function findFile(
 ): Promise<{ file: string; bytes: Buffer; missed: readonly string[] }> {
   const direct = await readIfThere(start)
   if (direct !== undefined) return { file: start, bytes: direct, missed: [] }
+  // What is not there is no folder to start from: it is the name of a file that may lie above.
+  const isFolder = (await stat(start).catch(() => undefined))?.isDirectory() === true
+  const name = isFolder ? fileName : basename(start)
   const missed: string[] = []
-  let folder = start
+  let folder = isFolder ? start : dirname(start)
   for (let step = 0; step <= MAX_PARENTS; step++) {
-    const file = join(folder, fileName)
+    const file = join(folder, name)
     const bytes = await readIfThere(file)
     if (bytes !== undefined) return { file, bytes, missed }
     missed.push(file)
@@ -198,7 +201,7 @@ async function findFile(
     if (parent === folder) break
     folder = parent
   }
-  throw new BuildError('CONFIG_MISSING', `No ${fileName} in ${start} or above it`, {
+  throw new BuildError('CONFIG_MISSING', `No ${name} in ${isFolder ? start : dirname(start)} or above it`, {
     hint: 'Run `layerwright init` to make one, or name the project folder.',
   })
 }

@@ -35,6 +35,7 @@ export function parseLocation(text: string): Location {
         throw new BuildError('NOT_SUPPORTED', `This transport is not supported: \`${transport}:\``, {
           hint: 'Known are oci:DIR, oci-archive:FILE, docker-archive:FILE, docker://REFERENCE and a bare reference.',
         })
+      if (/^[./~]/.test(text)) throw invalid(text, 'a path needs its kind in front')
       return { kind: 'registry', reference: parseReference(text) }
   }
 }

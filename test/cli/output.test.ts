@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { resolvePath } from '../../src/cli/locations.ts'
 import { assertLazy, outputAt, parseOutput } from '../../src/cli/output.ts'
 
 const oci = { compression: 'gzip', format: 'oci' } as const
@@ -10,6 +11,16 @@ test.each([
   ['oci:a,compression=b/c', 'gzip', 'a,compression=b/c'],
 ])('parseOutput() reads %s', (word, compression, path) => {
   expect(parseOutput(word, oci)).toMatchObject({ location: { path }, compression })
+})
+
+test.each([
+  ['oci:out:v1', 'oci:/work/out:v1'],
+  ['docker-archive:x.tar', 'docker-archive:/work/x.tar'],
+  ['docker://r.example/x', 'docker://r.example/x'],
+  ['r.example/x', 'r.example/x'],
+  ['oci:', 'oci:'],
+])('resolvePath(%j) starts from where the command was called', (word, resolved) => {
+  expect(resolvePath(word, '/work')).toBe(resolved)
 })
 
 test('parseOutput() takes what is said of all places where a place says nothing', () => {

@@ -405,6 +405,15 @@ describe('loadConfig()', () => {
     expect((await loadConfig(folder, { fileName: 'other.yaml' })).config.image).toBe('b')
   })
 
+  it('takes no other file where the named one is not there', async () => {
+    const folder = await project({ 'cog.yaml': 'image: a\n', 'other.yaml': 'image: b\n', 'deep/x.py': '' })
+    expect((await loadConfig(join(folder, 'deep', 'other.yaml'))).file).toBe(join(folder, 'other.yaml'))
+    await expect(loadConfig(join(folder, 'nowhere.yaml'))).rejects.toMatchObject({
+      code: 'CONFIG_MISSING',
+      message: `No nowhere.yaml in ${folder} or above it`,
+    })
+  })
+
   it('says where it looked when there is none', async () => {
     const folder = await project({})
     await expect(loadConfig(folder)).rejects.toSatisfy((error) => isBuildError(error, 'CONFIG_MISSING'))

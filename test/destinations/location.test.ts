@@ -30,6 +30,8 @@ test.each(['docker://ubuntu:22.04', 'ubuntu:22.04', 'docker.io/library/ubuntu:22
 test.each([
   ['oci:', 'REFERENCE_INVALID'],
   ['oci:out:a/b', 'REFERENCE_INVALID'],
+  ['../out', 'REFERENCE_INVALID'],
+  ['/out/x.tar', 'REFERENCE_INVALID'],
   ['oci::v1', 'REFERENCE_INVALID'],
   ['docker:ubuntu:22.04', 'REFERENCE_INVALID'],
   ['docker://Ubuntu', 'REFERENCE_INVALID'],
