@@ -4,7 +4,12 @@ import { layerMediaType } from './compress.ts'
 import type { Entry } from './entry.ts'
 import { layerOfTar, writeTar, writeTarParts, type FilesOptions } from './files.ts'
 import type { LayerStream } from './layer.ts'
-import type { CheckPool } from './workers/pool.ts'
+import type { CheckOptions, CheckPool } from './workers/pool.ts'
+
+/** How a large layer is made. */
+export interface LargeOptions extends FilesOptions, CheckOptions {
+  readonly checks?: CheckPool | undefined
+}
 
 /**
  * Makes a layer of entries in the order given; what is to become gzip is compressed on another thread where there is one. Worth
@@ -12,10 +17,10 @@ import type { CheckPool } from './workers/pool.ts'
  */
 export function layerOfLarge(
   entries: Iterable<Entry> | AsyncIterable<Entry>,
-  { compression = 'gzip', mtimeSeconds, checks }: FilesOptions & { readonly checks?: CheckPool | undefined },
+  { compression = 'gzip', mtimeSeconds, checks, mayShare }: LargeOptions,
 ): LayerStream {
   if (compression === 'gzip' && checks !== undefined)
-    return layerOnThread(writeTarParts(entries, { mtimeSeconds, reuse: true }), checks)
+    return layerOnThread(writeTarParts(entries, { mtimeSeconds, reuse: true }), checks, { mayShare })
   return layerOfTar(writeTar(entries, mtimeSeconds), compression)
 }
 
@@ -24,10 +29,14 @@ export function layerOfLarge(
  *
  * @param parts of any size; each is done with when the next is asked for
  */
-export function layerOnThread(parts: AsyncIterable<Uint8Array>, checks: CheckPool): LayerStream {
+export function layerOnThread(
+  parts: AsyncIterable<Uint8Array>,
+  checks: CheckPool,
+  options: CheckOptions = {},
+): LayerStream {
   let diffId: Digest | undefined
   const blob = async function* (): AsyncGenerator<Uint8Array> {
-    const thread = checks.check({ compress: 'gzip' })
+    const thread = checks.check({ compress: 'gzip' }, options)
     try {
       for await (const chunk of gathered(parts)) {
         await thread.write(chunk)

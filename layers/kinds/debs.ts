@@ -47,7 +47,8 @@ export const debsKind: LayerKind<DebsLayerSpec> = {
   make: (spec, context) => {
     const promises = promiseFacts(spec.debs, context)
     const { compression, checks } = context
-    return layerOfLarge(debEntries(spec, context, promises), { compression, checks })
+    // Decompressing takes longer than compressing: another thread would cost 15 MB and stand still.
+    return layerOfLarge(debEntries(spec, context, promises), { compression, checks, mayShare: true })
   },
 }
 

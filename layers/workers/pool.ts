@@ -9,9 +9,15 @@ import type { CheckAnswer, CheckRequest, SentError, ThreadTask } from './message
 
 /** Gives out work on layers that runs on other threads: checks, and compression that is spoken to as a check is. */
 export interface CheckPool {
-  check(task: ThreadTask): LayerCheck
+  check(task: ThreadTask, options?: CheckOptions): LayerCheck
   /** Ends the threads; checks that still run fail. */
   close(): Promise<void>
+}
+
+/** How work is given out. */
+export interface CheckOptions {
+  /** Whether what feeds this work is slower than a thread, so that half of the threads are enough for more of its kind. */
+  readonly mayShare?: boolean | undefined
 }
 
 /** A thread, or what stands in for one. */
@@ -50,14 +56,14 @@ export function makeCheckPool(options: PoolOptions = {}): CheckPool | undefined 
   const most = options.threads ?? LIMITS.threads
   const threads: PooledThread[] = []
   return {
-    check: (task) => {
-      const idle = threads.find((thread) => !thread.isEnded && thread.running === 0)
-      let thread = idle
-      if (thread === undefined && threads.filter(({ isEnded }) => !isEnded).length < most) {
+    check: (task, { mayShare = false } = {}) => {
+      const alive = threads.filter(({ isEnded }) => !isEnded)
+      let thread = alive.find(({ running }) => running === 0)
+      if (thread === undefined && alive.length < (mayShare ? Math.ceil(most / 2) : most)) {
         thread = new PooledThread(start())
         threads.push(thread)
       }
-      thread ??= threads.filter(({ isEnded }) => !isEnded).reduce((a, b) => (b.running < a.running ? b : a))
+      thread ??= alive.reduce((a, b) => (b.running < a.running ? b : a))
       return thread.check(task)
     },
     close: async () => void (await Promise.all(threads.map((thread) => thread.close()))),

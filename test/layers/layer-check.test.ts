@@ -156,6 +156,18 @@ for (const [name, open] of Object.entries(ways)) {
 }
 
 describe('makeCheckPool()', () => {
+  test('starts half of its threads for work that may share one', async () => {
+    let started = 0
+    const pool = makeCheckPool({ threads: 4, start: () => (started++, channelThread()) }) ?? expect.unreachable()
+    const shared = Array.from({ length: 5 }, () => pool.check({ compress: 'gzip' }, { mayShare: true }))
+    expect(started).toBe(2)
+    const alone = [pool.check({ compress: 'gzip' }), pool.check({ compress: 'gzip' })]
+    expect(started).toBe(4)
+    const ends = [...shared, ...alone].map((check) => check.end())
+    expect(new Set((await Promise.all(ends)).map(({ tarBytes }) => tarBytes))).toEqual(new Set([0]))
+    await pool.close()
+  })
+
   test('starts threads when they are needed, and no more than it may', async () => {
     let started = 0
     const pool = makeCheckPool({ threads: 2, start: () => (started++, channelThread()) }) ?? expect.unreachable()
