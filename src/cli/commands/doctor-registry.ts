@@ -1,5 +1,5 @@
 import type { Command } from '../command.ts'
-import { renderResults } from './doctor.ts'
+import { renderResults } from '../render-results.ts'
 
 /** `layerwright doctor registry`: how a registry is reached from here, and where that was said. Status 1 when it is not. */
 export const command: Command = {
