@@ -8,7 +8,7 @@ import { join } from 'node:path'
 
 const PYTEST = ['pytest==9.2.0', 'pytest-xdist==3.8.0']
 // Most tests wait for a server that starts, each for its own.
-const WORKERS = 2 * availableParallelism()
+const WORKERS = availableParallelism() + 1
 const base = process.env.LAYERWRIGHT_TEST_BASE_PYTHON ?? 'python3'
 
 const probe = spawnSync(base, ['-c', 'import sys, venv; print(sys.version); sys.exit(sys.version_info < (3, 10))'], {

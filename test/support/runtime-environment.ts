@@ -11,8 +11,8 @@ const run = promisify(execFile)
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const python = process.env['LAYERWRIGHT_TEST_BASE_PYTHON'] ?? 'python3'
 
-/** Most tests wait for a server that starts, each for its own. */
-const WORKERS = 2 * availableParallelism()
+/** Tests wait for servers, but another file of the interop tests runs beside them, and some ask for an answer in a second. */
+const WORKERS = availableParallelism()
 
 /** Other people's clients, for the runtime's suite. */
 const CLIENTS = [
