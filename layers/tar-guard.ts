@@ -219,7 +219,10 @@ export function* paxRecords(data: Buffer, start: number): Generator<[string, str
     if (equals < 0 || equals >= end) throw new Problem(start, 'a PAX record that lies about its length')
     const key = data.toString('utf8', space + 1, equals)
     const value = data.subarray(equals + 1, end - 1)
-    if (key.endsWith('path') && !isUtf8(value)) throw new Problem(start, `a PAX \`${key}\` that is no UTF-8`)
+    if (key.endsWith('path') && !isUtf8(value)) {
+      const shown = JSON.stringify(value.toString('utf8', 0, 200))
+      throw new Problem(start, `a PAX \`${key}\` that is no UTF-8, ${shown},`)
+    }
     yield [key, value.toString('utf8')]
     at = end
   }

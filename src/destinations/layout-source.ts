@@ -14,7 +14,7 @@ export function layoutSource(folder: string, tag: string | undefined): Source {
     {
       readText: async (path) => String(await readOptional(join(folder, path))),
       readBlob: (digest) => readOptional(blobPath(folder, digest)),
-      openBlob: (digest) => openPath(blobPath(folder, digest)),
+      openBlob: (digest) => openBlob(blobPath(folder, digest), digest),
     },
     `oci:${folder}`,
     tag,
@@ -70,6 +70,24 @@ function chooseEntry(entries: readonly Descriptor[], place: string, tag: string 
     tag === undefined ? `Several images, none chosen: \`${place}\`` : `No image with the tag \`${tag}\`: \`${place}\``,
     { hint: tags === '' ? undefined : `Its tags: ${tags}. Name one after a colon, such as ${place}:TAG.` },
   )
+}
+
+function openBlob(path: string, digest: Digest): Open {
+  return async function* (options) {
+    try {
+      yield* openPath(path)(options)
+    } catch (error) {
+      const code = systemErrorCode(error)
+      if (code === undefined) throw error
+      if (code === 'ENOENT') {
+        throw new BuildError('IMAGE_INVALID', `The layout has no blob ${digest}, which its image names: \`${path}\``, {
+          hint: 'It was copied in part. Write it again, or copy the image from where it came from.',
+          cause: error,
+        })
+      }
+      throw new BuildError('FILE_UNREADABLE', `Cannot read \`${path}\``, { cause: error })
+    }
+  }
 }
 
 async function readOptional(path: string): Promise<Buffer> {

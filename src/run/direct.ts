@@ -3,8 +3,10 @@ import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 
 import { join } from 'node:path'
 import { BuildError, systemErrorCode } from '../core/errors.ts'
 import { removeCgroups } from './cgroups.ts'
+import { assertProgram } from './check-program.ts'
 import type { BindMount, Container, ContainerChanges, RunningContainer, Stdio } from './container.ts'
 import { enterNamespaces, overlayOptions, run, type Host } from './host.ts'
+import { assertRunnable } from './runnable.ts'
 import { removeTree } from './unpack/remove-tree.ts'
 import { findInImage } from './layer-view.ts'
 import { makeProcess, type ContainerProcess } from './process.ts'
@@ -49,6 +51,8 @@ export async function startDirect(
   host: Host,
   make: (container: DirectContainer, folders: readonly string[]) => DirectCommand,
 ): Promise<RunningContainer> {
+  const { os, architecture } = container.image.config
+  assertRunnable({ os, architecture })
   const folders = await container.folders(host.overlay)
   checkMountPoints(folders)
   const bundle = container.workFolder
@@ -58,6 +62,8 @@ export async function startDirect(
   const process = makeProcess(container.image.config.config ?? {}, container.request, folders)
   const additionalGids = [...process.additionalGids, ...container.additionalGids]
   const binds = [...hostFiles(container), ...container.binds]
+  checkBinds(container.binds, folders)
+  assertProgram(process, { folders, mounts: [...binds, ...container.memory].map(({ destination }) => destination) })
   const command = make({ ...container, binds, process: { ...process, additionalGids } }, folders)
   for (const [name, bytes] of Object.entries(command.files ?? {}))
     writeFileSync(join(bundle, name), bytes, { mode: 0o600 })
@@ -144,6 +150,17 @@ function checkMountPoints(folders: readonly string[]): void {
     if (found?.path !== path || (found.stats !== undefined && !found.stats.isDirectory())) {
       throw new BuildError('IMAGE_INVALID', `The image has a link or a file in the place of a directory: \`${path}\``)
     }
+  }
+}
+
+/** Nothing can be mounted below a file, or where links lead round in a circle. */
+function checkBinds(binds: readonly BindMount[], folders: readonly string[]): void {
+  for (const { destination } of binds) {
+    if (findInImage(folders, destination) !== undefined) continue
+    throw new BuildError(
+      'USAGE',
+      `Nothing can be mounted there, since the image has a file in the way: \`${destination}\``,
+    )
   }
 }
 

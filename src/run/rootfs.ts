@@ -6,8 +6,8 @@ import pLimit from 'p-limit'
 import { digestHex, type Digest } from 'oci-spec-types'
 import type { Layer } from '../../layers/layer.ts'
 import { writeFileAtomically } from '../core/atomic-file.ts'
-import { digestOf } from '../core/digest.ts'
-import { systemErrorCode } from '../core/errors.ts'
+import { digestOf, verify } from '../core/digest.ts'
+import { BuildError, systemErrorCode } from '../core/errors.ts'
 import { startTask, type Report } from '../core/progress.ts'
 import { hostPath } from './layer-view.ts'
 import { markUsed } from './prune-rootfs.ts'
@@ -178,8 +178,15 @@ async function unpackOne(
     return result
   } catch (error) {
     task.end(error instanceof DependentLayerError ? 'skipped' : 'failed')
+    if (error instanceof BuildError && error.code === 'ARCHIVE_INVALID') await assertWhole(layer, cache)
     throw error
   }
+}
+
+/** A layer that is no archive may be a damaged copy of one that is; that is then the news. */
+async function assertWhole({ descriptor, open }: Layer, { signal }: RootfsCache): Promise<void> {
+  const blob = verify(open({ signal }), descriptor, `the layer ${descriptor.digest}`)
+  for await (const _ of blob);
 }
 
 /** Fills a temporary folder and gives it its final name; a folder that another run made meanwhile is as good. */

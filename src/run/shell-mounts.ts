@@ -20,6 +20,8 @@ export function shellScript(container: DirectContainer, spec: RuntimeSpec, folde
   return [
     `container=${quote(container.name)}`,
     mountScript(spec, folders, container.devices),
+    // OCI runtimes make it, too.
+    `mkdir -p ${quote(`root${resolve(container.process.cwd, folders)}`)}`,
     // A network namespace starts without even a loopback device.
     container.network === 'none' ? 'if command -v ip >/dev/null; then ip link set lo up; fi' : ':',
   ].join('\n')

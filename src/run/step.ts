@@ -1,6 +1,6 @@
 import { createReadStream } from 'node:fs'
-import { existsSync, readFileSync } from 'node:fs'
 import { isUtf8 } from 'node:buffer'
+import { constants } from 'node:os'
 import type { ImageRuntimeConfig, Platform } from 'oci-spec-types'
 import type { Entry } from '../../layers/entry.ts'
 import type { Layer } from '../../layers/layer.ts'
@@ -11,6 +11,7 @@ import type { BindMount, ContainerChanges } from './container.ts'
 import type { RunnableImage } from './image.ts'
 import { findInImage, listInImage } from './layer-view.ts'
 import { rootfsCache, startContainer, type RunContext } from './run-container.ts'
+import { assertRunnable } from './runnable.ts'
 import { stepNetwork } from './step-network.ts'
 import { cleanPath } from './unpack/root.ts'
 import { printable, readEntries, type BytePath, type TarEntry } from './unpack/tar-entries.ts'
@@ -86,10 +87,7 @@ export async function runStep<T>(
     throw new BuildError(
       'RUN_FAILED',
       `The command ended with status ${status}: \`${maskAddresses(request.command)}\``,
-      {
-        hint: 'Its output stands above.',
-        data: { status, output: tail.text },
-      },
+      { hint: hintOf(status), data: { status, output: tail.text } },
     )
   }
   if (!result.isDone) throw new TypeError('A command that went well was not captured')
@@ -104,36 +102,13 @@ export async function runStep<T>(
   }
 }
 
-const HOST_ARCHITECTURES: Readonly<Record<string, string>> = {
-  x64: 'amd64',
-  ia32: '386',
-  arm64: 'arm64',
-  arm: 'arm',
-  s390x: 's390x',
-  ppc64: 'ppc64le',
-  riscv64: 'riscv64',
-}
-const EMULATORS: Readonly<Record<string, string>> = { amd64: 'x86_64', arm64: 'aarch64' }
-
-/** @throws BuildError HOST_UNSUPPORTED unless this machine executes programs of the platform */
-export function assertRunnable(
-  platform: Platform,
-  arch: string = process.arch,
-  binfmt = '/proc/sys/fs/binfmt_misc',
-): void {
-  const here = HOST_ARCHITECTURES[arch] ?? arch
-  if (platform.os === 'linux' && platform.architecture === here) return
-  const file = `${binfmt}/qemu-${EMULATORS[platform.architecture] ?? platform.architecture}`
-  // The flag F: the emulator was opened when it was registered, so that it is found in any root file system.
-  if (existsSync(file)) {
-    const text = readFileSync(file, 'utf8')
-    if (text.startsWith('enabled') && /^flags:.*F/m.test(text)) return
-  }
-  const wanted = `${platform.os}/${platform.architecture}`
-  throw new BuildError('HOST_UNSUPPORTED', `Commands for ${wanted} cannot run on this linux/${here} machine`, {
-    hint: `Build on a ${wanted} machine, register an emulator in binfmt_misc with the flag F, or do without \`run\`.`,
-    data: { platform: wanted, host: `linux/${here}` },
-  })
+/** What a shell means by a status. */
+function hintOf(status: number): string {
+  const output = 'Its output stands above.'
+  if (status === 127) return `${output} A program was not found: it may need a package of \`build.system_packages\`.`
+  if (status === 137) return `${output} SIGKILL ended it, which is often the kernel's answer to too little memory.`
+  const signal = Object.entries(constants.signals).find(([, number]) => number === status - 128)
+  return signal === undefined ? output : `${output} ${signal[0]} ended it.`
 }
 
 function imageOf({ layers, platform, config }: StepRequest): RunnableImage {
@@ -177,9 +152,7 @@ async function readChanges(
   binds: readonly BindMount[],
   context: RunContext,
 ): Promise<Entry[]> {
-  const read: TarEntry[] = []
-  for await (const entry of readEntries(createReadStream(changes.tarFile))) read.push(entry)
-  const found = inOrder(read)
+  const found = inOrder(await readTarFile(changes.tarFile))
   const mounted = mountPoints(binds, found, changes)
   const byPath = new Map(found.map((entry) => [cleanPath(entry.path), entry]))
   const xattrs = new Set<string>()
@@ -195,6 +168,21 @@ async function readChanges(
   }
   const hidden = found.filter(isOpaque).flatMap(({ path }) => hiddenIn(cleanPath(path), byPath, changes.folders))
   return [...entries, ...whiteouts([...changes.deleted, ...new Set(hidden)], found)]
+}
+
+/** What GNU tar packed; where its archive is none for us, the reason is what the command left. */
+async function readTarFile(file: string): Promise<TarEntry[]> {
+  const read: TarEntry[] = []
+  try {
+    for await (const entry of readEntries(createReadStream(file))) read.push(entry)
+    return read
+  } catch (error) {
+    if (!(error instanceof BuildError) || error.code !== 'ARCHIVE_INVALID') throw error
+    throw new BuildError('RUN_FAILED', 'The command left something that no layer can hold', {
+      hint: 'Rename or remove it at the end of the command.',
+      cause: error,
+    })
+  }
 }
 
 function isOpaque({ kind, xattrs }: TarEntry): boolean {

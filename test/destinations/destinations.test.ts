@@ -149,6 +149,19 @@ describe.each(Object.entries(places))('%s', (kind, place) => {
   })
 })
 
+test('a layout that was copied in part says which blob it lacks', async () => {
+  const path = join(folder, 'partial')
+  const layer = sampleLayer('lost.txt')
+  await copyImage(sampleImage({ layers: [layer] }), await openDestination(`oci:${path}:v1`))
+  const { digest } = (await openImage(`oci:${path}:v1`)).layers[0]?.descriptor ?? layer.descriptor
+  await rm(join(path, 'blobs/sha256', digestHex(digest)))
+  const lost = (await openImage(`oci:${path}:v1`)).layers[0]
+  await expect(collect((lost ?? layer).open(), 1 << 20)).rejects.toMatchObject({
+    code: 'IMAGE_INVALID',
+    message: expect.stringContaining(digest),
+  })
+})
+
 test('a layout keeps its other tags, and the newest of one tag wins', async () => {
   const path = join(folder, 'tags')
   for (const tag of ['a', 'b'])

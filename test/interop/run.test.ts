@@ -38,7 +38,7 @@ import { file, layerOf } from '../run/tar-builder.ts'
 
 /*
  * Real runtimes, found on this machine: the same container on each of them, as root, with a range of user ids and with
- * a single one. docker has a daemon and a file of its own (docker.test.ts); nerdctl was run by hand only.
+ * a single one. docker and nerdctl have daemons and files of their own (docker.test.ts, nerdctl.test.ts).
  */
 
 const DIRECT = ['crun', 'runc', 'bubblewrap', 'chroot'] as const
@@ -482,6 +482,15 @@ describe('runStep()', () => {
     await expect(take('chroot', failing)).rejects.toMatchObject({ code: 'RUN_FAILED', data: { status: 5 } })
     expect(said.sort().join('')).toBe('to-err\nto-out\n')
     await expect(take('chroot', step('mkfifo /pipe'))).rejects.toThrow(/named pipe.*\/pipe/)
+    await expect(take('chroot', step("touch $(printf '/caf\\377')"))).rejects.toMatchObject({
+      message: 'The command left something that no layer can hold',
+      cause: { message: expect.stringContaining('/caf') as string },
+    })
+    await expect(take('chroot', step("sh -c 'kill -9 $$'"))).rejects.toMatchObject({
+      hint: expect.stringContaining('SIGKILL ended it') as string,
+    })
+    // What a step leaves running ends with it.
+    await take('chroot', step('sleep 1000 & echo x > /y'))
     expect(readdirSync(join(store, 'rootfs', String(process.getuid?.() ?? 0), 'tmp'))).toEqual([])
   })
 })

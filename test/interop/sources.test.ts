@@ -97,7 +97,7 @@ describe('a pure package of the index that has only a source', () => {
     const foreign = process.arch === 'arm64' ? 'linux/amd64' : 'linux/arm64'
     const other = await cli(['build', project, '--platform', foreign, '-o', `oci:${join(folder, 'never')}`])
     expect(other.status).toBe(1)
-    expect(other.stderr).toMatch(/Commands for linux\/\w+ cannot run on this linux\/\w+ machine/)
+    expect(other.stderr).toMatch(/Programs for linux\/\w+ cannot run on this linux\/\w+ machine/)
   })
 })
 

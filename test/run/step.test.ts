@@ -8,7 +8,7 @@ import { openImageArchive } from '../../src/run/image-archive.ts'
 import { runName } from '../../src/run/run-name.ts'
 import { makeProbeImage } from '../../src/run/probe-image.ts'
 import { selectBackend } from '../../src/run/select-backend.ts'
-import { assertRunnable } from '../../src/run/step.ts'
+import { assertRunnable } from '../../src/run/runnable.ts'
 import { stepNetwork } from '../../src/run/step-network.ts'
 import { readEntries } from '../../src/run/unpack/tar-entries.ts'
 

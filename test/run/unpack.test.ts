@@ -203,6 +203,16 @@ describe('unpackImage()', () => {
     expect(existsSync(join(folder, 'layers', bad.diffId.slice(7)))).toBe(false)
   })
 
+  test('says of a damaged copy that it is damaged, not that it is no archive', async () => {
+    const damaged = Buffer.from(bytes)
+    damaged[10] = 0xff
+    const layer = { ...layerOf(bytes, bytes, OCI.layer), open: openBytes(damaged) }
+    await expect(unpackImage([layer], cache())).rejects.toMatchObject({ code: 'DIGEST_MISMATCH' })
+    await expect(unpackImage([layerOf(damaged, damaged, OCI.layer)], cache())).rejects.toMatchObject({
+      code: 'ARCHIVE_INVALID',
+    })
+  })
+
   test('may run twice at once', async () => {
     const [first, second] = await Promise.all([
       unpackImage([base, deletes, alone], cache()),

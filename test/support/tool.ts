@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process'
-import { access, constants, mkdir } from 'node:fs/promises'
+import { access, constants, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { promisify } from 'node:util'
 import { packageRoot } from '../../src/core/package-root.ts'
@@ -20,9 +21,10 @@ export async function findTool(name: string): Promise<string | undefined> {
  * A Go program, built once into the project's cache folder.
  *
  * @param module  with its version, such as `example.org/tool/cmd/tool@v1.2.3`
+ * @param within  the module that holds it, where the proxy has that version and yet no list of versions, which `go install` asks for
  * @returns its path; undefined when there is no Go or the module cannot be fetched
  */
-export async function goTool(module: string): Promise<string | undefined> {
+export async function goTool(module: string, within?: string): Promise<string | undefined> {
   const name = module.replace(/@.*$/, '').split('/').at(-1) ?? ''
   const folder = join(packageRoot(), '.cache', 'go', module.replaceAll(/[^\w.@-]/g, '_'))
   const path = join(folder, name)
@@ -32,13 +34,22 @@ export async function goTool(module: string): Promise<string | undefined> {
     await oneAtATime(join(packageRoot(), '.cache'), module, async () => {
       if (await isExecutable(path)) return
       await mkdir(folder, { recursive: true })
-      await exec('go', ['install', module], { env: { ...process.env, GOBIN: folder } })
+      if (within === undefined) await exec('go', ['install', module], { env: { ...process.env, GOBIN: folder } })
+      else await buildWithin(within, module, path)
     })
     return path
   } catch (error) {
     if (isInteropRequired()) throw error
     return undefined
   }
+}
+
+async function buildWithin(within: string, module: string, path: string): Promise<void> {
+  const [program = '', version = ''] = module.split('@')
+  const folder = await mkdtemp(join(tmpdir(), 'go-tool-'))
+  await writeFile(join(folder, 'go.mod'), `module tool\n\ngo 1.21\n\nrequire ${within} ${version}\n`)
+  await exec('go', ['build', '-mod=mod', '-o', path, program], { cwd: folder })
+  await rm(folder, { recursive: true })
 }
 
 /** Whether a missing tool must fail a test instead of skipping it. */

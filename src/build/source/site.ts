@@ -7,7 +7,7 @@ import { nested } from '../../core/progress.ts'
 import type { LockedPlatform, PlatformLock } from '../../lock/lock.ts'
 import { lowerLayers, type LowerLock } from '../../plan/lower-layers.ts'
 import type { LockedWheel } from '../../python/lock.ts'
-import { assertRunnable } from '../../run/step.ts'
+import { assertRunnable } from '../../run/runnable.ts'
 import type { SourceContext } from './context.ts'
 
 /** Where builds run: the image below its wheels. */

@@ -57,6 +57,30 @@ export function askLocal(
   })
 }
 
+/**
+ * Makes sure that a server of this machine can listen there.
+ *
+ * @throws BuildError RUN_FAILED when somebody else does, USAGE when the address is not this machine's
+ */
+export async function assertFreePort(port: number, host: string): Promise<void> {
+  const server = createServer()
+  const code = await new Promise<string | undefined>((resolve) => {
+    server.once('error', (error: NodeJS.ErrnoException) => resolve(error.code))
+    server.listen({ port, host, exclusive: true }, () => server.close(() => resolve(undefined)))
+  })
+  if (code === 'EADDRINUSE') {
+    throw new BuildError('RUN_FAILED', `Something else listens on port ${port}`, {
+      hint: 'Choose another port with -p.',
+    })
+  }
+  if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND') {
+    throw new BuildError('USAGE', `This machine has no such address to listen on: \`${host}\``, {
+      hint: 'Use 127.0.0.1, or 0.0.0.0 for every address.',
+    })
+  }
+  // What this user may not, such as a port below 1024, an engine perhaps may.
+}
+
 function parse(bytes: Buffer): unknown {
   const text = bytes.toString('utf8')
   try {

@@ -3,7 +3,7 @@ import { BuildError } from '../../core/errors.ts'
 import { startTask } from '../../core/progress.ts'
 import type { RunningContainer } from '../container.ts'
 import { startContainer, type RunContext, type RunRequest } from '../run-container.ts'
-import { askLocal, freePort } from './local-http.ts'
+import { askLocal, assertFreePort, freePort } from './local-http.ts'
 
 /** A model's server that answers on this machine. */
 export interface ModelServer {
@@ -28,6 +28,8 @@ export interface ServerRequest extends Omit<RunRequest, 'output' | 'stdin' | 'te
 const POLL_MS = 40
 const KEPT_LOG_BYTES = 64 * 1024
 const STOP_MS = 10_000
+/** A server that was never ready has nothing to bring to an end, and its first process may not listen to signals yet. */
+const GIVE_UP_MS = 1000
 
 /**
  * Starts a model's container and waits until its setup is done.
@@ -38,14 +40,10 @@ const STOP_MS = 10_000
  */
 export async function startModelServer(request: ServerRequest, context: RunContext): Promise<ModelServer> {
   const port = request.port ?? (await freePort())
-  if ((await askLocal(port, 'GET', '/', { signal: request.signal })) !== undefined) {
-    throw new BuildError('RUN_FAILED', `Something else answers on port ${port}`, {
-      hint: 'Choose another port with -p.',
-    })
-  }
-  const task = startTask(context.report, 'Set up the model')
   const host = request.listenOn ?? '127.0.0.1'
   const isImages = host === 'image'
+  await assertFreePort(port, isImages ? '0.0.0.0' : host)
+  const task = startTask(context.report, 'Set up the model')
   const command = isImages ? undefined : cogCommand(request.image.config.config?.Cmd ?? [], host)
   const container = await startContainer(
     {
@@ -72,18 +70,18 @@ export async function startModelServer(request: ServerRequest, context: RunConte
   exit.catch(() => {
     // Told by the wait below, or by `stop`.
   })
-  const stop = async (): Promise<void> => {
+  const stop = async (graceMs = STOP_MS): Promise<void> => {
     container.kill('SIGTERM')
-    const timer = setTimeout(() => container.kill('SIGKILL'), STOP_MS)
+    const timer = setTimeout(() => container.kill('SIGKILL'), graceMs)
     await exit.finally(() => clearTimeout(timer))
   }
   try {
     await waitUntilReady(port, request, () => ended, logs)
     task.end()
-    return { port, container, stop }
+    return { port, container, stop: () => stop() }
   } catch (error) {
     task.end('failed')
-    await stop()
+    await stop(GIVE_UP_MS)
     throw error
   }
 }
