@@ -35,8 +35,11 @@ const place = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('folder'), path: z.string(), subdirectory }),
 ])
 
+/** What a build requires may be built in its turn. */
 const wheel = plainWheel.extend({
-  source: z.object({ place, buildRequires: z.array(plainWheel), granted: z.array(z.string()).optional() }).optional(),
+  get source() {
+    return z.object({ place, buildRequires: z.array(wheel), granted: z.array(z.string()).optional() }).optional()
+  },
 })
 const folderMode = z.object({ mode: z.int(), uid: z.int(), gid: z.int() })
 

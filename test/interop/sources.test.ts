@@ -101,6 +101,37 @@ describe('a pure package of the index that has only a source', () => {
   })
 })
 
+test('what a build requires is built first when it has no wheel, also from nothing but the lock', async () => {
+  const project = await makeProject('nested', {
+    requirements: './library\n',
+    imports: 'import nested',
+    result: '{nested.MADE_WITH}',
+  })
+  await mkdir(join(project, 'library'))
+  await writeFile(
+    join(project, 'library', 'pyproject.toml'),
+    '[build-system]\nrequires = ["setuptools", "docopt==0.6.2"]\nbuild-backend = "setuptools.build_meta"\n',
+  )
+  // Written while building: what is there then, and not in the image.
+  const setup = [
+    'import docopt',
+    'from setuptools import setup',
+    'open("nested.py", "w").write(f"MADE_WITH = {docopt.__version__!r}\\n")',
+    'setup(name="nested", version="1", py_modules=["nested"])',
+  ]
+  await writeFile(join(project, 'library', 'setup.py'), setup.join('\n'))
+  await ok(['lock', project, '-q'])
+  const lock = JSON.parse(await readFile(join(project, 'layerwright.lock'), 'utf8')) as {
+    readonly platforms: readonly { readonly wheels: readonly { readonly name: string }[] }[]
+  }
+  expect(lock.platforms[0]?.wheels.find(({ name }) => name === 'docopt')).toBeUndefined()
+  expect(JSON.stringify(lock)).toContain('docopt-0.6.2.tar.gz')
+  const layout = `oci:${join(folder, 'nested-image')}`
+  await ok(['build', project, '--locked', '-o', layout, '-q'])
+  expect(await ok(['predict', layout, '-q'])).toBe('0.6.2')
+  expect((await cli(['exec', '-q', '--image', layout, '--', 'python', '-c', 'import docopt'])).status).toBe(1)
+})
+
 test('a package with C code is built when system_packages bring a compiler, else the error names what is missing', async () => {
   const parts = { requirements: 'netifaces==0.11.0\n', imports: 'import netifaces', result: '{netifaces.version}' }
   const bare = await cli(['build', await makeProject('bare', parts), '-o', `oci:${join(folder, 'never')}`])

@@ -2,14 +2,15 @@ import { createHash } from 'node:crypto'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { gzipSync } from 'node:zlib'
+import { file as tarFile, tar } from '../run/tar-builder.ts'
 import { makeMetadata, makeWheel, wheelFilename, type WheelSpec } from './make-wheel.ts'
 
 /** A file that the index lists besides what its wheel says. */
 export interface IndexedFile extends WheelSpec {
   readonly yanked?: boolean | string
   readonly uploadTime?: string
-  /** A source distribution of this name instead of a wheel. */
-  readonly sdist?: boolean
+  /** A source distribution of this name instead of a wheel; its files by path, or bytes that nobody can read. */
+  readonly sdist?: boolean | Readonly<Record<string, string>>
 }
 
 /** How the index behaves, and misbehaves. */
@@ -63,9 +64,11 @@ export async function startIndex(files: readonly IndexedFile[], behaviour: Behav
 }
 
 function store(file: IndexedFile): Stored {
-  const filename =
-    file.sdist === true ? `${file.name.replaceAll('-', '_')}-${file.version}.tar.gz` : wheelFilename(file)
-  return { file, filename, bytes: file.sdist === true ? Buffer.from('sdist') : makeWheel(file) }
+  const { sdist = false } = file
+  if (sdist === false) return { file, filename: wheelFilename(file), bytes: makeWheel(file) }
+  const top = `${file.name.replaceAll('-', '_')}-${file.version}`
+  const entries = Object.entries(sdist).map(([path, text]) => tarFile(`${top}/${path}`, text))
+  return { file, filename: `${top}.tar.gz`, bytes: sdist === true ? Buffer.from('sdist') : gzipSync(tar(...entries)) }
 }
 
 function answer(
@@ -115,7 +118,7 @@ function page(
 }
 
 function offersMetadata({ metadata = 'none' }: Behaviour, { file }: Stored): boolean {
-  return metadata !== 'none' && file.sdist !== true
+  return metadata !== 'none' && (file.sdist ?? false) === false
 }
 
 function jsonPage(stored: readonly Stored[], behaviour: Behaviour): string {

@@ -4,6 +4,8 @@ import { BuildError } from '../../core/errors.ts'
 import { canonicalJson } from '../../core/json.ts'
 import { startTask } from '../../core/progress.ts'
 import type { RemoteFile } from '../../core/remote-file.ts'
+import type { Layer } from '../../../layers/layer.ts'
+import type { LockedWheel } from '../../python/lock.ts'
 import type { PlannedSource } from '../../plan/plan.ts'
 import { parseWheelName } from '../../python/wheel-name.ts'
 import { formatVersion } from '../../python/version.ts'
@@ -54,6 +56,20 @@ export async function buildWheel(
   return built
 }
 
+/** Lays what a build requires into an environment of its own; what has no wheel is built first, in the same place. */
+export async function layBuildRequirements(
+  wheels: readonly LockedWheel[],
+  building: WheelBuilding,
+  context: SourceContext,
+): Promise<readonly Layer[]> {
+  const files = []
+  for (const { name, version, source, filename, url, sha256, sizeBytes } of wheels) {
+    const file = { filename, url, sha256, sizeBytes }
+    files.push(source === undefined ? file : await buildWheel({ name, version, file, source }, building, context))
+  }
+  return layRequirements(building.site, files, context)
+}
+
 /** What a build depends on. Its network is part of it, since it may fetch what it packs. */
 function keyOf({ file, source }: PlannedSource, site: BuildSite, { network, epochSeconds }: SourceContext): string {
   return digestOf(
@@ -64,19 +80,25 @@ function keyOf({ file, source }: PlannedSource, site: BuildSite, { network, epoc
       interpreter: site.interpreter.version,
       platform: site.platform,
       lower: site.layers.map(({ diffId }) => diffId),
-      requirements: source.buildRequires.map(({ sha256 }) => sha256),
+      requirements: source.buildRequires.map(requirementKey),
       network,
       epochSeconds,
     }),
   )
 }
 
+/** Of a source also what it is built with. */
+function requirementKey({ sha256, source }: LockedWheel): unknown {
+  return source === undefined ? sha256 : { sha256, place: source.place, with: source.buildRequires.map(requirementKey) }
+}
+
 async function buildAnew(
   planned: PlannedSource,
   title: string,
-  { site, settings }: WheelBuilding,
+  building: WheelBuilding,
   context: SourceContext,
 ): Promise<BuiltWheel> {
+  const { site, settings } = building
   const { source } = planned
   const fetched = await fetchLocked(planned.file, source.place, context)
   const { archive, hasTopFolder } = fetched
@@ -86,7 +108,7 @@ async function buildAnew(
   let wheels = source.buildRequires
   let granted = source.granted ?? []
   for (let round = 0; round < 2; round++) {
-    const requirements = await layRequirements(site, wheels, context)
+    const requirements = await layBuildRequirements(wheels, building, context)
     const answer = await askBackend({ ...question, requirements, granted }, context, (given) =>
       take(given, planned, context),
     )

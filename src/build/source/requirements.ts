@@ -5,6 +5,7 @@ import { parseRequirement } from '../../python/requirement.ts'
 import { resolvePython } from '../../python/resolve-python.ts'
 import { targetMarkers, type Target } from '../../python/target.ts'
 import type { ResolvedIndexSettings } from '../../python/settings/index-settings.ts'
+import type { SourceReader } from '../../python/source-package.ts'
 import type { SourceContext } from './context.ts'
 
 /** For whom build requirements are resolved, and where. */
@@ -14,10 +15,10 @@ export interface RequirementsSite {
 }
 
 /**
- * Resolves what a build requires, in an environment apart from the project's. Only wheels: a build does not wait for other
- * builds.
+ * Resolves what a build requires, in an environment apart from the project's.
  *
  * @param title names the source in errors
+ * @param sources describes what has no wheel; only wheels are taken unless given
  * @throws BuildError RESOLVE_CONFLICT, WHEEL_NOT_FOUND, ... saying for whose build
  */
 export async function resolveBuildRequirements(
@@ -25,6 +26,7 @@ export async function resolveBuildRequirements(
   title: string,
   { target, settings }: RequirementsSite,
   context: SourceContext,
+  sources?: SourceReader,
 ): Promise<readonly LockedWheel[]> {
   const environment = targetMarkers(target)
   const stated = texts.map(parseRequirement).filter((requirement) => holds(requirement, environment, ''))
@@ -47,6 +49,7 @@ export async function resolveBuildRequirements(
         headers: settings.headers,
         signal: context.signal,
         now: context.now,
+        ...(sources === undefined ? {} : { sources }),
       },
     )
     return lock.packages

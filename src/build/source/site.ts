@@ -6,7 +6,7 @@ import type { LayerContext } from '../../../layers/context.ts'
 import { nested } from '../../core/progress.ts'
 import type { LockedPlatform, PlatformLock } from '../../lock/lock.ts'
 import { lowerLayers, type LowerLock } from '../../plan/lower-layers.ts'
-import type { LockedWheel } from '../../python/lock.ts'
+import type { RemoteFile } from '../../core/remote-file.ts'
 import { assertRunnable } from '../../run/runnable.ts'
 import type { SourceContext } from './context.ts'
 
@@ -39,15 +39,17 @@ export async function makeSite(
   return { platform, interpreter, libc, layers: [...below, ...made], env }
 }
 
-/** Lays what a build requires into an environment of its own, on top of the site. */
+/** A wheel's file; nothing else about it gets into layers. */
+type WheelFile = RemoteFile & { readonly filename: string }
+
+/** Lays wheels that a build requires into an environment of its own, on top of the site. */
 export async function layRequirements(
   site: BuildSite,
-  wheels: readonly LockedWheel[],
+  files: readonly WheelFile[],
   context: SourceContext,
 ): Promise<readonly Layer[]> {
   const { interpreter } = site
   const scheme = { prefix: BUILD_PREFIX, python: interpreter.version.split('.').slice(0, 2).join('.') }
-  const files = wheels.map(({ filename, url, sha256, sizeBytes }) => ({ filename, url, sha256, sizeBytes }))
   return materialiseAll(
     [
       ...(files.length === 0 ? [] : [{ kind: 'wheels' as const, ...scheme, wheels: files }]),
