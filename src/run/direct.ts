@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process'
-import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { existsSync, mkdirSync, readFileSync, statfsSync, symlinkSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { BuildError, systemErrorCode } from '../core/errors.ts'
 import { removeCgroups } from './cgroups.ts'
 import { assertProgram } from './check-program.ts'
@@ -112,6 +112,17 @@ function captureScript(enter: string, host: Host): string {
 function readChanges(container: Container, status: number, folders: readonly string[]): ContainerChanges {
   const words = readIfThere(join(container.workFolder, 'tar.err'))
   if (!existsSync(join(container.workFolder, 'packed'))) {
+    // On a full disk there is no room for tar's own words either.
+    if (/No space left|Disk quota/.test(words) || freeBytes(container.workFolder) < LITTLE_BYTES) {
+      throw new BuildError(
+        'DISK_FULL',
+        `No space left for what the command changed: ${dirname(container.workFolder)}`,
+        {
+          hint: 'It lies there once as files and once as an archive. Free some space, or choose another place with LAYERWRIGHT_CACHE.',
+          data: { status },
+        },
+      )
+    }
     throw new BuildError(
       'RUN_FAILED',
       `What the command changed could not be packed: ${words.trim() || 'it never started'}`,
@@ -126,6 +137,13 @@ function readChanges(container: Container, status: number, folders: readonly str
     .split('\0')
     .filter((path) => path !== '')
   return { status, tarFile: join(container.workFolder, 'upper.tar'), sockets, folders, deleted }
+}
+
+const LITTLE_BYTES = 64 * 1024
+
+function freeBytes(folder: string): number {
+  const { bavail, bsize } = statfsSync(folder)
+  return bavail * bsize
 }
 
 function readIfThere(file: string, encoding: 'utf8' | 'latin1' = 'utf8'): string {

@@ -495,6 +495,31 @@ describe('runStep()', () => {
   })
 })
 
+test('a step that fills the disk says so', async (context) => {
+  await need('crun', context)
+  if (!isRoot) return context.skip('mounts a small file system')
+  const folder = join(all, 'small')
+  mkdirSync(folder)
+  await mustRun('mount', ['-t', 'tmpfs', '-o', 'size=24m', 'none', folder])
+  try {
+    for (const megabytes of [15, 60]) {
+      const request = {
+        layers: image.layers,
+        platform: { os: 'linux', architecture: image.config.architecture },
+        config: image.config.config ?? {},
+        command: `head -c ${megabytes}000000 /dev/zero > /large`,
+        epochSeconds: 0,
+        output: () => {},
+      }
+      const context = { ...contextOf('crun'), storeFolder: folder }
+      await expect(runStep(request, context, async () => {})).rejects.toMatchObject({ code: 'DISK_FULL' })
+    }
+    expect(readdirSync(join(folder, 'rootfs/0/tmp'))).toEqual([])
+  } finally {
+    await mustRun('umount', [folder])
+  }
+})
+
 test.for(['dev', 'etc', 'proc', 'sys', 'tmp'])(
   'refuses an image whose /%s is a link, before anything runs',
   async (name, context) => {
