@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process'
 import { existsSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { runCommand } from './command.ts'
+import { unmountBelow } from './docker-daemon.ts'
 
 /** A containerd of one's own. */
 export interface Containerd {
@@ -37,10 +37,7 @@ export async function startContainerd(folder: string): Promise<Containerd> {
   const close = async (): Promise<void> => {
     child.kill('SIGTERM')
     await ended
-    for (const line of readFileSync('/proc/self/mountinfo', 'utf8').split('\n')) {
-      const place = line.split(' ')[4] ?? ''
-      if (place.startsWith(`${folder}/`)) await runCommand('umount', ['--lazy', place])
-    }
+    await unmountBelow(folder)
   }
   for (let turn = 0; turn < 600 && child.exitCode === null && child.pid !== undefined; turn++) {
     if (existsSync(address)) return { env: { NERDCTL_TOML: join(folder, 'nerdctl.toml') }, close }

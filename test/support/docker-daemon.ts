@@ -45,10 +45,7 @@ export async function startDockerDaemon(folder: string): Promise<DockerDaemon> {
     child.kill('SIGTERM')
     await ended
     // It leaves its network namespace mounted.
-    for (const line of readFileSync('/proc/self/mountinfo', 'utf8').split('\n')) {
-      const place = line.split(' ')[4] ?? ''
-      if (place.startsWith(`${folder}/`)) await runCommand('umount', ['--lazy', place])
-    }
+    await unmountBelow(folder)
   }
   for (let turn = 0; turn < 600; turn++) {
     if (child.exitCode !== null || child.pid === undefined) throw new Error(`dockerd ended: ${lastWords(log)}`)
@@ -58,6 +55,14 @@ export async function startDockerDaemon(folder: string): Promise<DockerDaemon> {
   }
   await close()
   throw new Error(`dockerd did not answer: ${lastWords(log)}`)
+}
+
+/** Takes away what a daemon left mounted. */
+export async function unmountBelow(folder: string): Promise<void> {
+  for (const line of readFileSync('/proc/self/mountinfo', 'utf8').split('\n')) {
+    const place = line.split(' ')[4] ?? ''
+    if (place.startsWith(`${folder}/`)) await runCommand('umount', ['--lazy', place])
+  }
 }
 
 function lastWords(log: string): string {

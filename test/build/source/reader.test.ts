@@ -2,15 +2,12 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import type { SourceContext } from '../../../src/build/source/context.ts'
 import { makeSourceReader } from '../../../src/build/source/reader.ts'
 import { resolveBuildRequirements } from '../../../src/build/source/requirements.ts'
-import { makeHttp } from '../../../src/core/http.ts'
-import { silent } from '../../../src/core/progress.ts'
 import type { LockedWheel } from '../../../src/python/lock.ts'
-import { Store } from '../../../src/store/store.ts'
 import type { SourceSite } from '../../../src/resolve/context.ts'
 import { startIndex, type IndexedFile, type LoopbackIndex } from '../../python/loopback-index.ts'
+import { offlineSourceContext } from '../../support/source-context.ts'
 
 let folder: string
 let index: LoopbackIndex | undefined
@@ -31,18 +28,7 @@ function source(name: string, version: string, requires: readonly string[]): Ind
 
 async function resolve(files: readonly IndexedFile[], wanted: string): Promise<readonly LockedWheel[]> {
   index = await startIndex(files)
-  const context: SourceContext = {
-    store: await Store.open(folder),
-    http: makeHttp({ env: {}, retry: false }),
-    env: {},
-    report: silent,
-    now: () => Date.now(),
-    projectFolder: folder,
-    network: 'none',
-    epochSeconds: 0,
-    baseLayers: () => [],
-    headers: async () => ({}),
-  }
+  const context = await offlineSourceContext(folder)
   const settings = {
     plan: { indexes: [{ url: index.url }], strategy: 'first-index', pins: {} },
     headers: async () => ({}),

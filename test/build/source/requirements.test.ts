@@ -2,14 +2,11 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import type { SourceContext } from '../../../src/build/source/context.ts'
 import { resolveBuildRequirements, type RequirementsSite } from '../../../src/build/source/requirements.ts'
-import { makeHttp } from '../../../src/core/http.ts'
-import { silent } from '../../../src/core/progress.ts'
 import { parseRequirement } from '../../../src/python/requirement.ts'
 import { parseTargetPlatform } from '../../../src/python/target.ts'
-import { Store } from '../../../src/store/store.ts'
 import { startIndex, type LoopbackIndex } from '../../python/loopback-index.ts'
+import { offlineSourceContext } from '../../support/source-context.ts'
 
 let folder: string
 let index: LoopbackIndex
@@ -23,18 +20,7 @@ afterEach(async () => {
 })
 
 async function resolved(limits?: readonly string[]): Promise<readonly string[]> {
-  const context: SourceContext = {
-    store: await Store.open(folder),
-    http: makeHttp({ env: {}, retry: false }),
-    env: {},
-    report: silent,
-    now: () => Date.now(),
-    projectFolder: folder,
-    network: 'none',
-    epochSeconds: 0,
-    baseLayers: () => [],
-    headers: async () => ({}),
-  }
+  const context = await offlineSourceContext(folder)
   const site: RequirementsSite = {
     target: { pythonVersion: '3.11.2', ...parseTargetPlatform('linux/amd64') },
     settings: {
