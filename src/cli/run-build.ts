@@ -106,6 +106,7 @@ const TELLING: readonly string[] = ['iidfile', 'metadataFile', 'json', 'progress
 async function makeBuild(project: string, options: BuildOptions, io: Io): Promise<BuildSummary> {
   const path = resolve(io.cwd, project, options.file ?? '')
   if (!options.store) return buildWithoutStore(path, options, io)
+  const maxBytes = await storeLimit(io)
   const store = await Store.open(storeLocation({ env: io.env }))
   const making = Object.entries(options).filter(([name]) => !TELLING.includes(name))
   const identity: BuildIdentity = {
@@ -129,7 +130,7 @@ async function makeBuild(project: string, options: BuildOptions, io: Io): Promis
   } finally {
     await release()
   }
-  await boundStore(store, io)
+  if (maxBytes !== undefined) await (await import('../store/prune.ts')).pruneStore(store, { maxBytes })
   return summary
 }
 
@@ -145,12 +146,10 @@ async function buildWithoutStore(path: string, options: BuildOptions, io: Io): P
   return buildAnew(path, undefined, options, fleetingStore(), io)
 }
 
-/** Keeps the store as small as the user wants it. */
-async function boundStore(store: Store, { env }: Io): Promise<void> {
+/** How large the user lets the store become. @throws BuildError USAGE, before anything is made */
+async function storeLimit({ env }: Io): Promise<number | undefined> {
   const limit = env['LAYERWRIGHT_CACHE_MAX_SIZE']
-  if (!limit) return
-  const [{ pruneStore }, { parseBytes }] = await Promise.all([import('../store/prune.ts'), import('./quantity.ts')])
-  await pruneStore(store, { maxBytes: parseBytes(limit) })
+  return limit ? (await import('./quantity.ts')).parseBytes(limit) : undefined
 }
 
 async function buildAnew(

@@ -43,6 +43,12 @@ test('an unknown option is a usage error', async () => {
   expect(io.stderr.text()).toContain('--tga')
 })
 
+test('a limit of the store that is no size is told before anything is made', async () => {
+  const io = recordIo({ cwd: '/', env: { LAYERWRIGHT_CACHE_MAX_SIZE: 'abc', LAYERWRIGHT_CACHE: '/dev/null/x' } })
+  expect(await runCommandLine(['build'], io)).toBe(2)
+  expect(io.stderr.text()).toContain('Not a size: `abc`')
+})
+
 test('renderError() shows code, message, the causes that add something, and the hint apart', () => {
   const cause = new Error('connect ECONNREFUSED 127.0.0.1:5000')
   const error = new BuildError('NETWORK_FAILED', 'No answer from the registry', { hint: 'Is it running?', cause })
