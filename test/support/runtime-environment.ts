@@ -65,7 +65,9 @@ export async function runPytest(
   env: Readonly<Record<string, string>>,
 ): Promise<string> {
   const all = { ...process.env, ...env, LAYERWRIGHT_INTEROP: 'required', PYTHONDONTWRITEBYTECODE: '1' }
-  const command = ['-m', 'pytest', '-q', '-p', 'no:cacheprovider', '-n', String(WORKERS), ...args]
+  // Cog's server names its sockets by its process, which has the same number in each container of the host's network.
+  const workers = env['LAYERWRIGHT_TEST_COG_IMAGE'] === undefined ? WORKERS : 0
+  const command = ['-m', 'pytest', '-q', '-p', 'no:cacheprovider', '-n', String(workers), ...args]
   const { stdout } = await run(interpreter, command, { cwd: root, env: all, maxBuffer: 1 << 26 }).catch(
     (error: unknown) => {
       throw new Error(`pytest failed\n${(error as { stdout?: string }).stdout ?? String(error)}`)
