@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -42,7 +43,8 @@ beforeAll(async () => {
         {
           name: './usr/bin/acme-greet',
           mode: 0o755,
-          content: '#!/bin/sh\nexec jq -r .word /usr/share/acme/data.json\n',
+          // No two runs have the same package: a store that was kept would have its layer.
+          content: `#!/bin/sh\n# ${randomUUID()}\nexec jq -r .word /usr/share/acme/data.json\n`,
         },
       ],
     },
