@@ -4,6 +4,7 @@ import type { Report } from '../src/core/progress.ts'
 import type { RemoteFile } from '../src/core/remote-file.ts'
 import type { FactsCache } from '../src/debian/facts-file.ts'
 import type { Compression } from './compress.ts'
+import type { InstalledRecords } from './installed-records.ts'
 import type { CheckPool } from './workers/pool.ts'
 import type { ZtocParts } from './ztoc/ztoc.ts'
 
@@ -38,6 +39,8 @@ export interface LayerContext {
   readonly isKnown?: boolean | undefined
   /** Keeps the table for lazy pulling of a layer that was made; kinds that inflate their layers make one if it is given. */
   readonly keepZtoc?: ((layer: Descriptor, ztoc: ZtocParts) => Promise<void>) | undefined
+  /** RECORD files of large wheels whose layers were made before: the environment needs some of them. */
+  readonly installedRecords?: InstalledRecords | undefined
   /** Facts of packages that were read before; without it each is read again when it must be known. */
   readonly facts?: FactsCache | undefined
   /** Threads that inflate and hash; the calling thread does it when there are none. */
@@ -55,8 +58,10 @@ export const DIRECT_BYTES = 8_000_000
 
 /** Opens a file that makes a layer by itself when it is large: it then passes through without being kept. */
 export function openOnce(file: RemoteFile, context: LayerContext): Promise<RemoteAccess> {
-  return (
-    (file.sizeBytes < (context.directBytes ?? DIRECT_BYTES) ? undefined : context.openDirect?.(file)) ??
-    context.openRemote(file)
-  )
+  return (isLarge(file, context) ? context.openDirect?.(file) : undefined) ?? context.openRemote(file)
+}
+
+/** Whether a file makes a layer by itself. */
+export function isLarge({ sizeBytes }: RemoteFile, { directBytes = DIRECT_BYTES }: LayerContext): boolean {
+  return sizeBytes >= directBytes
 }

@@ -8,6 +8,7 @@ import type { LayerContext } from './context.ts'
 import { describeLayer, expectedLayerBytes, layerKey, makeLayerStream, type LayerSpec } from './kinds/index.ts'
 import type { FoundLayerStream } from './kinds/kind.ts'
 import type { Layer } from './layer.ts'
+import { InstalledRecords } from './installed-records.ts'
 import { checkClashes, saveNotes } from './notes.ts'
 import { makeCheckPool } from './workers/pool.ts'
 
@@ -106,6 +107,7 @@ export async function materialiseAll(
   // Threads start when the first large layer asks for one.
   const ownChecks = context.checks === undefined ? makeCheckPool() : undefined
   const checks = context.checks ?? ownChecks
+  const installedRecords = new InstalledRecords()
   const running = new Map<string, Promise<Layer>>()
   const start = (spec: LayerSpec): Promise<Layer> => {
     const key = layerKey(spec, context.compression, context.mtimeSeconds)
@@ -114,7 +116,7 @@ export async function materialiseAll(
     const promise = limit(async () => {
       signal.throwIfAborted()
       try {
-        return await materialise(spec, { ...context, signal, checks }, store)
+        return await materialise(spec, { ...context, signal, checks, installedRecords }, store)
       } catch (error) {
         // The others stop at their next chunk, and those that wait do not start.
         aborter.abort(error)

@@ -104,27 +104,36 @@ export async function wheelFiles(source: RandomAccess, wheel: Wheel, scheme: Ins
   return { placed, written: [...written, { path: recordPath(wheel, scheme), mode: 0o644, bytes: record }] }
 }
 
+/** The RECORD among what {@link wheelFiles} says is written. */
+export function recordOf(written: WheelFiles['written']): WrittenFile {
+  const record = written.at(-1)
+  if (record === undefined) throw new TypeError('RECORD is written last')
+  return record
+}
+
 /** Where a wheel's RECORD lies when it is installed. */
-export function recordPath(wheel: Wheel, scheme: InstallScheme): string {
+function recordPath(wheel: Wheel, scheme: InstallScheme): string {
   return `${sitePackages(scheme)}/${wheel.distInfo}/RECORD`
 }
 
-/**
- * The RECORD of an installed wheel.
- *
- * @param files `written` without RECORD itself, or with an older one, which is left out
- */
-export function installedRecord(files: WheelFiles, wheel: Wheel, scheme: InstallScheme): Buffer {
+/** The RECORD of an installed wheel. @param files `written` without RECORD itself */
+function installedRecord(files: WheelFiles, wheel: Wheel, scheme: InstallScheme): Buffer {
   const site = sitePackages(scheme)
   const own = recordPath(wheel, scheme)
   const rows: RecordRow[] = [{ path: posix.relative(site, own), hash: undefined, sizeBytes: undefined }]
   for (const { path, entry, hash } of files.placed)
     rows.push({ path: posix.relative(site, path), hash, sizeBytes: entry.sizeBytes })
-  for (const { path, bytes } of files.written) {
-    if (path !== own)
-      rows.push({ path: posix.relative(site, path), hash: hashOf(bytes, 'sha256'), sizeBytes: bytes.length })
-  }
+  for (const file of files.written) rows.push(writtenRow(file, scheme))
   return Buffer.from(formatRecord(rows))
+}
+
+/** The row of a RECORD for a file that the installer writes. */
+export function writtenRow({ path, bytes }: WrittenFile, scheme: InstallScheme): RecordRow {
+  return {
+    path: posix.relative(sitePackages(scheme), path),
+    hash: hashOf(bytes, 'sha256'),
+    sizeBytes: bytes.length,
+  }
 }
 
 /** Files of the metadata folder that the installer writes itself, or that only a project can know. */

@@ -1,16 +1,10 @@
 import { posix } from 'node:path'
+import { addToRecord } from '../../src/python/record.ts'
 import { openWheel } from '../../src/python/wheel.ts'
 import { openOnce, type LayerContext } from '../context.ts'
 import { layerOfEntries } from '../files.ts'
 import { activateScript, pyvenvConfig } from '../virtual-environment.ts'
-import {
-  installedRecord,
-  recordPath,
-  sitePackages,
-  wheelFiles,
-  type InstallScheme,
-  type WrittenFile,
-} from '../wheel-files.ts'
+import { recordOf, sitePackages, wheelFiles, writtenRow, type InstallScheme, type WrittenFile } from '../wheel-files.ts'
 import { inlineEntry, type InlineFile } from './inline.ts'
 import type { LayerKind } from './kind.ts'
 import type { WheelFile } from './wheels.ts'
@@ -62,26 +56,32 @@ async function requestedFiles(
   scheme: InstallScheme,
   context: LayerContext,
 ): Promise<readonly InlineFile[]> {
+  const record = context.installedRecords?.find(file, scheme) ?? (await readRecord(file, scheme, context))
+  const folder = posix.dirname(record.path)
+  const added: WrittenFile[] = [{ path: `${folder}/REQUESTED`, mode: 0o644, bytes: Buffer.alloc(0) }]
+  if (file.directUrl !== undefined) {
+    const bytes = Buffer.from(JSON.stringify(file.directUrl))
+    added.push({ path: `${folder}/direct_url.json`, mode: 0o644, bytes })
+  }
+  // RECORD lists every file of a distribution, so the one of the wheel's own layer is replaced by one with these.
+  const rows = added.map((it) => writtenRow(it, scheme))
+  const bytes = Buffer.from(addToRecord(record.bytes.toString('utf8'), rows))
+  return [...added, { ...record, bytes }].map(({ path, mode, bytes }) => ({
+    path,
+    mode,
+    base64: bytes.toString('base64'),
+  }))
+}
+
+/** RECORD as the wheel's own layer has it. */
+async function readRecord(file: WheelFile, scheme: InstallScheme, context: LayerContext): Promise<WrittenFile> {
   const source = await openOnce(file, context)
   try {
     const wheel = await openWheel(source, file.filename)
-    const installed = await wheelFiles(source, wheel, scheme)
+    const { written } = await wheelFiles(source, wheel, scheme)
     // Nothing streams this file here: its own layer has done so before, or it was known already.
     await source.prove?.()
-    const own = recordPath(wheel, scheme)
-    const folder = posix.dirname(own)
-    const added: WrittenFile[] = [{ path: `${folder}/REQUESTED`, mode: 0o644, bytes: Buffer.alloc(0) }]
-    if (file.directUrl !== undefined) {
-      const bytes = Buffer.from(JSON.stringify(file.directUrl))
-      added.push({ path: `${folder}/direct_url.json`, mode: 0o644, bytes })
-    }
-    // RECORD lists every file of a distribution, so the one of the wheel's own layer is replaced by one with these.
-    const record = installedRecord({ ...installed, written: [...installed.written, ...added] }, wheel, scheme)
-    return [...added, { path: own, mode: 0o644, bytes: record }].map(({ path, mode, bytes }) => ({
-      path,
-      mode,
-      base64: bytes.toString('base64'),
-    }))
+    return recordOf(written)
   } finally {
     await source.close()
   }

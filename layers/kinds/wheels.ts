@@ -8,11 +8,11 @@ import { StopClock } from '../../src/core/stop-clock.ts'
 import { streamEntries } from '../../src/python/zip-stream.ts'
 import { claimsOf, explainClashes, settleClaims, type Claim } from '../clashes.ts'
 import { layerMediaType, type Compression } from '../compress.ts'
-import { DEFAULT_MTIME_SECONDS, openOnce, type LayerContext } from '../context.ts'
+import { DEFAULT_MTIME_SECONDS, isLarge, openOnce, type LayerContext } from '../context.ts'
 import { checkLayer, type CheckOutput, type CheckTask, type ExpectedFile, type LayerFindings } from '../layer-check.ts'
 import { parentsOf } from '../paths.ts'
 import { spliceLayer, type SplicedFile } from '../splice.ts'
-import { wheelFiles, type InstallScheme, type WheelFiles } from '../wheel-files.ts'
+import { recordOf, wheelFiles, type InstallScheme, type WheelFiles } from '../wheel-files.ts'
 import type { LayerKind } from './kind.ts'
 
 /** A wheel by content, with the file name that its metadata is checked against. */
@@ -35,6 +35,8 @@ export const wheelsKind: LayerKind<WheelsLayerSpec> = {
     // Small wheels wait for answers more than for bytes.
     const installed = await settleAll(spec.wheels.map((file) => limit(() => readInstalled(file, spec, context))))
     const layout = layOut(installed)
+    for (const { file, files } of installed)
+      if (isLarge(file, context)) context.installedRecords?.keep(file, spec, recordOf(files.written))
     const compression = context.compression ?? 'gzip'
     const spliced = gathered(spliceLayer(layout.directories, streamFiles(layout.files, context), DEFAULT_MTIME_SECONDS))
     const what = installed.length === 1 ? (spec.wheels[0]?.filename ?? '') : `A layer of ${installed.length} wheels`

@@ -51,6 +51,29 @@ export function formatRecord(rows: Iterable<RecordRow>): string {
     .join('')
 }
 
+/**
+ * Adds rows to what {@link formatRecord} wrote: the same text as if they had been among its rows. Rows are not parsed, since a
+ * large package has tens of thousands.
+ */
+export function addToRecord(record: string, added: readonly RecordRow[]): string {
+  const rest = added.toSorted((a, b) => (a.path < b.path ? -1 : 1))
+  const lines: string[] = []
+  // A quoted path may hold a line's end.
+  for (const [line] of record.matchAll(/(?:"(?:[^"]|"")*"|[^"\n])*\n/g)) {
+    for (let row = rest[0]; row !== undefined && row.path < pathOf(line); row = rest[0]) {
+      lines.push(formatRecord([row]))
+      rest.shift()
+    }
+    lines.push(line)
+  }
+  return lines.join('') + formatRecord(rest)
+}
+
+function pathOf(line: string): string {
+  const quoted = /^"((?:[^"]|"")*)"/.exec(line)?.[1]
+  return quoted?.replaceAll('""', '"') ?? line.slice(0, line.indexOf(','))
+}
+
 const DIGEST_BYTES: Readonly<Record<RecordAlgorithm, number>> = { sha256: 32, sha384: 48, sha512: 64 }
 
 function parseHash(text: string, refuse: (problem: string) => BuildError): RecordRow['hash'] {

@@ -1,5 +1,7 @@
 import { describe, expect, test } from 'vitest'
-import { makeLayerStream, type LayerSpec } from '../../layers/kinds/index.ts'
+import { InstalledRecords } from '../../layers/installed-records.ts'
+import type { EnvironmentLayerSpec } from '../../layers/kinds/environment.ts'
+import { makeLayerStream } from '../../layers/kinds/index.ts'
 import { silent } from '../../src/core/progress.ts'
 import { filesOf, readLayer } from '../support/layer-bytes.ts'
 import { makeWheel, type MadeWheel } from '../support/wheel.ts'
@@ -7,20 +9,25 @@ import { bytesAccess } from '../support/zip.ts'
 
 const SITE = 'opt/venv/lib/python3.11/site-packages'
 
-function environment(wheels: readonly (MadeWheel & { directUrl?: Record<string, unknown> })[] = []): LayerSpec {
+type Requested = MadeWheel & { directUrl?: Record<string, unknown> }
+
+const requestedOf = (wheels: readonly Requested[]): EnvironmentLayerSpec['requested'] =>
+  wheels.map(({ filename, sha256, bytes, directUrl }) => ({
+    filename,
+    sha256,
+    sizeBytes: bytes.length,
+    url: 'file:///x',
+    ...(directUrl === undefined ? {} : { directUrl }),
+  }))
+
+function environment(wheels: readonly Requested[] = []): EnvironmentLayerSpec {
   return {
     kind: 'environment',
     prefix: 'opt/venv',
     python: '3.11',
     interpreter: '/usr/bin/python3.11',
     pythonVersion: '3.11.2',
-    requested: wheels.map(({ filename, sha256, bytes, directUrl }) => ({
-      filename,
-      sha256,
-      sizeBytes: bytes.length,
-      url: 'file:///x',
-      ...(directUrl === undefined ? {} : { directUrl }),
-    })),
+    requested: requestedOf(wheels),
   }
 }
 
@@ -75,5 +82,17 @@ describe('an environment layer', () => {
       'demo-1.0.dist-info/direct_url.json',
       'demo.py',
     ])
+  })
+
+  test('opens no large wheel again whose layer was made beside it', async () => {
+    const wheel = makeWheel({ files: [{ name: 'demo.py', content: 'x' }] })
+    const context = { ...contextOf([wheel]), installedRecords: new InstalledRecords(), directBytes: 1 }
+    const own = environment([wheel])
+    const wheels = { kind: 'wheels', prefix: 'opt/venv', python: '3.11', wheels: requestedOf([wheel]) } as const
+    const plain = await readLayer(await makeLayerStream(own, contextOf([wheel])))
+    await readLayer(await makeLayerStream(wheels, context))
+    const openRemote = (): never => expect.unreachable('the wheel is opened again')
+    const layer = await readLayer(await makeLayerStream(own, { ...context, openRemote }))
+    expect(filesOf(layer)).toEqual(filesOf(plain))
   })
 })

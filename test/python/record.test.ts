@@ -1,6 +1,6 @@
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { formatRecord, parseRecord } from '../../src/python/record.ts'
+import { addToRecord, formatRecord, parseRecord } from '../../src/python/record.ts'
 
 const HASH = '47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU'
 
@@ -46,7 +46,7 @@ describe('parseRecord()', () => {
   })
 })
 
-test('formatRecord() sorts, quotes and is read back', () => {
+test('formatRecord() sorts, quotes and is read back; addToRecord() gives what it would', () => {
   const path = fc
     .string({ minLength: 1, maxLength: 20, unit: fc.constantFrom(...'ab,"é /_.'.split('')) })
     .filter((text) => text.split('/').every((part) => !['', '.', '..'].includes(part)))
@@ -56,8 +56,9 @@ test('formatRecord() sorts, quotes and is read back', () => {
     sizeBytes: fc.option(fc.nat(), { nil: undefined }),
   })
   fc.assert(
-    fc.property(fc.uniqueArray(row, { selector: ({ path }) => path }), (rows) => {
+    fc.property(fc.uniqueArray(row, { selector: ({ path }) => path }), fc.nat(20), (rows, some) => {
       const text = formatRecord(rows)
+      expect(addToRecord(formatRecord(rows.slice(some)), rows.slice(0, some))).toBe(text)
       expect(formatRecord(rows.toReversed())).toBe(text)
       expect([...parseRecord(text, 'x').values()]).toEqual(rows.toSorted((a, b) => (a.path < b.path ? -1 : 1)))
     }),
