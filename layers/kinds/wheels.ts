@@ -31,6 +31,8 @@ export interface WheelsLayerSpec extends InstallScheme {
 export const wheelsKind: LayerKind<WheelsLayerSpec> = {
   kind: 'wheels',
   make: async (spec, context) => {
+    // The files of a large wheel fill the heap, and V8 lets it grow while the heap of a thread is made: see `small-heap.ts`.
+    if (context.isKnown !== true && spec.wheels.some((file) => isLarge(file, context))) await context.checks?.ready()
     const limit = pLimit(OPEN_WHEELS)
     // Small wheels wait for answers more than for bytes.
     const installed = await settleAll(spec.wheels.map((file) => limit(() => readInstalled(file, spec, context))))

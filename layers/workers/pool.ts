@@ -10,6 +10,8 @@ import type { CheckAnswer, CheckRequest, SentError, ThreadTask } from './message
 /** Gives out work on layers that runs on other threads: checks, and compression that is spoken to as a check is. */
 export interface CheckPool {
   check(task: ThreadTask, options?: CheckOptions): LayerCheck
+  /** Starts all threads, and waits until they run: for work after which there is no telling when they start. */
+  ready(): Promise<void>
   /** Ends the threads; checks that still run fail. */
   close(): Promise<void>
 }
@@ -24,6 +26,8 @@ export interface CheckOptions {
 export interface CheckThread {
   send(request: CheckRequest, transfer?: readonly ArrayBuffer[]): void
   onAnswer(listener: (answer: CheckAnswer) => void): void
+  /** Kept when the thread runs, or has ended before it did. */
+  readonly online: Promise<void>
   /** Called once when the thread ends, with the error that ended it if there is one. */
   onEnd(listener: (error: unknown) => void): void
   /** Whether the process is to wait for this thread. */
@@ -55,16 +59,24 @@ export function makeCheckPool(options: PoolOptions = {}): CheckPool | undefined 
   if (start === undefined) return undefined
   const most = options.threads ?? LIMITS.threads
   const threads: PooledThread[] = []
+  const started = (): PooledThread => {
+    const thread = new PooledThread(start())
+    threads.push(thread)
+    return thread
+  }
   return {
     check: (task, { mayShare = false } = {}) => {
       const alive = threads.filter(({ isEnded }) => !isEnded)
       let thread = alive.find(({ running }) => running === 0)
       if (thread === undefined && alive.length < (mayShare ? Math.ceil(most / 2) : most)) {
-        thread = new PooledThread(start())
-        threads.push(thread)
+        thread = started()
       }
       thread ??= alive.reduce((a, b) => (b.running < a.running ? b : a))
       return thread.check(task)
+    },
+    ready: async () => {
+      while (threads.filter(({ isEnded }) => !isEnded).length < most) started()
+      await Promise.all(threads.map(({ online }) => online))
     },
     close: async () => void (await Promise.all(threads.map((thread) => thread.close()))),
   }
@@ -79,8 +91,10 @@ function startWorker(program: URL): CheckThread {
   // What a thread makes is let go at once; room for more would only be filled.
   const worker = new Worker(program, { resourceLimits: { maxYoungGenerationSizeMb: 8 } })
   keepHeapSmallBeside(worker)
+  const online = new Promise<void>((resolve) => worker.once('online', resolve).once('exit', resolve))
   worker.unref()
   return {
+    online,
     send: (request, transfer) => worker.postMessage(request, transfer ?? []),
     onAnswer: (listener) => void worker.on('message', listener),
     onEnd: (listener) => {
@@ -122,6 +136,10 @@ class PooledThread {
       const failure = new BuildError('INTERNAL', 'A thread that checks layers has ended early', { cause: error })
       for (const [id, running] of this.#checks) this.#finish(id, running, { failure })
     })
+  }
+
+  get online(): Promise<void> {
+    return this.#thread.online
   }
 
   get running(): number {

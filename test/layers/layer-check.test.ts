@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto'
+import { setImmediate } from 'node:timers/promises'
 import { deflateRawSync } from 'node:zlib'
 import { decompress } from 'fzstd'
 import { describe, expect, test } from 'vitest'
 import { checkLayer, type ExpectedFile, type LayerCheck } from '../../layers/layer-check.ts'
 import { spliceLayer, type SplicedFile } from '../../layers/splice.ts'
-import { makeCheckPool, type CheckPool } from '../../layers/workers/pool.ts'
+import { makeCheckPool, type CheckPool, type CheckThread } from '../../layers/workers/pool.ts'
 import { collect, openBytes } from '../../src/core/bytes.ts'
 import { channelThread } from '../support/check-thread.ts'
 
@@ -156,6 +157,22 @@ for (const [name, open] of Object.entries(ways)) {
 }
 
 describe('makeCheckPool()', () => {
+  test('starts all threads on request, and waits until they run', async () => {
+    const online: (() => void)[] = []
+    const start = (): CheckThread => channelThread([], new Promise((resolve) => online.push(resolve)))
+    const pool = makeCheckPool({ threads: 2, start }) ?? expect.unreachable()
+    let isReady = false
+    const ready = pool.ready().then(() => (isReady = true))
+    await setImmediate()
+    expect([online.length, isReady]).toEqual([2, false])
+    for (const begin of online) begin()
+    await ready
+    // Those are the ones that work is given to.
+    await run(pool.check({ expected, what: 'x.whl' }), await blob(), 9999)
+    expect(online).toHaveLength(2)
+    await pool.close()
+  })
+
   test('starts half of its threads for work that may share one', async () => {
     let started = 0
     const pool = makeCheckPool({ threads: 4, start: () => (started++, channelThread()) }) ?? expect.unreachable()
