@@ -62,8 +62,8 @@ export default defineConfig({
           name: 'interop',
           include: ['test/interop/**/*.test.ts'],
           pool: 'forks',
-          // Two at once: one waits for the network or a server while the other computes.
-          maxWorkers: 2,
+          // Two at once take half of the time, and one run in two failed: the runtime's suite in an image is held to its times.
+          maxWorkers: 1,
           // These reach real indexes and archives, which fail now and then; a fault of ours fails twice.
           retry: 1,
           testTimeout: 600_000,

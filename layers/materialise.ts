@@ -34,14 +34,9 @@ export interface StoredLayer extends Pick<Layer, 'diffId' | 'source'> {
   readonly isUnmade?: boolean
 }
 
-/** How many layers are made at once unless said otherwise: one inflates while another waits for its download. */
-const DEFAULT_CONCURRENCY = 3
-
 /** With zstd the threads are busy for longer than a download takes: more layers than threads would only hold memory. */
 function concurrencyOf(context: LayerContext): number {
-  return context.compression === 'zstd'
-    ? Math.min(DEFAULT_CONCURRENCY, Math.max(2, LIMITS.threads))
-    : DEFAULT_CONCURRENCY
+  return context.compression === 'zstd' ? Math.min(LIMITS.layers, Math.max(2, LIMITS.threads)) : LIMITS.layers
 }
 
 /**

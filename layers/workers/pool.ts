@@ -10,7 +10,7 @@ import type { CheckAnswer, CheckRequest, SentError, ThreadTask } from './message
 /** Gives out work on layers that runs on other threads: checks, and compression that is spoken to as a check is. */
 export interface CheckPool {
   check(task: ThreadTask, options?: CheckOptions): LayerCheck
-  /** Starts all threads, and waits until they run: for work after which there is no telling when they start. */
+  /** Starts as many threads as layers are made at once, and waits until they run. */
   ready(): Promise<void>
   /** Ends the threads; checks that still run fail. */
   close(): Promise<void>
@@ -75,7 +75,8 @@ export function makeCheckPool(options: PoolOptions = {}): CheckPool | undefined 
       return thread.check(task)
     },
     ready: async () => {
-      while (threads.filter(({ isEnded }) => !isEnded).length < most) started()
+      const enough = Math.min(most, LIMITS.layers)
+      while (threads.filter(({ isEnded }) => !isEnded).length < enough) started()
       await Promise.all(threads.map(({ online }) => online))
     },
     close: async () => void (await Promise.all(threads.map((thread) => thread.close()))),

@@ -13,6 +13,8 @@ export const LIMITS = {
    * on fast lines and trips rate limits on slow ones.
    */
   uploads: 4,
+  /** Layers that are made at once unless said otherwise: one inflates while another waits for its download. */
+  layers: 3,
   /** Threads that inflate and hash. Each one costs memory. */
   threads: Math.max(1, Math.min(4, availableParallelism())),
   /** Writes and flushes at once. They block threads of Node's own pool, which has 4: one is left for reading. */

@@ -157,7 +157,7 @@ for (const [name, open] of Object.entries(ways)) {
 }
 
 describe('makeCheckPool()', () => {
-  test('starts all threads on request, and waits until they run', async () => {
+  test('starts threads on request, and waits until they run', async () => {
     const online: (() => void)[] = []
     const start = (): CheckThread => channelThread([], new Promise((resolve) => online.push(resolve)))
     const pool = makeCheckPool({ threads: 2, start }) ?? expect.unreachable()
