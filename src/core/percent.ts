@@ -9,3 +9,9 @@ export function decodePercent(text: string): string {
     return decoded.includes('\uFFFD') ? codes : decoded
   })
 }
+
+/** The file name at the end of an address's path, decoded; empty where the path ends in a slash. @throws TypeError when it is no address */
+export function fileNameOf(url: URL | string): string {
+  const { pathname } = new URL(url)
+  return decodePercent(pathname.slice(pathname.lastIndexOf('/') + 1))
+}

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { stat } from 'node:fs/promises'
-import { decodePercent } from '../core/percent.ts'
+import { fileNameOf } from '../core/percent.ts'
 import { filePathOf } from '../core/file-url.ts'
 import { BuildError } from '../core/errors.ts'
 import { openPath } from '../core/file-access.ts'
@@ -62,7 +62,7 @@ function toDirectWheel({ requirement, hashes = [], origin }: RootRequirement): D
   const url = new URL(requirement.url)
   const fragment = new URLSearchParams(url.hash.slice(1))
   url.hash = ''
-  const filename = decodePercent(url.pathname.slice(url.pathname.lastIndexOf('/') + 1))
+  const filename = fileNameOf(url)
   if (!filename.endsWith('.whl')) return undefined
   const wheel = parseWheelName(filename)
   if (wheel.name !== requirement.name) {

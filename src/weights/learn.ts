@@ -1,5 +1,5 @@
 import { digestHex } from 'oci-spec-types'
-import { decodePercent } from '../core/percent.ts'
+import { fileNameOf } from '../core/percent.ts'
 import { download } from '../../layers/remote.ts'
 import { BuildError } from '../core/errors.ts'
 import { maskUrl, type HttpResponse } from '../core/http.ts'
@@ -54,7 +54,7 @@ export async function learn(
   const key = `${url}\0${sizeBytes}\0${facts.etag ?? ''}`
   const known = facts.etag === undefined ? undefined : (await cache.get(key))?.toString('latin1')
   if (known !== undefined && /^[0-9a-f]{64}$/.test(known)) return { sizeBytes, sha256: known }
-  const task = startTask(report, `download ${fileName(url)}`, { totalBytes: sizeBytes })
+  const task = startTask(report, `download ${fileNameOf(url)}`, { totalBytes: sizeBytes })
   const options = { http, headers: async () => headers, signal, validator: facts.etag }
   try {
     const { digest, size } = await oneAtATime(
@@ -98,9 +98,4 @@ export function assertFound({ status }: Pick<HttpResponse, 'status'>, url: strin
 function strongTag(response: HttpResponse): string | undefined {
   const tag = response.header('etag')
   return tag === undefined || tag.startsWith('W/') ? undefined : tag
-}
-
-function fileName(url: string): string {
-  const { pathname } = new URL(url)
-  return decodePercent(pathname.slice(pathname.lastIndexOf('/') + 1))
 }

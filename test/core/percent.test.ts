@@ -1,7 +1,7 @@
 import { pathToFileURL } from 'node:url'
 import { expect, test } from 'vitest'
 import { filePathOf } from '../../src/core/file-url.ts'
-import { decodePercent } from '../../src/core/percent.ts'
+import { decodePercent, fileNameOf } from '../../src/core/percent.ts'
 
 test.each([
   ['a%20b', 'a b'],
@@ -12,6 +12,16 @@ test.each([
   ['', ''],
 ])('decodePercent(%j)', (text, decoded) => {
   expect(decodePercent(text)).toBe(decoded)
+})
+
+test.each([
+  ['https://host/a/b%20c-1.0.whl?x=/y#z', 'b c-1.0.whl'],
+  ['https://host/50%off', '50%off'],
+  ['https://host/a/', ''],
+  ['https://host', ''],
+])('fileNameOf(%j)', (url, name) => {
+  expect(fileNameOf(url)).toBe(name)
+  expect(fileNameOf(new URL(url))).toBe(name)
 })
 
 test('filePathOf() gives the path back, and refuses what is of another host', () => {

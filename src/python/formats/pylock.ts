@@ -1,7 +1,7 @@
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { stringify } from 'smol-toml'
-import { decodePercent } from '../../core/percent.ts'
+import { fileNameOf } from '../../core/percent.ts'
 import { BuildError } from '../../core/errors.ts'
 import type { ListedFile } from '../index/client.ts'
 import type { LockedWheel, PythonLock } from '../lock.ts'
@@ -187,7 +187,7 @@ function readFileEntry(
   const size = wheel['size']
   const uploadTime = wheel['upload-time']
   return {
-    filename: textAt(wheel, 'name') ?? decodePercent(new URL(url).pathname.split('/').at(-1) ?? ''),
+    filename: textAt(wheel, 'name') ?? fileNameOf(url),
     url,
     index,
     hashes,

@@ -1,6 +1,6 @@
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { decodePercent } from '../../core/percent.ts'
+import { fileNameOf } from '../../core/percent.ts'
 import { BuildError } from '../../core/errors.ts'
 import type { ListedFile } from '../index/client.ts'
 import { evaluateMarker, parseMarker, type Marker, type MarkerEnvironment } from '../marker.ts'
@@ -183,9 +183,7 @@ function toFile(wheel: Table, source: Table | undefined, folder: string): readon
   const path = textAt(wheel, 'path') ?? textAt(source, 'path')
   const local = path === undefined ? undefined : pathToFileURL(resolve(folder, isLocal ? index : '.', path)).href
   const url = textAt(wheel, 'url') ?? textAt(source, 'url') ?? local
-  const filename =
-    textAt(wheel, 'filename') ??
-    (url === undefined || !URL.canParse(url) ? undefined : decodePercent(new URL(url).pathname.split('/').at(-1) ?? ''))
+  const filename = textAt(wheel, 'filename') ?? (url === undefined || !URL.canParse(url) ? undefined : fileNameOf(url))
   const [algorithm, hash] = (textAt(wheel, 'hash') ?? '').split(':')
   if (url === undefined || filename === undefined || !URL.canParse(url)) return []
   const size = wheel['size']

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { isAbsolute, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { decodePercent } from '../../core/percent.ts'
+import { fileNameOf } from '../../core/percent.ts'
 import { BuildError } from '../../core/errors.ts'
 import { parseMarker, type Marker } from '../marker.ts'
 import { assertAddress, parseRequirement, type Requirement } from '../requirement.ts'
@@ -79,7 +79,7 @@ function parseLocation(text: string, folders: BaseFolders): ParsedLine {
     const text = URL_START.test(location) ? undefined : extras
     return { kind: 'source', location: url, name: eggOf(location), marker, ...extrasOf(text) }
   }
-  const wheel = parseWheelName(decodePercent(new URL(url).pathname.split('/').at(-1) ?? ''))
+  const wheel = parseWheelName(fileNameOf(url))
   const named = parseRequirement(`${wheel.name}${URL_START.test(location) ? '' : (extras ?? '')}`)
   return { kind: 'requirement', requirement: { ...named, url, marker } }
 }
