@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = Settings.load(words)
         configure(settings.json_logs, os.environ.get("COG_LOG_LEVEL") or os.environ.get("RUST_LOG") or "info")
-        from .service import start
+        from .serve import start
 
         return start(settings)
     except SettingsError as error:

@@ -8,19 +8,17 @@ import logging
 import os
 import socket
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic_core import to_json
 from redis.exceptions import AuthenticationError, ResponseError
 
 from ..engine import Duplicate, NotReady, QueueFull
 from ..schema import InvalidRequest
+from ..service import Service
 from . import scripts
 from .connect import LOST, connect
 from .job import Job, Keys, describe, now
-
-if TYPE_CHECKING:
-    from ..service import Service
 
 log = logging.getLogger("layerwright.queue")
 
@@ -29,7 +27,7 @@ CANCEL_SECONDS = 0.4
 FLUSH_SECONDS = 0.05
 
 
-async def start_workers(service: "Service") -> list["Worker"]:
+async def start_workers(service: Service) -> list["Worker"]:
     """One worker over all URLs and queues; their streams take turns."""
     worker = Worker(service)
     worker.start()
@@ -68,7 +66,7 @@ class Source:
 class Worker:
     """Runs the jobs of several sources in one engine."""
 
-    def __init__(self, service: "Service") -> None:
+    def __init__(self, service: Service) -> None:
         settings = service.settings
         self.service, self.engine, self.settings = service, service.engine, settings
         self.consumer = settings.consumer or f"{socket.gethostname()}-{os.getpid()}-{os.urandom(3).hex()}"

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import TYPE_CHECKING
 
+from ..service import Service
 from . import docs, health, metrics, oip, platforms, predictions, replicate
 from .asgi import Exchange, HTTPError, Receive, Router, Scope, Send
 from .direct import Direct
-
-if TYPE_CHECKING:
-    from ..service import Service
+from .submission import refusal_of
 
 log = logging.getLogger("layerwright.http")
 
@@ -19,11 +17,11 @@ log = logging.getLogger("layerwright.http")
 class App:
     """What uvicorn calls for each request."""
 
-    def __init__(self, service: "Service") -> None:
+    def __init__(self, service: Service) -> None:
         self.service = service
         self.router = Router()
         #: plain predictions do not come here: see its module
-        self.direct = Direct(service, service.engine)
+        self.direct = Direct(service.engine)
         for module in (predictions, health, docs, metrics, platforms, oip, replicate):
             module.routes(self.router, service)
 
@@ -36,7 +34,7 @@ class App:
             handler, exchange.parameters = self.router.find(scope["method"], scope["path"])
             await handler(exchange)
         except Exception as error:
-            answer = predictions.refusal_of(error)
+            answer = refusal_of(error)
             if answer is None:
                 log.exception("Unexpected error in %s %s", scope["method"], scope["path"])
                 answer = HTTPError(500, {"detail": "Internal Server Error"})

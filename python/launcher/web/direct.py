@@ -9,19 +9,15 @@ body, an access log) takes the long way.
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any, Mapping
+from typing import Any, Mapping, Protocol
 
 from pydantic_core import to_json
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
+from ..engine import Engine
 from ..prediction import Prediction
 from .asgi import HTTPError
-from .predictions import body_of, is_json, refusal_of, submit
-
-if TYPE_CHECKING:
-    from ..engine import Engine
-    from ..service import Service
-    from .protocol import Protocol
+from .submission import body_of, is_json, refusal_of, submit
 
 log = logging.getLogger("layerwright.http")
 
@@ -36,9 +32,9 @@ class Direct:
 
     path = b"/predictions"
 
-    def __init__(self, service: "Service", engine: "Engine") -> None:
-        self.service, self.engine = service, engine
-        self.is_on = not service.settings.access_log and service.settings.body_limit >= BODY_LIMIT
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.is_on = not engine.settings.access_log and engine.settings.body_limit >= BODY_LIMIT
 
     def takes(self, headers: list[tuple[bytes, bytes]]) -> bool:
         """Whether the headers of a POST are those of a plain request."""
@@ -52,7 +48,7 @@ class Direct:
                 return False
         return is_plain and self.is_on
 
-    def start(self, cycle: "DirectCycle", body: bytes) -> bool:
+    def start(self, cycle: DirectCycle, body: bytes) -> bool:
         """Begin; False when the body turns out to want the long way."""
         try:
             request = self.engine.schema.parse(body)
@@ -61,7 +57,7 @@ class Direct:
             prediction = Prediction(request)
             prediction.listeners.append(cycle.listen)
             cycle.prediction = prediction
-            submit(self.service, self.engine, prediction)
+            submit(self.engine, prediction)
         except Exception as error:
             answer = refusal_of(error)
             if answer is None:
@@ -71,19 +67,31 @@ class Direct:
         return True
 
 
+class Connection(Protocol):
+    """What an exchange needs of the protocol that it arrived by."""
+
+    transport: Any
+
+    def common_headers(self) -> bytes:
+        """Header lines that every answer has."""
+
+    def on_response_complete(self) -> None:
+        """The answer was written."""
+
+
 class DirectCycle:
     """One exchange of the short way; it has those members of uvicorn's own cycle that uvicorn's protocol uses."""
 
     __slots__ = ("disconnected", "engine", "keep_alive", "prediction", "protocol", "response_complete")
 
-    def __init__(self, protocol: "Protocol", engine: "Engine", keep_alive: bool) -> None:
+    def __init__(self, protocol: Connection, engine: Engine, keep_alive: bool) -> None:
         self.protocol, self.engine, self.keep_alive = protocol, engine, keep_alive
         self.prediction: Prediction | None = None
         self.response_complete = False
         self.disconnected = False
 
     @property
-    def message_event(self) -> "DirectCycle":
+    def message_event(self) -> DirectCycle:
         """Itself: the protocol sets it when the client hangs up."""
         return self
 

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
+from ..service import Service
 from .asgi import Exchange, Router
-
-if TYPE_CHECKING:
-    from ..service import Service
 
 _PAGE = os.path.join(os.path.dirname(__file__), "docs.html")
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; img-src data: http: https:; media-src data: http: https:; base-uri 'none'; form-action 'none'"
 
 
-def routes(router: Router, service: "Service") -> None:
+def routes(router: Router, service: Service) -> None:
     """``/docs``."""
 
     async def docs(exchange: Exchange) -> None:

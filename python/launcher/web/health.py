@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .. import COG_VERSION
 from ..engine import Engine
+from ..service import Service
 from .asgi import Exchange, HTTPError, Router
 
-if TYPE_CHECKING:
-    from ..service import Service
 
-
-def routes(router: Router, service: "Service") -> None:
+def routes(router: Router, service: Service) -> None:
     """``/``, ``/health-check``, ``/livez``, ``/readyz``, ``/openapi.json``."""
     engine = service.engine
 
@@ -42,7 +40,7 @@ def routes(router: Router, service: "Service") -> None:
     router.add("GET", "/readyz", ready)
 
 
-def _discovery(service: "Service") -> dict[str, Any]:
+def _discovery(service: Service) -> dict[str, Any]:
     urls = {
         "cog_version": COG_VERSION,
         "docs_url": "/docs",

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
+from ..engine import Engine
+from ..service import Service
 from .asgi import Exchange, Router
-
-if TYPE_CHECKING:
-    from ..engine import Engine
-    from ..service import Service
 
 _KIND = b"text/plain; version=0.0.4; charset=utf-8"
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
-def routes(router: Router, service: "Service") -> None:
+def routes(router: Router, service: Service) -> None:
     """``/metrics``."""
 
     async def metrics(exchange: Exchange) -> None:
@@ -24,7 +21,7 @@ def routes(router: Router, service: "Service") -> None:
     router.add("GET", "/metrics", metrics)
 
 
-def render(service: "Service") -> str:
+def render(service: Service) -> str:
     """All metrics."""
     engine = service.engine
     lines: list[str] = []
@@ -53,7 +50,7 @@ def render(service: "Service") -> str:
     return "\n".join(lines) + "\n"
 
 
-def _histogram(name: str, text: str, engine: "Engine") -> list[str]:
+def _histogram(name: str, text: str, engine: Engine) -> list[str]:
     lines, total = [f"# HELP {name} {text}", f"# TYPE {name} histogram"], 0
     for bound, count in zip((*engine.seconds.bounds, float("inf")), engine.seconds.counts):
         total += count

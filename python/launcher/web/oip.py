@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic_core import from_json, to_json
 
 from ..schema import InvalidRequest, Schema
+from ..service import Service
 from .asgi import Exchange, Handler, HTTPError, Router
 from .platforms import predict_instances
-from .predictions import run_to_end
+from .submission import run_to_end
 from .tensors import describe_tensor, make_tensor, pack, read_tensors, refuse, take_flag, take_object
-
-if TYPE_CHECKING:
-    from ..service import Service
 
 EXTENSIONS = ["model_repository", "binary_tensor_data"]
 
 
-def routes(router: Router, service: "Service") -> None:
+def routes(router: Router, service: Service) -> None:
     """``/v2`` and ``/v1/models``."""
     engine, name = service.engine, service.settings.model_name
 
@@ -121,7 +119,7 @@ def _facts(schema: Schema, name: str, node: dict[str, Any]) -> dict[str, Any]:
     return {"name": name, "datatype": datatype, "shape": [-1 if is_list else 1]}
 
 
-async def _infer(service: "Service", exchange: Exchange) -> None:
+async def _infer(service: Service, exchange: Exchange) -> None:
     engine = service.engine
     body = await exchange.body(service.settings.body_limit)
     head, rest = _split(body, exchange.header(b"inference-header-content-length"))
@@ -136,7 +134,7 @@ async def _infer(service: "Service", exchange: Exchange) -> None:
     values = read_tensors(engine.schema, message["inputs"], rest)
     is_binary = _wants_binary(message)
     checked = engine.schema.check({"input": values})
-    prediction = await run_to_end(service, engine, exchange, checked)
+    prediction = await run_to_end(engine, exchange, checked)
     if prediction.status != "succeeded":
         raise HTTPError(500, {"error": prediction.error or prediction.status})
     tensor = make_tensor(engine.schema, prediction.output)

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import base64
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic_core import from_json, to_json
 
 from ..engine import Engine
 from ..prediction import Prediction
 from ..schema import InvalidRequest
+from ..service import Service
 from .asgi import Exchange, HTTPError, Router
-from .predictions import is_json, run_to_end, trace_of
 from .sse import stream_events
-
-if TYPE_CHECKING:
-    from ..service import Service
+from .submission import is_json, run_to_end, trace_of
 
 
-def routes(router: Router, service: "Service") -> None:
+def routes(router: Router, service: Service) -> None:
     """``/ping``, ``/invocations``, ``/score``, and Vertex AI's routes where its variables are set."""
     engine = service.engine
 
@@ -43,7 +41,7 @@ def routes(router: Router, service: "Service") -> None:
         router.add("POST", predict, vertex)
 
 
-async def _invoke(service: "Service", exchange: Exchange) -> None:
+async def _invoke(service: Service, exchange: Exchange) -> None:
     """SageMaker's route: a Cog request, ``instances``, a bare input object, or one file for the first input."""
     engine = service.engine
     kind = exchange.header(b"content-type") or "application/json"
@@ -62,7 +60,7 @@ async def _invoke(service: "Service", exchange: Exchange) -> None:
         prediction.trace = trace_of(exchange)
         await stream_events(exchange, engine, prediction, owns=True)
         return
-    prediction = await run_to_end(service, engine, exchange, checked)
+    prediction = await run_to_end(engine, exchange, checked)
     echo = exchange.header(b"x-amzn-sagemaker-custom-attributes")
     headers = {"x-amzn-sagemaker-custom-attributes": echo[:1024]} if echo else None
     status = 200 if prediction.status == "succeeded" else 500
@@ -82,12 +80,12 @@ def _one_input(engine: Engine, kind: str, body: bytes) -> dict[str, Any]:
     raise HTTPError(415, {"detail": f"This model takes JSON, not {kind}"})
 
 
-async def predict_instances(service: "Service", exchange: Exchange) -> None:
+async def predict_instances(service: Service, exchange: Exchange) -> None:
     """Vertex AI and KServe V1: ``{"instances": [...], "parameters": {...}}`` to ``{"predictions": [...]}``."""
     await _instances(service, exchange, parse_object(await exchange.body(service.settings.body_limit)))
 
 
-async def _instances(service: "Service", exchange: Exchange, message: dict[str, Any]) -> None:
+async def _instances(service: Service, exchange: Exchange, message: dict[str, Any]) -> None:
     import asyncio
 
     engine = service.engine
@@ -109,7 +107,7 @@ async def _instances(service: "Service", exchange: Exchange, message: dict[str, 
     width = max(1, min(engine.slots if engine.slots > 1 else 1, service.settings.queue_length or 1))
     for start in range(0, len(requests), width):
         batch = requests[start : start + width]
-        results += await asyncio.gather(*(run_to_end(service, engine, exchange, request) for request in batch))
+        results += await asyncio.gather(*(run_to_end(engine, exchange, request) for request in batch))
     failed = next((one for one in results if one.status != "succeeded"), None)
     if failed is not None:
         await exchange.json(500, {"error": failed.error or failed.status})

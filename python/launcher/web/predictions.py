@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from pydantic_core import to_json
-
-from ..engine import Duplicate, Engine, NotReady, QueueFull
+from ..engine import Engine
 from ..prediction import Prediction
-from ..schema import InvalidRequest
+from ..service import Service
 from .asgi import Exchange, Handler, HTTPError, Router
 from .sse import stream_events
-
-if TYPE_CHECKING:
-    from ..service import Service
+from .submission import body_of, is_json, submit, trace_of, wait
 
 _WAIT = re.compile(r"\bwait(?:=(\d+(?:\.\d+)?))?", re.I)
 
 
-def routes(router: Router, service: "Service") -> None:
+def routes(router: Router, service: Service) -> None:
     """``/predictions`` and ``/trainings``."""
     add_runs(router, service, "predictions", service.engine)
     add_runs(router, service, "trainings", service.trainer or service.engine)
@@ -32,7 +28,7 @@ def routes(router: Router, service: "Service") -> None:
     router.add("POST", "/shutdown", shutdown)
 
 
-def add_runs(router: Router, service: "Service", name: str, engine: Engine) -> None:
+def add_runs(router: Router, service: Service, name: str, engine: Engine) -> None:
     """The routes of one engine under one name."""
     item = f"/{name}/{{id}}"
 
@@ -67,7 +63,7 @@ def require(engine: Engine, id: str) -> Prediction:
     return prediction
 
 
-def creator(service: "Service", engine: Engine) -> Handler:
+def creator(service: Service, engine: Engine) -> Handler:
     """The handler of POST and PUT."""
     limit = service.settings.body_limit
     schema = engine.schema
@@ -96,7 +92,7 @@ def creator(service: "Service", engine: Engine) -> Handler:
         if wants_events:
             await stream_events(exchange, engine, prediction, owns=True)
             return
-        submit(service, engine, prediction)
+        submit(engine, prediction)
         prefer = exchange.header(b"prefer")
         if prefer is None:
             await wait(exchange, engine, prediction)
@@ -119,120 +115,3 @@ async def answer_preferred(exchange: Exchange, prediction: Prediction, prefer: s
         await exchange.json(202, {"id": prediction.id, "status": "starting"})
     else:
         await exchange.bytes(200 if prediction.is_terminal else 202, body_of(prediction), b"application/json")
-
-
-def refusal_of(error: Exception) -> HTTPError | None:
-    """The answer that an error of a request stands for; None for an unexpected one."""
-    if isinstance(error, HTTPError):
-        return error
-    if isinstance(error, InvalidRequest):
-        return HTTPError(400 if error.is_syntax else 422, {"detail": error.errors})
-    return None
-
-
-def submit(service: "Service", engine: Engine, prediction: Prediction) -> None:
-    """Hand a prediction to the engine; its refusals become 503, 429 and 409."""
-    try:
-        engine.submit(prediction)
-    except NotReady as error:
-        raise HTTPError(503, {"detail": str(error)}) from None
-    except QueueFull:
-        mean = engine.seconds.sum / max(1, sum(engine.seconds.counts))
-        retry = max(1, min(60, round(mean * len(engine.queue) / max(1, engine.slots))))
-        message = f"The queue is full: {service.settings.queue_length} predictions are waiting"
-        raise HTTPError(429, {"detail": message}, {"retry-after": str(retry)}) from None
-    except Duplicate:
-        raise HTTPError(409, {"detail": f"A prediction with this id is running: {prediction.id}"}) from None
-
-
-async def wait(exchange: Exchange, engine: Engine, prediction: Prediction) -> None:
-    """Wait for the end; a client that hangs up before it cancels the run."""
-    _patience.add(exchange, engine, prediction)
-    try:
-        await prediction.done
-    finally:
-        _patience.remove(prediction)
-
-
-class _Patience:
-    """Watches the connections of waiting clients.
-
-    A watcher costs a task and a timer costs as much, so one tick serves all: requests that are still waiting at the
-    second tick get a watcher, and quick ones never do.
-    """
-
-    tick = 0.05
-
-    def __init__(self) -> None:
-        self._fresh: dict[Prediction, tuple[Exchange, Engine]] = {}
-        self._aging: dict[Prediction, tuple[Exchange, Engine]] = {}
-        self._watched: dict[Prediction, asyncio.Task[None]] = {}
-        self._is_ticking = False
-
-    def add(self, exchange: Exchange, engine: Engine, prediction: Prediction) -> None:
-        self._fresh[prediction] = exchange, engine
-        if not self._is_ticking:
-            self._is_ticking = True
-            asyncio.get_running_loop().call_later(self.tick, self._turn)
-
-    def remove(self, prediction: Prediction) -> None:
-        if self._fresh.pop(prediction, None) is None and self._aging.pop(prediction, None) is None:
-            task = self._watched.pop(prediction, None)
-            if task is not None:
-                task.cancel()
-
-    def _turn(self) -> None:
-        loop = asyncio.get_running_loop()
-        for prediction, (exchange, engine) in self._aging.items():
-            self._watched[prediction] = loop.create_task(_hang_up(exchange, engine, prediction))
-        self._aging, self._fresh = self._fresh, {}
-        self._is_ticking = bool(self._aging)
-        if self._is_ticking:
-            loop.call_later(self.tick, self._turn)
-
-
-async def _hang_up(exchange: Exchange, engine: Engine, prediction: Prediction) -> None:
-    while (await exchange.receive())["type"] != "http.disconnect":
-        pass
-    if not prediction.is_terminal:
-        engine.cancel(prediction.id)
-
-
-_patience = _Patience()
-
-
-def body_of(prediction: Prediction) -> bytes:
-    """The snapshot as JSON; infinities and NaN, which JSON does not have, become null."""
-    return to_json(prediction.snapshot(), inf_nan_mode="null")
-
-
-def trace_of(exchange: Exchange) -> dict[str, str]:
-    """The W3C trace context of a request."""
-    parent = exchange.header(b"traceparent")
-    if parent is None:
-        return {}
-    state = exchange.header(b"tracestate")
-    return {"traceparent": parent, **({"tracestate": state} if state else {})}
-
-
-def is_json(kind: str) -> bool:
-    """Whether a content type is JSON's, as Cog sees it."""
-    if kind == "application/json":
-        return True
-    base = kind.partition(";")[0].strip().lower()
-    return base == "application/json" or (base.startswith("application/") and base.endswith("+json"))
-
-
-def refuse_unready(engine: Engine) -> None:
-    """503 unless the model can take work."""
-    if engine.state not in ("ready", "restarting"):
-        raise HTTPError(503, {"detail": "The model is not ready"})
-
-
-async def run_to_end(service: "Service", engine: Engine, exchange: Exchange, request: dict[str, Any]) -> Prediction:
-    """Run a checked request for one of the platforms' routes and wait for it."""
-    prediction = Prediction({"input": request["input"], "context": request.get("context")}, request.get("id"))
-    prediction.trace = trace_of(exchange)
-    submit(service, engine, prediction)
-    await wait(exchange, engine, prediction)
-    return prediction

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic_core import to_json
 
 from .. import COG_VERSION
 from ..prediction import Prediction, timestamp
+from ..service import Service
 from .asgi import Exchange, HTTPError, Router
 from .platforms import parse_object
-from .predictions import require, submit, trace_of
-
-if TYPE_CHECKING:
-    from ..service import Service
+from .predictions import require
+from .submission import submit, trace_of
 
 STARTED = timestamp()
 
 
-def routes(router: Router, service: "Service") -> None:
+def routes(router: Router, service: Service) -> None:
     """``/v1/predictions``, ``/v1/models/{owner}/{name}`` and what hangs below."""
     engine = service.engine
 
@@ -43,7 +42,7 @@ def routes(router: Router, service: "Service") -> None:
         prediction.trace = trace_of(exchange)
         if prediction.webhook is not None:
             service.webhooks.follow(prediction)
-        submit(service, engine, prediction)
+        submit(engine, prediction)
         prefer = exchange.header(b"prefer") or ""
         if prefer.startswith("wait"):
             text = prefer.partition("=")[2].strip()
@@ -111,7 +110,7 @@ def routes(router: Router, service: "Service") -> None:
     router.add("GET", "/v1/models/{owner}/{name}/versions/{version}", one_version)
 
 
-def version_id(service: "Service") -> str:
+def version_id(service: Service) -> str:
     """64 hex digits that change with the model's interface and reference."""
     import hashlib
 

@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic_core import to_json
 
+from ..engine import Engine
 from ..prediction import Prediction
 from .asgi import Exchange
-
-if TYPE_CHECKING:
-    from ..engine import Engine
+from .submission import submit
 
 KEEP_ALIVE_SECONDS = 15.0
 
 
-async def stream_events(exchange: Exchange, engine: "Engine", prediction: Prediction, *, owns: bool) -> None:
+async def stream_events(exchange: Exchange, engine: Engine, prediction: Prediction, *, owns: bool) -> None:
     """Send events until the prediction ends.
 
     :param owns: the request made the prediction: submit it now, and cancel it when the reader goes away. Otherwise
         the reader came later: replay what has happened first
     """
-    from .predictions import submit
-
     events: asyncio.Queue[tuple[str, Any] | None] = asyncio.Queue()
     capacity = engine.settings.stream_history
 
@@ -46,7 +43,7 @@ async def stream_events(exchange: Exchange, engine: "Engine", prediction: Predic
     if not prediction.is_terminal:
         prediction.listeners.append(listen)
     if owns:
-        submit(_Limits(engine), engine, prediction)
+        submit(engine, prediction)
     await exchange.start_stream()
     gone = asyncio.ensure_future(_disconnected(exchange))
     try:
@@ -57,13 +54,6 @@ async def stream_events(exchange: Exchange, engine: "Engine", prediction: Predic
             prediction.listeners.remove(listen)
         if owns and not prediction.is_terminal:
             engine.cancel(prediction.id)
-
-
-class _Limits:
-    """The part of the service that ``submit`` reads."""
-
-    def __init__(self, engine: "Engine") -> None:
-        self.settings = engine.settings
 
 
 def _replay(prediction: Prediction, listen: Any) -> None:
