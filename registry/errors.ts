@@ -48,7 +48,7 @@ const ERROR_BODY_LIMIT = 64 * 1024
 const MESSAGE_LIMIT = 300
 
 /** Reads what a registry says about a failure; a body that is no error document gives its first words or nothing. */
-export async function readWireErrors(response: HttpResponse): Promise<readonly WireError[]> {
+async function readWireErrors(response: HttpResponse): Promise<readonly WireError[]> {
   let text: string
   try {
     text = String(await response.bytes(ERROR_BODY_LIMIT))

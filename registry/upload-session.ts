@@ -76,16 +76,18 @@ export async function resume(target: UploadTarget, session: Session, before: num
   return offset === 0 ? undefined : { ...next, minChunk: session.minChunk, maxChunk: session.maxChunk }
 }
 
+/** Sends one request of an upload; not again by itself unless asked, since most have a body that is gone. */
 export function send(target: UploadTarget, request: Omit<RegistryRequest, 'scopes'>): Promise<HttpResponse> {
   return target.remote.send({ retry: false, ...request })
 }
 
+/** The error that an answer to an upload stands for. */
 export function failure(response: HttpResponse, method: string): Promise<RegistryError> {
   return registryError(response, { method, what: 'push a blob' })
 }
 
+/** Whether an answer to a PUT says that the blob is there. Not 200: a server that says it to everything is no registry. */
 export function isStored(status: number): boolean {
-  // Not 200: a server that answers 200 to everything is no registry.
   return status === 201 || status === 202 || status === 204
 }
 
@@ -98,10 +100,11 @@ export function isSessionLost(error: unknown, status: number): boolean {
   )
 }
 
-export function isRegistryError(error: unknown): error is RegistryError {
+function isRegistryError(error: unknown): error is RegistryError {
   return error instanceof BuildError && error.name === 'RegistryError'
 }
 
+/** Headers of a chunk. @param end  exclusive, unlike in the header @see distribution-spec, "Pushing a blob in chunks" */
 export function chunkHeaders(start: number, end: number): Record<string, string> {
   return {
     'content-type': 'application/octet-stream',
@@ -110,6 +113,7 @@ export function chunkHeaders(start: number, end: number): Record<string, string>
   }
 }
 
+/** The address that closes an upload; a location may have a query of its own. */
 export function withDigest(location: string, digest: string): string {
   return `${location}${location.includes('?') ? '&' : '?'}digest=${encodeURIComponent(digest)}`
 }

@@ -89,7 +89,7 @@ export interface LayerListener {
  *
  * @param listener takes what is made while more is made
  */
-export async function makeImages(
+async function makeImages(
   planned: PlannedBuild,
   request: BuildRequest,
   context: BuildContext,

@@ -15,6 +15,7 @@ const LINES: readonly (readonly string[])[] = [
 
 const ROOT = join(import.meta.dirname, '..')
 const IMPORT = /(?:from|import)\s*\(?\s*'(\.[^']+)'/g
+const EXPORT = /^export (declare |abstract |async )*(function|const|let|class|interface|type|enum)\b(?! [{*])/
 const files = ['src', 'layers', 'registry'].flatMap((top) => list(join(ROOT, top)))
 
 test('imports point down only', () => {
@@ -54,6 +55,21 @@ test('each outside package has one door', () => {
   expect(wrong).toEqual([])
 })
 
+test('every export says what it is', () => {
+  const silent = [...files, ...list(join(ROOT, 'packages'))]
+    .filter((file) => !/\/(assembly|node_modules|dist)\//.test(file))
+    .flatMap((file) =>
+      undocumentedExports(readFileSync(file, 'utf8')).map((line) => `${relative(ROOT, file)}: ${line}`),
+    )
+  expect(silent).toEqual([])
+})
+
+test('undocumentedExports() finds an export without a comment above it', () => {
+  const text =
+    '/** Says. */\nexport const a = 1\n\n// says not\nexport async function b() {}\n/** of c */\nconst c = 1\nexport class D {}\n'
+  expect(undocumentedExports(text)).toEqual(['export async function b() {}', 'export class D {}'])
+})
+
 function placeOf(file: string): { readonly line: number; readonly folder: string } {
   const path = relative(ROOT, file)
   for (const [line, folders] of LINES.entries()) {
@@ -66,6 +82,12 @@ function placeOf(file: string): { readonly line: number; readonly folder: string
 function importsOf(file: string): string[] {
   const text = readFileSync(file, 'utf8')
   return [...text.matchAll(IMPORT)].map(([, target]) => normalize(join(dirname(file), target ?? '')))
+}
+
+/** The lines that export something, with no documentation comment that ends above them; a line of `//` may lie between. */
+function undocumentedExports(text: string): string[] {
+  const lines = text.split('\n').filter((line) => !line.startsWith('//'))
+  return lines.filter((line, index) => EXPORT.test(line) && lines[index - 1]?.endsWith('*/') !== true)
 }
 
 function list(folder: string): string[] {

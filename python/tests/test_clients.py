@@ -15,7 +15,7 @@ import threading
 from typing import Any
 
 import pytest
-from support import FILE, IMAGE, INTEGER, NUMBER, TEXT, Receiver, Server, document, until
+from support import IMAGE, INTEGER, NUMBER, TEXT, Receiver, document, until
 from test_conformance import HELLO, HELLO_INPUTS, STREAMING, STREAMING_INPUTS, STREAMING_OUTPUT
 
 pytestmark = pytest.mark.interop

@@ -12,7 +12,7 @@ import uuid
 from typing import Any
 
 import pytest
-from support import INTEGER, NUMBER, TEXT, Server, document, until
+from support import NUMBER, TEXT, Server, document, until
 
 pytestmark = pytest.mark.interop
 

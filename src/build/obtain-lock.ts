@@ -21,7 +21,7 @@ import { prepareQuestion, resolve, type Preferences, type Question } from '../re
 export { LOCK_FILE } from '../lock/lock.ts'
 
 /** How long answers of the world are taken as they are, without a lock file. */
-export const ANSWERS_FRESH_MS = 10 * 60_000
+const ANSWERS_FRESH_MS = 10 * 60_000
 
 /** How a lock is had. */
 export interface LockOptions {

@@ -84,7 +84,7 @@ export async function findLocation(name: string | undefined, world: World, io: I
 }
 
 /** What locations are opened with. */
-export function locationContext({ registries }: World, { report, signal }: Io): LocationContext {
+function locationContext({ registries }: World, { report, signal }: Io): LocationContext {
   return { registries, report, signal }
 }
 

@@ -175,7 +175,7 @@ const MAX_UNKNOWN_KEYS = 50
 let jsonSchema: JsonSchema | undefined
 
 /** The keys that may stand in the mapping at a path. */
-export function keysAt(path: readonly PathPart[]): readonly string[] {
+function keysAt(path: readonly PathPart[]): readonly string[] {
   jsonSchema ??= z.toJSONSchema(cogYamlSchema, { target: 'draft-7', io: 'input' }) as JsonSchema
   let schemas: readonly JsonSchema[] = [jsonSchema]
   for (const part of path) {

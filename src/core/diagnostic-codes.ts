@@ -3,7 +3,7 @@
  *
  * The page `docs/reference/diagnostics.md` is made from it.
  */
-export const DIAGNOSTIC_CODES = {
+const DIAGNOSTIC_CODES = {
   // cog.yaml as YAML
   'yaml-syntax':
     'The file is not YAML. YAML is indented with spaces; values that hold `: ` or start with a special character stand in quotes.',

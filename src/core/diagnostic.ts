@@ -48,7 +48,7 @@ export class DiagnosticError extends BuildError {
 }
 
 /** `file:line:column`, which terminals and editors turn into a link. */
-export function formatPlace(diagnostic: Pick<Diagnostic, 'file' | 'line' | 'column'>): string {
+function formatPlace(diagnostic: Pick<Diagnostic, 'file' | 'line' | 'column'>): string {
   return `${diagnostic.file}:${diagnostic.line}:${diagnostic.column}`
 }
 

@@ -2,7 +2,7 @@ import type { BigIntStats } from 'node:fs'
 import type { Cache } from './cache.ts'
 
 /** How long a file must have lain untouched before its hash is remembered: a later write could leave its times as they are. */
-export const SETTLED_MS = 3000
+const SETTLED_MS = 3000
 
 /**
  * The hashes of a folder's files by place, size, times and inode, as git's index has them.

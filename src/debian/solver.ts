@@ -455,7 +455,7 @@ function isNewer(a: PackageRecord, b: PackageRecord): boolean {
 }
 
 /** Tells whether two packages cannot be installed side by side, whichever says so. */
-export function isInConflict(a: PackageRecord, b: PackageRecord): boolean {
+function isInConflict(a: PackageRecord, b: PackageRecord): boolean {
   return refusing(a, b) !== undefined || refusing(b, a) !== undefined
 }
 

@@ -54,13 +54,16 @@ export interface CheckResult extends Omit<Finding, 'fix'> {
   readonly fixed?: string
 }
 
-/** Short forms for findings. */
+/** All is well. */
 export const ok = (message: string): Finding => ({ status: 'ok', message })
+/** Nothing to look at here. */
 export const skipped = (message: string): Finding => ({ status: 'skipped', message })
+/** Builds work, less well than they could. */
 export const warning = (message: string, remedy: string, fix?: () => Promise<string>): Finding => ({
   status: 'warning',
   message,
   remedy,
   ...(fix === undefined ? {} : { fix }),
 })
+/** Something a build needs does not work. */
 export const failure = (message: string, remedy: string): Finding => ({ status: 'error', message, remedy })

@@ -5,7 +5,7 @@ import type { RemoteFile } from '../core/remote-file.ts'
 import type { LockedSource } from '../python/source-package.ts'
 
 /** What a layer is for; layers lie in this order, lowest first, so that what changes most lies on top. */
-export const LAYER_ROLES = [
+const LAYER_ROLES = [
   'base',
   'interpreter',
   'system',

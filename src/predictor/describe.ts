@@ -14,50 +14,6 @@ import { readSignature, type Signature } from './signature.ts'
 /** How the values of an answer come. */
 export type OutputKind = 'single' | 'iterator' | 'concatenate'
 
-/** What a predictor takes and gives, without having run it. */
-export interface PredictorDescription {
-  readonly openapi: OpenApiDocument
-  /** In the order of the signature. */
-  readonly inputs: readonly InputDescription[]
-  readonly outputKind: OutputKind
-  /** Whether `@streaming` stands on it. */
-  readonly streaming: boolean
-  /** Predictions at once, from `@concurrent`; 1 without it. */
-  readonly concurrency: number
-  readonly isAsync: boolean
-  readonly warnings: readonly Diagnostic[]
-}
-
-/** Where a predictor is. */
-export interface PredictorOptions {
-  readonly projectFolder: string
-  /** `file.py:Name`, relative to the project folder. */
-  readonly reference: string
-  /** `predict` unless given. */
-  readonly mode?: 'predict' | 'train' | undefined
-  /** Gives the project's files by their relative path; reads the folder unless given. */
-  readonly readFile?: ReadFile | undefined
-}
-
-/**
- * Describes a predictor or a training function by parsing its source; nothing is imported.
- *
- * @throws PredictorError PREDICTOR_INVALID with every problem and its place
- * @throws BuildError PROJECT_INVALID when the reference is malformed
- */
-export async function describePredictor(options: PredictorOptions): Promise<PredictorDescription> {
-  const mode = options.mode ?? 'predict'
-  const model = await describeModel({
-    projectFolder: options.projectFolder,
-    readFile: options.readFile,
-    run: mode === 'predict' ? options.reference : undefined,
-    train: mode === 'train' ? options.reference : undefined,
-  })
-  const description = mode === 'predict' ? model.predict : model.train
-  if (description === undefined) throw new TypeError('A description was asked for and not made')
-  return { ...description, openapi: model.openapi, warnings: model.warnings }
-}
-
 /** A whole model: what it predicts and, if it does, how it is trained. */
 export interface ModelDescription {
   /** One document for both. */
@@ -67,23 +23,35 @@ export interface ModelDescription {
   readonly warnings: readonly Diagnostic[]
 }
 
-/** One of the two operations of a model. */
-export type OperationDescription = Omit<PredictorDescription, 'openapi' | 'warnings'>
+/** What one of the two operations of a model takes and gives, without having run it. */
+export interface OperationDescription {
+  /** In the order of the signature. */
+  readonly inputs: readonly InputDescription[]
+  readonly outputKind: OutputKind
+  /** Whether `@streaming` stands on it. */
+  readonly streaming: boolean
+  /** Predictions at once, from `@concurrent`; 1 without it. */
+  readonly concurrency: number
+  readonly isAsync: boolean
+}
 
 /** Where the parts of a model are. */
 export interface ModelOptions {
   readonly projectFolder: string
+  /** `file.py:Name`, relative to the project folder, as `train`. */
   readonly run?: string | undefined
   readonly train?: string | undefined
+  /** Gives the project's files by their relative path; reads the folder unless given. */
   readonly readFile?: ReadFile | undefined
   /** What `concurrency.max` of cog.yaml says; more than 1 needs an async function. */
   readonly maxConcurrency?: number | undefined
 }
 
 /**
- * Describes a model with its training by parsing their sources.
+ * Describes a model with its training by parsing their sources; nothing is imported.
  *
- * @throws PredictorError PREDICTOR_INVALID with every problem of both
+ * @throws PredictorError PREDICTOR_INVALID with every problem of both and its place
+ * @throws BuildError PROJECT_INVALID when a reference is malformed
  */
 export async function describeModel({
   projectFolder,

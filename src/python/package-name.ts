@@ -13,7 +13,7 @@ export function isNormalizedName(name: string): boolean {
 }
 
 /** Tells whether text is a name at all: letters, digits, `.`, `_` and `-`, starting and ending with a letter or digit. */
-export function isPackageName(text: string): boolean {
+function isPackageName(text: string): boolean {
   return NAME.test(text)
 }
 

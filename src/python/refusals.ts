@@ -67,7 +67,7 @@ function describe(refusal: Refusal, target: Target): string {
 }
 
 /** A target in words: `Python 3.11 on x86_64 with glibc 2.28`. */
-export function describeTarget(target: Target): string {
+function describeTarget(target: Target): string {
   const python = fullPythonVersion(target.pythonVersion).split('.').slice(0, 2).join('.')
   const { kind, major, minor } = target.libc
   const suffix = target.isFreeThreaded === true ? 't' : ''

@@ -58,7 +58,7 @@ export class ResolveError extends BuildError {
 }
 
 /** A hint as a sentence or two. */
-export function formatHint(hint: ResolveHint): string {
+function formatHint(hint: ResolveHint): string {
   switch (hint.kind) {
     case 'wheel-tags':
       return `\`${hint.name}\` ${hint.version} has wheels, but none for this ${WORDS[hint.mismatch]}; there are: ${list(hint.available)}.`

@@ -27,7 +27,7 @@ export function parseSdistName(filename: string): SdistName {
 }
 
 /** As {@link parseSdistName}, but answers `undefined` for another kind of name. */
-export function tryParseSdistName(filename: string): SdistName | undefined {
+function tryParseSdistName(filename: string): SdistName | undefined {
   const stem = /^(.+)-([^-]+)\.(?:tar\.gz|zip)$/s.exec(filename)
   const version = tryParseVersion(stem?.[2] ?? '')
   if (stem?.[1] === undefined || version === undefined) return undefined

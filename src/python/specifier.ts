@@ -100,7 +100,7 @@ export function matchesSpecifier(specifier: Specifier, version: Version | undefi
 }
 
 /** What pypa/packaging calls the set's own opinion: true when a specifier names a pre-release, else undefined. */
-export function namesPreRelease(set: SpecifierSet): boolean {
+function namesPreRelease(set: SpecifierSet): boolean {
   return set.some(
     ({ operator, isPrefix, version, text }) =>
       operator !== '!=' &&

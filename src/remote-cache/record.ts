@@ -5,7 +5,7 @@ import { BuildError } from '../core/errors.ts'
 import { canonicalJson } from '../core/json.ts'
 
 /** What marks the artifacts of this cache. */
-export const ARTIFACT_TYPE = 'application/vnd.layerwright.layer.v1'
+const ARTIFACT_TYPE = 'application/vnd.layerwright.layer.v1'
 const NOTE_TYPE = 'application/vnd.layerwright.layer.note.v1'
 
 const KEY = {

@@ -11,7 +11,7 @@ import type { FoundPython } from './base-facts.ts'
 import type { ResolveContext } from './context.ts'
 
 /** Where a relocatable interpreter is laid: its `bin/python3.X` is below. */
-export const INTERPRETER_PREFIX = '/opt/python'
+const INTERPRETER_PREFIX = '/opt/python'
 
 /** What the choice of an interpreter rests on. */
 export interface InterpreterRequest {

@@ -90,7 +90,7 @@ async function wouldCopy(backend: Backend, image: RunnableImage | undefined, hos
 }
 
 /** Tells whether a backend runs containers here; see {@link selectBackend}. */
-export async function detectBackend(name: BackendName, host: Host, cache: RootfsCache): Promise<Detection> {
+async function detectBackend(name: BackendName, host: Host, cache: RootfsCache): Promise<Detection> {
   const backend = BACKENDS[name]
   const program = which(backend.program, host.env)
   if (program === undefined) return { name, program, works: false }

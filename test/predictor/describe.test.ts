@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { describeModel, describePredictor } from '../../src/predictor/describe.ts'
+import { describeModel } from '../../src/predictor/describe.ts'
 import { PredictorError } from '../../src/predictor/problems.ts'
 import { inputProblems, inputSchema, model, problems } from './support.ts'
 
@@ -222,12 +222,8 @@ class Predictor:
     async def run(self, a: str) -> AsyncConcatenateIterator[str]:
         yield a
 `
-    const description = await describePredictor({
-      projectFolder: '/nowhere',
-      reference: 'run.py:Predictor',
-      readFile: (path) => (path === 'run.py' ? source : undefined),
-    })
-    expect(description).toMatchObject({ streaming: true, concurrency: 4, isAsync: true, outputKind: 'concatenate' })
+    const { predict } = await model({ 'run.py': source }, { run: 'run.py:Predictor' })
+    expect(predict).toMatchObject({ streaming: true, concurrency: 4, isAsync: true, outputKind: 'concatenate' })
   })
 
   it('a component name of its own where an input is named as one of ours', async () => {

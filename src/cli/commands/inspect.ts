@@ -30,7 +30,7 @@ export const command: Command = {
 }
 
 /** One image as a page for people. */
-export function renderImage({ descriptor, manifest, config, layers }: Image): string {
+function renderImage({ descriptor, manifest, config, layers }: Image): string {
   const runtime = config.config ?? {}
   const total = manifest.layers.reduce((sum, { size }) => sum + size, 0)
   const lines = [

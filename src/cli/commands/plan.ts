@@ -46,7 +46,7 @@ function maskCommand(key: string, value: unknown): unknown {
 }
 
 /** The plans as a page for people: choices with their reasons, then layers from the top down. */
-export function renderPlans(
+function renderPlans(
   { imageName, plans }: PlannedBuild,
   gpuCode: readonly (readonly GpuCodeOfPackage[])[] = [],
 ): string {

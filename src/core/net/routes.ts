@@ -156,7 +156,7 @@ interface Route {
 }
 
 /** Keeps connections to one origin alive; its idle ones do not keep the process alive. */
-export class RouteAgent extends Agent {
+class RouteAgent extends Agent {
   readonly #origin: URL
   readonly #adopted: Duplex[] = []
   readonly connect: ConnectOptions

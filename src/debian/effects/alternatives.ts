@@ -86,7 +86,7 @@ function install(group: AlternativeGroup, system: System): void {
 }
 
 /** The choice of highest priority; of equal ones the first that was installed. */
-export function bestChoice(group: AlternativeGroup): AlternativeGroup['choices'][number] | undefined {
+function bestChoice(group: AlternativeGroup): AlternativeGroup['choices'][number] | undefined {
   let best: AlternativeGroup['choices'][number] | undefined
   for (const choice of group.choices) if (best === undefined || choice.priority > best.priority) best = choice
   return best

@@ -315,8 +315,3 @@ function remember<T>(known: Map<string, Promise<T>>, key: string, ask: () => Pro
   }
   return answer
 }
-
-/** Names an index in messages. */
-export function showIndex(index: PackageIndex | string): string {
-  return maskUrl(typeof index === 'string' ? index : index.url)
-}

@@ -20,5 +20,5 @@ export function indexError(status: number, url: string): BuildError {
 }
 
 /** What to do about a 401 or 403. */
-export const DENIED_HINT =
+const DENIED_HINT =
   'Give credentials in the index URL, in netrc, or as UV_INDEX_<NAME>_USERNAME and UV_INDEX_<NAME>_PASSWORD.'

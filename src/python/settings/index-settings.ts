@@ -315,7 +315,7 @@ function flagOf(text: string | undefined): boolean | undefined {
 }
 
 /** Parses the name of an index strategy. @throws BuildError USAGE */
-export function parseStrategy(text: string | undefined): IndexPlan['strategy'] | undefined {
+function parseStrategy(text: string | undefined): IndexPlan['strategy'] | undefined {
   if (text === undefined || text === 'first-index' || text === 'unsafe-best-match') return text
   // uv's third strategy takes the first index that has a fitting version; the stricter neighbour is safe to use.
   if (text === 'unsafe-first-match') return 'unsafe-best-match'

@@ -25,7 +25,8 @@ export interface DriverPlaces {
   readonly version: string
 }
 
-export const HOST_PLACES: DriverPlaces = {
+/** Where the distributions, Kubernetes and NixOS put a driver. */
+const HOST_PLACES: DriverPlaces = {
   libraries: [
     '/usr/lib/x86_64-linux-gnu',
     '/usr/lib/aarch64-linux-gnu',

@@ -15,7 +15,7 @@ export interface UnpackLimits {
 }
 
 /** What layers of real images stay far below: the largest known have half a million entries and a ratio of 10. */
-export const DEFAULT_LIMITS: UnpackLimits = { maxEntries: 10_000_000, freeBytes: 4 * 1024 ** 3, maxRatio: 200 }
+const DEFAULT_LIMITS: UnpackLimits = { maxEntries: 10_000_000, freeBytes: 4 * 1024 ** 3, maxRatio: 200 }
 
 /** As much of a layer as unpacking takes. */
 export type UnpackableLayer = Pick<Layer, 'descriptor' | 'diffId' | 'open'>
