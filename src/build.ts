@@ -12,6 +12,7 @@ import { sourceContext } from './build/source-context.ts'
 import { makePlannedImage } from './build/images.ts'
 import { makeLayerContext } from './build/layer-context.ts'
 import { sourceDate } from './build/source-date.ts'
+import { tellUnusedSecrets } from './build/unused-secrets.ts'
 import type { LazyImage } from './build/lazy-image.ts'
 import { BuildError } from './core/errors.ts'
 import type { Http } from './core/http.ts'
@@ -156,6 +157,7 @@ export async function build(
   context: BuildContext,
 ): Promise<BuildResult> {
   const planned = await planBuild(request, context)
+  tellUnusedSecrets(request.secrets?.keys() ?? [], planned.plans, context.report)
   if (context.isKeeping === false) assertStoreless(planned)
   const outputs = await outputsOf(planned)
   const compressionOf = (output: BuildOutput): Compression => output.compression ?? request.compression ?? 'gzip'

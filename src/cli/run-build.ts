@@ -24,6 +24,7 @@ import type { Io } from './command.ts'
 import type { CacheOptions } from './shared-cache.ts'
 import { localImage, resolvePath } from './locations.ts'
 import { assertLazy, outputAt, parseOutput, type Output } from './output.ts'
+import { readSecrets } from './read-secrets.ts'
 
 /** What the options of `build` and of `push` say. */
 export interface BuildOptions extends CacheOptions, AttestOptions {
@@ -171,6 +172,7 @@ async function buildAnew(
       return `${os}/${architecture}` as const
     }),
   )
+  const secrets = await readSecrets(options.secret, io.cwd)
   const world = await openWorld(io, { insecure: options.insecure, store })
   const shared = await openSharedLayers(options, world, io)
   let outputs: readonly Output[] = []
@@ -182,7 +184,7 @@ async function buildAnew(
       format: options.format,
       compression: options.compression,
       isLazy: options.lazy,
-      secrets: parseSecrets(options.secret, io.cwd),
+      secrets,
       network: options.network,
       isVerifying: options.verify,
       memory: identity === undefined ? undefined : basisMemory(identity, store),
@@ -241,18 +243,6 @@ async function remember(
     places,
     platforms,
   })
-}
-
-/** @throws BuildError USAGE for a word that is not `id=NAME,src=FILE` */
-function parseSecrets(words: readonly string[], cwd: string): ReadonlyMap<string, string> {
-  return new Map(
-    words.map((word) => {
-      const parts = new Map(word.split(',').map((part) => [part.split('=')[0], part.slice(part.indexOf('=') + 1)]))
-      const [id, source] = [parts.get('id'), parts.get('src') ?? parts.get('source')]
-      if (id && source) return [id, resolve(cwd, source)] as const
-      throw new BuildError('USAGE', 'A secret is given as `--secret id=NAME,src=FILE`')
-    }),
-  )
 }
 
 /** Where the image goes: `-o` places, registries with `--push`, else the local store under its names. */

@@ -2,7 +2,7 @@ import { readFile, stat } from 'node:fs/promises'
 import { filePathOf } from '../core/file-url.ts'
 import { findInterpreter, knownMinors, parseInterpreterList, type InterpreterSources } from '../bases/interpreter.ts'
 import defaults from '../core/defaults.json' with { type: 'json' }
-import { BuildError } from '../core/errors.ts'
+import { BuildError, isBuildError, type ErrorCode } from '../core/errors.ts'
 import { maskUrl } from '../core/http.ts'
 import type { BuildConfig } from '../config/config.ts'
 import { DEBIAN_SUITES, type DebianSuite } from '../debian/source.ts'
@@ -56,7 +56,11 @@ export function chooseSuite(build: BuildConfig, version: string): { suite: Debia
   return { suite, hasPython: suite === fitting }
 }
 
-/** A relocatable archive for the version. @throws BuildError INTERPRETER_NOT_FOUND */
+/**
+ * A relocatable archive for the version.
+ *
+ * @throws BuildError INTERPRETER_NOT_FOUND; ARCHIVE_UNAVAILABLE, NETWORK_FAILED where the archive may be there later
+ */
 export async function archiveFor(request: InterpreterRequest, context: ResolveContext): Promise<LockedInterpreter> {
   if (request.build.interpreter.kind === 'archive') return givenArchive(request.build.interpreter, request, context)
   const sources = await interpreterSources(context)
@@ -112,7 +116,11 @@ async function interpreterSources({ env }: ResolveContext): Promise<InterpreterS
   return { mirror, extra: parseInterpreterList(text, `\`${list}\``) }
 }
 
-/** The lock names sizes, and the table of archives does not: the server or the file system says. */
+/**
+ * The lock names sizes, and the table of archives does not: the server or the file system says.
+ *
+ * @throws BuildError INTERPRETER_NOT_FOUND, ARCHIVE_UNAVAILABLE, NETWORK_FAILED
+ */
 async function sizeOf(url: string, { http, signal }: ResolveContext): Promise<number> {
   if (url.startsWith('file:')) {
     try {
@@ -121,20 +129,24 @@ async function sizeOf(url: string, { http, signal }: ResolveContext): Promise<nu
       throw new BuildError('INTERPRETER_NOT_FOUND', `The interpreter archive is not there: \`${url}\``, { cause })
     }
   }
-  const hint = 'Set UV_PYTHON_INSTALL_MIRROR to a mirror, or LAYERWRIGHT_INTERPRETERS to a list of your own archives.'
-  const refuse = (why: string, cause?: unknown): BuildError =>
-    new BuildError('INTERPRETER_NOT_FOUND', `The interpreter archive cannot be had (${why}): ${maskUrl(url)}`, {
-      hint,
-      cause,
-    })
   const response = await http({ method: 'HEAD', url, signal }).catch((cause: unknown) => {
-    signal?.throwIfAborted()
-    throw refuse('no answer', cause)
+    // A network that fails is another matter than an archive that is not there: its code, and so the exit status, stays.
+    throw isBuildError(cause) ? refuse(cause.code, url, 'no answer', cause) : cause
   })
   await response.discard()
+  const { status } = response
   const size = Number(response.header('content-length'))
-  if (response.status === 200 && Number.isSafeInteger(size) && size > 0) return size
-  throw refuse(`status ${response.status}`)
+  if (status === 200 && Number.isSafeInteger(size) && size > 0) return size
+  const isForNow = status === 429 || status >= 500
+  const why = status === 200 ? 'the server tells no size' : `status ${status}`
+  throw refuse(isForNow ? 'ARCHIVE_UNAVAILABLE' : 'INTERPRETER_NOT_FOUND', url, why)
+}
+
+function refuse(code: ErrorCode, url: string, why: string, cause?: unknown): BuildError {
+  return new BuildError(code, `The interpreter archive cannot be had (${why}): ${maskUrl(url)}`, {
+    hint: 'Set UV_PYTHON_INSTALL_MIRROR to a mirror, or LAYERWRIGHT_INTERPRETERS to a list of your own archives.',
+    cause,
+  })
 }
 
 function notFound(request: InterpreterRequest, found: readonly FoundPython[], minors: readonly string[]): BuildError {

@@ -4,13 +4,15 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { makeConfig } from '../../src/config/make-config.ts'
 import type { CogYaml } from '../../src/config/schema.ts'
+import { BuildError, EXIT, exitStatus, type ErrorCode } from '../../src/core/errors.ts'
+import type { Http } from '../../src/core/http.ts'
 import type { LockedPlatform } from '../../src/lock/lock.ts'
 import { parseLock } from '../../src/lock/parse-lock.ts'
 import { draftBase } from '../../src/resolve/base.ts'
 import type { BaseDraft } from '../../src/resolve/base-draft.ts'
 import type { ResolveContext } from '../../src/resolve/context.ts'
 import { answerEnvironment } from '../../src/resolve/environment.ts'
-import { chooseInterpreter } from '../../src/resolve/interpreter.ts'
+import { archiveFor, chooseInterpreter } from '../../src/resolve/interpreter.ts'
 import { makeFrozenWorld, type FrozenWorld } from '../support/frozen-world.ts'
 
 /** What every way to a base holds to, whatever it is made of. */
@@ -95,5 +97,43 @@ it('chooseInterpreter() takes the Python of a musl base, and lays none that need
   await expect(chooseInterpreter({ ...request, version: '3.13' }, context)).rejects.toMatchObject({
     code: 'INTERPRETER_NOT_FOUND',
     message: expect.stringContaining('musl') as string,
+  })
+})
+
+describe('archiveFor(), where the interpreter cannot be had, fails as', () => {
+  const url = 'https://mirror.example.test/cpython-3.12.4.tar.gz'
+  const { build } = makeConfig({
+    build: { interpreter: { url, sha256: '0'.repeat(64) }, python_version: '3.12' },
+    run: 'run.py:Runner',
+  })
+  const answer = (status: number, headers: Readonly<Record<string, string>> = {}): Http => {
+    const body: readonly Uint8Array[] = []
+    return async () => ({
+      status,
+      url,
+      header: (name) => headers[name],
+      body: (async function* () {
+        yield* body
+      })(),
+      bytes: async () => Buffer.alloc(0),
+      discard: async () => {},
+    })
+  }
+  const failing = (code: ErrorCode): Http => {
+    return () => Promise.reject(new BuildError(code, 'Nobody answers'))
+  }
+
+  it.each([
+    ['what it is, where the server says so', answer(404), 'INTERPRETER_NOT_FOUND', EXIT.unsatisfied, 'status 404'],
+    ['what it is, where no size is told', answer(200), 'INTERPRETER_NOT_FOUND', EXIT.unsatisfied, 'no size'],
+    ['worth a retry, where the server is unwell', answer(503), 'ARCHIVE_UNAVAILABLE', EXIT.retry, 'status 503'],
+    ['worth a retry, where the network fails', failing('NETWORK_FAILED'), 'NETWORK_FAILED', EXIT.retry, 'no answer'],
+    ['refused, where the network is', failing('NETWORK_REFUSED'), 'NETWORK_REFUSED', EXIT.failed, 'no answer'],
+    ['interrupted, where the user is', failing('INTERRUPTED'), 'INTERRUPTED', EXIT.interrupted, ''],
+  ] as const)('%s', async (_, http, code, status, words) => {
+    const request = { build, platform, version: '3.12', found: [] }
+    const error: unknown = await archiveFor(request, { ...context, http }).catch((caught: unknown) => caught)
+    expect(error).toMatchObject({ code, message: expect.stringContaining(words) as string })
+    expect(exitStatus(error)).toBe(status)
   })
 })
