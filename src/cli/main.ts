@@ -13,16 +13,7 @@ import { programVersion } from '../core/version.ts'
 /** The command line's entry: runs one command and sets the process's exit status. */
 export async function main(args: readonly string[]): Promise<void> {
   keepHeapSmall()
-  const abort = new AbortController()
-  // Every download and every stream listens to it; many are no leak.
-  setMaxListeners(0, abort.signal)
-  const interrupt = (): void => {
-    // A second Ctrl-C means now.
-    if (abort.signal.aborted) process.exit(EXIT.interrupted)
-    abort.abort(new BuildError('INTERRUPTED', 'Interrupted', { hint: 'Nothing half-written was left behind.' }))
-  }
-  process.on('SIGINT', interrupt)
-  process.on('SIGTERM', interrupt)
+  const signal = interruptionOf(process, (status) => process.exit(status))
   // A reader that has gone (`| head`) is no reason for a stack trace.
   process.stdout.on('error', () => process.exit(EXIT.ok))
   process.exitCode = await runCommandLine(args, {
@@ -30,8 +21,26 @@ export async function main(args: readonly string[]): Promise<void> {
     stderr: outputOf(process.stderr),
     env: process.env,
     cwd: process.cwd(),
-    signal: abort.signal,
+    signal,
   })
+}
+
+/**
+ * Aborts at the first SIGINT or SIGTERM, so that what is under way is put away; a second one means now.
+ *
+ * @param exit  ends the process; what it started in a sandbox ends with it, and whoever runs next clears away what is left
+ */
+export function interruptionOf(signals: Pick<NodeJS.Process, 'on'>, exit: (status: number) => void): AbortSignal {
+  const abort = new AbortController()
+  // Every download and every stream listens to it; many are no leak.
+  setMaxListeners(0, abort.signal)
+  const interrupt = (): void => {
+    if (abort.signal.aborted) return exit(EXIT.interrupted)
+    abort.abort(new BuildError('INTERRUPTED', 'Interrupted', { hint: 'Nothing half-written was left behind.' }))
+  }
+  signals.on('SIGINT', interrupt)
+  signals.on('SIGTERM', interrupt)
+  return abort.signal
 }
 
 /**

@@ -1,7 +1,8 @@
+import { EventEmitter } from 'node:events'
 import { PassThrough } from 'node:stream'
 import { expect, test } from 'vitest'
 import { commands } from '../../src/cli/commands/index.ts'
-import { outputOf, runCommandLine } from '../../src/cli/main.ts'
+import { interruptionOf, outputOf, runCommandLine } from '../../src/cli/main.ts'
 import { errorToJson, renderError } from '../../src/cli/render-error.ts'
 import { BuildError } from '../../src/core/errors.ts'
 import { recordIo } from '../support/output.ts'
@@ -79,4 +80,19 @@ test('a pipe gets no colours, also in CI', async () => {
   const io = { ...recordIo(), env: { CI: 'true' }, stderr: outputOf(stderr) }
   expect(await runCommandLine(['predict', 'oci:no-such-image', '-i', 'text=you'], io)).not.toBe(0)
   expect(stderr.read()).toMatch(/^error\[[A-Z_]+\]: /)
+})
+
+test.each([
+  ['SIGINT', 'SIGINT'],
+  ['SIGTERM', 'SIGINT'],
+])('interruptionOf() aborts at the first signal and ends the process at the second: %s, %s', (first, second) => {
+  const signals = new EventEmitter()
+  const statuses: number[] = []
+  const signal = interruptionOf(signals as unknown as NodeJS.Process, (status) => void statuses.push(status))
+  expect(signal.aborted).toBe(false)
+  signals.emit(first, first)
+  expect(signal.reason).toMatchObject({ code: 'INTERRUPTED' })
+  expect(statuses).toEqual([])
+  signals.emit(second, second)
+  expect(statuses).toEqual([130])
 })

@@ -61,30 +61,40 @@ test('a secret is in no layer, log, history or cache', async () => {
   expect((await mustRun('sh', ['-c', search])).stdout).toBe('')
 })
 
-test.each([
-  ['Ctrl-C', 'SIGINT'],
-  ['a kill that nobody can catch', 'SIGKILL'],
-] as const)('%s in the middle of a step ends it, and leaves neither mount nor half a layer', async (_name, signal) => {
-  const mark = `step-${signal}-${process.pid}-${Date.now()}`
-  const path = project(signal, `    - "echo half > /half; echo ${mark}; while :; do sleep 0.1; done"\n`)
-  const image = `${folder}/${signal}-image`
-  const child = spawn(process.execPath, [cli, 'build', path, '-o', `oci:${image}`], {
-    env: { ...process.env, LAYERWRIGHT_CACHE: cache },
-    stdio: ['ignore', 'ignore', 'pipe'],
-  })
-  await untilPrinted(child, mark)
-  const ended = once(child, 'close')
-  child.kill(signal)
-  const [status] = (await ended) as [number | null]
-  expect(status).toBe(signal === 'SIGINT' ? 130 : null)
-  for (let turn = 0; turn < 200 && processesWith(mark).length > 0; turn++) await sleep(50)
-  expect(processesWith(mark)).toEqual([])
-  expect(readFileSync('/proc/self/mountinfo', 'utf8')).not.toContain(`run-${child.pid}-`)
-  expect(existsSync(join(image, 'index.json'))).toBe(false)
-  // Whoever runs next clears away what a killed one could not.
-  await layerwright(['exec', '-q', '--image', await hello(), '--', 'true'])
-  expect(leftBy(child)).toEqual([])
-})
+const INTERRUPTIONS: readonly (readonly [name: string, id: string, signals: readonly NodeJS.Signals[]])[] = [
+  ['Ctrl-C', 'once', ['SIGINT']],
+  ['Ctrl-C twice', 'twice', ['SIGINT', 'SIGINT']],
+  ['a kill that nobody can catch', 'killed', ['SIGKILL']],
+]
+test.each(INTERRUPTIONS)(
+  '%s in the middle of a step ends it, and leaves neither mount nor half a layer',
+  async (_name, id, signals) => {
+    const mark = `step-${id}-${process.pid}-${Date.now()}`
+    // One that does not listen: a first Ctrl-C gives it a while, a second ends it.
+    const deaf = signals.length > 1 ? "trap '' INT TERM; " : ''
+    const path = project(id, `    - "${deaf}echo half > /half; echo ${mark}; while :; do sleep 0.1; done"\n`)
+    const image = `${folder}/${id}-image`
+    const child = spawn(process.execPath, [cli, 'build', path, '-o', `oci:${image}`], {
+      env: { ...process.env, LAYERWRIGHT_CACHE: cache },
+      stdio: ['ignore', 'ignore', 'pipe'],
+    })
+    await untilPrinted(child, mark)
+    const ended = once(child, 'close')
+    for (const signal of signals) {
+      child.kill(signal)
+      await sleep(100)
+    }
+    const [status] = (await ended) as [number | null]
+    expect(status).toBe(signals.includes('SIGINT') ? 130 : null)
+    for (let turn = 0; turn < 200 && processesWith(mark).length > 0; turn++) await sleep(50)
+    expect(processesWith(mark)).toEqual([])
+    expect(readFileSync('/proc/self/mountinfo', 'utf8')).not.toContain(`run-${child.pid}-`)
+    expect(existsSync(join(image, 'index.json'))).toBe(false)
+    // Whoever runs next clears away what a killed one could not.
+    await layerwright(['exec', '-q', '--image', await hello(), '--', 'true'])
+    expect(leftBy(child)).toEqual([])
+  },
+)
 
 let helloImage: Promise<string> | undefined
 function hello(): Promise<string> {
