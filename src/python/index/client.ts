@@ -5,6 +5,7 @@ import defaults from '../../core/defaults.json' with { type: 'json' }
 import type { Cache } from '../../core/cache.ts'
 import { BuildError } from '../../core/errors.ts'
 import { maskUrl, type Http, type HttpResponse } from '../../core/http.ts'
+import { packedCache, type PackedCache } from '../../core/packed-cache.ts'
 import { indexError } from './index-error.ts'
 import { listLocalLinks } from './local-links.ts'
 import { limitHttp } from './limited-http.ts'
@@ -86,7 +87,7 @@ export interface AskedIndex {
 export class IndexClient {
   readonly #plan: IndexPlan
   readonly #options: IndexClientOptions
-  readonly #cache: Cache | undefined
+  readonly #cache: PackedCache | undefined
   readonly #http: Http
   readonly #ended = new AbortController()
   readonly #signal: AbortSignal
@@ -99,7 +100,7 @@ export class IndexClient {
   constructor(plan: IndexPlan, options: IndexClientOptions) {
     this.#plan = plan
     this.#options = options
-    this.#cache = options.cache
+    this.#cache = options.cache === undefined ? undefined : packedCache(options.cache)
     const { signal } = options
     this.#signal = signal === undefined ? this.#ended.signal : AbortSignal.any([signal, this.#ended.signal])
     // Each exchange listens to it; fifty at once are no leak.
@@ -136,6 +137,7 @@ export class IndexClient {
     this.#ended.abort()
     await Promise.allSettled([...this.#projects.values(), ...this.#metadata.values(), ...this.#flat.values()])
     await Promise.all(this.#writes.splice(0))
+    await this.#cache?.flush()
   }
 
   /** Nobody waits for the disk while the network is asked. */
