@@ -100,7 +100,7 @@ async function secretBinds(step: PlannedStep, secrets: ReadonlyMap<string, strin
         'USAGE',
         `The step needs the secret \`${id}\`, which was not given: ${maskAddresses(step.command)}`,
         {
-          hint: `Add --secret id=${id},src=FILE.`,
+          hint: `Give it to the build: layerwright build --secret id=${id},src=FILE`,
         },
       )
     }

@@ -82,7 +82,7 @@ function* refusalHints(name: string, refused: readonly RefusedVersion[], source:
       const target = fullPythonVersion(source.target.pythonVersion)
       yield { kind: 'requires-python', name, version: version.text, requiresPython: nearest.requiresPython, target }
     }
-    if (nearest.kind === 'hash') yield { kind: 'hashes', name, version: version.text }
+    if (nearest.kind === 'hash') yield { kind: 'hashes', name, version: version.text, isStated: nearest.isStated }
     if (nearest.kind === 'yanked') yield { kind: 'yanked', name, versions: textsOf('yanked'), reason: nearest.reason }
     if (nearest.kind === 'source') {
       const sources = files.filter(({ refusal }) => refusal.kind === 'source').map(({ file }) => file.url)

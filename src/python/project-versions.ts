@@ -32,7 +32,8 @@ export type Refusal =
   | { readonly kind: 'python'; readonly requiresPython: string }
   | { readonly kind: 'too-new'; readonly uploadTime: string | undefined }
   | { readonly kind: 'yanked'; readonly reason: string }
-  | { readonly kind: 'hash' }
+  /** Some requirement states a hash, so all need one; `isStated` tells whether this package has any. */
+  | { readonly kind: 'hash'; readonly isStated: boolean }
   | { readonly kind: 'source' }
   | { readonly kind: 'no-binary' }
 
@@ -214,7 +215,7 @@ function refusedPython({ requiresPython }: ListedFile, policy: FilePolicy): stri
 function refuseRelease(file: ListedFile, version: ProjectVersion, policy: FilePolicy): Refusal | undefined {
   const { hashes } = policy
   if (file.yanked !== undefined && !policy.allowsYanked(version.version)) return { kind: 'yanked', reason: file.yanked }
-  if (hashes !== undefined && !hasHash(file, hashes)) return { kind: 'hash' }
+  if (hashes !== undefined && !hasHash(file, hashes)) return { kind: 'hash', isStated: hashes.size > 0 }
   return undefined
 }
 

@@ -58,7 +58,7 @@ function describe(refusal: Refusal, target: Target): string {
     case 'yanked':
       return 'was yanked'
     case 'hash':
-      return 'has no file with a stated hash'
+      return refusal.isStated ? 'has no file with a stated hash' : 'has no hash stated for it'
     case 'source':
       return 'has only source files'
     case 'no-binary':

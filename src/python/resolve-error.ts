@@ -39,7 +39,7 @@ export type ResolveHint =
   | { readonly kind: 'index-denied'; readonly name: string; readonly index: string }
   | { readonly kind: 'offline'; readonly name: string }
   | { readonly kind: 'similar-name'; readonly name: string; readonly meant: string }
-  | { readonly kind: 'hashes'; readonly name: string; readonly version: string }
+  | { readonly kind: 'hashes'; readonly name: string; readonly version: string; readonly isStated: boolean }
 
 /** Nothing satisfies the requirements. `sentences` is the derivation; `hints` what might help. */
 export class ResolveError extends BuildError {
@@ -79,7 +79,9 @@ function formatHint(hint: ResolveHint): string {
     case 'offline':
       return `\`${hint.name}\` is not in the cache, and the network is off.`
     case 'hashes':
-      return `No file of \`${hint.name}\` ${hint.version} that fits the target has one of the stated hashes.`
+      return hint.isStated
+        ? `No file of \`${hint.name}\` ${hint.version} that fits the target has one of the stated hashes.`
+        : `Some requirements state a hash, so every package needs one, and \`${hint.name}\` has none. Add --hash to all lines (\`uv pip compile --generate-hashes\` does), or to none.`
   }
 }
 

@@ -248,6 +248,27 @@ describe('resolvePython() rules', () => {
     })
   })
 
+  it('says which package lacks a hash where others state one', async () => {
+    const index = await start(files)
+    const wrong = [{ requirement: parseRequirement('d'), hashes: [`sha256:${'0'.repeat(64)}`] }]
+    expect(await failure(resolveInput(wrong, [index]))).toMatchObject({
+      hints: expect.arrayContaining([
+        expect.objectContaining({ kind: 'hashes', name: 'd', isStated: true }),
+      ]) as unknown,
+    })
+    const requirements = [
+      { requirement: parseRequirement('a'), hashes: [`sha256:${'0'.repeat(64)}`] },
+      { requirement: parseRequirement('d') },
+    ]
+    expect(await failure(resolveInput(requirements.toReversed(), [index]))).toMatchObject({
+      code: 'WHEEL_NOT_FOUND',
+      message: expect.stringContaining('has no hash stated for it') as string,
+      hints: expect.arrayContaining([
+        expect.objectContaining({ kind: 'hashes', name: 'd', isStated: false }),
+      ]) as unknown,
+    })
+  })
+
   it('takes a wheel by its address, hashing it once', async () => {
     const index = await start(files)
     const url = index.url.replace('/simple/', '/files/a-1.0-py3-none-any.whl')

@@ -2,7 +2,8 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
-import { parseInputs, parseInputSchema } from '../../src/run/predict/inputs.ts'
+import { isConcatenated, parseInputSchema } from '../../src/run/predict/input-schema.ts'
+import { parseInputs } from '../../src/run/predict/inputs.ts'
 import { cogCommand } from '../../src/run/predict/model-server.ts'
 import { extensionOf, mediaTypeOf } from '../../src/run/predict/media-type.ts'
 import { parseDataUri, writeOutput } from '../../src/run/predict/outputs.ts'
@@ -10,6 +11,8 @@ import { parseDataUri, writeOutput } from '../../src/run/predict/outputs.ts'
 const folder = mkdtempSync(join(tmpdir(), 'lw-predict-'))
 afterAll(() => rmSync(folder, { recursive: true }))
 writeFileSync(join(folder, 'cat.png'), 'PNG')
+writeFileSync(join(folder, 'words.txt'), 'from a file')
+writeFileSync(join(folder, 'options.json'), '{"a": 1}\n')
 
 const schema = parseInputSchema({
   components: {
@@ -18,11 +21,15 @@ const schema = parseInputSchema({
         required: ['text'],
         properties: {
           text: { type: 'string' },
-          steps: { type: 'integer' },
-          scale: { type: 'number' },
+          steps: { type: 'integer', minimum: 1, maximum: 50 },
+          scale: { type: 'number', minimum: 0 },
+          short: { type: 'string', minLength: 1, maxLength: 3 },
+          cover: { anyOf: [{ type: 'string', format: 'uri' }, { type: 'null' }] },
+          pages: { type: 'array', items: { type: 'string', format: 'uri' } },
           fast: { type: 'boolean' },
           image: { type: 'string', format: 'uri' },
           tags: { type: 'array', items: { type: 'string' } },
+          colors: { type: 'array', items: { $ref: '#/components/schemas/color' } },
           sizes: { type: 'array', items: { type: 'integer' } },
           options: { type: 'object' },
           color: { allOf: [{ $ref: '#/components/schemas/color' }] },
@@ -54,6 +61,14 @@ describe('parseInputs()', () => {
     [['options={"a":1}'], { options: { a: 1 } }],
     [['color=red'], { color: 'red' }],
     [['seed=7'], { seed: 7 }],
+    [['text=@words.txt'], { text: 'from a file' }],
+    [['options=@options.json'], { options: { a: 1 } }],
+    [['pages=@cat.png', 'pages=https://x/y'], { pages: ['data:image/png;base64,UE5H', 'https://x/y'] }],
+    [['pages=["@cat.png"]'], { pages: ['data:image/png;base64,UE5H'] }],
+    [['tags=["@cat.png"]'], { tags: ['@cat.png'] }],
+    [['image=/in/the/container.png'], { image: '/in/the/container.png' }],
+    [['short=\u{1F600}\u{1F600}\u{1F600}'], { short: '\u{1F600}\u{1F600}\u{1F600}' }],
+    [['colors=red', 'colors=blue'], { colors: ['red', 'blue'] }],
     [['seed=null'], { seed: null }],
     [['self={"x":1}'], { self: { x: 1 } }],
   ])('%j', (words, expected) => {
@@ -76,13 +91,49 @@ describe('parseInputs()', () => {
   test('refuses a word without a name and a file that is not there', () => {
     expect(() => parse('text')).toThrowError(expect.objectContaining({ code: 'USAGE' }))
     expect(() => parse('=x')).toThrowError(expect.objectContaining({ code: 'USAGE' }))
-    expect(() => parse('text=@missing')).toThrowError(expect.objectContaining({ code: 'FILE_UNREADABLE' }))
+    expect(() => parse('text=@missing')).toThrowError(
+      expect.objectContaining({ code: 'INPUT_INVALID', message: expect.stringMatching(/`text` .*ENOENT.*missing$/) }),
+    )
+  })
+
+  test.each([
+    ['steps=0', '`steps` is at least 1, not `0`'],
+    ['steps=51', '`steps` is at most 50, not `51`'],
+    ['scale=-0.5', '`scale` is at least 0, not `-0.5`'],
+    ['short=', '`short` takes at least 1 characters, not 0'],
+    ['short=long', '`short` takes at most 3 characters, not 4'],
+    ['color=rad', '`color` is "red" or "blue", not `rad`, did you mean `red`?'],
+    ['colors=["red","green"]', '`colors` is "red" or "blue", not `green`'],
+    ['image=cat.png', '`image` takes a file, `image=@cat.png`, or a URL'],
+    ['cover=cat.png', '`cover` takes a file, `cover=@cat.png`, or a URL'],
+    ['pages=["cat.png"]', '`pages` takes a file, `pages=@cat.png`, or a URL'],
+  ])('holds an input to its limits before anything starts: %s', (word, problem) => {
+    expect(() => parse('text=t', word)).toThrowError(
+      expect.objectContaining({ code: 'INPUT_INVALID', data: { problems: [problem] } }),
+    )
+  })
+
+  test('tells what the model takes, with limits and choices', () => {
+    expect(() => parse()).toThrowError(
+      expect.objectContaining({
+        hint: expect.stringMatching(
+          /text \(string\), steps\? \(1 to 50\), .*cover\? \(file\), pages\? \(list of file\).*color\? \("red" or "blue"\)/,
+        ),
+      }),
+    )
   })
 
   test('parseInputSchema() finds nothing in a document without inputs', () => {
     expect(parseInputSchema({ openapi: '3.0.2' })).toBeUndefined()
     expect(parseInputSchema(undefined)).toBeUndefined()
   })
+})
+
+test('isConcatenated() tells pieces of one text from a list', () => {
+  const withOutput = (output: object): object => ({ components: { schemas: { Output: output } } })
+  expect(isConcatenated(withOutput({ type: 'array', 'x-cog-array-display': 'concatenate' }))).toBe(true)
+  expect(isConcatenated(withOutput({ type: 'array' }))).toBe(false)
+  expect(isConcatenated(undefined)).toBe(false)
 })
 
 describe('writeOutput()', () => {

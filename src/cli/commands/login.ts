@@ -6,17 +6,17 @@ export const command: Command = {
   define(program) {
     program
       .argument('[registry]', 'registry host', 'docker.io')
-      .requiredOption('-u, --username <name>', 'user name')
+      .option('-u, --username <name>', 'user name; asked for on a terminal')
       .option(
         '-p, --password <password>',
-        'password or token; seen by every user of this machine, prefer --password-stdin',
+        'password or token; seen by every user of this machine, so prefer --password-stdin, or to be asked',
       )
       .option('--password-stdin', 'read the password from standard input')
       .option('--insecure', 'allow plain HTTP and untrusted certificates')
   },
   async run([registry = 'docker.io'], options, io) {
-    const { username, insecure } = options as { readonly username: string; readonly insecure?: boolean }
-    const password = await readPassword(options)
+    const { insecure } = options as { readonly insecure?: boolean }
+    const { username, password } = await readLogin(options)
     const [{ Registries }, { saveLogin }, host] = await Promise.all([
       import('../../../registry/registries.ts'),
       import('../../../registry/login.ts'),
@@ -56,15 +56,32 @@ export function note(io: Io, text: string): void {
   io.report({ type: 'note', level: 'info', text })
 }
 
-async function readPassword(options: Readonly<Record<string, unknown>>): Promise<string> {
-  const { password } = options as { readonly password?: string }
+type Login = { readonly username: string; readonly password: string }
+
+/** What the options lack is asked for, where somebody can be asked. @throws BuildError USAGE elsewhere */
+async function readLogin(options: Readonly<Record<string, unknown>>): Promise<Login> {
+  const { username, password } = options as Partial<Login>
   // `--token-stdin` is Cog's name for it.
-  const passwordStdin = options['passwordStdin'] === true || options['tokenStdin'] === true
-  if ((password !== undefined) === passwordStdin)
-    throw new BuildError('USAGE', 'Give either --password-stdin or --password', {
+  const isPiped = options['passwordStdin'] === true || options['tokenStdin'] === true
+  if (isPiped && password !== undefined) throw new BuildError('USAGE', 'Give --password-stdin or --password, not both')
+  const canAsk = process.stdin.isTTY && process.stderr.isTTY && !isPiped
+  const missing = [
+    ...(username === undefined ? ['--username'] : []),
+    ...(password === undefined && !isPiped ? ['--password-stdin'] : []),
+  ]
+  if (missing.length > 0 && !canAsk)
+    throw new BuildError('USAGE', `Without a terminal to ask on, login needs ${missing.join(' and ')}`, {
       hint: 'Such as: layerwright login ghcr.io -u me --password-stdin < token.txt',
     })
-  if (password !== undefined) return password
+  const { ask } = await import('../ask.ts')
+  const terminal = { input: process.stdin, output: process.stderr }
+  return {
+    username: username ?? (await ask('Username: ', terminal)),
+    password: isPiped ? await readPipe() : (password ?? (await ask('Password: ', terminal, true))),
+  }
+}
+
+async function readPipe(): Promise<string> {
   const chunks: Buffer[] = []
   for await (const chunk of process.stdin) chunks.push(Buffer.from(chunk as Uint8Array))
   const text = Buffer.concat(chunks)

@@ -20,7 +20,7 @@ export const command: Command = {
 export function definePredict(program: Program, output: string): void {
   program
     .argument('[image]', 'image by location or local name; without it the project in this folder is built and taken')
-    .option('-i, --input <name=value>', 'an input; `name=@file` for the contents of a file; repeatable', append, [])
+    .option('-i, --input <name=value>', 'an input; `name=@file` for a file, or the text in one; repeatable', append, [])
     .option('-o, --output <path>', output)
     .option('--setup-timeout <seconds>', 'how long the setup of the model may take', '300')
     .option(
@@ -58,7 +58,8 @@ export async function runPrediction(
     context,
   )
   const target = options.output ?? (kind === 'training' ? 'weights' : undefined)
-  const { value, files } = writeOutput(prediction.output, io.cwd, target)
+  const shown = json.isPrinted ? prediction.output : (prediction.text ?? prediction.output)
+  const { value, files } = writeOutput(shown, io.cwd, target)
   if (json.isPrinted) {
     io.stdout.write(`${JSON.stringify({ output: value, metrics: prediction.metrics, files })}\n`)
   } else {

@@ -1,59 +1,20 @@
 import { readFileSync, statSync } from 'node:fs'
 import { basename, resolve } from 'node:path'
-import { z } from 'zod'
 import { BuildError, systemErrorCode } from '../../core/errors.ts'
 import { nearest } from '../../core/suggest.ts'
+import { asObject, type InputSchema, type Property } from './input-schema.ts'
+import { describeLimits, problemOf } from './limits.ts'
 import { mediaTypeOf } from './media-type.ts'
-
-/** What of an OpenAPI document matters here: the properties of the model's input. */
-const schemaSchema = z.looseObject({
-  components: z.looseObject({ schemas: z.record(z.string(), z.unknown()) }),
-})
-
-/** The properties of a model's input by name, references resolved, and which of them have to be given. */
-export interface InputSchema {
-  readonly properties: ReadonlyMap<string, Property>
-  readonly required: readonly string[]
-}
-
-/** One input: the JSON types that it takes. */
-interface Property {
-  readonly types: readonly string[]
-  /** Types of the members, when it is a list. */
-  readonly items: readonly string[]
-}
 
 const MAX_FILE_BYTES = 2 ** 29
 
 /**
- * Finds the model's input in an OpenAPI document.
- *
- * @param component `Input`, or `TrainingInput`
- * @returns undefined when the document describes none
- */
-export function parseInputSchema(document: unknown, component = 'Input'): InputSchema | undefined {
-  const parsed = schemaSchema.safeParse(document)
-  const schemas = parsed.success ? parsed.data.components.schemas : {}
-  const input = asObject(schemas[component])
-  if (input === undefined) return undefined
-  const properties = Object.entries(asObject(input['properties']) ?? {})
-  return {
-    properties: new Map(
-      properties.map(([name, property]) => [
-        name,
-        { types: typesOf(property, schemas), items: typesOf(findItems(property, schemas), schemas) },
-      ]),
-    ),
-    required: Array.isArray(input['required']) ? input['required'].filter((name) => typeof name === 'string') : [],
-  }
-}
-
-/**
- * Turns `name=value` words into the inputs of a prediction. A value is read as its input's type; `@file` is the file's
- * contents as a data URI; a list takes several words of the same name, or one in JSON.
+ * Turns `name=value` words into the inputs of a prediction. A value is read as its input's type and held to its limits;
+ * `@file` is the file as a data URI where the model takes a file, else its text; a list takes several words of the same
+ * name, or one in JSON.
  *
  * @param schema undefined when unknown: then a value that is JSON is taken as that, else as text
- * @throws BuildError USAGE for a word without `=`, INPUT_INVALID (all problems at once), FILE_UNREADABLE
+ * @throws BuildError USAGE for a word without `=`, INPUT_INVALID (all problems at once)
  */
 export function parseInputs(
   words: readonly string[],
@@ -72,7 +33,7 @@ export function parseInputs(
       problems.push(`unknown input \`${name}\`${near === undefined ? '' : `, did you mean \`${near}\`?`}`)
       continue
     }
-    const parsed = parseValue(word.slice(equals + 1), property, folder)
+    const parsed = parseValue(name, word.slice(equals + 1), property, folder)
     if ('problem' in parsed) problems.push(`\`${name}\` ${parsed.problem}`)
     else values.set(name, [...(values.get(name) ?? []), parsed.value])
   }
@@ -97,28 +58,74 @@ export function parseInputs(
 }
 
 function describe(schema: InputSchema): string {
-  const names = [...schema.properties].map(([name, { types }]) => {
+  const names = [...schema.properties].map(([name, property]) => {
     const mark = schema.required.includes(name) ? '' : '?'
-    return `${name}${mark} (${types.join(' or ') || 'anything'})`
+    return `${name}${mark} (${describeProperty(property)})`
   })
   return names.length === 0 ? 'no inputs' : names.join(', ')
 }
 
+function describeProperty({ types, items, isFile, limits }: Property): string {
+  const isList = types.includes('array')
+  const words = (isList ? items : types).filter((type) => type !== 'null')
+  const one = describeLimits(limits) ?? (isFile ? 'file' : words.join(' or ') || 'anything')
+  return isList ? `list of ${one}` : one
+}
+
 type Parsed = { readonly value: unknown } | { readonly problem: string }
 
-function parseValue(text: string, property: Property | undefined, folder: string): Parsed {
-  if (text.startsWith('@')) return { value: readAsDataUri(resolve(folder, text.slice(1))) }
+function parseValue(name: string, text: string, property: Property | undefined, folder: string): Parsed {
+  // What may be anything may be a file, and is told as one.
+  const isFile = property === undefined || property.isFile || property.types.length === 0
+  if (!text.startsWith('@')) return parseText(name, text, property, folder)
+  const file = resolve(folder, text.slice(1))
+  try {
+    assertFits(file)
+    return isFile ? { value: asDataUri(file) } : parseText(name, readFileSync(file, 'utf8'), property, folder)
+  } catch (error) {
+    const code = systemErrorCode(error)
+    if (code === undefined) throw error
+    return { problem: `names a file that cannot be read (${code}): ${file}` }
+  }
+}
+
+function parseText(name: string, text: string, property: Property | undefined, folder: string): Parsed {
   if (property === undefined) return { value: parseJson(text)?.value ?? text }
   const isList = property.types.includes('array')
-  if (isList) {
-    const json = parseJson(text)
-    if (Array.isArray(json?.value)) return { value: json.value }
-  }
+  const list = isList ? parseJson(text)?.value : undefined
+  if (Array.isArray(list)) return parseMembers(name, list, property, folder)
   const types = isList ? property.items : property.types
   const fitting = types.map((type) => readAs(text, type)).find((value) => value !== undefined)
-  if (fitting !== undefined) return fitting
-  if (types.length === 0) return { value: parseJson(text)?.value ?? text }
-  return { problem: `takes ${types.join(' or ')}, not \`${text.length > 60 ? `${text.slice(0, 60)}...` : text}\`` }
+  const value = fitting ?? (types.length === 0 ? { value: parseJson(text)?.value ?? text } : undefined)
+  if (value !== undefined) return check(name, value.value, property)
+  return { problem: `takes ${types.join(' or ')}, not \`${shorten(text)}\`` }
+}
+
+/** A list in JSON; files in it are written as on the command line. */
+function parseMembers(name: string, list: readonly unknown[], property: Property, folder: string): Parsed {
+  const members: unknown[] = []
+  for (const member of list) {
+    const isNamed = property.isFile && typeof member === 'string' && member.startsWith('@')
+    const parsed = isNamed ? parseValue(name, member, property, folder) : check(name, member, property)
+    if ('problem' in parsed) return parsed
+    members.push(parsed.value)
+  }
+  return { value: members }
+}
+
+function check(name: string, value: unknown, property: Property): Parsed {
+  const problem = problemOf(value, property.limits) ?? (property.isFile ? problemOfFile(name, value) : undefined)
+  return problem === undefined ? { value } : { problem }
+}
+
+/** A path without `@` would be looked for inside the container; only an absolute one can be meant so. */
+function problemOfFile(name: string, value: unknown): string | undefined {
+  if (typeof value !== 'string' || value.startsWith('/') || /^[a-z][a-z0-9+.-]*:/i.test(value)) return undefined
+  return `takes a file, \`${name}=@${shorten(value)}\`, or a URL`
+}
+
+function shorten(text: string): string {
+  return text.length > 60 ? `${text.slice(0, 60)}...` : text
 }
 
 /** Reads a text as one JSON type; undefined when it is none. */
@@ -156,50 +163,15 @@ function parseJson(text: string): { value: unknown } | undefined {
   }
 }
 
-function readAsDataUri(file: string): string {
-  try {
-    const { size } = statSync(file)
-    if (size > MAX_FILE_BYTES) {
-      throw new BuildError('INPUT_INVALID', `A file of ${size} bytes does not fit into a request: ${file}`, {
-        hint: 'Give the model a URL instead.',
-      })
-    }
-    return `data:${mediaTypeOf(basename(file))};base64,${readFileSync(file).toString('base64')}`
-  } catch (error) {
-    if (systemErrorCode(error) === undefined) throw error
-    throw new BuildError('FILE_UNREADABLE', `Cannot read the input file: ${file}`, { cause: error })
-  }
+/** @throws BuildError INPUT_INVALID for a file that no request can hold */
+function assertFits(file: string): void {
+  const { size } = statSync(file)
+  if (size <= MAX_FILE_BYTES) return
+  throw new BuildError('INPUT_INVALID', `A file of ${size} bytes does not fit into a request: ${file}`, {
+    hint: 'Give the model a URL instead.',
+  })
 }
 
-/** The JSON types that a schema allows, through `$ref`, `allOf`, `anyOf` and `enum`; strings last, as they take anything. */
-function typesOf(schema: unknown, schemas: Readonly<Record<string, unknown>>, depth = 0): string[] {
-  const object = asObject(schema)
-  if (object === undefined || depth > 20) return []
-  const reference = object['$ref']
-  if (typeof reference === 'string') return typesOf(schemas[reference.split('/').at(-1) ?? ''], schemas, depth + 1)
-  const own = typeof object['type'] === 'string' ? [object['type']] : []
-  const parts = ['allOf', 'anyOf', 'oneOf'].flatMap((key) =>
-    Array.isArray(object[key]) ? (object[key] as unknown[]) : [],
-  )
-  const nullable = object['nullable'] === true ? ['null'] : []
-  const types = [...new Set([...own, ...parts.flatMap((part) => typesOf(part, schemas, depth + 1)), ...nullable])]
-  return [...types.filter((type) => type !== 'string'), ...types.filter((type) => type === 'string')]
-}
-
-function findItems(schema: unknown, schemas: Readonly<Record<string, unknown>>, depth = 0): unknown {
-  const object = asObject(schema)
-  if (object === undefined || depth > 20) return undefined
-  if (object['items'] !== undefined) return object['items']
-  const reference = object['$ref']
-  if (typeof reference === 'string') return findItems(schemas[reference.split('/').at(-1) ?? ''], schemas, depth + 1)
-  const parts = ['allOf', 'anyOf', 'oneOf'].flatMap((key) =>
-    Array.isArray(object[key]) ? (object[key] as unknown[]) : [],
-  )
-  return parts.map((part) => findItems(part, schemas, depth + 1)).find((items) => items !== undefined)
-}
-
-function asObject(value: unknown): Readonly<Record<string, unknown>> | undefined {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-    ? (value as Readonly<Record<string, unknown>>)
-    : undefined
+function asDataUri(file: string): string {
+  return `data:${mediaTypeOf(basename(file))};base64,${readFileSync(file).toString('base64')}`
 }

@@ -1,6 +1,7 @@
 import { BuildError } from '../../core/errors.ts'
 import type { RunContext } from '../run-container.ts'
-import { parseInputs, parseInputSchema, type InputSchema } from './inputs.ts'
+import { asObject, isConcatenated, parseInputSchema } from './input-schema.ts'
+import { parseInputs } from './inputs.ts'
 import { askLocal } from './local-http.ts'
 import { startModelServer, type ServerRequest } from './model-server.ts'
 
@@ -18,12 +19,15 @@ export interface PredictRequest extends Omit<ServerRequest, 'port' | 'listenOn'>
 export interface Prediction {
   /** As the model gave it; files are data URIs. */
   readonly output: unknown
+  /** The pieces of the output as one text, where the model says that they are one. */
+  readonly text?: string | undefined
   readonly logs: string
   readonly metrics: Readonly<Record<string, unknown>>
 }
 
 const ROUTES = { prediction: '/predictions', training: '/trainings' } as const
-const COMPONENTS = { prediction: 'Input', training: 'TrainingInput' } as const
+const INPUTS = { prediction: 'Input', training: 'TrainingInput' } as const
+const OUTPUTS = { prediction: 'Output', training: 'TrainingOutput' } as const
 const SCHEMA_LABELS = ['run.cog.openapi_schema', 'org.cogmodel.openapi_schema']
 
 /**
@@ -35,20 +39,21 @@ const SCHEMA_LABELS = ['run.cog.openapi_schema', 'org.cogmodel.openapi_schema']
  * @throws BuildError INPUT_INVALID, RUN_FAILED (with the model's own words), and those of `startModelServer`
  */
 export async function predict(request: PredictRequest, context: RunContext): Promise<Prediction> {
-  const labelled = schemaOfLabel(request)
-  const checked = labelled === undefined ? undefined : parseInputs(request.inputs, labelled, request.folder)
+  const kind = request.kind ?? 'prediction'
+  const labelled = documentOfLabel(request)
+  const schema = parseInputSchema(labelled, INPUTS[kind])
+  const checked = schema === undefined ? undefined : parseInputs(request.inputs, schema, request.folder)
   // Told so, the launcher sets up the training function alone.
-  const command = request.kind === 'training' ? ['--x-mode', 'train'] : request.command
+  const command = kind === 'training' ? ['--x-mode', 'train'] : request.command
   const env = { ...bodyLimit(checked), ...request.env }
   const server = await startModelServer({ ...request, command, env }, context)
   try {
-    const input = checked ?? parseInputs(request.inputs, await schemaOfServer(server.port, request), request.folder)
-    const answer = await askLocal(server.port, 'POST', ROUTES[request.kind ?? 'prediction'], {
-      body: { input },
-      signal: request.signal,
-    })
+    const document = schema === undefined ? await documentOfServer(server.port) : labelled
+    const input = checked ?? parseInputs(request.inputs, parseInputSchema(document, INPUTS[kind]), request.folder)
+    const answer = await askLocal(server.port, 'POST', ROUTES[kind], { body: { input }, signal: request.signal })
     if (answer === undefined) throw new BuildError('RUN_FAILED', 'The model server ended before it answered')
-    return readAnswer(answer.status, answer.body)
+    const prediction = readAnswer(answer.status, answer.body)
+    return isConcatenated(document, OUTPUTS[kind]) ? { ...prediction, text: joinPieces(prediction.output) } : prediction
   } finally {
     await server.stop()
   }
@@ -60,12 +65,12 @@ function bodyLimit(inputs: Readonly<Record<string, unknown>> | undefined): Recor
   return { LAYERWRIGHT_BODY_MAX_BYTES: String(Math.max(size, 100 * 1024 * 1024)) }
 }
 
-function schemaOfLabel(request: PredictRequest): InputSchema | undefined {
+function documentOfLabel(request: PredictRequest): unknown {
   const labels = request.image.config.config?.Labels ?? {}
   const text = SCHEMA_LABELS.map((name) => labels[name]).find((label) => label !== undefined)
   if (text === undefined) return undefined
   try {
-    return parseInputSchema(JSON.parse(text), COMPONENTS[request.kind ?? 'prediction'])
+    return JSON.parse(text)
   } catch (error) {
     if (!(error instanceof SyntaxError)) throw error
     // A label of somebody else's making; the server is asked instead.
@@ -73,13 +78,17 @@ function schemaOfLabel(request: PredictRequest): InputSchema | undefined {
   }
 }
 
-async function schemaOfServer(port: number, request: PredictRequest): Promise<InputSchema | undefined> {
+async function documentOfServer(port: number): Promise<unknown> {
   const answer = await askLocal(port, 'GET', '/openapi.json')
-  return answer?.status === 200 ? parseInputSchema(answer.body, COMPONENTS[request.kind ?? 'prediction']) : undefined
+  return answer?.status === 200 ? answer.body : undefined
+}
+
+function joinPieces(output: unknown): string | undefined {
+  return Array.isArray(output) && output.every((piece) => typeof piece === 'string') ? output.join('') : undefined
 }
 
 function readAnswer(status: number, body: unknown): Prediction {
-  const answer = (typeof body === 'object' && body !== null ? body : {}) as Readonly<Record<string, unknown>>
+  const answer = asObject(body) ?? {}
   if (status === 422) {
     throw new BuildError('INPUT_INVALID', `The inputs do not fit the model: ${describeDetail(answer['detail'])}`)
   }
