@@ -3,10 +3,11 @@ import type { BuildContext } from '../build.ts'
 import { lockedBaseLayers, openBase } from '../build/locked-base.ts'
 import {
   openDestination,
-  openImageOrIndex,
+  openSource,
+  readImageOrIndex,
   type Destination,
   type Location,
-  type LocationContext,
+  type Source,
 } from '../destinations/index.ts'
 import { readLayoutIndex, tagOf } from '../destinations/oci-layout.ts'
 import type { Image, ImageIndex } from '../image/image.ts'
@@ -67,7 +68,13 @@ export async function openWorld(io: Io, options: WorldOptions = {}): Promise<Wor
  * @throws BuildError IMAGE_NOT_FOUND when the project was not built yet
  */
 export async function findImage(name: string | undefined, world: World, io: Io): Promise<Image | ImageIndex> {
-  return openImageOrIndex(await findLocation(name, world, io), locationContext(world, io))
+  return readImageOrIndex(await findSource(name, world, io))
+}
+
+/** The place that {@link findImage} reads from. */
+export async function findSource(name: string | undefined, world: World, io: Io): Promise<Source> {
+  const { report, signal } = io
+  return openSource(await findLocation(name, world, io), { registries: world.registries, report, signal })
 }
 
 /** Where the image lies that {@link findImage} finds. */
@@ -81,11 +88,6 @@ export async function findLocation(name: string | undefined, world: World, io: I
   }
   if (/^(oci|oci-archive|docker-archive|docker):/.test(name)) return resolvePath(name, io.cwd)
   return (await hasLocalImage(world.store, name)) ? localImage(world.store, name) : name
-}
-
-/** What locations are opened with. */
-function locationContext({ registries }: World, { report, signal }: Io): LocationContext {
-  return { registries, report, signal }
 }
 
 /** The name under which a project's image lies in the local store. */

@@ -1,12 +1,12 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { Descriptor, Digest } from 'oci-spec-types'
+import { OCI, type Descriptor, type Digest } from 'oci-spec-types'
 import { readManifest, assertDigest, MANIFEST_LIMIT, type RawManifest } from '../../registry/manifest.ts'
 import type { Open } from '../core/bytes.ts'
 import { BuildError, systemErrorCode } from '../core/errors.ts'
 import { openPath } from '../core/file-access.ts'
 import { blobPath, parseLayoutIndex, tagOf } from './oci-layout.ts'
-import type { Source } from './source.ts'
+import { parseManifest, type Source } from './source.ts'
 
 /** Reads an OCI layout folder. */
 export function layoutSource(folder: string, tag: string | undefined): Source {
@@ -48,6 +48,16 @@ export function layoutOver(files: LayoutFiles, place: string, tag: string | unde
     manifest: read,
     blob: (descriptor) => files.openBlob(descriptor.digest),
     home: undefined,
+    async attachments(subject) {
+      const entries = await parseLayoutIndex(await files.readText('index.json'), `${place}/index.json`)
+      const found: Descriptor[] = []
+      for (const entry of entries.filter(({ mediaType }) => mediaType === OCI.manifest)) {
+        const { subject: about, artifactType, config, annotations } = await parseManifest(await read(entry), name)
+        if (about?.digest === subject)
+          found.push({ ...entry, artifactType: artifactType ?? config.mediaType, annotations: annotations ?? {} })
+      }
+      return found
+    },
   }
 }
 

@@ -1,4 +1,4 @@
-import { isDigest, type Descriptor } from 'oci-spec-types'
+import { digestAlgorithm, digestHex, isDigest, type Descriptor, type Digest } from 'oci-spec-types'
 import type { RegistryClient } from '../../registry/client.ts'
 import { formatFamiliar, referenceTag, type Reference } from '../../registry/reference.ts'
 import type { Registries } from '../../registry/registries.ts'
@@ -22,5 +22,13 @@ export function registrySource(reference: Reference, registries: Registries): So
     blob: (descriptor: Descriptor) =>
       isForeign(descriptor) ? registries.openForeign(descriptor) : client.openBlob(descriptor),
     home: { registry, repository },
+    attachments: async (subject) => [...(await client.referrers(subject)), ...(await cosignTags(client, subject))],
   }
+}
+
+/** What cosign keeps under tags that it derives from a digest, as before there were referrers. */
+async function cosignTags(client: RegistryClient, subject: Digest): Promise<readonly Descriptor[]> {
+  const stem = `${digestAlgorithm(subject)}-${digestHex(subject)}`
+  const found = await Promise.all(['sig', 'att', 'sbom'].map((kind) => client.headManifest(`${stem}.${kind}`)))
+  return found.filter((descriptor) => descriptor !== undefined)
 }

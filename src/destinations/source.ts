@@ -1,4 +1,4 @@
-import { isIndexMediaType, type Descriptor, type Index, type Manifest } from 'oci-spec-types'
+import { isIndexMediaType, type Descriptor, type Digest, type Index, type Manifest } from 'oci-spec-types'
 import type { RawManifest } from '../../registry/manifest.ts'
 import { collect, openBytes, type Open } from '../core/bytes.ts'
 import { verify } from '../core/digest.ts'
@@ -19,6 +19,8 @@ export interface Source {
   blob(descriptor: Descriptor): Open
   /** The repository that holds the blobs, when it is a registry. */
   readonly home: BlobHome | undefined
+  /** Manifests that are about another one (signatures, lists of components), where a place can tell. */
+  attachments?(subject: Digest): Promise<readonly Descriptor[]>
 }
 
 /** Which part of an index is wanted. */

@@ -74,6 +74,10 @@ test.each(registries)('oras finds components and signed provenance beside an ima
   await mustRun('openssl', ['pkey', '-in', key, '-pubout', '-out', join(folder, 'key.pub')])
   const proof = ['-verify', join(folder, 'key.pub'), '-signature', join(folder, 'signature'), join(folder, 'message')]
   expect((await mustRun('openssl', ['dgst', '-sha256', ...proof])).stdout).toContain('Verified OK')
+  const page = (await layerwright(['inspect', image, '--insecure'])).stdout
+  expect(page).toMatch(/attestations, not verified\n(?: {2}sha256:.*\n){2}$/)
+  expect(page).toContain('  components (SPDX)\n')
+  expect(page).toContain('  provenance (SLSA), signed\n')
   // The same again changes nothing, and asks no more than whether the tag is there.
   expect((await layerwright(args)).stdout.trim()).toBe(digest)
 })

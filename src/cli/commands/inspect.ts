@@ -1,32 +1,77 @@
-import type { Image } from '../../image/image.ts'
-import { isImageIndex } from '../../image/image.ts'
-import type { Command } from '../command.ts'
-import { formatBytes } from '../progress/format.ts'
+import type { Attestation } from '../../attest/list-attestations.ts'
+import { BuildError } from '../../core/errors.ts'
+import type { Source } from '../../destinations/index.ts'
+import { isImageIndex, type Image, type ImageIndex } from '../../image/image.ts'
+import type { Command, Io } from '../command.ts'
+import { formatBytes, oneLine, truncate } from '../progress/format.ts'
 
-/** `layerwright inspect`: what an image is made of, wherever it lies. Layers are not fetched. */
+/** Columns for what an image says of itself. */
+const WIDTH = 100
+
+/**
+ * `layerwright inspect`: what an image is made of, and what is kept about it beside it, wherever it lies. Neither layers nor
+ * attestations are fetched.
+ */
 export const command: Command = {
   define(program) {
     program
       .argument('[image]', 'image by location or local name; the project in this folder unless given')
       .option('--insecure', 'allow plain HTTP and untrusted certificates')
-      .option('--json', 'print manifest and configuration as JSON')
+      .option('--json', 'print manifest, configuration and attestations as JSON')
   },
   async run([name], options, io) {
-    const { openWorld, findImage } = await import('../world.ts')
+    const { openWorld, findSource } = await import('../world.ts')
+    const { readImageOrIndex } = await import('../../destinations/index.ts')
     const world = await openWorld(io, { insecure: options['insecure'] === true })
-    const found = await findImage(name, world, io)
-    const images = isImageIndex(found) ? found.images.map(({ image }) => image) : [found]
-    if (options['json'] === true) {
-      const documents = images.map(({ descriptor, manifest, config }) => ({ descriptor, manifest, config }))
-      const value = isImageIndex(found)
-        ? { descriptor: found.descriptor, index: found.index, images: documents }
-        : documents[0]
-      io.stdout.write(`${JSON.stringify(value, undefined, 2)}\n`)
-      return
-    }
-    if (isImageIndex(found)) io.stdout.write(`index ${found.descriptor.digest}\n\n`)
-    io.stdout.write(images.map(renderImage).join('\n'))
+    const source = await findSource(name, world, io)
+    const found = await readImageOrIndex(source)
+    const attestations = await attestationsOf(source, found, io)
+    io.stdout.write(options['json'] === true ? toJson(found, attestations) : await renderAll(found, attestations))
   },
+}
+
+/** Registries answer oddly where nobody asks for referrers: the image itself is told all the same. */
+async function attestationsOf(source: Source, found: Image | ImageIndex, io: Io): Promise<readonly Attestation[]> {
+  const { listAttestations } = await import('../../attest/list-attestations.ts')
+  try {
+    return await listAttestations(source, found)
+  } catch (error) {
+    io.signal.throwIfAborted()
+    if (!(error instanceof BuildError)) throw error
+    const text = `What is kept beside the image cannot be listed: ${error.message}`
+    io.report({ type: 'note', level: 'warning', text, code: 'ATTESTATIONS_UNREADABLE' })
+    return []
+  }
+}
+
+function toJson(found: Image | ImageIndex, attestations: readonly Attestation[]): string {
+  const document = ({ descriptor, manifest, config }: Image): object => ({ descriptor, manifest, config })
+  const value = isImageIndex(found)
+    ? {
+        descriptor: found.descriptor,
+        index: found.index,
+        images: found.images.map(({ image }) => document(image)),
+        attestations,
+      }
+    : { ...document(found), attestations }
+  return `${JSON.stringify(value, undefined, 2)}\n`
+}
+
+async function renderAll(found: Image | ImageIndex, attestations: readonly Attestation[]): Promise<string> {
+  const { describeAttestation } = await import('../../attest/list-attestations.ts')
+  const about = ({ descriptor }: Image | ImageIndex): string => {
+    const lines = attestations
+      .filter(({ subject }) => subject === descriptor.digest)
+      .map(
+        (one) =>
+          `  ${shortDigest(one)}  ${formatBytes(one.sizeBytes).padStart(8)}  ${said(describeAttestation(one))}\n`,
+      )
+    return lines.length === 0 ? '' : `\nattestations, not verified\n${lines.join('')}`
+  }
+  const pages = isImageIndex(found) ? found.images.map(({ image }) => image) : [found]
+  const texts = pages.map((image) => `${renderImage(image)}${about(image)}`)
+  const root = isImageIndex(found) ? [`index ${found.descriptor.digest}\n${about(found)}`] : []
+  return [...root, ...texts].join('\n')
 }
 
 /** One image as a page for people. */
@@ -35,27 +80,29 @@ function renderImage({ descriptor, manifest, config, layers }: Image): string {
   const total = manifest.layers.reduce((sum, { size }) => sum + size, 0)
   const lines = [
     `digest      ${descriptor.digest}`,
-    `platform    ${config.os}/${config.architecture}`,
+    `platform    ${oneLine(`${config.os}/${config.architecture}`)}`,
     `format      ${descriptor.mediaType}`,
-    `created     ${config.created ?? 'unknown'}`,
-    `entrypoint  ${(runtime.Entrypoint ?? []).join(' ')}`,
-    `user        ${runtime.User || 'root'}`,
+    `created     ${oneLine(config.created ?? 'unknown')}`,
+    `entrypoint  ${oneLine((runtime.Entrypoint ?? []).join(' '))}`,
+    `user        ${oneLine(runtime.User || 'root')}`,
     `size        ${formatBytes(total)} in ${layers.length} layers`,
     '',
     'layers, lowest first',
   ]
-  for (const layer of layers) {
-    lines.push(
-      `  ${layer.descriptor.digest.slice(0, 19)}  ${formatBytes(layer.descriptor.size).padStart(8)}  ${firstLine(layer.createdBy)}`,
-    )
+  for (const { descriptor: layer, createdBy } of layers) {
+    lines.push(`  ${shortDigest(layer)}  ${formatBytes(layer.size).padStart(8)}  ${said(createdBy)}`)
   }
   const labels = Object.entries(runtime.Labels ?? {})
   if (labels.length > 0) lines.push('', 'labels')
-  for (const [key, value] of labels) lines.push(`  ${key}  ${firstLine(value)}`)
+  for (const [key, value] of labels) lines.push(`  ${said(key)}  ${said(value)}`)
   return `${lines.join('\n')}\n`
 }
 
-function firstLine(text: string): string {
-  const line = text.split('\n')[0] ?? ''
-  return line.length > 100 ? `${line.slice(0, 99)}…` : line
+function shortDigest({ digest }: { readonly digest: string }): string {
+  return digest.slice(0, 19)
+}
+
+/** What others wrote, on one line: it may hold what steers a terminal. */
+function said(text: string): string {
+  return truncate(oneLine(text), WIDTH)
 }
