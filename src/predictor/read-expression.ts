@@ -25,107 +25,112 @@ export function readExpression(node: Node): Expression {
 }
 
 function readShape(node: Node): Shape {
-  switch (node.type) {
-    case 'identifier':
-      return { kind: 'name', name: node.text }
-    case 'attribute':
-      return readPair(node, 'object', 'attribute')
-    case 'member_type': {
-      const [object, name] = named(node)
-      if (object === undefined || name === undefined) return { kind: 'other' }
-      return { kind: 'attribute', object: readExpression(object), name: name.text }
-    }
-    case 'string':
-      return readString(node)
-    case 'concatenated_string':
-      return joinStrings(named(node).map(readExpression))
-    case 'integer':
-      return readNumber(node.text, false)
-    case 'float':
-      return readNumber(node.text, true)
-    case 'true':
-    case 'false':
-      return { kind: 'constant', value: node.type === 'true' }
-    case 'none':
-      return { kind: 'constant', value: null }
-    case 'ellipsis':
-      return { kind: 'ellipsis' }
-    case 'list':
-    case 'tuple':
-    case 'set':
-      return { kind: node.type, items: named(node).map(readExpression) }
-    case 'expression_list':
-      return { kind: 'tuple', items: named(node).map(readExpression) }
-    case 'dictionary':
-      return { kind: 'dict', entries: named(node).map(readDictEntry) }
-    case 'call':
-      return readCall(node)
-    case 'subscript': {
-      const value = node.childForFieldName('value')
-      if (value === null) return { kind: 'other' }
-      const items = node
-        .childrenForFieldName('subscript')
-        .flatMap((item) => (item === null ? [] : readExpression(item)))
-      return { kind: 'subscript', value: readExpression(value), items: flattenTuple(items) }
-    }
-    case 'generic_type': {
-      const [value, parameters] = named(node)
-      if (value === undefined || parameters === undefined) return { kind: 'other' }
-      return {
-        kind: 'subscript',
-        value: readExpression(value),
-        items: flattenTuple(named(parameters).map(readExpression)),
-      }
-    }
-    case 'union_type': {
-      const [left, right] = named(node)
-      if (left === undefined || right === undefined) return { kind: 'other' }
-      return { kind: 'binary', operator: '|', left: readExpression(left), right: readExpression(right) }
-    }
-    case 'binary_operator': {
-      const [left, operator, right] = ['left', 'operator', 'right'].map((field) => node.childForFieldName(field))
-      if (!left || !operator || !right) return { kind: 'other' }
-      return { kind: 'binary', operator: operator.text, left: readExpression(left), right: readExpression(right) }
-    }
-    case 'unary_operator': {
-      const operand = node.childForFieldName('argument')
-      const operator = node.childForFieldName('operator')
-      if (operand === null || operator === null) return { kind: 'other' }
-      return { kind: 'unary', operator: operator.text, operand: readExpression(operand) }
-    }
-    case 'not_operator': {
-      const operand = node.childForFieldName('argument')
-      return operand === null ? { kind: 'other' } : { kind: 'unary', operator: 'not', operand: readExpression(operand) }
-    }
-    case 'boolean_operator': {
-      const [left, operator, right] = ['left', 'operator', 'right'].map((field) => node.childForFieldName(field))
-      if (!left || !operator || !right) return { kind: 'other' }
-      return { kind: 'test', operator: operator.text, left: readExpression(left), right: readExpression(right) }
-    }
-    case 'comparison_operator':
-      return readComparison(node)
-    case 'conditional_expression': {
-      const [consequence, test, alternative] = named(node).map(readExpression)
-      if (consequence === undefined || test === undefined || alternative === undefined) return { kind: 'other' }
-      return { kind: 'conditional', test, consequence, alternative }
-    }
-    case 'list_splat': {
-      const [value] = named(node)
-      return value === undefined ? { kind: 'other' } : { kind: 'splat', value: readExpression(value) }
-    }
-    case 'list_comprehension':
-    case 'generator_expression':
-    case 'set_comprehension':
-      return readComprehension(node)
-    default:
-      return { kind: 'other' }
-  }
+  return READERS.get(node.type)?.(node) ?? OTHER
 }
 
-function readPair(node: Node, object: string, name: string): Shape {
-  const [left, right] = [node.childForFieldName(object), node.childForFieldName(name)]
-  if (left === null || right === null) return { kind: 'other' }
-  return { kind: 'attribute', object: readExpression(left), name: right.text }
+const OTHER: Shape = { kind: 'other' }
+
+/** How each type of node is read; undefined where the parser left a part out, after an error in the source. */
+const READERS: ReadonlyMap<string, (node: Node) => Shape | undefined> = new Map(
+  Object.entries({
+    identifier: (node) => ({ kind: 'name', name: node.text }),
+    attribute: (node) => readAttribute(fields(node, 'object', 'attribute')),
+    member_type: (node) => readAttribute(parts(node, 2)),
+
+    string: readString,
+    concatenated_string: (node) => joinStrings(named(node).map(readExpression)),
+    integer: (node) => readNumber(node.text, false),
+    float: (node) => readNumber(node.text, true),
+    true: () => ({ kind: 'constant', value: true }),
+    false: () => ({ kind: 'constant', value: false }),
+    none: () => ({ kind: 'constant', value: null }),
+    ellipsis: () => ({ kind: 'ellipsis' }),
+
+    list: (node) => ({ kind: 'list', items: named(node).map(readExpression) }),
+    tuple: (node) => ({ kind: 'tuple', items: named(node).map(readExpression) }),
+    set: (node) => ({ kind: 'set', items: named(node).map(readExpression) }),
+    expression_list: (node) => ({ kind: 'tuple', items: named(node).map(readExpression) }),
+    dictionary: (node) => ({ kind: 'dict', entries: named(node).map(readDictEntry) }),
+    list_comprehension: readComprehension,
+    generator_expression: readComprehension,
+    set_comprehension: readComprehension,
+
+    call: readCall,
+    subscript: readSubscript,
+    generic_type: readGenericType,
+
+    union_type: (node) => readBinary('|', parts(node, 2)),
+    binary_operator: (node) => readBinary(operatorOf(node), fields(node, 'left', 'right')),
+    boolean_operator: readTest,
+    unary_operator: (node) => readUnary(operatorOf(node), node),
+    not_operator: (node) => readUnary('not', node),
+    comparison_operator: readComparison,
+    conditional_expression: readConditional,
+    list_splat: readSplat,
+  } satisfies Record<string, (node: Node) => Shape | undefined>),
+)
+
+/** The parts of a node by the grammar's names; undefined when one is missing. */
+function fields(node: Node, ...names: readonly string[]): readonly Node[] | undefined {
+  const found = names.flatMap((name) => node.childForFieldName(name) ?? [])
+  return found.length === names.length ? found : undefined
+}
+
+/** The first parts of a node whose parts have no names; undefined when there are fewer. */
+function parts(node: Node, count: number): readonly Node[] | undefined {
+  const found = named(node).slice(0, count)
+  return found.length === count ? found : undefined
+}
+
+function operatorOf(node: Node): string | undefined {
+  return node.childForFieldName('operator')?.text
+}
+
+function readAttribute([object, name]: readonly Node[] = []): Shape | undefined {
+  if (object === undefined || name === undefined) return undefined
+  return { kind: 'attribute', object: readExpression(object), name: name.text }
+}
+
+function readSubscript(node: Node): Shape | undefined {
+  const value = node.childForFieldName('value')
+  if (value === null) return undefined
+  const items = node.childrenForFieldName('subscript').flatMap((item) => (item === null ? [] : readExpression(item)))
+  return { kind: 'subscript', value: readExpression(value), items: flattenTuple(items) }
+}
+
+function readGenericType(node: Node): Shape | undefined {
+  const [value, parameters] = named(node)
+  if (value === undefined || parameters === undefined) return undefined
+  const items = flattenTuple(named(parameters).map(readExpression))
+  return { kind: 'subscript', value: readExpression(value), items }
+}
+
+function readBinary(operator: string | undefined, [left, right]: readonly Node[] = []): Shape | undefined {
+  if (operator === undefined || left === undefined || right === undefined) return undefined
+  return { kind: 'binary', operator, left: readExpression(left), right: readExpression(right) }
+}
+
+function readTest(node: Node): Shape | undefined {
+  const [operator, [left, right] = []] = [operatorOf(node), fields(node, 'left', 'right')]
+  if (operator === undefined || left === undefined || right === undefined) return undefined
+  return { kind: 'test', operator, left: readExpression(left), right: readExpression(right) }
+}
+
+function readUnary(operator: string | undefined, node: Node): Shape | undefined {
+  const operand = node.childForFieldName('argument')
+  if (operator === undefined || operand === null) return undefined
+  return { kind: 'unary', operator, operand: readExpression(operand) }
+}
+
+function readConditional(node: Node): Shape | undefined {
+  const [consequence, test, alternative] = named(node).map(readExpression)
+  if (consequence === undefined || test === undefined || alternative === undefined) return undefined
+  return { kind: 'conditional', test, consequence, alternative }
+}
+
+function readSplat(node: Node): Shape | undefined {
+  const [value] = named(node)
+  return value === undefined ? undefined : { kind: 'splat', value: readExpression(value) }
 }
 
 /** `X[(a, b)]` and `X[a, b]` are the same to Python. */
