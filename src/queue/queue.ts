@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { BuildError } from '../core/errors.ts'
-import { connect } from './connect.ts'
+import { connect, type Connection } from './connect.ts'
 import { parseQueueUrl } from './queue-url.ts'
 
 /**
@@ -86,12 +86,83 @@ export async function openQueue(url: string, stream: string): Promise<Queue> {
       hint: `Name it \`{${stream}}\`, here and in the worker's LAYERWRIGHT_QUEUE_NAME.`,
     })
   }
-  const client = await connect(url)
-  const hashOf = (id: string): string => `${stream}:p:${id}`
-  const dead = `${stream}:dead`
+  return new RedisQueue(await connect(url), stream)
+}
 
-  const letters = async (): Promise<readonly { letter: DeadLetter; value: string }[]> => {
-    const entries = await client.xRange(dead, '-', '+')
+class RedisQueue implements Queue {
+  readonly #client: Connection
+  readonly #stream: string
+  readonly #dead: string
+
+  constructor(client: Connection, stream: string) {
+    this.#client = client
+    this.#stream = stream
+    this.#dead = `${stream}:dead`
+  }
+
+  async submit({ id = randomUUID(), input, webhook }: JobRequest, maximum = 0): Promise<string> {
+    const created = new Date().toISOString()
+    const message = { id, input, created_at: created, ...(webhook === undefined ? {} : { webhook }) }
+    const state = JSON.stringify({ id, status: 'starting', created_at: created })
+    const answer = await this.#client.eval(SUBMIT, {
+      keys: [this.#stream, this.#hashOf(id)],
+      arguments: [String(maximum), JSON.stringify(message), state, String(KEEP_SECONDS)],
+    })
+    if (answer === 'exists') throw new BuildError('INPUT_INVALID', `There is a job with this id: \`${id}\``)
+    if (answer === 'full') {
+      throw new BuildError('QUEUE_FULL', `The queue holds ${maximum} jobs or more: \`${this.#stream}\``, {
+        hint: 'Submit again later, or start more workers.',
+      })
+    }
+    return id
+  }
+
+  async status(id: string): Promise<JobState | undefined> {
+    const fields = await this.#client.hGetAll(this.#hashOf(id))
+    if (fields['status'] === undefined) return undefined
+    return {
+      id,
+      status: fields['status'],
+      deliveries: Number(fields['deliveries'] ?? 0),
+      prediction: fields['state'] === undefined ? undefined : (JSON.parse(fields['state']) as unknown),
+    }
+  }
+
+  async cancel(id: string): Promise<boolean> {
+    const status = await this.#client.hGet(this.#hashOf(id), 'status')
+    if (status === null || status === undefined || ENDED.has(status)) return false
+    const expiration = { type: 'EX', value: KEEP_SECONDS } as const
+    await this.#client.set(`${this.#hashOf(id)}:cancel`, '1', { expiration })
+    return true
+  }
+
+  async listDead(): Promise<readonly DeadLetter[]> {
+    return (await this.#letters()).map(({ letter }) => letter)
+  }
+
+  async retryDead(which: string): Promise<number> {
+    let count = 0
+    for (const { letter, value } of await this.#letters()) {
+      if (which !== 'all' && which !== letter.entry && which !== letter.id) continue
+      const answer = await this.#client.eval(RETRY, {
+        keys: [this.#stream, this.#dead, this.#hashOf(letter.id)],
+        arguments: [letter.entry, value],
+      })
+      count += Number(answer)
+    }
+    return count
+  }
+
+  async close(): Promise<void> {
+    await this.#client.close()
+  }
+
+  #hashOf(id: string): string {
+    return `${this.#stream}:p:${id}`
+  }
+
+  async #letters(): Promise<readonly { letter: DeadLetter; value: string }[]> {
+    const entries = await this.#client.xRange(this.#dead, '-', '+')
     return (entries ?? []).map(({ id: entry, message }) => ({
       value: message['value'] ?? '',
       letter: {
@@ -102,63 +173,5 @@ export async function openQueue(url: string, stream: string): Promise<Queue> {
         failedAt: message['failed_at'] ?? '',
       },
     }))
-  }
-
-  return {
-    async submit({ id = randomUUID(), input, webhook }, maximum = 0) {
-      const created = new Date().toISOString()
-      const message = { id, input, created_at: created, ...(webhook === undefined ? {} : { webhook }) }
-      const state = JSON.stringify({ id, status: 'starting', created_at: created })
-      const answer = await client.eval(SUBMIT, {
-        keys: [stream, hashOf(id)],
-        arguments: [String(maximum), JSON.stringify(message), state, String(KEEP_SECONDS)],
-      })
-      if (answer === 'exists') throw new BuildError('INPUT_INVALID', `There is a job with this id: \`${id}\``)
-      if (answer === 'full') {
-        throw new BuildError('QUEUE_FULL', `The queue holds ${maximum} jobs or more: \`${stream}\``, {
-          hint: 'Submit again later, or start more workers.',
-        })
-      }
-      return id
-    },
-
-    async status(id) {
-      const fields = await client.hGetAll(hashOf(id))
-      if (fields['status'] === undefined) return undefined
-      return {
-        id,
-        status: fields['status'],
-        deliveries: Number(fields['deliveries'] ?? 0),
-        prediction: fields['state'] === undefined ? undefined : (JSON.parse(fields['state']) as unknown),
-      }
-    },
-
-    async cancel(id) {
-      const status = await client.hGet(hashOf(id), 'status')
-      if (status === null || status === undefined || ENDED.has(status)) return false
-      await client.set(`${hashOf(id)}:cancel`, '1', { expiration: { type: 'EX', value: KEEP_SECONDS } })
-      return true
-    },
-
-    async listDead() {
-      return (await letters()).map(({ letter }) => letter)
-    },
-
-    async retryDead(which) {
-      let count = 0
-      for (const { letter, value } of await letters()) {
-        if (which !== 'all' && which !== letter.entry && which !== letter.id) continue
-        const answer = await client.eval(RETRY, {
-          keys: [stream, dead, hashOf(letter.id)],
-          arguments: [letter.entry, value],
-        })
-        count += Number(answer)
-      }
-      return count
-    },
-
-    async close() {
-      await client.close()
-    },
   }
 }

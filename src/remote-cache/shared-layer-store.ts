@@ -50,18 +50,160 @@ const CONCURRENCY = 3
  * comes out for, when verifying, fails the build.
  */
 export function sharedLayerStore(local: LayerStore, options: SharedOptions): SharedLayerStore {
-  const { from, to, isVerifying = false, report = silent, signal } = options
-  const layers = new Map<string, StoredLayer | CachedLayer>()
-  const inputs = new Map<string, unknown>()
-  const broken = new Set<RemoteCache>()
-  const home = to[0]?.home
-  const limit = pLimit(CONCURRENCY)
-  /** Layers on their way to the caches, or there, by key. */
-  const giving = new Map<string, Promise<void>>()
-  const isDone = { abandoned: false }
+  return new SharedLayers(local, options)
+}
 
-  /** Asks a cache; when it fails, it is not asked again. */
-  const attempt = async <T>(cache: RemoteCache, ask: () => Promise<T>): Promise<T | undefined> => {
+class SharedLayers implements SharedLayerStore {
+  readonly notes: LayerStore['notes']
+  readonly isGiving: boolean
+  readonly alone: LayerStore['alone']
+  readonly findHere: LayerStore['findHere']
+  readonly #local: LayerStore
+  readonly #from: readonly RemoteCache[]
+  readonly #to: readonly RemoteCache[]
+  readonly #isVerifying: boolean
+  readonly #report: Report
+  readonly #signal: AbortSignal | undefined
+  readonly #attempt: Attempt
+  readonly #limit = pLimit(CONCURRENCY)
+  /** What was found or made, by key. */
+  readonly #layers = new Map<string, StoredLayer | CachedLayer>()
+  readonly #inputs = new Map<string, unknown>()
+  /** Layers on their way to the caches, or there, by key. */
+  readonly #giving = new Map<string, Promise<void>>()
+  #isAbandoned = false
+
+  constructor(local: LayerStore, { from, to, isVerifying = false, report = silent, signal }: SharedOptions) {
+    this.#local = local
+    this.#from = from
+    this.#to = to
+    this.#isVerifying = isVerifying
+    this.#report = report
+    this.#signal = signal
+    this.#attempt = passingOver(report, signal)
+    this.isGiving = to.length > 0
+    this.alone = local.alone
+    this.findHere = isVerifying ? undefined : local.findHere
+    this.notes = {
+      get: (entry) => this.#findNote(entry),
+      set: (entry, bytes) => local.notes.set(entry, bytes),
+    }
+  }
+
+  describe(key: string, inputs: unknown): void {
+    this.#inputs.set(key, inputs)
+  }
+
+  async find(key: string): Promise<StoredLayer | undefined> {
+    if (this.#isVerifying) return undefined
+    const found = (await this.#local.find(key)) ?? (await this.#findRemote(key))
+    return found === undefined ? undefined : this.#keep(key, found)
+  }
+
+  async save(...[key, stream]: Parameters<LayerStore['save']>): Promise<StoredLayer> {
+    const recorded = this.#isVerifying ? await this.#findRemote(key) : undefined
+    const made = await this.#local.save(key, stream)
+    if (recorded !== undefined) assertSame(key, recorded, made)
+    const kept = this.#keep(key, made)
+    if (this.isGiving) {
+      // Its record in the caches has them.
+      await saveNotes(key, stream, this.#local.notes)
+      void this.#give(key, kept)
+    }
+    return kept
+  }
+
+  async findGiven(key: string, record: DerivationRecord): Promise<StoredLayer | undefined> {
+    if (this.#isVerifying || !this.isGiving) return undefined
+    const [first, ...others] = await Promise.all(this.#to.map((cache) => this.#attempt(cache, () => cache.find(key))))
+    const isSame = (found: CachedLayer | undefined): boolean =>
+      found?.descriptor.digest === record.digest && found.diffId === record.diffId
+    if (first === undefined || !isSame(first) || !others.every(isSame)) return undefined
+    this.#giving.set(key, Promise.resolve())
+    return this.#keep(key, first)
+  }
+
+  async given(layer: StoredLayer): Promise<void> {
+    const { digest } = layer.descriptor
+    const key = [...this.#layers].find(([, { descriptor }]) => descriptor.digest === digest)?.[0]
+    await (key === undefined ? undefined : this.#giving.get(key))
+  }
+
+  async publish(): Promise<void> {
+    if (this.isGiving) await Promise.all([...this.#layers].map(([key, layer]) => this.#give(key, layer)))
+  }
+
+  async abandon(): Promise<void> {
+    this.#isAbandoned = true
+    await Promise.allSettled(this.#giving.values())
+  }
+
+  async #findRemote(key: string): Promise<CachedLayer | undefined> {
+    for (const cache of this.#from) {
+      const found = await this.#attempt(cache, () => cache.find(key))
+      if (found !== undefined) return found
+    }
+    return undefined
+  }
+
+  #keep<T extends StoredLayer>(key: string, layer: T): T {
+    const home = this.#to[0]?.home
+    // It will be there by the time an image is pushed; if it is not, a mount that fails is an upload.
+    const kept = home === undefined || layer.source !== undefined ? layer : { ...layer, source: home }
+    this.#layers.set(key, kept)
+    return kept
+  }
+
+  #give(key: string, layer: StoredLayer): Promise<void> {
+    const known = this.#giving.get(key)
+    if (known !== undefined) return known
+    const started = this.#limit(async () => {
+      // One after the other: the second cache of a registry mounts what the first one got.
+      for (const cache of this.#to) await this.#giveTo(cache, key, layer)
+    })
+    // Whoever waits hears of a failure.
+    started.catch(() => {})
+    this.#giving.set(key, started)
+    return started
+  }
+
+  async #giveTo(cache: RemoteCache, key: string, layer: StoredLayer): Promise<void> {
+    this.#signal?.throwIfAborted()
+    if (this.#isAbandoned) return
+    const saved = { ...layer, inputs: this.#inputs.get(key), notes: await this.#notesOf(key) }
+    const what = `cache ${layer.descriptor.digest.slice(0, 19)} in ${cache.name}`
+    const task = startTask(this.#report, what, { kind: 'upload' })
+    const outcome = await this.#attempt(cache, () => cache.save(key, saved))
+    task.end(outcome === undefined ? 'skipped' : outcome === 'exists' ? 'cached' : 'done')
+  }
+
+  async #notesOf(key: string): Promise<ReadonlyMap<string, Buffer>> {
+    const found = new Map<string, Buffer>()
+    for (const name of NOTES) {
+      const bytes = await this.notes.get(`${name} ${key}`)
+      if (bytes !== undefined) found.set(name, bytes)
+    }
+    return found
+  }
+
+  /** A note of here, else of the cache that a layer was found in. */
+  async #findNote(entry: string): Promise<Buffer | undefined> {
+    const here = await this.#local.notes.get(entry)
+    const [name = '', key = ''] = entry.split(' ')
+    const layer = this.#layers.get(key)
+    if (here !== undefined || layer === undefined || !('note' in layer)) return here
+    const bytes = await layer.note(name)
+    if (bytes !== undefined) await this.#local.notes.set(entry, bytes)
+    return bytes
+  }
+}
+
+/** Asks a cache; undefined when it fails, or has failed before. */
+type Attempt = <T>(cache: RemoteCache, ask: () => Promise<T>) => Promise<T | undefined>
+
+function passingOver(report: Report, signal: AbortSignal | undefined): Attempt {
+  const broken = new Set<RemoteCache>()
+  return async (cache, ask) => {
     if (broken.has(cache)) return undefined
     try {
       return await ask()
@@ -75,104 +217,6 @@ export function sharedLayerStore(local: LayerStore, options: SharedOptions): Sha
       broken.add(cache)
       return undefined
     }
-  }
-  const findRemote = async (key: string): Promise<CachedLayer | undefined> => {
-    for (const cache of from) {
-      const found = await attempt(cache, () => cache.find(key))
-      if (found !== undefined) return found
-    }
-    return undefined
-  }
-  const keep = <T extends StoredLayer>(key: string, layer: T): T => {
-    // It will be there by the time an image is pushed; if it is not, a mount that fails is an upload.
-    const kept = home === undefined || layer.source !== undefined ? layer : { ...layer, source: home }
-    layers.set(key, kept)
-    return kept
-  }
-  const notesOf = async (key: string): Promise<ReadonlyMap<string, Buffer>> => {
-    const found = new Map<string, Buffer>()
-    for (const name of NOTES) {
-      const bytes = await notes.get(`${name} ${key}`)
-      if (bytes !== undefined) found.set(name, bytes)
-    }
-    return found
-  }
-  const giveTo = async (cache: RemoteCache, key: string, layer: StoredLayer): Promise<void> => {
-    signal?.throwIfAborted()
-    if (isDone.abandoned) return
-    const saved = { ...layer, inputs: inputs.get(key), notes: await notesOf(key) }
-    const task = startTask(report, `cache ${layer.descriptor.digest.slice(0, 19)} in ${cache.name}`, { kind: 'upload' })
-    const outcome = await attempt(cache, () => cache.save(key, saved))
-    task.end(outcome === undefined ? 'skipped' : outcome === 'exists' ? 'cached' : 'done')
-  }
-  const give = (key: string, layer: StoredLayer): Promise<void> => {
-    const known = giving.get(key)
-    if (known !== undefined) return known
-    const started = limit(async () => {
-      // One after the other: the second cache of a registry mounts what the first one got.
-      for (const cache of to) await giveTo(cache, key, layer)
-    })
-    // Whoever waits hears of a failure.
-    started.catch(() => {})
-    giving.set(key, started)
-    return started
-  }
-  const notes: LayerStore['notes'] = {
-    get: async (entry) => {
-      const here = await local.notes.get(entry)
-      const [name = '', key = ''] = entry.split(' ')
-      const layer = layers.get(key)
-      if (here !== undefined || layer === undefined || !('note' in layer)) return here
-      const bytes = await layer.note(name)
-      if (bytes !== undefined) await local.notes.set(entry, bytes)
-      return bytes
-    },
-    set: (entry, bytes) => local.notes.set(entry, bytes),
-  }
-
-  return {
-    notes,
-    isGiving: to.length > 0,
-    alone: local.alone,
-    findHere: isVerifying ? undefined : local.findHere,
-    describe: (key, made) => void inputs.set(key, made),
-    find: async (key) => {
-      if (isVerifying) return undefined
-      const found = (await local.find(key)) ?? (await findRemote(key))
-      return found === undefined ? undefined : keep(key, found)
-    },
-    save: async (key, stream) => {
-      const recorded = isVerifying ? await findRemote(key) : undefined
-      const made = await local.save(key, stream)
-      if (recorded !== undefined) assertSame(key, recorded, made)
-      const kept = keep(key, made)
-      if (to.length > 0) {
-        // Its record in the caches has them.
-        await saveNotes(key, stream, local.notes)
-        void give(key, kept)
-      }
-      return kept
-    },
-    findGiven: async (key, record) => {
-      if (isVerifying || to.length === 0) return undefined
-      const [first, ...others] = await Promise.all(to.map((cache) => attempt(cache, () => cache.find(key))))
-      const isSame = (found: CachedLayer | undefined): boolean =>
-        found?.descriptor.digest === record.digest && found.diffId === record.diffId
-      if (first === undefined || !isSame(first) || !others.every(isSame)) return undefined
-      giving.set(key, Promise.resolve())
-      return keep(key, first)
-    },
-    given: async (layer) => {
-      const key = [...layers].find(([, { descriptor }]) => descriptor.digest === layer.descriptor.digest)?.[0]
-      await (key === undefined ? undefined : giving.get(key))
-    },
-    publish: async () => {
-      if (to.length > 0) await Promise.all([...layers].map(([key, layer]) => give(key, layer)))
-    },
-    abandon: async () => {
-      isDone.abandoned = true
-      await Promise.allSettled(giving.values())
-    },
   }
 }
 
