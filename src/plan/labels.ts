@@ -1,7 +1,7 @@
 import { ANNOTATION } from 'oci-spec-types'
 import { maskAddresses } from '../core/mask.ts'
 import type { PlatformLock } from '../lock/lock.ts'
-import type { PlanInput } from './make-plan.ts'
+import type { PlanInput } from './plan-input.ts'
 
 /**
  * The labels of an image: those that Cog's tools read (`run.cog.*`), OCI's, and what platforms look for.

@@ -1,45 +1,19 @@
 import { ANNOTATION, type Annotations } from 'oci-spec-types'
 import { groupFiles, LAYER_BUDGET } from '../../layers/group.ts'
 import type { InlineFile } from '../../layers/kinds/inline.ts'
-import type { TreeLayerSpec } from '../../layers/kinds/tree.ts'
 import { describeFiles, LARGE_WEIGHT_BYTES } from '../../layers/kinds/words.ts'
-import type { Project } from '../../layers/project.ts'
 import { maskAddresses } from '../core/mask.ts'
 import { projectUrl } from '../core/project-url.ts'
 import { requireDriver } from '../compat/require.ts'
-import type { Config } from '../config/config.ts'
 import type { LockedWeights, PlatformLock } from '../lock/lock.ts'
 import type { LockedWheel } from '../python/lock.ts'
 import { bytecodeStep } from './bytecode.ts'
 import { makeDirectUrl } from './direct-url.ts'
 import { makeLabels } from './labels.ts'
 import { interpreterLayers } from './lower-layers.ts'
+import type { PlanInput } from './plan-input.ts'
 import type { PlannedLayer, PlannedSource, PlannedStep, Plan } from './plan.ts'
 import { describeDropped, LAYOUT, makeRuntimeConfig, type GpuContract } from './runtime-config.ts'
-
-/** What a plan is made from. All of it plain data. */
-export interface PlanInput {
-  readonly config: Config
-  readonly lock: PlatformLock
-  readonly project: Project
-  /** Weights that are laid where cog.yaml says; in the project they are left out. */
-  readonly weights?: readonly LockedWeights[] | undefined
-  /** Layers of a base that is composed here, lowest first; empty for an existing image. */
-  readonly baseLayers: readonly PlannedLayer[]
-  /** Layers of system packages above the base, lowest first. */
-  readonly systemLayers: readonly PlannedLayer[]
-  /** The files of the launcher, the model process and the `cog` module. */
-  readonly runtimeTree: TreeLayerSpec
-  /** The OpenAPI document, as the server serves it; absent for a project without a predictor. */
-  readonly openapi?: string | undefined
-  /** Predictions at once by the decorator of the predictor; 1 unless given. */
-  readonly concurrency?: number | undefined
-  readonly revision?: { readonly commit: string; readonly ref?: string | undefined } | undefined
-  /** Version of this program. */
-  readonly version: string
-  /** Seconds since the epoch that the image says it was made at. */
-  readonly createdSeconds: number
-}
 
 /** Layers of wheels in all, so that the image stays below what overlay file systems allow. */
 const WHEEL_LAYER_BUDGET = 60

@@ -2,7 +2,7 @@ import type { Annotations, ImageConfig } from 'oci-spec-types'
 import type { LayerSpec } from '../../layers/kinds/index.ts'
 import type { LockedBase, LockedChoice, LockedPlatform } from '../lock/lock.ts'
 import type { RemoteFile } from '../core/remote-file.ts'
-import type { LockedSource } from '../python/source-package.ts'
+import type { LockedSource } from '../python/lock.ts'
 
 /** What a layer is for; layers lie in this order, lowest first, so that what changes most lies on top. */
 const LAYER_ROLES = [

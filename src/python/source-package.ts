@@ -1,24 +1,6 @@
 import type { RemoteFile } from '../core/remote-file.ts'
 import type { ListedFile } from './index/client.ts'
-import type { LockedWheel } from './lock.ts'
-
-/** Where the source of a package lies. */
-export type SourcePlace =
-  /** A source distribution or another archive; its file is named beside it. */
-  | { readonly kind: 'archive'; readonly subdirectory?: string }
-  /** A git repository at one commit; `url` holds no credentials. */
-  | { readonly kind: 'repository'; readonly url: string; readonly commit: string; readonly subdirectory?: string }
-  /** A folder, relative to the project with `/` between parts. */
-  | { readonly kind: 'folder'; readonly path: string; readonly subdirectory?: string }
-
-/** What a wheel is built from when nobody published one that fits. */
-export interface LockedSource {
-  readonly place: SourcePlace
-  /** What the build itself needs, laid into an environment of its own; sorted by name. */
-  readonly buildRequires: readonly LockedWheel[]
-  /** Requirements that the backend asked for when it ran, beyond those it states; they are among the others. */
-  readonly granted?: readonly string[]
-}
+import type { LockedSource } from './lock.ts'
 
 /** A source whose metadata is known. */
 export interface DescribedSource {
