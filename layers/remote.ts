@@ -1,16 +1,16 @@
 import { statfs } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { Digest } from 'oci-spec-types'
 import { decodePercent } from '../src/core/percent.ts'
 import { filePathOf } from '../src/core/file-url.ts'
 import { verify } from '../src/core/digest.ts'
-import { collect, copied, type RandomAccess } from '../src/core/bytes.ts'
+import { bytesAccess, collect, copied, type RandomAccess } from '../src/core/bytes.ts'
 import { BuildError, isBuildError } from '../src/core/errors.ts'
 import { openPath } from '../src/core/file-access.ts'
 import { maskUrl, type Http, type HttpResponse } from '../src/core/http.ts'
 import { LIMITS, makeLimiter, type Limiter } from '../src/core/limits.ts'
 import { silent, startTask, type Report } from '../src/core/progress.ts'
 import type { RemoteFile } from '../src/core/remote-file.ts'
-import { bytesAccess } from '../src/store/fleeting-store.ts'
 import { putResumable } from '../src/store/partial.ts'
 import type { Store } from '../src/store/store.ts'
 
@@ -45,6 +45,9 @@ const RESUMED_BYTES = 16 * 2 ** 20
 /** From this size on a connection of its own is worth it. */
 const BULK_BYTES = 4 << 20
 
+/** From this size on it is worth to ask for room before: a smaller file finds out when it is written. */
+const MEASURED_BYTES = 1 << 20
+
 /** Room that a download leaves on the disk. */
 const SPARE_BYTES = 64 * 2 ** 20
 
@@ -53,18 +56,30 @@ const SPARE_BYTES = 64 * 2 ** 20
  * opens them from there. What is opened has the size and sha256 that were asked for.
  */
 export function makeOpenRemote(options: RemoteOptions): (file: RemoteFile) => Promise<RandomAccess> {
-  const limit = options.limit ?? makeLimiter(LIMITS.downloads)
-  const running = new Map<string, Promise<void>>()
-  return async (file) => {
-    const digest = `sha256:${file.sha256}` as const
+  const { store, limit = makeLimiter(LIMITS.downloads) } = options
+  const running = new Map<Digest, Promise<void>>()
+  const found = new Set<Digest>()
+  const find = async (digest: Digest, file: RemoteFile): Promise<void> => {
     const fetching = running.get(digest) ?? limit(() => ensure(file, options))
     running.set(digest, fetching)
     try {
       await fetching
+      found.add(digest)
     } finally {
       running.delete(digest)
     }
-    return options.store.openFile(digest)
+  }
+  return async (file) => {
+    const digest = `sha256:${file.sha256}` as const
+    if (!found.has(digest)) await find(digest, file)
+    try {
+      return await store.openFile(digest)
+    } catch (error) {
+      // Somebody took it away since it was found: what was damaged, or was released.
+      if (!isBuildError(error, 'FILE_UNREADABLE')) throw error
+      await find(digest, file)
+      return store.openFile(digest)
+    }
   }
 }
 
@@ -114,7 +129,7 @@ async function ensure(file: RemoteFile, options: RemoteOptions): Promise<void> {
 async function fetchInto(store: Store, file: RemoteFile, options: RemoteOptions): Promise<void> {
   const { report = silent } = options
   const expected = { digest: `sha256:${file.sha256}`, size: file.sizeBytes } as const
-  await checkSpace(store.folder, file)
+  if (file.sizeBytes >= MEASURED_BYTES) await checkSpace(store.folder, file)
   const name = fileName(file.url)
   const task = startTask(report, `download ${name}`, { totalBytes: file.sizeBytes, kind: 'download' })
   const onBytes = (done: number): void => task.bytes(done, file.sizeBytes)
@@ -127,7 +142,7 @@ async function fetchInto(store: Store, file: RemoteFile, options: RemoteOptions)
   }
   const what = maskUrl(file.url)
   try {
-    if (file.sizeBytes < RESUMED_BYTES) await store.put(verify(counted(), expected, what))
+    if (file.sizeBytes < RESUMED_BYTES) await store.putProven(verify(counted(), expected, what), expected)
     else {
       const from = (offset: number): AsyncIterable<Uint8Array> => download(file, options, offset)
       await putResumable(store, { key: expected.digest, expected, what, from, onBytes })

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { posix } from 'node:path'
-import type { RandomAccess } from '../src/core/bytes.ts'
+import { packedTogether, type RandomAccess } from '../src/core/bytes.ts'
 import { BuildError } from '../src/core/errors.ts'
 import { formatRecord, type RecordRow } from '../src/python/record.ts'
 import {
@@ -101,7 +101,10 @@ export async function wheelFiles(source: RandomAccess, wheel: Wheel, scheme: Ins
   written.push({ path: `${site}/${wheel.distInfo}/INSTALLER`, mode: 0o644, bytes: Buffer.from(`${INSTALLER}\n`) })
   checkTargets([...placed, ...written], wheel)
   const record = installedRecord({ placed, written }, wheel, scheme)
-  return { placed, written: [...written, { path: recordPath(wheel, scheme), mode: 0o644, bytes: record }] }
+  written.push({ path: recordPath(wheel, scheme), mode: 0o644, bytes: record })
+  // Kept until the layer is written, with those of all other wheels in it.
+  const bytes = packedTogether(new Map(written.map((file) => [file.path, file.bytes])))
+  return { placed, written: written.map((file) => ({ ...file, bytes: bytes.get(file.path) ?? file.bytes })) }
 }
 
 /** The RECORD among what {@link wheelFiles} says is written. */

@@ -29,11 +29,9 @@ export async function writeAtomically<T>(
 ): Promise<T> {
   const targetFolder = typeof target === 'string' ? dirname(target) : target.folder
   const folder = options.temporaryFolder ?? targetFolder
-  const temporary = join(folder, `.tmp-${process.pid}-${randomBytes(6).toString('hex')}`)
+  const temporary = join(folder, `.tmp-${process.pid}-${NAME}-${written++}`)
   try {
-    await mkdir(targetFolder, { recursive: true })
-    await mkdir(folder, { recursive: true })
-    const file = await open(temporary, 'wx', options.mode ?? 0o644)
+    const file = await within(folder, () => open(temporary, 'wx', options.mode ?? 0o644))
     let result: T
     try {
       result = await fill(file)
@@ -41,11 +39,27 @@ export async function writeAtomically<T>(
     } finally {
       await file.close()
     }
-    await rename(temporary, typeof target === 'string' ? target : join(target.folder, target.name(result)))
+    const place = typeof target === 'string' ? target : join(target.folder, target.name(result))
+    await within(targetFolder, () => rename(temporary, place))
     return result
   } catch (error) {
     await rm(temporary, { force: true }).catch(() => {})
     throw explainWriteError(error, typeof target === 'string' ? target : targetFolder)
+  }
+}
+
+/** Tells this thread's temporary files from others', whose process may have our number on another machine. */
+const NAME = randomBytes(6).toString('hex')
+let written = 0
+
+/** Works in a folder, which is made when it turns out to be missing: nearly always it is there. */
+async function within<T>(folder: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work()
+  } catch (error) {
+    if (systemErrorCode(error) !== 'ENOENT') throw error
+    await mkdir(folder, { recursive: true })
+    return work()
   }
 }
 

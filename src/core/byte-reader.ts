@@ -1,3 +1,5 @@
+import { asBuffer } from './bytes.ts'
+
 const EMPTY = Buffer.alloc(0)
 
 /**
@@ -67,8 +69,4 @@ export class ByteReader {
     this.#chunk = this.#chunk.subarray(length)
     return part
   }
-}
-
-function asBuffer(bytes: Uint8Array): Buffer {
-  return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 }

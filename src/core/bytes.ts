@@ -110,3 +110,24 @@ export function openBytes(bytes: Uint8Array): Open {
     if (rest.length > 0) yield rest
   }
 }
+
+/** Bytes in memory, for reading at any place. */
+export function bytesAccess(bytes: Buffer): RandomAccess {
+  const read = (offset: number, length: number): Buffer => {
+    if (offset < 0 || offset + length > bytes.length) throw new RangeError('Read past the end')
+    return bytes.subarray(offset, offset + length)
+  }
+  return {
+    sizeBytes: bytes.length,
+    read: async (offset, length) => read(offset, length),
+    async *stream(offset, length) {
+      yield read(offset, length)
+    },
+    close: async () => {},
+  }
+}
+
+/** The same bytes as a buffer, without a copy. */
+export function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+}

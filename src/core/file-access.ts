@@ -1,9 +1,12 @@
 import { createReadStream } from 'node:fs'
 import { open } from 'node:fs/promises'
 import type { Open, OpenOptions, RandomAccess } from './bytes.ts'
-import { slabs } from './slabs.ts'
+import { SlabPool, slabs } from './slabs.ts'
 
 const CHUNK_BYTES = 1 << 18
+
+/** A file up to this size is read whole when it is opened: each read of a part would cost more than its bytes. */
+const small = new SlabPool(1 << 17, 32)
 
 /** Opens a file for reading at any place. */
 export async function openFile(path: string): Promise<RandomAccess> {
@@ -19,6 +22,14 @@ export async function openFile(path: string): Promise<RandomAccess> {
     }
     return buffer
   }
+  if (size <= small.bytes) {
+    const slab = small.take()
+    try {
+      return smallAccess(await fill(slab.subarray(0, size), 0), () => small.give(slab))
+    } finally {
+      await file.close()
+    }
+  }
   const read = (offset: number, length: number): Promise<Buffer> => fill(Buffer.allocUnsafe(length), offset)
   return {
     sizeBytes: size,
@@ -31,6 +42,31 @@ export async function openFile(path: string): Promise<RandomAccess> {
       }
     },
     close: () => file.close(),
+  }
+}
+
+/** @param giveBack called once nobody reads the memory any more */
+function smallAccess(bytes: Buffer, giveBack: () => void): RandomAccess {
+  let isOpen = true
+  let streams = 0
+  const part = (offset: number, length: number): Buffer => {
+    if (!isOpen) throw new RangeError('A file is read that was closed')
+    if (offset < 0 || offset + length > bytes.length) throw new RangeError('Read past the end')
+    return bytes.subarray(offset, offset + length)
+  }
+  return {
+    sizeBytes: bytes.length,
+    read: async (offset, length) => Buffer.from(part(offset, length)),
+    async *stream(offset, length, { reuse = false } = {}) {
+      streams++
+      if (length > 0) yield reuse ? part(offset, length) : Buffer.from(part(offset, length))
+      streams--
+    },
+    close: async () => {
+      // Where a stream was left in the middle somebody may still read what it gave.
+      if (isOpen && streams === 0) giveBack()
+      isOpen = false
+    },
   }
 }
 

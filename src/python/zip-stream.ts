@@ -18,7 +18,7 @@ export interface StreamedEntry {
  * @throws BuildError ARCHIVE_INVALID
  */
 export async function* streamEntries(source: RandomAccess, archive: ZipArchive): AsyncGenerator<StreamedEntry> {
-  const reader = new ByteReader(source.stream(0, archive.directoryOffset))
+  const reader = new ByteReader(source.stream(0, archive.directoryOffset, { reuse: true }))
   try {
     for (const entry of archive.entries) {
       const start = await reader.take(30)

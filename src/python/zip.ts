@@ -1,6 +1,6 @@
 import { inflateRawSync } from 'node:zlib'
 import { crc32 } from 'node:zlib'
-import type { RandomAccess } from '../core/bytes.ts'
+import { asBuffer, type RandomAccess } from '../core/bytes.ts'
 import { BuildError } from '../core/errors.ts'
 import { checkNames, decodeName } from './zip-names.ts'
 
@@ -62,7 +62,7 @@ const FLAG_DESCRIPTOR = 0x0008
 export async function readZip(source: RandomAccess, what: string): Promise<ZipArchive> {
   const end = await findEnd(source, what)
   if (end.directoryBytes > MAX_DIRECTORY_BYTES) throw invalid(what, 'its directory is too large')
-  const directory = Buffer.from(await source.read(end.directoryOffset, end.directoryBytes))
+  const directory = asBuffer(await source.read(end.directoryOffset, end.directoryBytes))
   const raw: Omit<ZipEntry, 'endOffset'>[] = []
   let at = 0
   for (let n = 0; n < end.count; n++) {
@@ -89,7 +89,7 @@ export async function readEntry(
 ): Promise<Buffer> {
   if (Math.max(entry.sizeBytes, entry.endOffset - entry.offset) > limitBytes)
     throw invalid(archive.what, `\`${entry.name}\` is larger than ${limitBytes} bytes`)
-  const bytes = Buffer.from(await source.read(entry.offset, entry.endOffset - entry.offset))
+  const bytes = asBuffer(await source.read(entry.offset, entry.endOffset - entry.offset))
   const headerBytes = localHeaderBytes(bytes, entry, archive.what)
   checkLocalHeader(bytes.subarray(0, headerBytes), entry, archive.what)
   const dataEnd = headerBytes + entry.compressedBytes
@@ -192,11 +192,7 @@ interface End {
 }
 
 async function findEnd(source: RandomAccess, what: string): Promise<End> {
-  const tailBytes = Math.min(source.sizeBytes, END_BYTES + 0xffff + LOCATOR_BYTES + END64_BYTES)
-  if (tailBytes < END_BYTES) throw invalid(what, 'it is too short')
-  const tailOffset = source.sizeBytes - tailBytes
-  const tail = Buffer.from(await source.read(tailOffset, tailBytes))
-  const at = tail.lastIndexOf('PK\x05\x06', tail.length, 'latin1')
+  const { tail, tailOffset, at } = await findTail(source, what)
   if (at < 0 || at + END_BYTES > tail.length)
     throw invalid(what, 'it has no end record', undefined, 'The file may be cut short, or be no zip archive at all.')
   if (at + END_BYTES + tail.readUInt16LE(at + 20) !== tail.length) throw invalid(what, 'bytes follow its end record')
@@ -222,6 +218,29 @@ async function findEnd(source: RandomAccess, what: string): Promise<End> {
   if (end.directoryOffset + end.directoryBytes !== endOffset)
     throw invalid(what, 'its directory does not end where its end record starts')
   return end
+}
+
+interface Tail {
+  readonly tail: Buffer
+  readonly tailOffset: number
+  /** Where the last end record starts in it; negative when it has none. */
+  readonly at: number
+}
+
+/** The end of an archive with its last end record. No wheel has a comment, so the most that one may fill is looked at last. */
+async function findTail(source: RandomAccess, what: string): Promise<Tail> {
+  const near = await readTail(source, END_BYTES + LOCATOR_BYTES + END64_BYTES, what)
+  // What may stand before the record must be in view, too.
+  if (near.at >= LOCATOR_BYTES + END64_BYTES) return near
+  return readTail(source, END_BYTES + 0xffff + LOCATOR_BYTES + END64_BYTES, what)
+}
+
+async function readTail(source: RandomAccess, mostBytes: number, what: string): Promise<Tail> {
+  const tailBytes = Math.min(source.sizeBytes, mostBytes)
+  if (tailBytes < END_BYTES) throw invalid(what, 'it is too short')
+  const tailOffset = source.sizeBytes - tailBytes
+  const tail = asBuffer(await source.read(tailOffset, tailBytes))
+  return { tail, tailOffset, at: tail.lastIndexOf('PK\x05\x06', tail.length, 'latin1') }
 }
 
 function read64(

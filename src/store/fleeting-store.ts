@@ -1,5 +1,5 @@
 import type { Descriptor, Digest } from 'oci-spec-types'
-import { collect, copied, openBytes, type RandomAccess } from '../core/bytes.ts'
+import { bytesAccess, collect, copied, openBytes } from '../core/bytes.ts'
 import { memoryCache, type Cache } from '../core/cache.ts'
 import { digestOf, verify, type Expected } from '../core/digest.ts'
 import { BuildError } from '../core/errors.ts'
@@ -47,22 +47,6 @@ export function fleetingStore(): Store {
       turns.set(name, turn)
       return turn
     },
-  }
-}
-
-/** Bytes in memory, for reading at any place. */
-export function bytesAccess(bytes: Buffer): RandomAccess {
-  const read = (offset: number, length: number): Buffer => {
-    if (offset < 0 || offset + length > bytes.length) throw new RangeError('Read past the end')
-    return bytes.subarray(offset, offset + length)
-  }
-  return {
-    sizeBytes: bytes.length,
-    read: async (offset, length) => read(offset, length),
-    async *stream(offset, length) {
-      yield read(offset, length)
-    },
-    close: async () => {},
   }
 }
 

@@ -93,6 +93,15 @@ describe('openRemote()', () => {
     expect(requests).toHaveLength(1)
   })
 
+  test('fetches a file again that was taken away while the build runs', async () => {
+    const open = await opener()
+    await read(open)
+    const store = await Store.open(join(folder, 'store'))
+    await rm(store.path(`sha256:${sha256}`))
+    expect(content.equals(await read(open))).toBe(true)
+    expect(requests).toHaveLength(2)
+  })
+
   test('takes a download up where it was cut', async () => {
     answer = cutAfter(100_000)
     expect(content.equals(await read(await opener()))).toBe(true)

@@ -9,7 +9,9 @@ import {
   makeLayerStream,
   type LayerSpec,
 } from '../../layers/kinds/index.ts'
+import { wheelFiles } from '../../layers/wheel-files.ts'
 import { silent, type ProgressEvent } from '../../src/core/progress.ts'
+import { openWheel } from '../../src/python/wheel.ts'
 import { filesOf, readLayer, type ReadLayer } from '../support/layer-bytes.ts'
 import { makeWheel, type MadeWheel, type WheelInput } from '../support/wheel.ts'
 import { bytesAccess, type ZipMember } from '../support/zip.ts'
@@ -221,6 +223,15 @@ describe('a layer of one wheel', () => {
       variants.map((variant) => lay([{ files: [module, { name: 'b.py', content: 'b' }].map(variant) }])),
     )
     expect(new Set(layers.map(({ diffId }) => diffId)).size).toBe(1)
+  })
+
+  test('keeps nothing of the memory that its written files were made in', async () => {
+    const wheel = makeWheel({ files: [module] })
+    const source = bytesAccess(wheel.bytes)
+    const { written } = await wheelFiles(source, await openWheel(source, wheel.filename), specOf([wheel]))
+    const held = new Set(written.map(({ bytes }) => bytes.buffer))
+    const total = written.reduce((sum, { bytes }) => sum + bytes.length, 0)
+    expect([...held].map(({ byteLength }) => byteLength)).toEqual([total])
   })
 
   test('does not depend on time, folder or compression', async () => {
