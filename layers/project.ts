@@ -52,7 +52,7 @@ export async function readProject(folder: string, options: ProjectOptions = {}):
   const found: Found[] = []
   const problems: string[] = []
   await walk({ root, rules, found, problems, signal: options.signal })
-  if (problems.length > 0) throw refuse(problems)
+  if (problems.length > 0) throw refuse(problems, found)
   const files = await listAll(root, found, options)
   files.sort((a, b) => comparePaths(a.path, b.path))
   const weightBytes = options.weightBytes ?? DEFAULT_WEIGHT_BYTES
@@ -216,15 +216,25 @@ async function readIgnoreFile(root: string): Promise<string> {
   }
 }
 
-function refuse(problems: readonly string[]): BuildError {
+function refuse(problems: readonly string[], found: readonly Found[]): BuildError {
   const shown = problems.slice(0, 10)
   const more = problems.length > shown.length ? `, and ${problems.length - shown.length} more` : ''
   return new BuildError(
     'PROJECT_INVALID',
     `The project has files that cannot be in an image: ${shown.join(', ')}${more}`,
     {
-      hint: 'Remove them, or list them in .dockerignore.',
+      hint: hintFor(problems, found),
       data: { problems },
     },
   )
+}
+
+/** The interpreter of a virtual environment is a link to this machine's, so a project that has one meets this first. */
+function hintFor(problems: readonly string[], found: readonly Found[]): string {
+  const environments = found
+    .flatMap(({ path }) => (path.endsWith('/pyvenv.cfg') ? [posix.dirname(path)] : []))
+    .filter((folder) => problems.some((problem) => problem.startsWith(`\`${folder}/`)))
+  if (environments.length === 0) return 'Remove them, or list them in .dockerignore.'
+  const names = environments.map((folder) => `\`${folder}\``).join(', ')
+  return `List ${names} in .dockerignore: a virtual environment of this machine is of no use in the image, which gets its own.`
 }

@@ -18,6 +18,7 @@ import { makeHttp } from '../core/http.ts'
 import { TrustedHosts } from '../core/net/trusted-hosts.ts'
 import type { Io } from './command.ts'
 import { localImage, resolvePath } from './locations.ts'
+import { explainMissing } from './missing-image.ts'
 
 /** What commands work with: the local store, the network, and the images that both hold. */
 export interface World {
@@ -68,7 +69,8 @@ export async function openWorld(io: Io, options: WorldOptions = {}): Promise<Wor
  * @throws BuildError IMAGE_NOT_FOUND when the project was not built yet
  */
 export async function findImage(name: string | undefined, world: World, io: Io): Promise<Image | ImageIndex> {
-  return readImageOrIndex(await findSource(name, world, io))
+  const source = await findSource(name, world, io)
+  return explaining(name, world, () => readImageOrIndex(source))
 }
 
 /** The place that {@link findImage} reads from. */
@@ -76,6 +78,18 @@ export async function findSource(name: string | undefined, world: World, io: Io)
   const { report, signal } = io
   return openSource(await findLocation(name, world, io), { registries: world.registries, report, signal })
 }
+
+/** Runs what reads an image; where it fails for a name that was probably meant to be local, the error says so. */
+export async function explaining<T>(name: string | undefined, world: World, read: () => Promise<T>): Promise<T> {
+  try {
+    return await read()
+  } catch (error) {
+    if (name === undefined || HAS_SCHEME.test(name)) throw error
+    throw explainMissing(name, await localNames(world.store), error)
+  }
+}
+
+const HAS_SCHEME = /^(oci|oci-archive|docker-archive|docker):/
 
 /** Where the image lies that {@link findImage} finds. */
 export async function findLocation(name: string | undefined, world: World, io: Io): Promise<string | Location> {
@@ -86,7 +100,7 @@ export async function findLocation(name: string | undefined, world: World, io: I
       hint: 'Run `layerwright build` first, or name an image.',
     })
   }
-  if (/^(oci|oci-archive|docker-archive|docker):/.test(name)) return resolvePath(name, io.cwd)
+  if (HAS_SCHEME.test(name)) return resolvePath(name, io.cwd)
   return (await hasLocalImage(world.store, name)) ? localImage(world.store, name) : name
 }
 
@@ -101,5 +115,9 @@ export async function projectImageName(folder: string): Promise<string> {
 }
 
 async function hasLocalImage(store: Store, name: string): Promise<boolean> {
-  return (await readLayoutIndex(store.folder)).some((entry) => tagOf(entry) === name)
+  return (await localNames(store)).includes(name)
+}
+
+async function localNames(store: Store): Promise<readonly string[]> {
+  return (await readLayoutIndex(store.folder)).flatMap((entry) => tagOf(entry) ?? [])
 }

@@ -30,10 +30,14 @@ export interface DoctorOptions {
   readonly now?: (() => number) | undefined
 }
 
-/** Runs all checks; they are independent of each other and run together. */
+/** In the order in which results are told. */
+const GROUPS: readonly Check['group'][] = ['machine', 'network', 'gpu', 'project']
+
+/** Runs all checks; they are independent of each other and run together. The results are in the order of their groups. */
 export async function examine(options: DoctorOptions): Promise<readonly CheckResult[]> {
   const context = await makeContext(options)
-  const checks = CHECKS.filter(({ group }) => options.groups?.includes(group) ?? true)
+  const groups = options.groups ?? GROUPS
+  const checks = GROUPS.flatMap((name) => CHECKS.filter(({ group }) => group === name && groups.includes(group)))
   return Promise.all(checks.map((check) => runCheck(check, context, options)))
 }
 

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { mkdir, readFile, rm, statfs, stat, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, rm, statfs, stat, writeFile } from 'node:fs/promises'
 import { availableParallelism, freemem, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { compareVersions } from '../compat/version.ts'
@@ -92,13 +92,30 @@ const home: Check = {
       )
     }
     const found = await stat(home).catch(() => undefined)
-    return found?.isDirectory() === true
+    if (found?.isDirectory() !== true) {
+      return warning(
+        `HOME is not a folder: ${home}`,
+        'Set HOME to a folder that exists; until then credentials in ~/.docker are not found.',
+      )
+    }
+    return (await canWrite(home))
       ? ok(home)
       : warning(
-          `HOME is not a folder: ${home}`,
-          'Set HOME to a folder that exists; until then credentials in ~/.docker are not found.',
+          `HOME cannot be written: ${home}`,
+          `\`login\` has no place to keep a login; the store is at ${store}. Set HOME, or DOCKER_CONFIG and LAYERWRIGHT_CACHE.`,
         )
   },
+}
+
+/** By trying: to root permissions say nothing, and of read-only file systems they never do. */
+async function canWrite(folder: string): Promise<boolean> {
+  try {
+    await rm(await mkdtemp(join(folder, '.layerwright-')), { recursive: true })
+    return true
+  } catch (error) {
+    if (systemErrorCode(error) === undefined) throw error
+    return false
+  }
 }
 
 const openFiles: Check = {

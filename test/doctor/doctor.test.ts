@@ -160,6 +160,20 @@ describe('examine()', () => {
     const results = await look(await project('hello'), { env, groups: undefined })
     expect(results.get('home')?.status).toBe('warning')
     expect(results.get('certificates')).toMatchObject({ status: 'error' })
+    // Nobody, root included, makes files there.
+    const unwritable = await look(await project('hello'), { env: { ...env, HOME: '/proc' }, groups: undefined })
+    expect(unwritable.get('home')).toMatchObject({ status: 'warning', message: 'HOME cannot be written: /proc' })
+  })
+
+  it('tells results group by group', async () => {
+    const options = { folder: await project('hello'), env: { LAYERWRIGHT_CACHE: await temporary() }, offline: true }
+    const groups = (await examine(options)).map(({ group }) => group)
+    expect(groups.filter((group, place) => group !== groups[place - 1])).toEqual([
+      'machine',
+      'network',
+      'gpu',
+      'project',
+    ])
   })
 
   it('puts right what it can, and nothing without being asked', async () => {
@@ -214,7 +228,7 @@ describe('layerwright doctor', () => {
     const io = recordIo()
     expect(await runCommandLine(['doctor', '--offline', '--json', await project('error-types')], io)).toBe(1)
     const { checks } = JSON.parse(io.stdout.text()) as { checks: CheckResult[] }
-    expect(checks.map(({ id }) => id)).toEqual(CHECKS.map(({ id }) => id))
+    expect(checks.map(({ id }) => id).sort()).toEqual(CHECKS.map(({ id }) => id).sort())
   })
 
   it('prints a page with a remedy below each finding', async () => {

@@ -119,6 +119,18 @@ describe('readProject()', () => {
     expect(message).not.toContain('sub/here')
   })
 
+  test('knows a virtual environment, and says what to do about it', async () => {
+    await write({ 'a.py': '', '.venv/pyvenv.cfg': 'home = /usr/bin' })
+    await mkdir(join(folder, '.venv/bin'))
+    await symlink('/usr/bin/python3', join(folder, '.venv/bin/python3'))
+    await expect(readProject(folder)).rejects.toMatchObject({
+      code: 'PROJECT_INVALID',
+      hint: expect.stringContaining('List `.venv` in .dockerignore') as string,
+    })
+    await write({ '.dockerignore': '.venv\n' })
+    await expect(readProject(folder)).resolves.toMatchObject({ suspects: [] })
+  })
+
   test('does not mind them where .dockerignore leaves them out', async () => {
     await write({ '.dockerignore': 'absolute\n' })
     await symlink('/etc/passwd', join(folder, 'absolute'))

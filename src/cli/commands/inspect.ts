@@ -20,11 +20,11 @@ export const command: Command = {
       .option('--json', 'print manifest, configuration and attestations as JSON')
   },
   async run([name], options, io) {
-    const { openWorld, findSource } = await import('../world.ts')
+    const { explaining, openWorld, findSource } = await import('../world.ts')
     const { readImageOrIndex } = await import('../../destinations/index.ts')
     const world = await openWorld(io, { insecure: options['insecure'] === true })
     const source = await findSource(name, world, io)
-    const found = await readImageOrIndex(source)
+    const found = await explaining(name, world, () => readImageOrIndex(source))
     const attestations = await attestationsOf(source, found, io)
     io.stdout.write(options['json'] === true ? toJson(found, attestations) : await renderAll(found, attestations))
   },

@@ -9,7 +9,7 @@ import type { Command, Io } from '../command.ts'
 export const command: Command = {
   define(program) {
     program
-      .option('--port <port>', 'port to listen on; 0 for a free one', '5000')
+      .option('-p, --port <port>', 'port to listen on; 0 for a free one', '5000')
       .option('--host <address>', 'address to listen on; only this machine gets in unless given', '127.0.0.1')
       .option('--storage <where>', 'a folder (made when absent), or `memory`', 'memory')
       .option('--htpasswd <file>', 'let only these users in (`htpasswd -B` entries)')
