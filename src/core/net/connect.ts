@@ -2,7 +2,7 @@ import { lookup as dnsLookup, type LookupAddress, type LookupOptions } from 'nod
 import { request as httpRequest } from 'node:http'
 import { connect, type LookupFunction, type OnReadOpts, Socket, type TcpSocketConnectOpts } from 'node:net'
 import { connect as connectTls, type SecureContext } from 'node:tls'
-import { BuildError } from '../errors.ts'
+import { BuildError, systemErrorCode } from '../errors.ts'
 import { isAddress, withoutBrackets } from './addresses.ts'
 import type { Proxy } from './proxy.ts'
 
@@ -65,12 +65,27 @@ export function openDirect(origin: URL, options: ConnectOptions, onread: OnReadO
 
 /** A proxy's own address is the user's choice, so it is not judged by `allows`. */
 async function openProxy(proxy: Proxy, options: ConnectOptions): Promise<Socket> {
-  const socket = await openSocket(proxy.url, { ...options, allows: undefined })
-  if (proxy.url.protocol === 'http:') return socket
-  return startTls(socket, proxy.url, {
-    ...options,
-    tls: options.tls && { ...options.tls, insecure: false },
-    protocols: undefined,
+  try {
+    const socket = await openSocket(proxy.url, { ...options, allows: undefined })
+    if (proxy.url.protocol === 'http:') return socket
+    return await startTls(socket, proxy.url, {
+      ...options,
+      tls: options.tls && { ...options.tls, insecure: false },
+      protocols: undefined,
+    })
+  } catch (cause) {
+    throw unreachableProxy(proxy, cause)
+  }
+}
+
+/** The same failure, which would read as if the server itself could not be reached. */
+function unreachableProxy(proxy: Proxy, cause: unknown): unknown {
+  const code = systemErrorCode(cause)
+  if (code === undefined || !(cause instanceof Error) || cause instanceof BuildError) return cause
+  const { host } = proxy.url
+  return Object.assign(new Error(`The proxy ${host} cannot be reached: ${cause.message}`, { cause }), {
+    code,
+    proxy: host,
   })
 }
 

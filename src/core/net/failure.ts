@@ -24,14 +24,25 @@ export function asNetworkError(error: unknown, url: string, tries: number): unkn
   const code = systemErrorCode(error)
   const times = tries > 1 ? ` (tried ${tries} times)` : ''
   return new BuildError('NETWORK_FAILED', `No answer from ${maskUrl(url)}${times}: ${reason}`, {
-    hint: hintFor(code),
+    hint: isOfProxy(error) ? PROXY_HINT : hintFor(code),
     data: { tries, ...(code === undefined ? {} : { reason: code }) },
     cause: error,
   })
 }
 
+const PROXY_HINT =
+  'The proxy comes from HTTPS_PROXY, HTTP_PROXY or ALL_PROXY. Correct it, or list the host in NO_PROXY to ask it directly.'
+
+function isOfProxy(error: unknown): boolean {
+  return error instanceof Error && 'proxy' in error
+}
+
 function hintFor(code: string | undefined): string | undefined {
   if (code === undefined) return undefined
+  if (code === 'ERR_TLS_CERT_ALTNAME_INVALID')
+    return 'The certificate is that of another name. Use a name that it is for, or have it made anew.'
+  if (code === 'CERT_HAS_EXPIRED' || code === 'CERT_NOT_YET_VALID')
+    return "The certificate's time is over or has not come. Is the clock of this machine right?"
   if (/CERT|SELF_SIGNED|DEPTH_ZERO|UNABLE_TO/.test(code))
     return 'Name the file of the certificate authority in SSL_CERT_FILE or NODE_EXTRA_CA_CERTS.'
   if (code === 'EPROTO' || code.startsWith('ERR_SSL_')) return 'The server does not speak TLS on this port.'

@@ -97,6 +97,25 @@ describe('makeHttp() through a CONNECT proxy', () => {
   })
 })
 
+test.each(['https://registry.test/blob', 'http://registry.test/blob'])(
+  'makeHttp() says that it is the proxy which cannot be reached: %s',
+  async (url) => {
+    const closed = portOf(proxy)
+    await new Promise((resolve) => proxy.close(resolve))
+    const place = `http://me:hidden@127.0.0.1:${closed}`
+    const http = makeHttp({ env: { HTTPS_PROXY: place, http_proxy: place }, retry: false })
+    const error: unknown = await http({ url }).catch((reason: unknown) => reason)
+    proxy.listen(0, '127.0.0.1')
+    expect(error).toMatchObject({
+      code: 'NETWORK_FAILED',
+      message: expect.stringContaining(`The proxy 127.0.0.1:${closed} cannot be reached: connect ECONNREFUSED`),
+      hint: expect.stringContaining('NO_PROXY'),
+      data: { reason: 'ECONNREFUSED' },
+    })
+    expect(JSON.stringify([error, String(error)])).not.toContain('hidden')
+  },
+)
+
 describe('makeHttp() over TLS', () => {
   test('reads large answers over a connection of their own, from a server that is trusted', async () => {
     const http = makeHttp({ env: { SSL_CERT_FILE: path('ca.crt') }, retry: false })
@@ -110,6 +129,15 @@ describe('makeHttp() over TLS', () => {
     await expect(answer).rejects.toMatchObject({
       code: 'NETWORK_FAILED',
       hint: expect.stringContaining('SSL_CERT_FILE'),
+    })
+  })
+
+  test('says that a certificate is for another name', async () => {
+    const lookup = async () => [{ address: '127.0.0.1', family: 4 }]
+    const http = makeHttp({ env: { SSL_CERT_FILE: path('ca.crt') }, retry: false, lookup })
+    await expect(http({ url: `https://other.test:${portOf(origin)}/blob` })).rejects.toMatchObject({
+      code: 'NETWORK_FAILED',
+      hint: expect.stringContaining('another name'),
     })
   })
 
