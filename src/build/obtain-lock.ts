@@ -64,8 +64,10 @@ export async function obtainLock(config: Config, context: ResolveContext, option
   const files = [join(context.projectFolder, LOCK_FILE), ...local, ...keys, ...settings.files, ...launcher]
   const known = { files, headers, settings, isMemorable: isToldByFiles(question) }
   const file = await readLockFile(context.projectFolder).catch((error: unknown) => {
-    // A damaged file is what asking anew replaces.
+    // A damaged file is what asking anew replaces, but its versions are lost: merging leaves such files.
     if (options.mode !== 'refresh' || !isBuildError(error)) throw error
+    const text = `${LOCK_FILE} cannot be read, so that no version is kept: ${error.message}`
+    context.report({ type: 'note', level: 'warning', text, code: error.code })
     return undefined
   })
   // Whether weights on this machine are as they were is seen by looking at all of them, which is what planning does.

@@ -24,6 +24,7 @@ import type { Io } from './command.ts'
 import type { CacheOptions } from './shared-cache.ts'
 import { localImage, resolvePath } from './locations.ts'
 import { assertLazy, outputAt, parseOutput, type Output } from './output.ts'
+import { modeOf, projectPath } from './project-options.ts'
 import { readSecrets } from './read-secrets.ts'
 
 /** What the options of `build` and of `push` say. */
@@ -105,7 +106,7 @@ const TELLING: readonly string[] = ['iidfile', 'metadataFile', 'json', 'progress
  * a run is the start of the process.
  */
 async function makeBuild(project: string, options: BuildOptions, io: Io): Promise<BuildSummary> {
-  const path = resolve(io.cwd, project, options.file ?? '')
+  const path = projectPath(project, options, io.cwd)
   if (!options.store) return buildWithoutStore(path, options, io)
   const maxBytes = await storeLimit(io)
   const store = await Store.open(storeLocation({ env: io.env }))
@@ -180,7 +181,7 @@ async function buildAnew(
   const result = await build(
     {
       project,
-      mode: options.locked === true ? 'locked' : options.refresh === true ? 'refresh' : 'auto',
+      mode: modeOf(options),
       format: options.format,
       compression: options.compression,
       isLazy: options.lazy,

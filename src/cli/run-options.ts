@@ -9,6 +9,7 @@ import { BuildError, isBuildError } from '../core/errors.ts'
 import { choosePlatform, formatPlatform, hostPlatform } from '../destinations/platform.ts'
 import { isImageIndex, type Image, type ImageIndex } from '../image/image.ts'
 import { holdStore } from '../store/lease.ts'
+import { append } from './append.ts'
 import type { Io } from './command.ts'
 
 /** What all commands that run an image take. */
@@ -44,11 +45,6 @@ export function defineRunOptions(program: Program): void {
     .option('--runtime <name>', `what runs the container: ${BACKEND_NAMES.join(', ')}`)
     .option('--insecure', 'allow plain HTTP and untrusted certificates')
     .option('-f, --file <name>', 'name of the configuration file instead of cog.yaml, where no image is named')
-}
-
-/** Collects a repeatable option. */
-export function append(value: string, list: readonly string[]): string[] {
-  return [...list, value]
 }
 
 /** An image and how to run it, as the command line says. */

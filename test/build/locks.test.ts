@@ -129,9 +129,12 @@ test('obtainLock() lets go of a version that no longer fits, and of no other', a
   ])
 })
 
-test('obtainLock() replaces a lock file that is damaged', async () => {
+test('obtainLock() replaces a lock file that is damaged, and tells that its versions are lost', async () => {
   await write(LOCK_FILE, '{')
   expect(pins(await lock(packages('alpha'), { upgrade: [] }))).toContain('alpha==1.0')
+  expect(events).toContainEqual(
+    expect.objectContaining({ level: 'warning', text: expect.stringContaining('no version is kept') as string }),
+  )
 })
 
 const wheelEntry = ({ filename, sha256, bytes }: MadeWheel, size: boolean): string =>

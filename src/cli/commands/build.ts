@@ -1,6 +1,8 @@
 import { Option, type Command as Program } from 'commander'
+import { append } from '../append.ts'
 import type { Command } from '../command.ts'
 import { COMPRESSIONS } from '../output.ts'
+import { defineAnswers, defineProject } from '../project-options.ts'
 import { runBuild, type BuildOptions } from '../run-build.ts'
 
 /** `layerwright build` */
@@ -16,9 +18,7 @@ export const command: Command = {
 
 /** Adds what `build` and `push` have in common. */
 export function defineBuildOptions(program: Program, { isProjectOption = false } = {}): void {
-  const project = 'folder of the project, or its cog.yaml'
-  if (isProjectOption) program.option('-C, --project <folder>', project, '.')
-  else program.argument('[project]', project, '.')
+  defineAnswers(defineProject(program, isProjectOption ? 'option' : 'argument'))
   program
     .option('-t, --tag <name>', 'name of the image; repeatable', append, [])
     .option(
@@ -27,7 +27,6 @@ export function defineBuildOptions(program: Program, { isProjectOption = false }
       append,
       [],
     )
-    .option('-f, --file <name>', 'name of the configuration file instead of cog.yaml')
     .option('--platform <os/arch>', 'platform in place of build.platforms; repeatable', append, [])
     .addOption(new Option('--format <format>', 'media types of the image').choices(['oci', 'docker']).default('oci'))
     .addOption(
@@ -37,13 +36,10 @@ export function defineBuildOptions(program: Program, { isProjectOption = false }
     )
     .option('--lazy', 'index the image, so that lazy snapshotters (SOCI) start it before it is pulled')
     .option('--load', 'hand the image to the docker, podman or nerdctl that is there')
-    .option('--refresh', 'ask indexes and registries again, whatever is known')
-    .option('--locked', 'use the lock file and ask nobody')
     .option('--verify', 'make the layers that the lock file knows all the same, and compare them with it')
     .option('--iidfile <file>', "write the image's digest to a file")
     .option('--metadata-file <file>', 'write digest, names and platforms to a JSON file')
     .option('--secret <id=name,src=file>', 'file that `run` steps with a secret mount see; repeatable', append, [])
-    .option('--no-build', 'take wheels only; a package without one is an error')
     .addOption(
       new Option('--network <mode>', 'what `run` steps and builds of packages can reach')
         .choices(['host', 'none'])
@@ -56,12 +52,7 @@ export function defineBuildOptions(program: Program, { isProjectOption = false }
     .option('--cache-trust-key <file>', 'believe only what this key signed (PEM); repeatable', append, [])
     .option('--attest', 'put a list of components (SPDX) and provenance (SLSA) beside the image in its registry')
     .option('--attest-key <file>', 'sign the provenance (private ECDSA P-256 or Ed25519 key, PEM); means --attest')
-    .option('--insecure', 'allow plain HTTP and untrusted certificates')
     .option('--no-store', 'write nothing to the disk: layers are sent on while they are made, and nothing is kept')
     .option('--timings', 'say at the end where the time went')
     .option('--json', 'print the result as JSON')
-}
-
-function append(value: string, list: readonly string[]): string[] {
-  return [...list, value]
 }

@@ -1,3 +1,4 @@
+import { Option } from 'commander'
 import { defineRunOptions, openRunnable, type RunOptions } from '../run-options.ts'
 import type { Command } from '../command.ts'
 
@@ -5,7 +6,7 @@ interface ExecOptions extends RunOptions {
   readonly image?: string
   readonly workdir?: string
   readonly user?: string
-  readonly network?: string
+  readonly network: 'host' | 'none'
 }
 
 /** `layerwright exec`: any command in the image. */
@@ -19,7 +20,7 @@ export const command: Command = {
       )
       .option('-w, --workdir <path>', 'working directory in the container')
       .option('-u, --user <user>', 'user, or user:group, by name or number')
-      .option('--network <mode>', '`host` or `none`', 'host')
+      .addOption(new Option('--network <mode>', 'what the command can reach').choices(['host', 'none']).default('host'))
       .passThroughOptions()
     defineRunOptions(program)
   },
@@ -33,7 +34,7 @@ export const command: Command = {
         entrypoint: words,
         workdir,
         user,
-        network: network === 'none' ? 'none' : 'host',
+        network,
         stdin: 'inherit',
         terminal: process.stdin.isTTY && io.stdout.isTerminal,
         signal: io.signal,

@@ -1,6 +1,8 @@
-import { resolve } from 'node:path'
+import { isBuildError } from '../../core/errors.ts'
 import { normalizeName } from '../../python/package-name.ts'
+import { append } from '../append.ts'
 import type { Command } from '../command.ts'
+import { defineProject, defineSources, projectPath } from '../project-options.ts'
 
 /**
  * `layerwright lock`: writes what the world answers now beside cog.yaml, so that later builds ask nobody.
@@ -9,21 +11,18 @@ import type { Command } from '../command.ts'
  */
 export const command: Command = {
   define(program) {
-    program
-      .argument('[project]', 'folder of the project, or its cog.yaml', '.')
-      .option('-f, --file <name>', 'name of the configuration file instead of cog.yaml', '')
+    defineSources(defineProject(program))
       .option('-U, --upgrade', 'choose every Python package anew, whatever the lock file has')
       .option(
         '-P, --upgrade-package <name>',
         'choose this Python package anew and keep the others; repeatable',
-        (name: string, names: readonly string[]) => [...names, name],
+        append,
         [],
       )
-      .option('--no-build', 'take wheels only; a package without one is an error')
       .option('--check', 'write nothing; exit status 3 when the lock file does not fit the project')
       .option('--json', 'print what changed as JSON')
   },
-  async run([project = '.'], options, io) {
+  async run([project], options, io) {
     const [
       { openWorld },
       { resolving },
@@ -39,14 +38,18 @@ export const command: Command = {
       import('../../lock/diff.ts'),
       import('../../build/locked-layers.ts'),
     ])
-    const { context, store } = await openWorld(io)
-    const { config, projectFolder } = await loadConfig(resolve(io.cwd, project, String(options['file'])))
+    const { context, store } = await openWorld(io, { insecure: options['insecure'] === true })
+    const { config, projectFolder } = await loadConfig(projectPath(project, options, io.cwd))
     const question = resolving(projectFolder, { buildsSources: options['build'] !== false }, context)
     if (options['check'] === true) {
       await obtainLock(config, question, { mode: 'locked' })
       return
     }
-    const before = await readLockFile(projectFolder).catch(() => undefined)
+    const before = await readLockFile(projectFolder).catch((error: unknown) => {
+      // Asking anew tells of it, and replaces the file.
+      if (!isBuildError(error)) throw error
+      return undefined
+    })
     const names = options['upgradePackage'] as readonly string[]
     const upgrade = options['upgrade'] === true ? undefined : names
     const { lock: answered } = await obtainLock(config, question, { mode: 'refresh', upgrade })

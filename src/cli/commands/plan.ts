@@ -1,38 +1,19 @@
-import { resolve } from 'node:path'
 import type { GpuCodeOfPackage } from '../../../layers/gpu-code.ts'
 import type { PlannedBuild } from '../../build.ts'
 import { maskAddresses } from '../../core/mask.ts'
 import { isPlannedStep, type Plan } from '../../plan/plan.ts'
 import type { Command } from '../command.ts'
 import { formatBytes, oneLine } from '../progress/format.ts'
+import { defineAnswers, defineProject, planProject } from '../project-options.ts'
 
 /** `layerwright plan`: what would be built, and why; moves no bytes. */
 export const command: Command = {
   define(program) {
-    program
-      .argument('[project]', 'folder of the project, or its cog.yaml', '.')
-      .option('-f, --file <name>', 'name of the configuration file instead of cog.yaml', '')
-      .option('--refresh', 'ask indexes and registries again, whatever is known')
-      .option('--locked', 'use the lock file and ask nobody')
-      .option('--no-build', 'take wheels only; a package without one is an error')
-      .option('--json', 'print the plan as JSON')
+    defineAnswers(defineProject(program)).option('--json', 'print the plan as JSON')
   },
-  async run([project = '.'], options, io) {
-    const [{ openWorld }, { planBuild }, { knownGpuCode }] = await Promise.all([
-      import('../world.ts'),
-      import('../../build.ts'),
-      import('../../build/known-gpu-code.ts'),
-    ])
-    const world = await openWorld(io)
-    const planned = await planBuild(
-      {
-        project: resolve(io.cwd, project, String(options['file'])),
-        mode: options['locked'] === true ? 'locked' : options['refresh'] === true ? 'refresh' : 'auto',
-        format: 'oci',
-        buildsSources: options['build'] !== false,
-      },
-      world.context,
-    )
+  async run([project], options, io) {
+    const { planned, world } = await planProject(project, options, io)
+    const { knownGpuCode } = await import('../../build/known-gpu-code.ts')
     const gpuCode = await knownGpuCode(planned.plans, world.context)
     io.stdout.write(
       options['json'] === true ? `${JSON.stringify(planned.plans, maskCommand, 2)}\n` : renderPlans(planned, gpuCode),

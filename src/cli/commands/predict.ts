@@ -1,6 +1,7 @@
 import type { Command as Program } from 'commander'
 import { BuildError } from '../../core/errors.ts'
-import { append, defineRunOptions, openRunnable, type RunOptions } from '../run-options.ts'
+import { append } from '../append.ts'
+import { defineRunOptions, openRunnable, type RunOptions } from '../run-options.ts'
 import type { Command, Io } from '../command.ts'
 
 interface PredictOptions extends RunOptions {

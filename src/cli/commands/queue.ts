@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises'
 import type { Command as Program } from 'commander'
 import { BuildError } from '../../core/errors.ts'
 import type { Queue } from '../../queue/queue.ts'
+import { append } from '../append.ts'
 import type { Command, CommandEntry, Io } from '../command.ts'
 
 interface QueueFlags {
@@ -141,10 +142,6 @@ export const command: Command = {
 
 function entry(name: string, summary: string, made: Command): CommandEntry {
   return { name, summary, group: 'Run', load: () => Promise.resolve({ command: made }) }
-}
-
-function append(value: string, list: readonly string[]): string[] {
-  return [...list, value]
 }
 
 async function readInput(options: Readonly<Record<string, unknown>>, io: Io): Promise<Record<string, unknown>> {

@@ -7,6 +7,7 @@ import type { PythonLock } from '../../python/lock.ts'
 import type { Target } from '../../python/target.ts'
 import type { RootRequirement } from '../../python/resolution-input.ts'
 import type { IndexSettings } from '../../python/settings/index-settings.ts'
+import { append } from '../append.ts'
 import type { Command, Io } from '../command.ts'
 
 interface ResolveOptions {
@@ -230,8 +231,4 @@ async function formatLock(lock: PythonLock, format: ResolveOptions['format']): P
 
 function isPyproject(file: string): boolean {
   return /(?:^|[/\\])pyproject\.toml$/.test(file)
-}
-
-function append(value: string, list: readonly string[]): string[] {
-  return [...list, value]
 }

@@ -1,4 +1,3 @@
-import { resolve } from 'node:path'
 import type { Command as Program } from 'commander'
 import type { BuildContext, PlannedBuild } from '../../build.ts'
 import type { WeightsStatus } from '../../build/weights.ts'
@@ -6,6 +5,7 @@ import type { LockOptions } from '../../build/obtain-lock.ts'
 import type { LockedWeights } from '../../lock/lock.ts'
 import type { Command, CommandEntry, Io } from '../command.ts'
 import { formatBytes } from '../progress/format.ts'
+import { defineProject, projectPath } from '../project-options.ts'
 
 /** `layerwright weights import`: what the sources have now goes into the lock file and into layers of the store. */
 const importCommand: Command = {
@@ -69,10 +69,7 @@ export const command: Command = {
 type Options = Readonly<Record<string, unknown>>
 
 function withOptions(program: Program): Program {
-  return program
-    .argument('[name...]', 'entries of `weights`; all unless given')
-    .option('-C, --project <folder>', 'folder of the project', '.')
-    .option('-f, --file <name>', 'name of the configuration file instead of cog.yaml', '')
+  return defineProject(program.argument('[name...]', 'entries of `weights`; all unless given'), 'option')
 }
 
 async function plan(
@@ -87,7 +84,7 @@ async function plan(
     import('../../build/weights.ts'),
   ])
   const { context } = await openWorld(io)
-  const project = resolve(io.cwd, String(options['project']), String(options['file']))
+  const project = projectPath(options['project'] as string, options, io.cwd)
   const planned = await planBuild({ project, mode, format: 'oci' }, context)
   return { planned, chosen: chooseWeights(planned, names), context }
 }

@@ -1,24 +1,18 @@
-import { resolve } from 'node:path'
 import { BuildError } from '../../core/errors.ts'
 import type { PlatformLock } from '../../lock/lock.ts'
 import { explain, explainable, type Explanation } from '../../lock/why.ts'
 import type { Command } from '../command.ts'
+import { defineAnswers, defineProject, planProject } from '../project-options.ts'
 
 /** `layerwright why`: the reason for one choice, or for one package. */
 export const command: Command = {
   define(program) {
-    program
-      .argument('<key>', 'a choice, such as cuda, base or python, or the name of a package')
-      .option('-C, --project <folder>', 'folder of the project, or its cog.yaml', '.')
-      .option('--locked', 'use the lock file and ask nobody')
-      .option('--json', 'print the reasons as JSON')
+    program.argument('<key>', 'a choice, such as cuda, base or python, or the name of a package')
+    defineAnswers(defineProject(program, 'option')).option('--json', 'print the reasons as JSON')
   },
   async run([key = ''], options, io) {
-    const [{ openWorld }, { planBuild }] = await Promise.all([import('../world.ts'), import('../../build.ts')])
-    const world = await openWorld(io)
-    const mode = options['locked'] === true ? 'locked' : 'auto'
-    const project = resolve(io.cwd, String(options['project']))
-    const { lock } = await planBuild({ project, mode, format: 'oci' }, world.context)
+    const { planned } = await planProject(options['project'] as string, options, io)
+    const { lock } = planned
     const answers = lock.platforms.map((platform) => ({ platform: nameOf(platform), reasons: explain(platform, key) }))
     if (answers.every(({ reasons }) => reasons.length === 0)) throw unknownKey(key, lock.platforms)
     io.stdout.write(options['json'] === true ? `${JSON.stringify(answers, undefined, 2)}\n` : renderAnswers(answers))
