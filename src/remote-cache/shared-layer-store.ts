@@ -50,14 +50,26 @@ const CONCURRENCY = 3
  * comes out for, when verifying, fails the build.
  */
 export function sharedLayerStore(local: LayerStore, options: SharedOptions): SharedLayerStore {
-  return new SharedLayers(local, options)
+  const shared = new SharedLayers(local, options)
+  // A plain object: stores are put before one another by spreading, which leaves the methods of a class behind.
+  return {
+    notes: shared.notes,
+    isGiving: shared.isGiving,
+    alone: local.alone,
+    findHere: options.isVerifying === true ? undefined : local.findHere,
+    describe: (key, inputs) => shared.describe(key, inputs),
+    find: (key) => shared.find(key),
+    save: (key, stream) => shared.save(key, stream),
+    findGiven: (key, record) => shared.findGiven(key, record),
+    given: (layer) => shared.given(layer),
+    publish: () => shared.publish(),
+    abandon: () => shared.abandon(),
+  }
 }
 
-class SharedLayers implements SharedLayerStore {
+class SharedLayers {
   readonly notes: LayerStore['notes']
   readonly isGiving: boolean
-  readonly alone: LayerStore['alone']
-  readonly findHere: LayerStore['findHere']
   readonly #local: LayerStore
   readonly #from: readonly RemoteCache[]
   readonly #to: readonly RemoteCache[]
@@ -82,8 +94,6 @@ class SharedLayers implements SharedLayerStore {
     this.#signal = signal
     this.#attempt = passingOver(report, signal)
     this.isGiving = to.length > 0
-    this.alone = local.alone
-    this.findHere = isVerifying ? undefined : local.findHere
     this.notes = {
       get: (entry) => this.#findNote(entry),
       set: (entry, bytes) => local.notes.set(entry, bytes),

@@ -127,6 +127,16 @@ describe('a cache of layers in a registry', () => {
     expect(await cold.notes.get(`claims ${key('a')}`)).toEqual(await builder.notes.get(`claims ${key('a')}`))
   })
 
+  it('stays whole where another store is put before it', async () => {
+    const shared = await machine('first', { to: [remote('cache')] })
+    const before: SharedLayerStore = { ...shared, find: async () => undefined }
+    const made = await before.save(key('a'), stream('a'))
+    await before.publish()
+    await before.given(made)
+    expect(await read((await (await machine('second', { from: [remote('cache')] })).find(key('a'))) ?? made)).toBe('a')
+    expect(before.isGiving).toBe(true)
+  })
+
   it('needs no layer made that all its caches have as the lock says', async () => {
     const builder = await machine('first', { to: [remote('one'), remote('two')] })
     const { descriptor, diffId } = await builder.save(key('a'), stream('a'))
