@@ -39,11 +39,11 @@ export function entriesOf(files: readonly ListedFile[], folder: string, target: 
 /** Files below this are read at once; thousands of streams would cost more than their bytes. */
 const SMALL_BYTES = 1 << 16
 
-/** What a small file has now, with a byte more than it should have if it grew. */
+/** The first bytes of a small file. */
 async function* readSmall(path: string, sizeBytes: number): AsyncGenerator<Buffer> {
   const file = openSync(path, 'r')
   try {
-    const buffer = Buffer.allocUnsafe(sizeBytes + 1)
+    const buffer = Buffer.allocUnsafe(sizeBytes)
     let done = 0
     for (let count = 1; count > 0 && done < buffer.length; done += count)
       count = readSync(file, buffer, done, buffer.length - done, null)
@@ -53,11 +53,28 @@ async function* readSmall(path: string, sizeBytes: number): AsyncGenerator<Buffe
   }
 }
 
-/** Opens a listed file and fails when it is no longer what was listed: the layer's key would lie. */
+/** What a file had when it was listed: one that only grew since, as a log does, still has it. */
+async function* firstBytes(bytes: AsyncIterable<Uint8Array>, sizeBytes: number): AsyncGenerator<Uint8Array> {
+  let left = sizeBytes
+  for await (const chunk of bytes) {
+    if (chunk.length >= left) {
+      yield chunk.subarray(0, left)
+      return
+    }
+    yield chunk
+    left -= chunk.length
+  }
+}
+
+/**
+ * Opens a listed file and fails when it does not start with what was listed: the layer's key would lie. The output of this
+ * very command may go to a file of the project, so growing is no reason to fail.
+ */
 function openListed(path: string, { sha256, sizeBytes }: { sha256: string; sizeBytes: number }): Open {
   return async function* (options = {}) {
     try {
-      const bytes = sizeBytes < SMALL_BYTES ? readSmall(path, sizeBytes) : openPath(path)(options)
+      const isSmall = sizeBytes < SMALL_BYTES
+      const bytes = isSmall ? readSmall(path, sizeBytes) : firstBytes(openPath(path)(options), sizeBytes)
       yield* verify(bytes, { digest: `sha256:${sha256}`, size: sizeBytes }, `\`${path}\``)
     } catch (cause) {
       if (!(cause instanceof BuildError)) throw cause

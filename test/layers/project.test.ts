@@ -246,6 +246,15 @@ describe('a layer of project files', () => {
     })
   })
 
+  test.each([0, 7, 100_000])('takes what was there of a file of %i bytes that grows', async (size) => {
+    const content = 'x'.repeat(size)
+    await write({ 'build.log': content })
+    const { code } = await readProject(folder)
+    await write({ 'build.log': `${content} and more` })
+    const stream = await makeLayerStream({ kind: 'files', root: '.', target: '/src', files: code }, context())
+    expect(filesOf(await readLayer(stream))).toEqual({ 'src/build.log': content })
+  })
+
   test('frames weights as they are when compressing would be in vain', async () => {
     const random = Buffer.concat(Array.from({ length: 100 }, () => crypto.getRandomValues(Buffer.alloc(1000))))
     await write({ 'random.bin': random, 'zeros.bin': Buffer.alloc(100_000) })
