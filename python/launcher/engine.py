@@ -75,6 +75,8 @@ class Engine:
         self.counts: collections.Counter[str] = collections.Counter()
         self.seconds = Histogram()
         self.restarts = 0
+        #: finishes what it has and takes nothing more
+        self.is_draining = False
         self._failures = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._health: dict[int, asyncio.Future[str | None]] = {}
@@ -176,6 +178,8 @@ class Engine:
         :raises NotReady: when setup has not succeeded, or the server is shutting down
         :raises Duplicate: when one with this id is running
         """
+        if self.is_draining:
+            raise NotReady(_WHY["stopped"])
         if self.state == "lazy":
             self.state = "restarting"
             self._restart()
@@ -198,6 +202,11 @@ class Engine:
         else:
             self.queue.append(prediction)
             self._pump()
+
+    @property
+    def takes_work(self) -> bool:
+        """The model is set up, and the server stays."""
+        return self.state == "ready" and not self.is_draining
 
     @property
     def is_full(self) -> bool:

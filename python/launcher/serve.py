@@ -62,11 +62,13 @@ async def run(service: Service) -> int:
         service.queues = await start_workers(service)
     await service.stopping.wait()
     log.info("Shutting down")
+    engines = [service.engine, *([service.trainer] if service.trainer is not None else [])]
+    for engine in engines:
+        engine.is_draining = True  # connections that are kept alive go on asking
     grace = service.settings.grace
     started = time.monotonic()
     await asyncio.gather(*(worker.stop(grace) for worker in service.queues))
     grace = max(0.0, grace - (time.monotonic() - started))
-    engines = [service.engine, *([service.trainer] if service.trainer is not None else [])]
     clean = await asyncio.gather(*(engine.stop(grace) for engine in engines))
     await service.webhooks.drain(5)
     if server is not None and serving is not None:

@@ -48,6 +48,24 @@ def in_threads(count: int, work: Any) -> list[Any]:
     return results
 
 
+def test_sigterm_takes_nothing_new_while_the_running_prediction_ends(slow: Any) -> None:
+    server = slow()
+    answers: list[Any] = []
+    thread = threading.Thread(target=lambda: answers.append(server.predict(seconds=3)))
+    thread.start()
+    until(lambda: server.get("/health-check").json()["queue"]["running"] == 1)
+    server.process.terminate()
+    until(lambda: server.get("/readyz").status == 503)
+    assert server.get("/readyz").json() == {"status": "DRAINING"}
+    refused = server.predict(seconds=0)
+    assert refused.status == 503 and "shutting down" in refused.json()["detail"]
+    assert server.get("/livez").status == 200
+    assert server.get("/v2/health/ready").status != 200 and server.get("/ping").status != 200
+    thread.join()
+    assert answers[0].status == 200
+    assert server.process.wait(10) == 0
+
+
 def test_a_sequential_client_is_never_refused(hello: Any) -> None:
     server = hello()
     connection = http.client.HTTPConnection("127.0.0.1", server.port)

@@ -24,6 +24,9 @@ def routes(router: Router, service: Service) -> None:
         await exchange.json(200, {"status": "live"})
 
     async def ready(exchange: Exchange) -> None:
+        if engine.is_draining:
+            await exchange.json(503, {"status": "DRAINING"})
+            return
         status = await state_of(engine)
         await exchange.json(200 if status[0] in ("READY", "BUSY") else 503, {"status": status[0]})
 

@@ -36,7 +36,7 @@ def render(service: Service) -> str:
     metric("layerwright_predictions_running", "gauge", "Predictions that run.", [("", len(engine.running))])
     metric("layerwright_predictions_waiting", "gauge", "Predictions that wait.", [("", len(engine.queue) + len(engine.ahead))])
     metric("layerwright_slots", "gauge", "Predictions that can run at a time.", [("", engine.slots)])
-    metric("layerwright_ready", "gauge", "1 when the model takes work.", [("", engine.state == "ready")])
+    metric("layerwright_ready", "gauge", "1 when the model takes work.", [("", engine.takes_work)])
     metric("layerwright_model_restarts_total", "counter", "Model processes that died.", [("", engine.restarts)])
     lines += _histogram("layerwright_prediction_seconds", "Time in the model.", engine)
     memory = [('{process="launcher"}', _rss(os.getpid()))]

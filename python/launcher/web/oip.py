@@ -47,11 +47,11 @@ def routes(router: Router, service: Service) -> None:
         await exchange.json(200, {"live": True})
 
     async def ready(exchange: Exchange) -> None:
-        is_ready = engine.state == "ready"
+        is_ready = engine.takes_work
         await exchange.json(200 if is_ready else 503, {"ready": is_ready, "live": True})
 
     async def model_ready(exchange: Exchange) -> None:
-        is_ready = engine.state == "ready"
+        is_ready = engine.takes_work
         await exchange.json(200 if is_ready else 503, {"name": name, "ready": is_ready})
 
     async def metadata(exchange: Exchange) -> None:
@@ -66,7 +66,7 @@ def routes(router: Router, service: Service) -> None:
         await _infer(service, exchange)
 
     async def index(exchange: Exchange) -> None:
-        state = "READY" if engine.state == "ready" else "UNAVAILABLE"
+        state = "READY" if engine.takes_work else "UNAVAILABLE"
         await exchange.json(200, [{"name": name, "version": "1", "state": state, "reason": ""}])
 
     async def load(exchange: Exchange) -> None:
@@ -76,7 +76,7 @@ def routes(router: Router, service: Service) -> None:
         await exchange.json(200, {"models": [name]})
 
     async def state_v1(exchange: Exchange) -> None:
-        await exchange.json(200 if engine.state == "ready" else 503, {"name": name, "ready": engine.state == "ready"})
+        await exchange.json(200 if engine.takes_work else 503, {"name": name, "ready": engine.takes_work})
 
     async def predict_v1(exchange: Exchange) -> None:
         await predict_instances(service, exchange)
