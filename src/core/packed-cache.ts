@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { crc32 } from 'node:zlib'
+import { gunzipSync, gzipSync } from 'node:zlib'
 import pLimit from 'p-limit'
 import type { Cache } from './cache.ts'
 import { groupBy } from './group-by.ts'
@@ -89,27 +89,27 @@ function withinBounds(pack: Pack): Pack {
   return kept
 }
 
-/** The CRC-32 of what follows in hexadecimal digits, a line of JSON with names and sizes, the entries one after the other. */
+/** A line of JSON with names and sizes, then the entries one after the other; as gzip, which proves them, too. */
 function formatPack(pack: Pack): Buffer {
   const sizes = [...pack].map(([name, { length }]) => [name, length])
-  const rest = Buffer.concat([Buffer.from(`${JSON.stringify(sizes)}\n`), ...pack.values()])
-  return Buffer.concat([Buffer.from(checkOf(rest)), rest])
+  return gzipSync(Buffer.concat([Buffer.from(`${JSON.stringify(sizes)}\n`), ...pack.values()]), { level: 1 })
 }
 
 /** A damaged pack is as good as none. */
-function parsePack(bytes: Buffer | undefined): Pack {
-  const rest = bytes?.subarray(CHECK_BYTES)
-  if (bytes === undefined || rest === undefined || bytes.toString('latin1', 0, CHECK_BYTES) !== checkOf(rest))
-    return new Map()
-  let at = rest.indexOf(10) + 1
-  const sizes = JSON.parse(rest.toString('utf8', 0, at)) as readonly (readonly [string, number])[]
-  return new Map(sizes.map(([name, length]) => [name, rest.subarray(at, (at += length))]))
+function parsePack(packed: Buffer | undefined): Pack {
+  const bytes = unpack(packed)
+  if (bytes === undefined) return new Map()
+  let at = bytes.indexOf(10) + 1
+  const sizes = JSON.parse(bytes.toString('utf8', 0, at)) as readonly (readonly [string, number])[]
+  return new Map(sizes.map(([name, length]) => [name, bytes.subarray(at, (at += length))]))
 }
 
-const CHECK_BYTES = 9
-
-function checkOf(rest: Uint8Array): string {
-  return `${crc32(rest).toString(16).padStart(8, '0')}\n`
+function unpack(packed: Buffer | undefined): Buffer | undefined {
+  try {
+    return packed && gunzipSync(packed)
+  } catch {
+    return undefined
+  }
 }
 
 /** A hash, since a key may be long. */

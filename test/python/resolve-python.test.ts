@@ -88,20 +88,64 @@ describe('resolvePython() over an index', () => {
     })
   })
 
-  it('answers from the cache without asking, offline too, and asks again by validator', async () => {
-    const index = await start(files, { etag: true })
-    const cache = memoryCache()
-    let now = 0
-    const context = { cache, now: () => now }
-    const first = await resolve(['app'], [index], {}, context)
-    const asked = index.requests.length
-    expect(await resolve(['app'], [index], {}, context)).toEqual(first)
-    expect(await resolve(['app'], [index], {}, { ...context, isOffline: true })).toEqual(first)
-    expect(index.requests.length).toBe(asked)
-    now = 3_600_000
-    expect(await resolve(['app'], [index], {}, context)).toEqual(first)
-    expect(index.requests.length).toBe(asked + 4)
-  })
+  it.each([
+    ['as text', {}],
+    ['packed', { gzip: true }],
+  ] satisfies readonly (readonly [string, Behaviour])[])(
+    'answers from the cache of pages that came %s without asking, offline too, and asks again by validator',
+    async (_, behaviour) => {
+      const index = await start(files, { etag: true, ...behaviour })
+      const cache = memoryCache()
+      let now = 0
+      const context = { cache, now: () => now }
+      const first = await resolve(['app'], [index], {}, context)
+      const asked = index.requests.length
+      expect(await resolve(['app'], [index], {}, context)).toEqual(first)
+      expect(await resolve(['app'], [index], {}, { ...context, isOffline: true })).toEqual(first)
+      expect(index.requests.length).toBe(asked)
+      now = 3_600_000
+      expect(await resolve(['app'], [index], {}, context)).toEqual(first)
+      expect(index.requests.length).toBe(asked + 4)
+    },
+  )
+
+  it.each([
+    ['as text', {}],
+    ['packed', { gzip: true }],
+  ] satisfies readonly (readonly [string, Behaviour])[])(
+    'asks again where the cache of pages that came %s is damaged',
+    async (_, behaviour) => {
+      const releases = Array.from({ length: 200 }, (_, n) => ({ name: 'many', version: `${n}.0` }))
+      const index = await start([...releases, ...files], { etag: true, ...behaviour })
+      const memory = memoryCache()
+      const keys = new Set<string>()
+      const set = async (key: string, bytes: Uint8Array): Promise<void> => {
+        keys.add(key)
+        await memory.set(key, bytes)
+      }
+      const damage = async (key: string): Promise<void> => {
+        const bytes = (await memory.get(key)) ?? Buffer.alloc(0)
+        await memory.set(key, bytes.subarray(0, bytes.length - 10))
+      }
+      let now = 0
+      const context = { cache: { get: memory.get, set }, now: () => now }
+      const ask = (): Promise<unknown> => resolve(['app', 'many'], [index], {}, context)
+      const first = await ask()
+      const askedAtFirst = index.requests.length
+      // The page of `many` is an entry of its own, the others lie in packs.
+      expect([...keys].filter((key) => key.startsWith('index-page'))).toHaveLength(1)
+      for (const nowMs of [0, 3_600_000]) {
+        now = nowMs
+        await Promise.all([...keys].map(damage))
+        const before = index.requests.length
+        expect(await ask()).toEqual(first)
+        expect(index.requests.length - before).toBeGreaterThanOrEqual(askedAtFirst)
+      }
+      await Promise.all([...keys].map(damage))
+      const offline = resolve(['app', 'many'], [index], {}, { ...context, isOffline: true })
+      expect(await failure(offline)).toMatchObject({ code: 'OFFLINE' })
+    },
+  )
 
   it('says offline what the cache lacks', async () => {
     const index = await start(files, {})

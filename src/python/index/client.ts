@@ -189,10 +189,18 @@ export class IndexClient {
 
   async #page(url: string): Promise<PageAnswer> {
     const { freshMs = 600_000, isOffline = false, now = Date.now } = this.#options
-    const key = `index-page ${url}`
+    const key = `index-page 2 ${url}`
     const cached = readCached(await this.#cache?.get(key))
-    if (cached !== undefined && (isOffline || now() - cached.head.fetchedMs < freshMs)) return toPage(cached)
+    const isFresh = cached !== undefined && (isOffline || now() - cached.head.fetchedMs < freshMs)
+    const kept = isFresh ? await intactPage(cached) : undefined
+    if (kept !== undefined) return kept
     if (isOffline) return { kind: 'not-cached' }
+    return this.#askAgain(url, key, isFresh ? undefined : cached)
+  }
+
+  /** @param cached what the index said before, for as long as it does not say otherwise */
+  async #askAgain(url: string, key: string, cached: CachedPage | undefined): Promise<PageAnswer> {
+    const { now = Date.now } = this.#options
     const validators = {
       ...(cached?.head.etag === undefined ? {} : { 'if-none-match': cached.head.etag }),
       ...(cached?.head.lastModified === undefined ? {} : { 'if-modified-since': cached.head.lastModified }),
@@ -201,8 +209,10 @@ export class IndexClient {
     const response = await this.#get(url, { accept: PAGE_TYPES, 'accept-encoding': 'gzip', ...validators })
     if (response.status === 304 && cached !== undefined) {
       await response.discard()
+      const kept = await intactPage(cached)
+      if (kept === undefined) return this.#askAgain(url, key, undefined)
       this.#store(key, () => writeCached({ head: { ...cached.head, fetchedMs: now() }, body: cached.body }))
-      return toPage(cached)
+      return kept
     }
     if (response.status !== 200) {
       await response.discard()
@@ -212,15 +222,16 @@ export class IndexClient {
       if (response.status === 401 || response.status === 403) return { kind: 'denied' }
       throw indexError(response.status, url)
     }
-    const body = await unpack(await response.bytes(PAGE_LIMIT_BYTES), response.header('content-encoding'), url)
+    const body = await response.bytes(PAGE_LIMIT_BYTES)
     const head = {
       url: withoutCredentials(response.url),
       contentType: response.header('content-type'),
+      coding: response.header('content-encoding'),
       etag: response.header('etag'),
       lastModified: response.header('last-modified'),
       fetchedMs: now(),
     }
-    const answer = toPage({ head, body })
+    const answer = await toPage({ head, body })
     this.#store(key, () => writeCached({ head, body }))
     return answer
   }
@@ -273,6 +284,8 @@ interface CachedPage {
   readonly head: {
     readonly url: string
     readonly contentType?: string | undefined
+    /** How the body is packed: it is kept as it came. */
+    readonly coding?: string | undefined
     readonly etag?: string | undefined
     readonly lastModified?: string | undefined
     readonly fetchedMs: number
@@ -280,11 +293,22 @@ interface CachedPage {
   readonly body: Buffer
 }
 
-function toPage({ head, body }: CachedPage): PageAnswer {
-  return { kind: 'found', page: parsePage(body, head.contentType, head.url) }
+async function toPage({ head, body }: CachedPage): Promise<PageAnswer> {
+  const text = await unpack(body, head.coding, head.url)
+  return { kind: 'found', page: parsePage(text, head.contentType, head.url) }
 }
 
-// One line of JSON, then the body as it came: writing costs no second encoding of megabytes.
+/** A damaged entry is as good as none. */
+async function intactPage(cached: CachedPage): Promise<PageAnswer | undefined> {
+  try {
+    return await toPage(cached)
+  } catch (error) {
+    if (error instanceof BuildError) return undefined
+    throw error
+  }
+}
+
+// One line of JSON, then the body: writing costs no second encoding of megabytes.
 function writeCached({ head, body }: CachedPage): Buffer {
   return Buffer.concat([Buffer.from(`${JSON.stringify(head)}\n`), body])
 }
