@@ -79,6 +79,18 @@ test('the page of exit statuses names no code that does not exist', () => {
   expect(named.filter((code) => !(code in ERROR_CODES) && code !== 'EX_TEMPFAIL')).toEqual([])
 })
 
+test('the page of environment variables names every one of our own', () => {
+  const page = readFileSync(join(root, 'docs', 'reference', 'environment.md'), 'utf8')
+  const sources = ['src', 'registry', 'layers', 'python/launcher', 'python/launch.py'].flatMap((top) =>
+    list(join(root, top), /\.(ts|py)$/),
+  )
+  const named = sources.flatMap((file) => readFileSync(file, 'utf8').match(/\bLAYERWRIGHT_[A-Z_]*[A-Z]\b/g) ?? [])
+  expect(named.length).toBeGreaterThan(50)
+  // Those with a name in them are written as a pattern.
+  const isNamed = (name: string): boolean => page.includes(`\`${name}\``) || name === 'LAYERWRIGHT_INDEX'
+  expect([...new Set(named)].filter((name) => !isNamed(name))).toEqual([])
+})
+
 /** What is wrong with a command line; undefined when nothing is. */
 async function problemOf(words: readonly string[]): Promise<string | undefined> {
   if (words[0]?.startsWith('-')) return undefined
@@ -113,10 +125,7 @@ async function problemOf(words: readonly string[]): Promise<string | undefined> 
   return undefined
 }
 
-function list(folder: string): string[] {
-  return readdirSync(folder).flatMap((name) => {
-    const path = join(folder, name)
-    if (statSync(path).isDirectory()) return list(path)
-    return name.endsWith('.md') ? [path] : []
-  })
+function list(path: string, names: RegExp = /\.md$/): string[] {
+  if (!statSync(path).isDirectory()) return names.test(path) ? [path] : []
+  return readdirSync(path).flatMap((name) => list(join(path, name), names))
 }

@@ -73,7 +73,7 @@ export async function openRunnable(name: string | undefined, options: RunOptions
   const wanted = name ?? (await projectImageName(resolve(io.cwd, project)))
   const image = imageForHost(await findImage(wanted, world, io))
   const { report } = io
-  const cdi = loadCdi(io.env['LAYERWRIGHT_CDI_DIRS']?.split(':'))
+  const cdi = loadCdi((io.env['LAYERWRIGHT_CDI_DIRS'] || undefined)?.split(':'))
   const driverRoot = io.env['LAYERWRIGHT_NVIDIA_ROOT']
   const gpuContext = { report, cdi, driverRoot, checkRequirements: evaluateRequirements }
   const runtime = image.config.config ?? {}

@@ -67,7 +67,7 @@ export async function cudaBase(request: BaseRequest, context: ResolveContext): P
 
 /** Another place for the same images: nvcr.io, or a mirror. */
 function repository({ env }: ResolveContext): string {
-  return env['LAYERWRIGHT_CUDA_REPOSITORY'] ?? defaults.cudaRepository
+  return env['LAYERWRIGHT_CUDA_REPOSITORY'] || defaults.cudaRepository
 }
 
 function libcOf(ubuntu: string): LockedLibc {

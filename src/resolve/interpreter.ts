@@ -101,7 +101,7 @@ function archiveInterpreter(archive: {
 
 /** Where archives come from: uv's own setting for a mirror is honoured, then the default address. */
 async function interpreterSources({ env }: ResolveContext): Promise<InterpreterSources> {
-  const mirror = env['UV_PYTHON_INSTALL_MIRROR'] ?? defaults.pythonInterpreters
+  const mirror = env['UV_PYTHON_INSTALL_MIRROR'] || defaults.pythonInterpreters
   const list = env['LAYERWRIGHT_INTERPRETERS']
   if (list === undefined || list === '') return { mirror }
   let text: string

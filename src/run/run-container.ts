@@ -108,7 +108,7 @@ export async function startContainer(request: RunRequest, context: RunContext): 
 
 /** What is to be captured has to be at hand, and engines keep it to themselves. */
 async function choose(request: RunRequest, context: RunContext, host: Host, cache: RootfsCache): Promise<Backend> {
-  const wanted = context.runtime ?? context.env['LAYERWRIGHT_RUNTIME']
+  const wanted = context.runtime ?? (context.env['LAYERWRIGHT_RUNTIME'] || undefined)
   if (request.capture === undefined) return selectBackend(wanted, host, cache, { image: request.image })
   if (host.namespaces === 'none') {
     const words = host.reasons.at(-1) ?? 'no reason was given'

@@ -26,7 +26,7 @@ function subcommand(define: (program: Program) => void, work: Work): Command {
         .option('--queue <stream>', 'stream of the jobs', 'predictions')
     },
     async run(args, options, io) {
-      const { url = io.env['LAYERWRIGHT_QUEUE'] ?? io.env['REDIS_URL'], queue: stream } =
+      const { url = io.env['LAYERWRIGHT_QUEUE'] || io.env['REDIS_URL'], queue: stream } =
         options as unknown as QueueFlags
       if (url === undefined) {
         throw new BuildError('USAGE', 'No Redis is named', { hint: 'Give --url, or set LAYERWRIGHT_QUEUE.' })
