@@ -112,6 +112,7 @@ export const DOCKER_IGNORE = `# What is left out of the image; the rules are Doc
 .layerwright
 .venv
 venv
+node_modules
 **/__pycache__
 **/*.pyc
 .env
