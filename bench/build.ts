@@ -51,6 +51,8 @@ const { values: options } = parseArgs({
     buildctl: { type: 'string', default: 'buildctl' },
     rootlesskit: { type: 'string', default: 'rootlesskit' },
     'rootless-user': { type: 'string', default: userInfo().username },
+    registry: { type: 'string' },
+    nginx: { type: 'string' },
     flags: { type: 'string', default: '' },
     detail: { type: 'boolean', default: false },
   },
@@ -65,11 +67,9 @@ const wanted = new Set(options.ways.split(',').flatMap(waysOf))
 const base = `oci:${path.join(folder, 'base')}`
 const left: Record<string, string> = {}
 const costs: Record<string, Cost[]> = {}
-const index = await startIndex([
-  ...options.wheels.split(',').map((name) => path.resolve(name)),
-  ...servedFor(options.set),
-])
-let registry = await startRegistry(folder)
+const wheels = [...options.wheels.split(',').map((name) => path.resolve(name)), ...servedFor(options.set)]
+const index = await startIndex(wheels, folder, options.nginx)
+let registry = await startRegistry(folder, options.registry)
 
 try {
   await run(options.node, [path.resolve('bench/build/base.mjs'), path.resolve(options.dist), options.base, base])
@@ -196,7 +196,7 @@ function changedRequirements(): string[] {
 
 /** Adds what index and registry were asked for meanwhile. */
 async function counted(work: () => Promise<Cost>): Promise<Cost> {
-  const [served, requests] = [await index.served(), await registry.requests()]
+  const [served, requests, used] = [await index.served(), await registry.requests(), await registry.used()]
   const cost = await work()
   const after = await index.served()
   return {
@@ -204,6 +204,8 @@ async function counted(work: () => Promise<Cost>): Promise<Cost> {
     indexMegabytes: after.megabytes - served.megabytes,
     indexRequests: after.requests - served.requests,
     registryRequests: (await registry.requests()) - requests,
+    indexCpuSeconds: after.cpuSeconds - served.cpuSeconds,
+    registryCpuSeconds: (await registry.used()) - used,
   }
 }
 
@@ -226,7 +228,7 @@ function peerContext(): PeerContext {
 
 async function emptyRegistry(): Promise<void> {
   await registry.close()
-  registry = await startRegistry(folder)
+  registry = await startRegistry(folder, options.registry)
   await run(options.node, [program, 'copy', '--quiet', base, `docker://${registry.host}/base/python:3.11`])
 }
 

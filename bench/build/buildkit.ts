@@ -1,9 +1,9 @@
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { run, timed, type Cost } from './measure.ts'
+import { run, timed, usedBy } from './measure.ts'
 import type { Peer, PeerContext, RunningPeer } from './peers.ts'
 
 /** Who runs the daemon: whoever runs the benchmark, or an account with subordinate ids in namespaces of its own. */
@@ -31,9 +31,9 @@ export function buildkit(compression: 'gzip' | 'zstd', mode: BuildkitMode): Peer
       return {
         build: async (requirements) => {
           await writeDockerfile(context, requirements)
-          const before = await usedBy(daemon.child)
+          const before = await usedBy(daemon.child.pid)
           const cost = await timed(command(context, daemon.address, compression))
-          const after = await usedBy(daemon.child)
+          const after = await usedBy(daemon.child.pid)
           return {
             seconds: cost.seconds,
             cpuSeconds: cost.cpuSeconds + after.cpuSeconds - before.cpuSeconds,
@@ -141,47 +141,6 @@ function command(
     `--local tools=${tools} --opt context:tools=local:tools --output ${output}`,
   ]
   return line.join(' ').split(' ')
-}
-
-/** What a process, those below it and the ended ones among them have used so far. */
-async function usedBy({ pid }: ChildProcess): Promise<Omit<Cost, 'seconds'>> {
-  const processes = (await readdir('/proc')).filter((name) => /^\d+$/.test(name)).map(Number)
-  const parents = new Map<number, number>()
-  for (const one of processes) {
-    const fields = await statFields(one).catch(() => undefined)
-    if (fields !== undefined) parents.set(one, fields[1] ?? 0)
-  }
-  const isBelow = (one: number): boolean => {
-    for (let at: number | undefined = one; at !== undefined && at !== 0; at = parents.get(at))
-      if (at === pid) return true
-    return false
-  }
-  const used = await Promise.all([...parents.keys()].filter(isBelow).map(usedByOne))
-  return {
-    cpuSeconds: used.reduce((sum, { cpuSeconds }) => sum + cpuSeconds, 0),
-    writtenMegabytes: used.reduce((sum, { writtenMegabytes }) => sum + writtenMegabytes, 0),
-    peakMegabytes: Math.max(...used.map(({ peakMegabytes }) => peakMegabytes)),
-  }
-}
-
-async function usedByOne(pid: number): Promise<Omit<Cost, 'seconds'>> {
-  const [io, status] = await Promise.all(['io', 'status'].map((name) => readFile(`/proc/${pid}/${name}`, 'utf8')))
-  // utime, stime, cutime and cstime, in hundredths.
-  const ticks = (await statFields(pid)).slice(11, 15).reduce((sum, field) => sum + field, 0)
-  return {
-    cpuSeconds: ticks / 100,
-    writtenMegabytes: Number(/^write_bytes: (\d+)/m.exec(io ?? '')?.[1]) / 1e6,
-    peakMegabytes: (Number(/^VmHWM:\s+(\d+)/m.exec(status ?? '')?.[1]) * 1024) / 1e6,
-  }
-}
-
-/** The fields of `stat` from the third on: after the name, which may hold anything. */
-async function statFields(pid: number): Promise<readonly number[]> {
-  const text = await readFile(`/proc/${pid}/stat`, 'utf8')
-  return text
-    .slice(text.lastIndexOf(')') + 2)
-    .split(' ')
-    .map(Number)
 }
 
 async function isSocket(file: string): Promise<boolean> {

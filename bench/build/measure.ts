@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process'
+import { readdir, readFile } from 'node:fs/promises'
 import { promisify } from 'node:util'
 
 const execute = promisify(execFile)
@@ -15,6 +16,9 @@ export interface Cost {
   readonly indexMegabytes?: number
   readonly indexRequests?: number
   readonly registryRequests?: number
+  /** What serving the wheels, and taking the image, took of the same processors. */
+  readonly indexCpuSeconds?: number
+  readonly registryCpuSeconds?: number
 }
 
 type Environment = Readonly<Record<string, string>>
@@ -65,4 +69,45 @@ export function round(cost: Cost): Cost {
   return Object.fromEntries(
     Object.entries(cost).map(([key, value]) => [key, Number(value.toFixed(2))]),
   ) as unknown as Cost
+}
+
+/** What a process, those below it and the ended ones among them have used so far. */
+export async function usedBy(pid: number | undefined): Promise<Omit<Cost, 'seconds'>> {
+  const processes = (await readdir('/proc')).filter((name) => /^\d+$/.test(name)).map(Number)
+  const parents = new Map<number, number>()
+  for (const one of processes) {
+    const fields = await statFields(one).catch(() => undefined)
+    if (fields !== undefined) parents.set(one, fields[1] ?? 0)
+  }
+  const isBelow = (one: number): boolean => {
+    for (let at: number | undefined = one; at !== undefined && at !== 0; at = parents.get(at))
+      if (at === pid) return true
+    return false
+  }
+  const used = await Promise.all([...parents.keys()].filter(isBelow).map(usedByOne))
+  return {
+    cpuSeconds: used.reduce((sum, { cpuSeconds }) => sum + cpuSeconds, 0),
+    writtenMegabytes: used.reduce((sum, { writtenMegabytes }) => sum + writtenMegabytes, 0),
+    peakMegabytes: Math.max(...used.map(({ peakMegabytes }) => peakMegabytes)),
+  }
+}
+
+async function usedByOne(pid: number): Promise<Omit<Cost, 'seconds'>> {
+  const [io, status] = await Promise.all(['io', 'status'].map((name) => readFile(`/proc/${pid}/${name}`, 'utf8')))
+  // utime, stime, cutime and cstime, in hundredths.
+  const ticks = (await statFields(pid)).slice(11, 15).reduce((sum, field) => sum + field, 0)
+  return {
+    cpuSeconds: ticks / 100,
+    writtenMegabytes: Number(/^write_bytes: (\d+)/m.exec(io ?? '')?.[1]) / 1e6,
+    peakMegabytes: (Number(/^VmHWM:\s+(\d+)/m.exec(status ?? '')?.[1]) * 1024) / 1e6,
+  }
+}
+
+/** The fields of `stat` from the third on: after the name, which may hold anything. */
+async function statFields(pid: number): Promise<readonly number[]> {
+  const text = await readFile(`/proc/${pid}/stat`, 'utf8')
+  return text
+    .slice(text.lastIndexOf(')') + 2)
+    .split(' ')
+    .map(Number)
 }

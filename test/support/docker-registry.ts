@@ -11,6 +11,7 @@ export interface DockerRegistry {
   readonly host: string
   /** Where it keeps everything. */
   readonly folder: string
+  readonly pid: number | undefined
   /** Requests that it answered so far; counted only where `isCounting`. */
   requests(): Promise<number>
   close(): Promise<void>
@@ -25,6 +26,8 @@ export interface DockerRegistryOptions {
   /** A port in place of a free one. */
   readonly port?: number
   readonly isCounting?: boolean
+  /** Another build of it. */
+  readonly program?: string
 }
 
 /** Starts it on a free port and waits until it answers. */
@@ -45,13 +48,16 @@ export async function startDockerRegistry(options: DockerRegistryOptions = {}): 
     ...(options.auth === undefined ? {} : { auth: options.auth }),
   }
   await writeFile(join(folder, 'config.yml'), JSON.stringify(config))
-  const child = spawn('docker-registry', ['serve', join(folder, 'config.yml')], { stdio: ['ignore', 'ignore', 'pipe'] })
+  const child = spawn(options.program ?? 'docker-registry', ['serve', join(folder, 'config.yml')], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+  })
   let log = ''
   child.stderr.on('data', (chunk: Buffer) => (log += String(chunk)))
   await listening(port, child, () => log)
   return {
     host: `localhost:${port}`,
     folder,
+    pid: child.pid,
     requests: async () => {
       if (counts === undefined) throw new TypeError('The registry was not told to count')
       const text = await (await fetch(`http://127.0.0.1:${counts}/metrics`)).text()
