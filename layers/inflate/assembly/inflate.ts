@@ -4,8 +4,9 @@
 // 32 KiB before that are the window. Nothing is allocated: tables, input and output have fixed places in memory.
 //
 // Speed comes from a bit buffer of 64 bits that one unaligned load fills, from tables whose entries hold the length of
-// code and extra bits together, and from copying matches 16 bytes at a time into slack behind the output. Safety
-// comes from WebAssembly: whatever the data says, it reaches no byte outside this memory, and every turn of a loop
+// code and extra bits together, from looking up the next code before a match is copied, and from copying 32 bytes at a time into
+// slack behind the output. While codes are read the buffer stands two bits higher than it holds: its masked bits are then the place of
+// an entry of four bytes, with no shift between two codes, each of which must wait for the one before. Safety comes from WebAssembly: whatever the data says, it reaches no byte outside this memory, and every turn of a loop
 // reads or writes something, so that none is without end.
 
 /** What `run` answers. */
@@ -23,6 +24,8 @@ const CONTINUE: i32 = -1
 
 const LITLEN_BITS: u32 = 11
 const DISTANCE_BITS: u32 = 9
+const LITLEN_MASK: u32 = ((1 << LITLEN_BITS) - 1) << 2
+const DISTANCE_MASK: u32 = ((1 << DISTANCE_BITS) - 1) << 2
 const PRECODE_BITS: u32 = 7
 /** No valid code needs more entries: 2342 for 286 symbols of 15 bits at 11, 594 for 30 at 9. */
 const LITLEN_ENTRIES: u32 = 4096
@@ -46,11 +49,11 @@ const INPUT_SLACK: usize = 4096
 const OUTPUT: usize = INPUT + INPUT_BYTES + INPUT_SLACK
 const WINDOW_BYTES: usize = 1 << 15
 const OUTPUT_BYTES: usize = 1 << 18
-/** A match is at most 258 bytes, and copies run over their end by 15. */
+/** A match is at most 258 bytes, and copies run over their end by 31. */
 const OUTPUT_LIMIT: usize = OUTPUT + WINDOW_BYTES + OUTPUT_BYTES
 
-// Entries of tables. Bits 0-7: how many bits code and extra bits take; 8-11: the code alone; 16-31: literal, base of a
-// length or distance, or start of a second table, whose width is then in 8-12.
+// Entries of tables. Bits 0-7: how many bits code and extra bits take; 8-12: two more than the code alone takes; 16-31: literal, base
+// of a length or distance, or start of a second table, whose width is then in 8-12. Shifts look at the lowest six bits alone.
 const LITERAL: u32 = 1 << 31
 const EXCEPTION: u32 = 1 << 15
 const SECOND: u32 = 1 << 14
@@ -249,13 +252,23 @@ function take(count: u32): u32 {
 
 /** Literals, lengths and distances of a block. The state lives in locals, which the compiler keeps in registers. */
 function inflateCodes(isLast: bool): i32 {
-  let buffer = bits
-  let count = bitCount
+  const inLimit = isLast ? inEnd + 8 : inEnd - TURN_BYTES
+  // Whole bytes go back, so that there is room for the two bits.
+  inPos -= bitCount >> 3
+  bitCount &= 7
+  let buffer = (bits & ((1 << bitCount) - 1)) << 2
+  let count = bitCount + 2
   let source = inPos
   let target = outPos
-  const inLimit = isLast ? inEnd + 8 : inEnd - TURN_BYTES
   const first = lowest
   let status: i32 = CONTINUE
+  let entry: u32 = 0
+  if (source <= inLimit) {
+    buffer |= load<u64>(source) << count
+    source += (63 - count) >> 3
+    count |= 56
+    entry = litlen(buffer)
+  }
   while (true) {
     if (target > OUTPUT_LIMIT) {
       status = NEED_OUTPUT
@@ -265,24 +278,24 @@ function inflateCodes(isLast: bool): i32 {
       status = isLast ? CUT_SHORT : NEED_INPUT
       break
     }
-    buffer |= load<u64>(source) << count
-    source += (63 - count) >> 3
-    count |= 56
-    let entry = load<u32>(LITLEN_TABLE + ((<u32>buffer & ((1 << LITLEN_BITS) - 1)) << 2))
     if (entry & LITERAL) {
-      buffer >>= entry & 0xff
+      buffer >>= <u64>entry
       count -= entry & 0xff
       store<u8>(target++, <u8>(entry >> 16))
-      entry = load<u32>(LITLEN_TABLE + ((<u32>buffer & ((1 << LITLEN_BITS) - 1)) << 2))
+      entry = litlen(buffer)
       if (entry & LITERAL) {
-        buffer >>= entry & 0xff
+        buffer >>= <u64>entry
         count -= entry & 0xff
         store<u8>(target++, <u8>(entry >> 16))
-        entry = load<u32>(LITLEN_TABLE + ((<u32>buffer & ((1 << LITLEN_BITS) - 1)) << 2))
+        entry = litlen(buffer)
         if (entry & LITERAL) {
-          buffer >>= entry & 0xff
+          buffer >>= <u64>entry
           count -= entry & 0xff
           store<u8>(target++, <u8>(entry >> 16))
+          buffer |= load<u64>(source) << count
+          source += (63 - count) >> 3
+          count |= 56
+          entry = litlen(buffer)
           continue
         }
       }
@@ -295,11 +308,15 @@ function inflateCodes(isLast: bool): i32 {
       if (entry & SECOND) {
         buffer >>= LITLEN_BITS
         count -= LITLEN_BITS
-        entry = load<u32>(LITLEN_TABLE + (((entry >> 16) + (<u32>buffer & ((1 << ((entry >> 8) & 31)) - 1))) << 2))
+        entry = second(LITLEN_TABLE, entry, buffer)
         if (entry & LITERAL) {
-          buffer >>= entry & 0xff
+          buffer >>= <u64>entry
           count -= entry & 0xff
           store<u8>(target++, <u8>(entry >> 16))
+          buffer |= load<u64>(source) << count
+          source += (63 - count) >> 3
+          count |= 56
+          entry = litlen(buffer)
           continue
         }
       }
@@ -308,48 +325,66 @@ function inflateCodes(isLast: bool): i32 {
           status = BAD_SYMBOL
           break
         }
-        buffer >>= entry & 0xff
+        buffer >>= <u64>entry
         count -= entry & 0xff
         mode = Mode.Header
-        if (source - (count >> 3) > inEnd) status = CUT_SHORT
+        if (source - ((count - 2) >> 3) > inEnd) status = CUT_SHORT
         break
       }
     }
-    const lengthBits = <u32>buffer & ((1 << (entry & 0xff)) - 1)
+    const lengthBits = <u32>buffer & ((4 << (entry & 0xff)) - 1)
     const length = (entry >> 16) + (lengthBits >> ((entry >> 8) & 31))
-    buffer >>= entry & 0xff
+    buffer >>= <u64>entry
     count -= entry & 0xff
-    entry = load<u32>(DISTANCE_TABLE + ((<u32>buffer & ((1 << DISTANCE_BITS) - 1)) << 2))
+    entry = load<u32>(<u32>buffer & DISTANCE_MASK, DISTANCE_TABLE)
     if (entry & EXCEPTION) {
       if (entry & SECOND) {
         buffer >>= DISTANCE_BITS
         count -= DISTANCE_BITS
-        entry = load<u32>(DISTANCE_TABLE + (((entry >> 16) + (<u32>buffer & ((1 << ((entry >> 8) & 31)) - 1))) << 2))
+        entry = second(DISTANCE_TABLE, entry, buffer)
       }
       if (entry & EXCEPTION) {
         status = BAD_DISTANCE
         break
       }
     }
-    const distanceBits = <u32>buffer & ((1 << (entry & 0xff)) - 1)
+    const distanceBits = <u32>buffer & ((4 << (entry & 0xff)) - 1)
     const distance = (entry >> 16) + (distanceBits >> ((entry >> 8) & 31))
-    buffer >>= entry & 0xff
+    buffer >>= <u64>entry
     count -= entry & 0xff
     if (distance > <u32>(target - first)) {
       status = BAD_DISTANCE
       break
     }
+    buffer |= load<u64>(source) << count
+    source += (63 - count) >> 3
+    count |= 56
+    entry = litlen(buffer)
     copyMatch(target, distance, length)
     target += length
   }
-  bits = buffer
-  bitCount = count
+  bits = buffer >> 2
+  bitCount = count - 2
   inPos = source
   outPos = target
   return status
 }
 
-/** Copies a match; writes up to 15 bytes more than asked. */
+/** The entry of the next code, from a buffer that stands two bits higher than it holds. */
+// @ts-ignore: decorator
+@inline
+function litlen(buffer: u64): u32 {
+  return load<u32>(<u32>buffer & LITLEN_MASK, LITLEN_TABLE)
+}
+
+/** The entry in a second table, whose start and width `entry` tells. */
+// @ts-ignore: decorator
+@inline
+function second(table: usize, entry: u32, buffer: u64): u32 {
+  return load<u32>(table + ((entry >> 16) << 2) + (<u32>buffer & ((4 << ((entry >> 8) & 31)) - 4)))
+}
+
+/** Copies a match; writes up to 31 bytes more than asked. Most are shorter than 32 bytes, and one way for all of them is foreseen. */
 // @ts-ignore: decorator
 @inline
 function copyMatch(target: usize, distance: u32, length: u32): void {
@@ -357,11 +392,14 @@ function copyMatch(target: usize, distance: u32, length: u32): void {
   let to = target
   const end = target + length
   if (distance >= 16) {
-    do {
+    v128.store(to, v128.load(from))
+    v128.store(to, v128.load(from, 16), 16)
+    while (to + 32 < end) {
+      to += 32
+      from += 32
       v128.store(to, v128.load(from))
-      to += 16
-      from += 16
-    } while (to < end)
+      v128.store(to, v128.load(from, 16), 16)
+    }
   } else if (distance >= 8) {
     do {
       store<u64>(to, load<u64>(from))
@@ -555,7 +593,7 @@ function widthOfSecond(length: u32, tableBits: u32, left: u32): u32 {
 @inline
 function entryOf(symbols: usize, symbol: u32, length: u32): u32 {
   const entry = load<u32>(symbols + 4 * symbol)
-  return (entry & FLAGS_AND_VALUE) | (length << 8) | (length + (entry & 0xff))
+  return (entry & FLAGS_AND_VALUE) | ((length + 2) << 8) | (length + (entry & 0xff))
 }
 
 /** The entries of all symbols, without the lengths of their codes. @see RFC 1951, section 3.2.5 */
