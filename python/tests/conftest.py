@@ -17,7 +17,7 @@ import pytest
 sys.path.insert(0, os.path.dirname(__file__))
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from support import COG_IMAGE, COG_PYTHON, IMAGE, Case, Receiver, Server, document, free_port  # noqa: E402
+from support import COG_IMAGE, COG_PYTHON, IMAGE, LIMIT, Case, Receiver, Server, document, free_port  # noqa: E402
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -122,7 +122,7 @@ class RedisServer:
         with open(self.folder / "redis.log", "ab") as log:
             self.process = subprocess.Popen(["redis-server", *options], stdout=log, stderr=log)
         self.client = redis.Redis.from_url(self.url, decode_responses=True)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + LIMIT
         while time.monotonic() < deadline:
             try:
                 self.client.ping()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import fcntl
 import http.client
 import http.server
 import itertools
@@ -15,9 +17,10 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
-from typing import Any
+from typing import Any, Iterator
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 #: the launcher's packages: by default those of the interpreter that runs the tests
@@ -35,6 +38,8 @@ IMAGE_UID = 1_000_680_000
 COG_IMAGE = os.environ.get("LAYERWRIGHT_TEST_COG_IMAGE")
 #: how much longer than usual to wait, where the image is of another architecture and emulated
 PATIENCE = float(os.environ.get("LAYERWRIGHT_TEST_PATIENCE", "1"))
+#: seconds until something that must happen counts as not happening; a test that passes never waits as long
+LIMIT = 90.0
 #: numbers the containers; a test that starts a hundred workers is given a port twice now and then
 SERIAL = itertools.count(1)
 
@@ -131,6 +136,7 @@ class Server:
         self.project, self.kind, self.port = project, kind, free_port()
         self.log_path = project.parent / f"server-{self.port}.log"
         self.container: str | None = None
+        self.turn = contextlib.ExitStack()
         stub = env.pop("STUB", "predict.py:Predictor")
         environment = {
             **{key: value for key, value in os.environ.items() if not key.startswith(("COG_", "LAYERWRIGHT_"))},
@@ -144,6 +150,8 @@ class Server:
             environment["PATH"] = f"{os.path.dirname(COG_PYTHON)}:{environment['PATH']}"
             command = [COG_PYTHON, "-m", "cog.server.http", "--host", "127.0.0.1", *arguments]
         elif image is not None:
+            if kind == "cog":
+                self.turn.enter_context(only_one("cog"))
             kept = {key: environment[key] for key in ("PORT", "COG_PREDICT_TYPE_STUB")}
             if "serve" not in arguments:
                 arguments = (*arguments, "--host", "127.0.0.1")
@@ -187,6 +195,7 @@ class Server:
     def _remove(self) -> None:
         if self.container is not None:
             subprocess.run(["runc", "delete", "--force", self.container], capture_output=True, check=False)
+        self.turn.close()
 
     @property
     def url(self) -> str:
@@ -200,7 +209,7 @@ class Server:
 
     def request(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Answer:
         """One request on a connection of its own."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=2 * LIMIT)
         sent = dict(headers or {})
         data = body
         if body is not None and not isinstance(body, (bytes, str)):
@@ -222,7 +231,7 @@ class Server:
         """POST /predictions."""
         return self.request("POST", "/predictions", {"input": inputs}, headers)
 
-    def wait(self, *states: str, timeout: float = 30.0) -> "Server":
+    def wait(self, *states: str, timeout: float = LIMIT) -> "Server":
         """Wait until the health check says one of the states (READY)."""
         wanted = states or ("READY",)
         deadline = time.monotonic() + timeout * PATIENCE
@@ -239,9 +248,17 @@ class Server:
             time.sleep(0.02)
         raise NotServing(f"The server says {status}, not {wanted}:\n{self.log}")
 
-    def wait_for(self, id: str, *, timeout: float = 20.0) -> dict[str, Any]:
+    def wait_for(self, id: str, *, timeout: float = LIMIT) -> dict[str, Any]:
         """Wait until a prediction ended."""
         return until(lambda: (lambda p: p if p.get("completed_at") else None)(self.get(f"/predictions/{id}").json()), timeout)
+
+    def tell(self, word: str) -> None:
+        """Make a file in the project that its model waits for."""
+        (self.project / word).touch()
+
+    def hear(self, word: str) -> None:
+        """Wait for a file in the project that its model makes."""
+        until(lambda: (self.project / word).exists())
 
     def kill(self) -> None:
         """End it, with all it started."""
@@ -265,7 +282,7 @@ class Case:
     def post(self, body: Any, headers: dict[str, str] | None = None) -> Answer:
         """POST /predictions; Cog frees a slot after its answer, so a client of it must wait; here nobody has to."""
         if self.server.kind == "cog":
-            time.sleep(0.05)
+            self.server.wait()
         return self.server.request("POST", "/predictions", body, headers)
 
 
@@ -277,18 +294,20 @@ class Receiver:
         self.headers: list[dict[str, str]] = []
         self.raw: list[bytes] = []
         self.fail = fail
-        outer = self
+        outer, lock = self, threading.Lock()
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 """Keep it."""
                 raw = self.rfile.read(int(self.headers["content-length"]))
-                outer.raw.append(raw)
-                outer.headers.append({key.lower(): value for key, value in self.headers.items()})
-                outer.bodies.append(json.loads(raw))
-                is_final = outer.bodies[-1]["status"] in ("succeeded", "failed", "canceled")
-                status = 500 if is_final and outer.fail > 0 else 200
-                outer.fail -= is_final
+                body = json.loads(raw)
+                is_final = body["status"] in ("succeeded", "failed", "canceled")
+                with lock:
+                    outer.raw.append(raw)
+                    outer.headers.append({key.lower(): value for key, value in self.headers.items()})
+                    outer.bodies.append(body)
+                    status = 500 if is_final and outer.fail > 0 else 200
+                    outer.fail -= is_final
                 self.send_response(status)
                 self.send_header("content-length", "0")
                 self.end_headers()
@@ -299,6 +318,17 @@ class Receiver:
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
         self.url = f"http://127.0.0.1:{self.server.server_port}/hook"
+
+
+@contextlib.contextmanager
+def only_one(what: str) -> Iterator[None]:
+    """Wait until nobody else on this machine has one.
+
+    Cog's server names its sockets by its process, which has the same number in each container of the host's network.
+    """
+    with open(pathlib.Path(tempfile.gettempdir()) / f"layerwright-test-{what}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def container(image: str, name: str, project: pathlib.Path, arguments: tuple[str, ...], env: dict[str, str]) -> list[str]:
@@ -342,7 +372,7 @@ def container(image: str, name: str, project: pathlib.Path, arguments: tuple[str
     return ["runc", "run", "--bundle", str(bundle), name]
 
 
-def until(probe: Any, timeout: float = 20.0) -> Any:
+def until(probe: Any, timeout: float = LIMIT) -> Any:
     """Call until the answer is true, and give it back."""
     deadline = time.monotonic() + timeout * PATIENCE
     while time.monotonic() < deadline:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from launcher.hints import hint_for
-from support import FILE, IMAGE, LAUNCHER_PYTHON, ROOT, SITE, TEXT, document, until
+from support import FILE, IMAGE, LAUNCHER_PYTHON, LIMIT, ROOT, SITE, TEXT, document, until
 from test_conformance import HELLO, HELLO_INPUTS, data_url
 
 
@@ -62,7 +62,7 @@ def test_a_broken_document_is_named(make_project: Any) -> None:
     path.write_text("{")
     environment = {**os.environ, "LAYERWRIGHT_SITE": SITE, "COG_PREDICT_TYPE_STUB": "predict.py:Predictor"}
     command = [LAUNCHER_PYTHON, "-I", "-S", str(ROOT / "launch.py")]
-    done = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, timeout=30)
+    done = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, timeout=LIMIT)
     assert done.returncode == 2 and str(path) in done.stderr and "Traceback" not in done.stderr
 
 

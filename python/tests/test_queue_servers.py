@@ -9,7 +9,7 @@ import time
 from typing import Any, Iterator
 
 import pytest
-from support import Server, free_port, until
+from support import LIMIT, Server, free_port, until
 from test_queue import DOCUMENT, SOURCE, STREAM, finished, state, submit
 
 pytestmark = pytest.mark.interop
@@ -128,7 +128,7 @@ def test_a_user_with_no_more_rights_than_the_manual_names(worker: Any, redis_ser
     worker(redis_server.url.replace("redis://", "redis://least:secret@"))
     done = submit(redis, text="a", response_queue="answers")
     assert finished(redis, done)["status"] == "succeeded"
-    running = submit(redis, text="b", seconds=20)
+    running = submit(redis, text="b", seconds=300)
     until(lambda: state(redis, running).get("status") == "processing")
     redis.set(f"{STREAM}:p:{running}:cancel", "1")
     assert finished(redis, running)["status"] == "canceled"
@@ -143,24 +143,24 @@ def test_sentinels_name_the_server_and_its_successor(worker: Any, launch: Any, t
     client = answering(redis.Redis(port=first, password="pw", decode_responses=True))
     launch("second", "--port", second, *common, "--replicaof", f"127.0.0.1 {first}")
     replica = answering(redis.Redis(port=second, password="pw", decode_responses=True))
-    until(lambda: replica.info("replication")["master_link_status"] == "up", 60)
+    until(lambda: replica.info("replication")["master_link_status"] == "up")
     path = tmp_path / "sentinel.conf"
     path.write_text(
         f"port {sentinel}\nbind 127.0.0.1\nsentinel monitor main 127.0.0.1 {first} 1\nsentinel auth-pass main pw\n"
-        "sentinel down-after-milliseconds main 1000\nsentinel failover-timeout main 3000\n"
+        "sentinel down-after-milliseconds main 3000\nsentinel failover-timeout main 6000\n"
     )
     launch("sentinel", path, "--sentinel")
     watcher = answering(redis.Redis(port=sentinel, decode_responses=True))
-    until(lambda: watcher.sentinel_slaves("main"), 60)
+    until(lambda: watcher.sentinel_slaves("main"))
     worker(f"redis+sentinel://:pw@127.0.0.1:{sentinel}/main/0")
     assert finished(client, submit(client, text="before"))["status"] == "succeeded"
     waiting = [submit(client, text=f"n{number}", seconds=0.5) for number in range(4)]
-    client.execute_command("WAIT", 1, 5000)
+    assert client.execute_command("WAIT", 1, 60_000) == 1
     primary.kill()
-    until(lambda: watcher.sentinel_get_master_addr_by_name("main")[1] == second, 60)
+    until(lambda: watcher.sentinel_get_master_addr_by_name("main")[1] == second)
     for id in waiting:
-        assert finished(replica, id, 60)["status"] == "succeeded"
-    assert finished(replica, submit(replica, text="after"), 60)["status"] == "succeeded"
+        assert finished(replica, id)["status"] == "succeeded"
+    assert finished(replica, submit(replica, text="after"))["status"] == "succeeded"
 
 
 def test_sentinels_over_tls_with_a_password_of_their_own(worker: Any, launch: Any, certificates: Any, tmp_path: pathlib.Path) -> None:
@@ -202,13 +202,13 @@ def test_a_cluster_with_a_hash_tag_in_the_stream_s_name(worker: Any, launch: Any
     for index, client in enumerate(clients):
         client.execute_command("CLUSTER", "ADDSLOTSRANGE", slots[index], slots[index + 1] - 1)
         clients[0].execute_command("CLUSTER", "MEET", "127.0.0.1", ports[index], buses[index])
-    until(lambda: all(client.cluster("INFO")["cluster_state"] == "ok" for client in clients), 60)
+    until(lambda: all(client.cluster("INFO")["cluster_state"] == "ok" for client in clients))
     cluster = redis.RedisCluster(host="127.0.0.1", port=ports[0], decode_responses=True, **trusted)
     url = f"rediss+cluster://127.0.0.1:{ports[1]}?ssl_ca_certs={certificates['ca']}" if is_tls else f"redis+cluster://127.0.0.1:{ports[1]}"
     worker(url, LAYERWRIGHT_QUEUE_NAME="{jobs},{others}")
     for stream in ("{jobs}", "{others}"):
         id = submit(cluster, stream=stream, text="a")
-        until(lambda: state(cluster, id, stream).get("status") == "succeeded", 60)
+        until(lambda: state(cluster, id, stream).get("status") == "succeeded")
         assert until(lambda: cluster.xlen(stream) == 0)
 
 
@@ -228,5 +228,5 @@ def test_a_unix_socket(worker: Any, launch: Any, tmp_path: pathlib.Path) -> None
 )
 def test_a_url_that_cannot_be_read_is_said_so(project: Any, start: Any, url: str, message: str) -> None:
     server = start(project, LAYERWRIGHT_QUEUE=url)
-    assert server.process.wait(30) == 2
+    assert server.process.wait(LIMIT) == 2
     assert message in server.log and "hunter2" not in server.log and "Traceback" not in server.log

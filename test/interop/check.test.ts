@@ -4,6 +4,7 @@ import path from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { TARGETS } from '../../src/check/contracts.ts'
 import { runCommand, type Finished } from '../support/command.ts'
+import { ONE_COG } from '../support/one-cog.ts'
 
 // `layerwright check` on real images: one that keeps every contract, and one with everything wrong that a project can.
 
@@ -14,11 +15,12 @@ beforeAll(async () => {
 })
 afterAll(() => rm(folder, { recursive: true, force: true }))
 
+const command = [process.execPath, path.join(root, 'bin/layerwright.mjs')] as const
+const env = { LAYERWRIGHT_CACHE: path.join(root, '.cache/interop-store') }
 const layerwright = (args: readonly string[]): Promise<Finished> =>
-  runCommand(process.execPath, [path.join(root, 'bin/layerwright.mjs'), ...args], {
-    cwd: root,
-    env: { LAYERWRIGHT_CACHE: path.join(root, '.cache/interop-store') },
-  })
+  runCommand(command[0], [command[1], ...args], { cwd: root, env })
+const checkCog = (...args: readonly string[]): Promise<Finished> =>
+  runCommand(ONE_COG[0], [ONE_COG[1], ...command, 'check', ...args], { cwd: root, env })
 
 test('examples/hello keeps the contract of every platform', async () => {
   const image = `oci:${path.join(folder, 'hello')}:v1`
@@ -66,8 +68,8 @@ test("Cog's own server has not the routes of a platform, and is said so", async 
   const image = `oci:${path.join(folder, 'coglet-image')}:v1`
   const built = await layerwright(['build', project, '-o', image])
   expect(built.status, built.stderr).toBe(0)
-  expect(await layerwright(['check', '--target', 'replicate', image])).toMatchObject({ status: 0 })
-  const { status, stdout } = await layerwright(['check', '--target', 'kserve', image])
+  expect(await checkCog('--target', 'replicate', image)).toMatchObject({ status: 0 })
+  const { status, stdout } = await checkCog('--target', 'kserve', image)
   expect(status).toBe(1)
   expect(stdout).toMatch(/^broken {2}GET \/v2\/health\/live .*: it answered 404/m)
 })

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { mustRun, type Finished } from '../support/command.ts'
+import { ONE_COG } from '../support/one-cog.ts'
 
 /*
  * The shapes of Cog's own example projects that need no large packages: they build unchanged on the composed base and
@@ -18,11 +19,10 @@ beforeAll(async () => {
 })
 afterAll(() => rm(folder, { recursive: true, force: true }))
 
+const command = [process.execPath, join(root, 'bin', 'layerwright.mjs')] as const
+const env = { LAYERWRIGHT_CACHE: cache }
 const layerwright = (args: readonly string[], cwd: string): Promise<Finished> =>
-  mustRun(process.execPath, [join(root, 'bin', 'layerwright.mjs'), ...args], {
-    cwd,
-    env: { LAYERWRIGHT_CACHE: cache },
-  })
+  mustRun(command[0], [command[1], ...args], { cwd, env })
 
 /** Copies a fixture, with the Python that the composed base has. */
 async function project(name: string): Promise<string> {
@@ -75,5 +75,9 @@ test("coglet: Cog's own server answers", async () => {
     join(path, 'cog.yaml'),
     (await readFile(join(path, 'cog.yaml'), 'utf8')).replace(/^concurrency:\n.*\n/m, ''),
   )
-  expect((await layerwright(['predict', '-i', 'text=you'], path)).stdout).toBe('hello you\n')
+  const { stdout } = await mustRun(ONE_COG[0], [ONE_COG[1], ...command, 'predict', '-i', 'text=you'], {
+    cwd: path,
+    env,
+  })
+  expect(stdout).toBe('hello you\n')
 })

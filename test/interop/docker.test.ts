@@ -133,7 +133,7 @@ test('is chosen by itself where it answers, and ends when it is told to', async 
   for await (const chunk of running.stdout ?? []) {
     text += Buffer.from(chunk).toString()
     // Docker's client shows output a moment before it passes signals on.
-    if (text === 'up\n') setTimeout(() => running.kill('SIGTERM'), 1000)
+    if (text === 'up\n') setTimeout(() => running.kill('SIGTERM'), 3000)
   }
   expect([text, await running.exit]).toEqual(['up\ngot it\n', 9])
   expect(said).toContain('Running with docker')

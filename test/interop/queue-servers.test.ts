@@ -105,8 +105,8 @@ test(
         requirepass: 'watch',
         'sentinel monitor': `main 127.0.0.1 ${first} 1`,
         'sentinel auth-pass': 'main pw',
-        'sentinel down-after-milliseconds': 'main 1000',
-        'sentinel failover-timeout': 'main 3000',
+        'sentinel down-after-milliseconds': 'main 3000',
+        'sentinel failover-timeout': 'main 6000',
       },
       '--sentinel',
     )
@@ -114,7 +114,7 @@ test(
 
     const url = `rediss+sentinel://:pw@127.0.0.1:${sentinel}/main/0?sentinel_password=watch&ssl_ca_certs=${files.ca}`
     await expectQueue(url)
-    await redisSays('1', [...cli(first, 'pw'), 'wait', 1, 5000])
+    await redisSays('1', [...cli(first, 'pw'), 'wait', 1, 60_000])
     await servers.kill(primary)
     await redisSays(`${second}`, [...cli(sentinel, 'watch'), 'sentinel', 'get-master-addr-by-name', 'main'])
     await redisSays('role:master', [...cli(second, 'pw'), 'info', 'replication'])

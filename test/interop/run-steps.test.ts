@@ -86,7 +86,7 @@ test.each(INTERRUPTIONS)(
     }
     const [status] = (await ended) as [number | null]
     expect(status).toBe(signals.includes('SIGINT') ? 130 : null)
-    for (let turn = 0; turn < 200 && processesWith(mark).length > 0; turn++) await sleep(50)
+    for (let turn = 0; turn < 600 && processesWith(mark).length > 0; turn++) await sleep(100)
     expect(processesWith(mark)).toEqual([])
     expect(readFileSync('/proc/self/mountinfo', 'utf8')).not.toContain(`run-${child.pid}-`)
     expect(existsSync(join(image, 'index.json'))).toBe(false)

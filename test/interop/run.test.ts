@@ -267,9 +267,11 @@ test('cache prune takes away what podman was handed, and nothing else', async (c
   expect(await prune()).toMatchObject([{ engine: 'podman', name: handed }])
   expect(await names()).toEqual(['localhost/layerwright-run:v1', 'localhost/mine:latest'])
   // Handed over again when it is wanted, and kept while it runs.
-  const running = exec('echo up; sleep 3')
-  for (let turn = 0; turn < 200 && (await podman('ps', '--quiet')) === ''; turn++) await sleep(50)
+  const running = exec('echo up; exec sleep 600')
+  const container = async (): Promise<string> => podman('ps', '--quiet')
+  for (let turn = 0; turn < 600 && (await container()) === ''; turn++) await sleep(100)
   expect(await prune()).toEqual([])
+  await podman('kill', await container())
   expect((await running).stdout).toBe('up\n')
 })
 
@@ -365,7 +367,7 @@ describe('ending', () => {
       const groups = cgroupsBelow(join(folder, 'cache/rootfs/0/tmp'))
       if (runtime === 'runc' && !cgroupsAreMissing()) expect(groups).not.toEqual([])
       child.kill('SIGKILL')
-      for (let turn = 0; turn < 100 && processesWith(mark).length > 0; turn++) await sleep(50)
+      for (let turn = 0; turn < 600 && processesWith(mark).length > 0; turn++) await sleep(100)
       expect(processesWith(mark)).toEqual([])
       expect(readFileSync('/proc/self/mountinfo', 'utf8')).not.toContain(folder)
       await callCli(0, folder, [

@@ -216,7 +216,7 @@ test('too little memory fails that prediction and not the next', async (context)
     expect(await predict(port, 8)).toMatchObject({ status: 'succeeded', output: '8 None nothing' })
   } finally {
     await end(server)
-    for (let turn = 0; turn < 100 && !isEmpty(group); turn++) await sleep(50)
+    for (let turn = 0; turn < 600 && !isEmpty(group); turn++) await sleep(100)
     rmdirSync(group)
   }
 })

@@ -56,7 +56,7 @@ describe.skipIf(!hasBrowser)('the page at /docs (chromium)', () => {
     for (let tries = 0; ; tries++) {
       const answer = await fetch(`${base}/readyz`).catch(() => undefined)
       if (answer?.status === 200) break
-      if (tries > 500) throw new Error('The server is not ready')
+      if (tries > 1800) throw new Error('The server is not ready')
       await new Promise((resolve) => setTimeout(resolve, 50))
     }
     browser = await chromium.launch({ executablePath: browserPath, args: ['--no-sandbox'] })

@@ -32,7 +32,7 @@ describe.skipIf(!hasRedis)('a queue (redis-server)', () => {
     })
     for (let tries = 0; ; tries++) {
       const opened = await openQueue(url, 'jobs').catch((error: unknown) => {
-        if (tries > 200) throw error
+        if (tries > 3000) throw error
       })
       if (opened !== undefined) {
         queue = opened

@@ -35,7 +35,7 @@ export const SYSTEM_PROGRAMS: Readonly<Record<string, string>> = {
   libegl1: loads('libEGL.so.1'),
   libgles2: loads('libGLESv2.so.2'),
   libosmesa6: loads('libOSMesa.so.8'),
-  xvfb: '{ timeout 4 Xvfb :77 -nolisten tcp -displayfd 3 3>/tmp/display || true; } && grep -x 77 /tmp/display',
+  xvfb: '{ timeout 90 Xvfb :77 -nolisten tcp -displayfd 3 3>/tmp/display & } && until grep -x 77 /tmp/display; do kill -0 $! && sleep 0.1 || exit 1; done; kill $!',
   'python3-dev': compiles(
     'cc $(python3-config --includes)',
     '.c',

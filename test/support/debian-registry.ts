@@ -30,7 +30,7 @@ export async function startDebianRegistry(): Promise<DebianRegistry> {
   const child = spawn('docker-registry', ['serve', config], { stdio: 'ignore' })
   const host = `127.0.0.1:${port}`
   for (let tries = 0; !(await answers(`http://${host}/v2/`)); tries++) {
-    if (tries === 300 || child.exitCode !== null) throw new Error('docker-registry does not answer')
+    if (tries === 900 || child.exitCode !== null) throw new Error('docker-registry does not answer')
     await sleep(100)
   }
   return {

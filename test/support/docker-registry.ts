@@ -85,7 +85,7 @@ export async function freePort(): Promise<number> {
 
 async function listening(port: number, child: ChildProcess, log: () => string): Promise<void> {
   const { connect } = await import('node:net')
-  for (let tries = 0; tries < 200; tries++) {
+  for (let tries = 0; tries < 1800; tries++) {
     if (child.exitCode !== null) throw new Error(`docker-registry ended: ${log()}`)
     const isOpen = await new Promise<boolean>((resolve) => {
       const socket = connect(port, '127.0.0.1', () => {

@@ -11,7 +11,7 @@ const run = promisify(execFile)
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const python = process.env['LAYERWRIGHT_TEST_BASE_PYTHON'] ?? 'python3'
 
-/** Tests wait for servers, but another file of the interop tests runs beside them, and some ask for an answer in a second. */
+/** Tests wait for servers, but another file of the interop tests runs beside them. */
 const WORKERS = availableParallelism()
 
 /** Other people's clients, for the runtime's suite. */
@@ -65,9 +65,7 @@ export async function runPytest(
   env: Readonly<Record<string, string>>,
 ): Promise<string> {
   const all = { ...process.env, ...env, LAYERWRIGHT_INTEROP: 'required', PYTHONDONTWRITEBYTECODE: '1' }
-  // Cog's server names its sockets by its process, which has the same number in each container of the host's network.
-  const workers = env['LAYERWRIGHT_TEST_COG_IMAGE'] === undefined ? WORKERS : 0
-  const command = ['-m', 'pytest', '-q', '-p', 'no:cacheprovider', '-n', String(workers), ...args]
+  const command = ['-m', 'pytest', '-q', '-p', 'no:cacheprovider', '-n', String(WORKERS), ...args]
   const { stdout } = await run(interpreter, command, { cwd: root, env: all, maxBuffer: 1 << 26 }).catch(
     (error: unknown) => {
       throw new Error(`pytest failed\n${(error as { stdout?: string }).stdout ?? String(error)}`)
