@@ -4,6 +4,7 @@ import type { InstalledDistribution } from '../python/installed.ts'
 import type { LockedWheel, PythonLock } from '../python/lock.ts'
 import { parseRequirement } from '../python/requirement.ts'
 import type { RootRequirement } from '../python/resolution-input.ts'
+import { ResolveError } from '../python/resolve-error.ts'
 import { resolvePython } from '../python/resolve-python.ts'
 import type { SourceReader } from '../python/source-package.ts'
 import type { ResolvedIndexSettings } from '../python/settings/index-settings.ts'
@@ -52,12 +53,34 @@ export async function resolvePackages(request: PackagesRequest, context: Resolve
   const names = new Set(stated.map(({ requirement }) => requirement.name))
   const added = broughtAlong(request).filter(({ requirement }) => !names.has(requirement.name))
   // With hashes required, pip itself would have to be hashed: it is left to the project then.
-  const roots = options.requiresHashes ? stated : [...stated, ...added]
-  const { packages, installed = [] } = await resolveRoots(roots, request, context)
+  const asked = options.requiresHashes ? [] : added
+  const { packages, installed = [] } = await resolveWith(asked, stated, request, context)
   const wheels = packages.map((wheel) => ({ ...wheel, requested: names.has(wheel.name) }))
   const { sdk } = request
   if (sdk === undefined || !isApart(request)) return { wheels, installed }
   return { wheels: await addRoots(wheels, [sdk.root], requestApart(wheels, request), context), installed }
+}
+
+/** A folder of wheels need not have pip: what no index has is left out then, with a note, if the project names it nowhere. */
+async function resolveWith(
+  added: readonly RootRequirement[],
+  stated: readonly RootRequirement[],
+  request: PackagesRequest,
+  context: ResolveContext,
+): Promise<PythonLock> {
+  try {
+    return await resolveRoots([...stated, ...added], request, context)
+  } catch (error) {
+    if (!(error instanceof ResolveError) || error.code !== 'PACKAGE_NOT_FOUND') throw error
+    const isMissing = ({ requirement: { name } }: RootRequirement): boolean =>
+      VENV_PACKAGES.has(name) && error.sentences.some((text) => text.includes(`\`${name}\`, which no index has`))
+    const missing = added.filter(isMissing)
+    if (missing.length === 0) throw error
+    const found = await resolveRoots([...stated, ...added.filter((root) => !isMissing(root))], request, context)
+    const names = missing.map(({ requirement }) => `\`${requirement.name}\``).join(' and ')
+    context.report({ type: 'note', level: 'info', text: `No index has ${names}: the image goes without` })
+    return found
+  }
 }
 
 /** Cog's SDK is no line of the project's: neither must its hash be stated, nor do its pre-releases admit others. */
@@ -113,10 +136,12 @@ async function applyLock(
   }
 }
 
+const VENV_PACKAGES: ReadonlySet<string> = new Set(['pip', 'setuptools'])
+
 /** pip, since `run` steps and people expect it, and setuptools below 3.12, which venv brings there. */
 function broughtAlong(request: PackagesRequest): readonly RootRequirement[] {
   const { target, sdk } = request
-  const names = ['pip', ...(Number(target.pythonVersion.split('.')[1]) < 12 ? ['setuptools'] : [])]
+  const names = [...VENV_PACKAGES].filter((name) => name === 'pip' || Number(target.pythonVersion.split('.')[1]) < 12)
   return [
     ...names.map((name) => ({ requirement: parseRequirement(name) })),
     ...(sdk === undefined || isApart(request) ? [] : [sdk.root]),

@@ -102,6 +102,20 @@ const pins = ({ platforms }: Lock): readonly string[] =>
 
 const packages = (...lines: readonly string[]): string => `  python_packages: ${JSON.stringify(lines)}\n`
 
+test('obtainLock() goes without pip and setuptools where no index has them, and says so', async () => {
+  await index.close()
+  await start(first.filter(({ filename }) => !/^(pip|setuptools)-/.test(filename)))
+  expect(pins(await lock(packages('alpha')))).toEqual(['alpha==1.0', 'beta==1.0'])
+  expect(events).toContainEqual(
+    expect.objectContaining({ type: 'note', text: 'No index has `pip` and `setuptools`: the image goes without' }),
+  )
+  await expect(lock(packages('alpha', 'nowhere'))).rejects.toMatchObject({
+    code: 'PACKAGE_NOT_FOUND',
+    message: expect.not.stringContaining('pip') as string,
+  })
+  await expect(lock(packages('alpha', 'pip'))).rejects.toMatchObject({ code: 'PACKAGE_NOT_FOUND' })
+})
+
 test('obtainLock() keeps what the lock file has, upgrades what it is told to, or everything', async () => {
   await lock(packages('alpha'))
   await index.close()
