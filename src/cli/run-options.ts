@@ -3,6 +3,7 @@ import type { Command as Program } from 'commander'
 import { loadCdi } from '../run/cdi/registry.ts'
 import { evaluateRequirements } from '../run/gpu/requirements.ts'
 import { defaultGpus, resolveGpus } from '../run/gpu/resolve-gpus.ts'
+import { assertRunnable } from '../run/runnable.ts'
 import { BACKEND_NAMES, type BindMount } from '../run/container.ts'
 import type { DeviceEdits, RunContext } from '../run/run-container.ts'
 import { BuildError, isBuildError } from '../core/errors.ts'
@@ -94,9 +95,13 @@ async function buildProject(project: string, io: Io): Promise<void> {
   }
 }
 
-/** The image of an index that this machine runs. @throws BuildError PLATFORM_NOT_FOUND */
+/** The image, or that of an index, which this machine runs. @throws BuildError PLATFORM_NOT_FOUND, HOST_UNSUPPORTED */
 function imageForHost(found: Image | ImageIndex): Image {
-  if (!isImageIndex(found)) return found
+  if (!isImageIndex(found)) {
+    // Elsewhere engines run everything in a machine of their own, which may emulate others.
+    if (process.platform === 'linux') assertRunnable(found.config)
+    return found
+  }
   const entry = choosePlatform(found.index.manifests, hostPlatform())
   const member = found.images.find(({ image }) => image.descriptor.digest === entry?.digest)
   if (member !== undefined) return member.image
