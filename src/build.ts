@@ -11,6 +11,7 @@ import { planBuild, type PlannedBuild } from './build/plan-build.ts'
 import { sourceContext } from './build/source-context.ts'
 import { makePlannedImage } from './build/images.ts'
 import { makeLayerContext } from './build/layer-context.ts'
+import { basesOf } from './build/locked-base.ts'
 import { sourceDate } from './build/source-date.ts'
 import { tellUnusedSecrets } from './build/unused-secrets.ts'
 import type { LazyImage } from './build/lazy-image.ts'
@@ -154,9 +155,10 @@ export interface BuildOutput {
 export async function build(
   request: BuildRequest,
   outputsOf: (planned: PlannedBuild) => Promise<readonly BuildOutput[]>,
-  context: BuildContext,
+  given: BuildContext,
 ): Promise<BuildResult> {
-  const planned = await planBuild(request, context)
+  const planned = await planBuild(request, given)
+  const context = { ...given, ...basesOf(given, planned.projectFolder) }
   tellUnusedSecrets(request.secrets?.keys() ?? [], planned.plans, context.report)
   if (context.isKeeping === false) assertStoreless(planned)
   const outputs = await outputsOf(planned)

@@ -1,10 +1,24 @@
 import type { Descriptor } from 'oci-spec-types'
 import type { Layer } from '../../layers/layer.ts'
 import type { Open } from '../core/bytes.ts'
-import { openSource, parseLocation, type LocationContext } from '../destinations/index.ts'
+import { openSource, parseLocation, resolvePath, type LocationContext } from '../destinations/index.ts'
 import { readImage } from '../destinations/source.ts'
 import type { LockedImageBase, LockedPlatform } from '../lock/lock.ts'
 import type { OpenedBase } from '../resolve/context.ts'
+
+/** How base images are had. */
+interface Bases {
+  readonly openBase: (location: string, platform: LockedPlatform) => Promise<OpenedBase>
+  readonly baseLayers: (base: LockedImageBase) => readonly Layer[]
+}
+
+/** The same for the bases of a project, whose paths start from its folder; the lock has them as they are written. */
+export function basesOf({ openBase, baseLayers }: Bases, projectFolder: string): Bases {
+  return {
+    openBase: (location, platform) => openBase(resolvePath(location, projectFolder), platform),
+    baseLayers: (base) => baseLayers({ ...base, location: resolvePath(base.location, projectFolder) }),
+  }
+}
 
 /** Opens an existing image for one platform: manifest and configuration now, layers when they are read. */
 export async function openBase(

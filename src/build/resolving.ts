@@ -1,6 +1,7 @@
 import type { BuildContext, BuildRequest } from '../build.ts'
 import type { SourceReader } from '../python/source-package.ts'
 import type { ResolveContext, SourceSite } from '../resolve/context.ts'
+import { basesOf } from './locked-base.ts'
 import { sourceContext } from './source-context.ts'
 import { makeSourceReader } from './source/reader.ts'
 
@@ -8,8 +9,9 @@ import { makeSourceReader } from './source/reader.ts'
 export function resolving(
   projectFolder: string,
   { network = 'host', buildsSources = true }: Pick<BuildRequest, 'network' | 'buildsSources'>,
-  context: BuildContext,
+  given: BuildContext,
 ): ResolveContext {
+  const context = { ...given, ...basesOf(given, projectFolder) }
   const sources = (site: SourceSite): SourceReader =>
     makeSourceReader(site, { ...sourceContext(projectFolder, network, context), headers: site.settings.headers })
   return {

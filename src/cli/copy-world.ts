@@ -6,12 +6,12 @@ import {
   openSource,
   parsePlatform,
   readContent,
+  resolvePath,
   type CopyResult,
   type Location,
 } from '../destinations/index.ts'
 import type { ImageFormat } from '../image/make-image.ts'
 import type { Io } from './command.ts'
-import { resolvePath } from './locations.ts'
 import { findLocation, openWorld } from './world.ts'
 
 /** Which part of a source is copied, and how it is written. */

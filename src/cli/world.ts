@@ -9,6 +9,7 @@ import {
   type Location,
   type Source,
 } from '../destinations/index.ts'
+import { resolvePath } from '../destinations/location.ts'
 import { readLayoutIndex, tagOf } from '../destinations/oci-layout.ts'
 import type { Image, ImageIndex } from '../image/image.ts'
 import { BuildError } from '../core/errors.ts'
@@ -17,7 +18,7 @@ import { storeLocation } from '../store/location.ts'
 import { makeHttp } from '../core/http.ts'
 import { TrustedHosts } from '../core/net/trusted-hosts.ts'
 import type { Io } from './command.ts'
-import { localImage, resolvePath } from './locations.ts'
+import { localImage } from './locations.ts'
 import { explainMissing } from './missing-image.ts'
 
 /** What commands work with: the local store, the network, and the images that both hold. */

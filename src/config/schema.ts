@@ -190,9 +190,11 @@ const build = z
         default: 'auto',
         ...OURS,
       }),
-    base_image: nonEmpty
-      .optional()
-      .meta({ description: 'An image of your own to stand on: a registry reference, or `oci:FOLDER[:TAG]`.', ...OURS }),
+    base_image: nonEmpty.optional().meta({
+      description:
+        'An image of your own to stand on: a registry reference, or `oci:FOLDER[:TAG]`, the folder relative to the project.',
+      ...OURS,
+    }),
     cuda_flavour: z
       .enum(['auto', 'base', 'runtime', 'cudnn-runtime', 'devel', 'cudnn-devel'])
       .optional()

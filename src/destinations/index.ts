@@ -17,7 +17,7 @@ export { copyContent, copyImage, type CopyOptions, type CopyResult } from './cop
 export { contentOf, type Content } from './content.ts'
 export { convertContent } from './convert.ts'
 export type { Destination } from './destination.ts'
-export { formatLocation, parseLocation, type Location } from './location.ts'
+export { formatLocation, parseLocation, resolvePath, type Location } from './location.ts'
 export { memoryDestination, memoryImages, type MemoryImages } from './memory.ts'
 export { choosePlatform, formatPlatform, hostPlatform, parsePlatform, type PlatformQuery } from './platform.ts'
 export { readContent, readImage, readImageOrIndex, type Source } from './source.ts'

@@ -1,3 +1,4 @@
+import { resolve } from 'node:path'
 import { parseReference, type Reference, isTag } from '../../registry/reference.ts'
 import { BuildError } from '../core/errors.ts'
 
@@ -38,6 +39,13 @@ export function parseLocation(text: string): Location {
       if (/^[./~]/.test(text)) throw invalid(text, 'a path needs its kind in front')
       return { kind: 'registry', reference: parseReference(text) }
   }
+}
+
+/** The same location with an absolute path: those that people write are relative to where they are written. */
+export function resolvePath(location: string, folder: string): string {
+  const match = /^(oci|oci-archive|docker-archive):(.*)$/s.exec(location)
+  // A path that is missing is not the folder.
+  return match === null || match[2] === '' ? location : `${match[1]}:${resolve(folder, match[2] ?? '')}`
 }
 
 /** The text of a location; parses to the same. */

@@ -89,6 +89,13 @@ test('build() makes an image of base, wheels, launcher and project, and publishe
   })
 })
 
+test('build() looks for a base on this machine from the project, wherever it is called; the lock has it as written', async () => {
+  const text = yaml().replace('docker://base.example/cuda:1', 'oci:../base:1')
+  const { planned } = await run(await project(text))
+  expect(new Set(baseRequests)).toEqual(new Set([`oci:${join(folder, 'base')}:1`]))
+  expect(planned.lock.platforms[0]?.base).toMatchObject({ location: 'oci:../base:1' })
+})
+
 test('build() says nothing of the Node that built the image', async () => {
   const { config, manifest } = single(await run(await project(yaml())))
   expect(JSON.stringify([config, manifest])).not.toContain(process.versions.node)

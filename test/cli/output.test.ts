@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
-import { resolvePath } from '../../src/cli/locations.ts'
 import { assertLazy, outputAt, parseOutput } from '../../src/cli/output.ts'
+import { resolvePath } from '../../src/destinations/location.ts'
 
 const oci = { compression: 'gzip', format: 'oci' } as const
 
