@@ -11,8 +11,9 @@ import type { ResolveContext } from './context.ts'
 export async function readIndexSettings(
   config: Config,
   { options }: Requirements,
-  { env, http, projectFolder, signal }: ResolveContext,
+  context: ResolveContext,
 ): Promise<ResolvedIndexSettings> {
+  const { env, http, projectFolder, signal } = context
   const { url, extraUrls, packages, strategy, excludeNewer } = config.build.pythonIndex
   const nonEmpty = (list: readonly string[]): readonly string[] | undefined => (list.length === 0 ? undefined : list)
   const settings = await loadIndexSettings(
@@ -34,6 +35,21 @@ export async function readIndexSettings(
   const limits = await loadRequirements(settings.buildConstraints, { cwd: projectFolder, env, http, signal })
   const local = limits.files.filter((path) => isAbsolute(path))
   return { ...settings, plan, buildLimits: limits.requirements, files: [...settings.files, ...local] }
+}
+
+/**
+ * The indexes that the server's own packages come from: the same, but for a `--no-index` in a requirements file, which
+ * speaks of the packages beside it.
+ */
+export async function readServerSettings(
+  config: Config,
+  requirements: Requirements,
+  settings: ResolvedIndexSettings,
+  context: ResolveContext,
+): Promise<ResolvedIndexSettings> {
+  if (!requirements.options.noIndex) return settings
+  const options = { ...requirements.options, noIndex: false }
+  return readIndexSettings(config, { ...requirements, options }, context)
 }
 
 /** Ties packages to an index alone, over what the plan says of them. */

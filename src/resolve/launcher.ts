@@ -86,7 +86,10 @@ async function locate(wheel: ShippedWheel, client: IndexClient): Promise<LockedW
   const [{ file, index } = {}] = found
   if (file === undefined) {
     throw new BuildError('WHEEL_NOT_FOUND', `The index lacks a file that the prediction server needs: ${filename}`, {
-      hint: `Asked were ${asked.map(({ url }) => url).join(', ')}. Mirror this file, or name another index.`,
+      hint:
+        asked.length === 0
+          ? 'No index was asked, since the settings of pip or uv say `no-index`. Name a folder that has this file by find-links.'
+          : `Asked were ${asked.map(({ url }) => url).join(', ')}. Mirror this file, or name another index.`,
       data: { filename, sha256 },
     })
   }

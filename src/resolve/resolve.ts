@@ -14,7 +14,7 @@ import { answerEnvironment } from './environment.ts'
 import { lockGpu } from './gpu.ts'
 import { resolveLauncher } from './launcher.ts'
 import { formatRequirement } from '../python/requirement.ts'
-import { readIndexSettings } from './index-settings.ts'
+import { readIndexSettings, readServerSettings } from './index-settings.ts'
 import type { InstalledDistribution } from '../python/installed.ts'
 import { parsePlatform } from './platform.ts'
 import { resolvePackages, type ResolvedPackages } from './python-packages.ts'
@@ -33,6 +33,8 @@ export interface Question {
   readonly requirements: Requirements
   /** Which indexes are asked, and with which credentials. */
   readonly settings: ResolvedIndexSettings
+  /** The same for the server's own packages. */
+  readonly serverSettings: ResolvedIndexSettings
   /** Credentials for whatever is fetched: of indexes, netrc, the Hugging Face Hub. */
   readonly headers: HeadersFor
   /** Digest of all that the answers depend on; what only concerns the plan (code, labels, `run`) is no part of it. */
@@ -43,6 +45,7 @@ export interface Question {
 export async function prepareQuestion(config: Config, context: ResolveContext): Promise<Question> {
   const requirements = await readRequirements(config, context)
   const settings = await readIndexSettings(config, requirements, context)
+  const serverSettings = await readServerSettings(config, requirements, settings, context)
   if (settings.trustedHosts.length > 0) {
     context.trustHosts?.(settings.trustedHosts)
     const text = `Certificates are not checked, as \`trusted-host\` says: ${settings.trustedHosts.join(', ')}`
@@ -53,6 +56,7 @@ export async function prepareQuestion(config: Config, context: ResolveContext): 
   const sources = await sourcesKey(requirements, context)
   const headers: HeadersFor = async (url) => ({
     ...(await settings.headers(url)),
+    ...(serverSettings === settings ? {} : await serverSettings.headers(url)),
     ...(await hubHeaders(url, context.env)),
   })
   const places = Object.entries(context.env).filter(([name, value]) => PLACES.test(name) && value !== undefined)
@@ -66,6 +70,7 @@ export async function prepareQuestion(config: Config, context: ResolveContext): 
       requirements: requirementsKey(requirements),
       ...(sources.length === 0 ? {} : { sources }),
       indexes: { plan, excludeNewer, allowsPreReleases },
+      ...(serverSettings === settings ? {} : { serverIndexes: serverSettings.plan }),
       ...(buildLimits.length === 0
         ? {}
         : { buildLimits: buildLimits.map(({ requirement }) => formatRequirement(requirement)) }),
@@ -75,7 +80,7 @@ export async function prepareQuestion(config: Config, context: ResolveContext): 
         : { weights: config.weights, localWeights: await localWeights(config.weights, { ...context, headers }) }),
     }),
   )
-  return { config, requirements, settings, headers, inputs }
+  return { config, requirements, settings, serverSettings, headers, inputs }
 }
 
 /** Variables that say where interpreters and CUDA images come from. */
@@ -113,7 +118,7 @@ export async function resolve(
 }
 
 async function resolvePlatform(
-  { config, requirements, settings }: Question,
+  { config, requirements, settings, serverSettings }: Question,
   platform: LockedPlatform,
   context: ResolveContext,
   preferences: Preferences,
@@ -146,7 +151,7 @@ async function resolvePlatform(
   }
   const [packages, launcher] = await settleAll([
     resolvePackages(request, context),
-    config.runtime === 'coglet' ? Promise.resolve([]) : resolveLauncher(target, settings, context),
+    config.runtime === 'coglet' ? Promise.resolve([]) : resolveLauncher(target, serverSettings, context),
   ])
   const { wheels } = packages
   const { base, systemPackages, choices } = await draft.complete(wheels)

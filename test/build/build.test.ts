@@ -96,6 +96,17 @@ test('build() looks for a base on this machine from the project, wherever it is 
   expect(planned.lock.platforms[0]?.base).toMatchObject({ location: 'oci:../base:1' })
 })
 
+test('build() has its own packages from the index, too, where the requirements file says --no-index', async () => {
+  const folderOf = await project(yaml().replace(/python_packages: .*/, 'python_requirements: requirements.txt'))
+  await mkdir(join(folderOf, 'wheels'))
+  for (const { filename, bytes } of wheels) await writeFile(join(folderOf, 'wheels', filename), bytes)
+  await writeFile(join(folderOf, 'requirements.txt'), '--no-index\n--find-links wheels\nalpha==1.0\n')
+  const lock = (await run(folderOf)).planned.lock.platforms[0] ?? expect.unreachable()
+  expect(lock.wheels.map(({ name, version }) => `${name}==${version}`)).toEqual(['alpha==1.0', 'beta==2.0'])
+  expect(lock.wheels.every(({ url }) => url.startsWith('file:'))).toBe(true)
+  expect(lock.launcher.map(({ url }) => url)).toEqual([expect.stringMatching(/^http.*doorman/)])
+})
+
 test('build() says nothing of the Node that built the image', async () => {
   const { config, manifest } = single(await run(await project(yaml())))
   expect(JSON.stringify([config, manifest])).not.toContain(process.versions.node)
