@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import bisect
 import collections
 import contextlib
 import itertools
@@ -14,8 +13,11 @@ from typing import Any, Callable
 
 from pydantic_core import to_json
 
+from .batching import Batching
 from .files import FileError
 from .hints import hint_for
+from .histogram import Histogram
+from .history import History
 from .prediction import Prediction, timestamp
 from .process import ModelProcess, Reaper
 from .schema import Schema
@@ -68,7 +70,7 @@ class Engine:
         self._mean_seconds = 1.0
         self._has_raw_output = False
         self.preparing: dict[str, Prediction] = {}
-        self.finished: collections.OrderedDict[str, Prediction] = collections.OrderedDict()
+        self.finished = History(settings.history, settings.history_seconds)
         #: called when the state changes, and when a slot is free again
         self.changed: set[Callable[[], None]] = set()
         self.freed: set[Callable[[], None]] = set()
@@ -81,7 +83,7 @@ class Engine:
         self._tasks: set[asyncio.Task[None]] = set()
         self._health: dict[int, asyncio.Future[str | None]] = {}
         self._timer: asyncio.TimerHandle | None = None
-        self._gap, self._last_arrival = 1.0, 0.0
+        self._batching = Batching(settings.batch_size, settings.batch_wait)
         self._is_batch = settings.batch_size > 1
 
     # --- the life of the model process
@@ -192,10 +194,10 @@ class Engine:
             if self.is_full:
                 raise QueueFull
         if prediction.is_named:
-            self.finished.pop(prediction.id, None)
+            self.finished.discard(prediction.id)
         prediction.hidden = self.schema.secret_fields
         if self._is_batch:
-            self._note_arrival()
+            self._batching.note_arrival()
         if has_files:
             self.preparing[prediction.id] = prediction
             self._spawn_task(self._prepare(prediction))
@@ -226,12 +228,11 @@ class Engine:
 
     def find(self, id: str) -> Prediction | None:
         """A prediction that runs, waits, or ended not long ago."""
-        return self.running.get(id) or self._waiting(id) or self._recall(id)
+        return self.running.get(id) or self._waiting(id) or self.finished.find(id)
 
     def all(self) -> list[Prediction]:
         """What ``find`` finds, newest first."""
-        self._forget()
-        known = [*self.finished.values(), *self.running.values(), *self.preparing.values(), *self.ahead, *self.queue]
+        known = [*self.finished.all(), *self.running.values(), *self.preparing.values(), *self.ahead, *self.queue]
         return sorted(known, key=lambda prediction: prediction.created_at, reverse=True)
 
     def cancel(self, id: str) -> bool:
@@ -394,26 +395,19 @@ class Engine:
             self.process.control(to_json(["cancel", prediction.id]))
             asyncio.get_running_loop().call_later(self.settings.cancel_grace, self._cancel_hard, prediction)
 
-    def _note_arrival(self) -> None:
-        now = time.monotonic()
-        self._gap = 0.8 * self._gap + 0.2 * min(now - self._last_arrival, 1.0)
-        self._last_arrival = now
-
     def _pump_batch(self, process: ModelProcess, is_due: bool = False) -> None:
-        """Send the next batch when it is full, when its oldest has waited long enough, or when nobody else is likely
-        to come in that time."""
+        """Send the next batch, or wait until it is due."""
         if self.running or not self.queue:
             return
-        size, wait = self.settings.batch_size, self.settings.batch_wait
-        waited = time.time() - self.queue[0].created_at
-        if len(self.queue) < size and waited < wait and not is_due and self._gap < wait:
+        delay = 0.0 if is_due else self._batching.delay(len(self.queue), self.queue[0].created_at)
+        if delay:
             if self._timer is None:
-                self._timer = asyncio.get_running_loop().call_later(wait - waited, self._batch_due)
+                self._timer = asyncio.get_running_loop().call_later(delay, self._batch_due)
             return
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        batch = [self.queue.popleft() for _ in range(min(size, len(self.queue)))]
+        batch = [self.queue.popleft() for _ in range(min(self._batching.size, len(self.queue)))]
         for prediction in batch:
             self._begin(prediction)
         process.send(to_json(["batch", [_job(prediction) for prediction in batch]]))
@@ -551,9 +545,7 @@ class Engine:
             self.seconds.observe(prediction.metrics.get("predict_time", 0.0))
         if prediction.id not in self.running:
             self._clean(prediction)
-        self.finished[prediction.id] = prediction
-        if len(self.finished) > self.settings.history:
-            self.finished.popitem(last=False)
+        self.finished.add(prediction)
         for callback in self.freed:
             callback()
 
@@ -561,18 +553,6 @@ class Engine:
         if prediction.folder is not None:
             folder, prediction.folder = prediction.folder, None
             asyncio.get_running_loop().run_in_executor(None, lambda: shutil.rmtree(folder, ignore_errors=True))
-
-    def _recall(self, id: str) -> Prediction | None:
-        self._forget()
-        return self.finished.get(id)
-
-    def _forget(self) -> None:
-        horizon = time.time() - self.settings.history_seconds
-        while self.finished:
-            oldest = next(iter(self.finished.values()))
-            if (oldest.completed_at or 0) >= horizon:
-                return
-            self.finished.popitem(last=False)
 
     def _fail_all(self, message: str) -> None:
         waiting = [*self.running.values(), *self.ahead, *self.queue, *self.preparing.values()]
@@ -593,21 +573,6 @@ _WHY = {
     "failed": "Setup failed",
     "stopped": "The server is shutting down",
 }
-
-
-class Histogram:
-    """Durations in cumulative buckets, as Prometheus has them."""
-
-    bounds = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
-
-    def __init__(self) -> None:
-        self.counts = [0] * (len(self.bounds) + 1)
-        self.sum = 0.0
-
-    def observe(self, value: float) -> None:
-        """Count a value."""
-        self.sum += value
-        self.counts[bisect.bisect_left(self.bounds, value)] += 1
 
 
 def _job(prediction: Prediction) -> list[Any]:

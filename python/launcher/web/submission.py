@@ -29,8 +29,7 @@ def submit(engine: Engine, prediction: Prediction) -> None:
     except NotReady as error:
         raise HTTPError(503, {"detail": str(error)}) from None
     except QueueFull:
-        mean = engine.seconds.sum / max(1, sum(engine.seconds.counts))
-        retry = max(1, min(60, round(mean * len(engine.queue) / max(1, engine.slots))))
+        retry = max(1, min(60, round(engine.seconds.mean * len(engine.queue) / max(1, engine.slots))))
         message = f"The queue is full: {engine.settings.queue_length} predictions are waiting"
         raise HTTPError(429, {"detail": message}, {"retry-after": str(retry)}) from None
     except Duplicate:
