@@ -11,7 +11,12 @@
  * and the wheels of `python/launcher.lock.json`; then, with Node 22.18 or newer (which runs it as it is),
  * `node bench/build.ts --set half --ways all --base oci:FOLDER`
  *
- * `--ways lazy,cold,no-store,known,again,code,requirement,peers` is everything that is compared, in one run for one set.
+ * `--ways lazy,cold,no-store,known,known-no-store,shared,again,code,requirement,peers` is everything that is compared, in one run
+ * for one set. `known` has the lock file and nothing else; `shared` has a cache in the registry as well.
+ *
+ * What serves the wheels and takes the image runs on the same processors and is counted apart. `--nginx nginx` (Debian's
+ * `nginx-light`) sends wheels without copying them; `--registry PROGRAM` is another build of the registry than Debian's of 2022, such as
+ * `go install github.com/distribution/distribution/v3/cmd/registry@v3.0.0`.
  *
  * `--set synthetic:N:MB` asks for N wheels of MB megabytes together, which `bench/build/synthetic.mjs` makes while they are read.
  * `--ways lazy,cold` builds with tables for lazy pulling and without, each from nothing. `--ways parallel` builds eight times at once with one store, and counts the bytes that the index gave.
@@ -108,7 +113,7 @@ function waysOf(word: string): string[] {
 }
 
 function OWN_WAYS(): string[] {
-  return ['lazy', 'cold', 'no-store', 'known', 'again', 'code', 'requirement', 'parallel']
+  return ['lazy', 'cold', 'no-store', 'known', 'known-no-store', 'shared', 'again', 'code', 'requirement', 'parallel']
 }
 
 /** Our own builds: each way starts where the one before it ended. */
@@ -157,14 +162,30 @@ async function ownRound(): Promise<void> {
     }
     keep('parallel', await counted(together))
   }
-  if (wanted.has('known')) {
-    // The lock file knows what its layers become; store and registry know nothing.
-    const environment = { LAYERWRIGHT_CACHE: store }
-    await run(options.node, [program, 'lock', project], environment)
+  if (wanted.has('known') || wanted.has('known-no-store') || wanted.has('shared')) {
+    // The lock file knows what its layers become.
+    await run(options.node, [program, 'lock', project], { LAYERWRIGHT_CACHE: store })
+    await elsewhere(build, store)
+  }
+}
+
+type Build = (more: readonly string[], storeFolder?: string) => Promise<Cost>
+
+/** Builds with the lock file on a machine that has built nothing before. */
+async function elsewhere(build: Build, store: string): Promise<void> {
+  const apart = path.join(folder, 'elsewhere')
+  if (wanted.has('shared')) {
+    // Registry and cache have everything, the image's repository and the store nothing.
+    const cache = `${registry.host}/lw/cache`
+    await build(['--locked', '--cache-to', cache], store)
+    keep('shared', await build(['--locked', '--cache-from', cache, '-t', `${registry.host}/lw/clone:1`], apart))
+    await rm(apart, { recursive: true, force: true })
+  }
+  for (const [way, flags] of Object.entries({ known: [], 'known-no-store': ['--no-store'] })) {
+    if (!wanted.has(way)) continue
     await emptyRegistry()
-    await rm(path.join(folder, 'known'), { recursive: true, force: true })
-    keep('known', await build(['--locked'], path.join(folder, 'known')))
-    await rm(path.join(folder, 'known'), { recursive: true, force: true })
+    keep(way, await build(['--locked', ...flags], apart))
+    await rm(apart, { recursive: true, force: true })
   }
 }
 
