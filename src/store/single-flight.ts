@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { link, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { link, mkdir, readFile, rm, unlink, writeFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -66,10 +66,18 @@ async function locked<T>(
       return await work(hasWaited)
     } finally {
       // The file first: while it is there it is ours.
-      await rm(path, { force: true })
+      await unlock(path)
       held.delete(path)
     }
   })
+}
+
+async function unlock(path: string): Promise<void> {
+  try {
+    await unlink(path)
+  } catch (error) {
+    if (systemErrorCode(error) !== 'ENOENT') throw error
+  }
 }
 
 /** What a process's locks of a store are links to while it has any: a file of its own for each would be a block on the disk. */

@@ -29,6 +29,7 @@ export interface Satisfier {
 export class PartialSolution {
   readonly #steps = new Map<PackageKey, Assignment[]>()
   readonly #decisions = new Map<PackageKey, number>()
+  readonly #undecided = new Set<PackageKey>()
   #clock = 0
   #level = 0
 
@@ -52,11 +53,9 @@ export class PartialSolution {
     return step === undefined || step.level <= 1 ? undefined : step.level
   }
 
-  /** Packages that must be in the solution and have no version yet. */
-  *undecided(): Generator<PackageKey> {
-    for (const [key, steps] of this.#steps) {
-      if (!this.#decisions.has(key) && steps.at(-1)?.left.allowsAbsent === false) yield key
-    }
+  /** Packages that must be in the solution and have no version yet, in no order. */
+  get undecided(): ReadonlySet<PackageKey> {
+    return this.#undecided
   }
 
   decide(key: PackageKey, set: VersionSet, index: number): void {
@@ -75,6 +74,7 @@ export class PartialSolution {
         if (steps.pop()?.cause === undefined) this.#decisions.delete(key)
       }
       if (steps.length === 0) this.#steps.delete(key)
+      this.#sort(key, steps.at(-1)?.left)
     }
     this.#level = level
   }
@@ -126,5 +126,12 @@ export class PartialSolution {
     const left = steps.at(-1)?.left.intersect(set) ?? set
     steps.push({ at: this.#clock++, level: this.#level, left, cause })
     this.#steps.set(key, steps)
+    this.#sort(key, left)
+  }
+
+  /** Keeps the undecided apart: looking for them among thousands of packages at each decision would take longer than all else. */
+  #sort(key: PackageKey, left: VersionSet | undefined): void {
+    if (left?.allowsAbsent === false && !this.#decisions.has(key)) this.#undecided.add(key)
+    else this.#undecided.delete(key)
   }
 }

@@ -242,22 +242,26 @@ class Solver {
 
   #mostUrgent(): PackageKey | undefined {
     let best: PackageKey | undefined
-    let bestRank: readonly [number, number] = [Infinity, Infinity]
-    for (const key of this.#solution.undecided()) {
+    let bestRank = Infinity
+    for (const key of this.#solution.undecided) {
       const rank = this.#rank(key)
-      if (rank[0] < bestRank[0] || (rank[0] === bestRank[0] && rank[1] < bestRank[1])) [best, bestRank] = [key, rank]
+      if (rank < bestRank) [best, bestRank] = [key, rank]
     }
     return best
   }
 
-  #rank(key: PackageKey): readonly [number, number] {
+  /** By kind first, then by when it was discovered: no two packages have the same. */
+  #rank(key: PackageKey): number {
+    return this.#urgency(key) * 2 ** 32 + (this.#order.get(key) ?? 0)
+  }
+
+  #urgency(key: PackageKey): number {
+    if (key === ROOT) return 0
     const base = this.#source.baseOf(key)
-    const order = this.#order.get(key) ?? 0
-    if (key === ROOT) return [0, 0]
-    if (this.#pinned.has(key) || this.#pinned.has(base)) return [1, order]
-    if (this.#early.has(base) || this.#early.has(key)) return [2, order]
-    if (this.#late.has(base) || this.#late.has(key)) return [3, order]
-    return [4, order]
+    if (this.#pinned.has(key) || this.#pinned.has(base)) return 1
+    if (this.#early.has(base) || this.#early.has(key)) return 2
+    if (this.#late.has(base) || this.#late.has(key)) return 3
+    return 4
   }
 }
 
