@@ -93,13 +93,12 @@ export async function startContainer(request: RunRequest, context: RunContext): 
     await removeWork(container.workFolder, host)
     throw error
   }
-  const stop = stopper(running, request.capture === undefined ? GRACE_MS : STEP_GRACE_MS)
-  signal?.addEventListener('abort', stop, { once: true })
+  const forget = stopOnAbort(running, signal, request.capture === undefined ? GRACE_MS : STEP_GRACE_MS)
   const end = async (): Promise<number> => {
     try {
       return await running.exit
     } finally {
-      signal?.removeEventListener('abort', stop)
+      forget()
       await removeWork(container.workFolder, host)
     }
   }
@@ -173,16 +172,28 @@ function makeContainer(request: RunRequest, cache: RootfsCache): Container {
   }
 }
 
-function stopper(running: RunningContainer, graceMs: number): () => void {
-  return () => {
+/**
+ * Stops a container when the signal aborts, or has aborted while it started: an engine takes a minute for a large image.
+ *
+ * @returns what ends the waiting
+ */
+export function stopOnAbort(
+  running: Pick<RunningContainer, 'exit' | 'kill'>,
+  signal: AbortSignal | undefined,
+  graceMs: number,
+): () => void {
+  const stop = (): void => {
     running.kill('SIGTERM')
     const timer = setTimeout(() => running.kill('SIGKILL'), graceMs)
     running.exit
       .finally(() => clearTimeout(timer))
       .catch(() => {
-        // The caller gets the same rejection from \`exit\`.
+        // The caller gets the same rejection from `exit`.
       })
   }
+  if (signal?.aborted === true) stop()
+  else signal?.addEventListener('abort', stop, { once: true })
+  return () => signal?.removeEventListener('abort', stop)
 }
 
 /** Removes what runs that were killed outright have left; the process id is part of the name. */

@@ -35,9 +35,9 @@ export interface Answer {
  */
 export async function exchangeDecoded(exchange: Exchange & { body: Uint8Array | string | undefined }): Promise<Answer> {
   const { method, url, body, agent, signal, patienceMs } = exchange
-  signal?.throwIfAborted()
   // Loaded when it is first needed: a build that asks nobody starts sooner.
   const { default: nodeFetch } = await import('node-fetch')
+  signal?.throwIfAborted()
   const patience = new Patience(patienceMs(0), `get an answer from ${url.host}`)
   const stop = new AbortController()
   const onAbort = (): void => stop.abort()
