@@ -10,6 +10,7 @@ import { digestFiles } from '../core/file-digests.ts'
 import { canonicalJson } from '../core/json.ts'
 import { programBuild } from '../core/version.ts'
 import { LOCK_FILE, type Lock } from '../lock/lock.ts'
+import { fromPortable, toPortable } from '../lock/portable.ts'
 import { normalizeName } from '../python/package-name.ts'
 import type { HeadersFor } from '../python/settings/credentials.ts'
 import type { ResolvedIndexSettings } from '../python/settings/index-settings.ts'
@@ -90,11 +91,12 @@ export async function obtainLock(config: Config, context: ResolveContext, option
   const key = digestOf(canonicalJson({ inputs, build: programBuild(), launcher: digestFiles(launcher) }))
   const entry = options.mode === 'refresh' ? undefined : parseEntry(await cache.get(key))
   if (entry !== undefined && entry.madeAt + ANSWERS_FRESH_MS > context.now()) {
-    return { lock: entry.lock, isFile: false, validUntil: validUntil(entry.madeAt + ANSWERS_FRESH_MS), ...known }
+    const lock = fromPortable(entry.lock, context.projectFolder)
+    return { lock, isFile: false, validUntil: validUntil(entry.madeAt + ANSWERS_FRESH_MS), ...known }
   }
   const lock = await resolve(question, context, preferencesOf(file, options.upgrade))
   const madeAt = context.now()
-  await cache.set(key, Buffer.from(JSON.stringify({ madeAt, lock })))
+  await cache.set(key, Buffer.from(JSON.stringify({ madeAt, lock: toPortable(lock, context.projectFolder) })))
   return { lock, isFile: false, validUntil: validUntil(madeAt + ANSWERS_FRESH_MS), ...known }
 }
 
@@ -133,12 +135,12 @@ export async function readLockFile(folder: string): Promise<Lock | undefined> {
     throw new BuildError('FILE_UNREADABLE', `Cannot read the lock file: \`${path}\``, { cause: error })
   }
   const { parseLock } = await import('../lock/parse-lock.ts')
-  return parseLock(text, path)
+  return fromPortable(parseLock(text, path), folder)
 }
 
 /** Writes the lock file of a project, and gives its digest. */
 export async function writeLockFile(folder: string, lock: Lock): Promise<Digest> {
-  const text = `${JSON.stringify(lock, undefined, 2)}\n`
+  const text = `${JSON.stringify(toPortable(lock, folder), undefined, 2)}\n`
   await writeFileAtomically(join(folder, LOCK_FILE), text)
   return digestOf(text)
 }

@@ -6,6 +6,7 @@ import { canonicalJson } from '../core/json.ts'
 import { runTask } from '../core/progress.ts'
 import { settleAll } from '../core/settle.ts'
 import type { Lock, LockedChoice, LockedPlatform, PlatformLock } from '../lock/lock.ts'
+import { withoutPlace } from '../lock/portable.ts'
 import { aptKeyDigests } from './apt-sources.ts'
 import type { BaseDraft } from './base-draft.ts'
 import { draftBase } from './base.ts'
@@ -61,24 +62,29 @@ export async function prepareQuestion(config: Config, context: ResolveContext): 
   })
   const places = Object.entries(context.env).filter(([name, value]) => PLACES.test(name) && value !== undefined)
   const inputs = digestOf(
-    canonicalJson({
-      build,
-      runtime: config.runtime,
-      ...(build.aptSources.length === 0
-        ? {}
-        : { aptKeys: await aptKeyDigests(build.aptSources, context.projectFolder) }),
-      requirements: requirementsKey(requirements),
-      ...(sources.length === 0 ? {} : { sources }),
-      indexes: { plan, excludeNewer, allowsPreReleases },
-      ...(serverSettings === settings ? {} : { serverIndexes: serverSettings.plan }),
-      ...(buildLimits.length === 0
-        ? {}
-        : { buildLimits: buildLimits.map(({ requirement }) => formatRequirement(requirement)) }),
-      places: Object.fromEntries(places),
-      ...(config.weights.length === 0
-        ? {}
-        : { weights: config.weights, localWeights: await localWeights(config.weights, { ...context, headers }) }),
-    }),
+    canonicalJson(
+      withoutPlace(
+        {
+          build,
+          runtime: config.runtime,
+          ...(build.aptSources.length === 0
+            ? {}
+            : { aptKeys: await aptKeyDigests(build.aptSources, context.projectFolder) }),
+          requirements: requirementsKey(requirements),
+          ...(sources.length === 0 ? {} : { sources }),
+          indexes: { plan, excludeNewer, allowsPreReleases },
+          ...(serverSettings === settings ? {} : { serverIndexes: serverSettings.plan }),
+          ...(buildLimits.length === 0
+            ? {}
+            : { buildLimits: buildLimits.map(({ requirement }) => formatRequirement(requirement)) }),
+          places: Object.fromEntries(places),
+          ...(config.weights.length === 0
+            ? {}
+            : { weights: config.weights, localWeights: await localWeights(config.weights, { ...context, headers }) }),
+        },
+        context.projectFolder,
+      ),
+    ),
   )
   return { config, requirements, settings, serverSettings, headers, inputs }
 }

@@ -1,8 +1,8 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { obtainLock, LOCK_FILE } from '../../src/build/obtain-lock.ts'
+import { obtainLock, LOCK_FILE, writeLockFile } from '../../src/build/obtain-lock.ts'
 import { loadConfig } from '../../src/config/load.ts'
 import { makeHttp } from '../../src/core/http.ts'
 import type { ProgressEvent } from '../../src/core/progress.ts'
@@ -114,6 +114,27 @@ test('obtainLock() goes without pip and setuptools where no index has them, and 
     message: expect.not.stringContaining('pip') as string,
   })
   await expect(lock(packages('alpha', 'pip'))).rejects.toMatchObject({ code: 'PACKAGE_NOT_FOUND' })
+})
+
+test('a lock file of vendored wheels is used where the project lies elsewhere', async () => {
+  for (const { filename, bytes } of first) {
+    await mkdir(join(context.projectFolder, 'wheels'), { recursive: true })
+    await writeFile(join(context.projectFolder, 'wheels', filename), bytes)
+  }
+  await write('requirements.txt', `--no-index\n--find-links wheels\n./wheels/${alpha1.filename}\n`)
+  const made = await lock('  python_requirements: requirements.txt\n')
+  expect(made.platforms[0]?.wheels.map(({ url }) => url)).toEqual(
+    expect.arrayContaining([expect.stringContaining('file:///')]) as unknown,
+  )
+  await writeLockFile(context.projectFolder, made)
+  const elsewhere = join(folder, 'elsewhere')
+  await rename(context.projectFolder, elsewhere)
+  expect(await readFile(join(elsewhere, LOCK_FILE), 'utf8')).not.toContain(folder)
+  const { config } = await loadConfig(elsewhere)
+  const used = await obtainLock(config, { ...context, projectFolder: elsewhere }, { mode: 'locked' })
+  expect(used.lock.platforms[0]?.wheels.map(({ url }) => url)).toEqual(
+    made.platforms[0]?.wheels.map(({ url }) => url.replace('/project/', '/elsewhere/')),
+  )
 })
 
 test('obtainLock() keeps what the lock file has, upgrades what it is told to, or everything', async () => {
