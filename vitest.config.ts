@@ -13,16 +13,28 @@ const alias = [
 // vitest leaves one processor free, which is half of a machine with two; many tests wait for a server or a timer.
 const unitWorkers = Math.max(2, availableParallelism())
 
-/** Files that take minutes, the longest first: begun last, one of them would run alone at the end. */
+/**
+ * Files that take a minute or more, the longest first: begun last, one of them would run alone at the end. The suites of the
+ * runtime (`runtime…`) fill both processors by themselves, so others stand between them.
+ */
 const SLOW = [
   'runtime-image',
-  'runtime',
-  'runtime-newest',
-  'runtime-to-come',
-  'runtime-platforms',
   'debian',
   'examples',
+  'compression',
   'lazy',
+  'sources',
+  'runtime',
+  'running',
+  'registry-faults',
+  'resolve',
+  'run',
+  'runtime-platforms',
+  'queue-servers',
+  'layers',
+  'readme',
+  'runtime-to-come',
+  'runtime-newest',
 ]
 
 class SlowFirst extends BaseSequencer {
@@ -62,8 +74,8 @@ export default defineConfig({
           name: 'interop',
           include: ['test/interop/**/*.test.ts'],
           pool: 'forks',
-          // Two at once take half of the time, and one run in two failed: the runtime's suite in an image is held to its times.
-          maxWorkers: 1,
+          // Two at once: one waits for the network or a server while the other computes.
+          maxWorkers: 2,
           // These reach real indexes and archives, which fail now and then; a fault of ours fails twice.
           retry: 1,
           testTimeout: 600_000,
