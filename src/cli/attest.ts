@@ -1,3 +1,4 @@
+import type { KeyObject } from 'node:crypto'
 import { statementsAbout, type BuiltImage } from '../attest/attest.ts'
 import { readAttestKey } from '../attest/dsse.ts'
 import { referrerContent } from '../attest/referrer.ts'
@@ -26,19 +27,22 @@ export function assertAttestable(locations: readonly Location[]): void {
 }
 
 /**
- * Puts the component list and the provenance of every image beside it, in each registry that it was pushed to.
+ * The key that signs. Read before anything is built: afterwards the image would be pushed and its statements missing.
  *
- * @throws BuildError FILE_UNREADABLE, CREDENTIALS_INVALID for the key
+ * @throws BuildError FILE_UNREADABLE, CREDENTIALS_INVALID
  */
+export async function loadAttestKey({ attestKey }: AttestOptions, io: Io): Promise<KeyObject | undefined> {
+  return attestKey === undefined ? undefined : readAttestKey(await readNamedFile(attestKey, io.cwd), attestKey)
+}
+
+/** Puts the component list and the provenance of every image beside it, in each registry that it was pushed to. */
 export async function attest(
   result: BuildResult,
   locations: readonly Location[],
-  options: AttestOptions,
+  key: KeyObject | undefined,
   world: World,
   io: Io,
 ): Promise<void> {
-  const { attestKey } = options
-  const key = attestKey === undefined ? undefined : readAttestKey(await readNamedFile(attestKey, io.cwd), attestKey)
   const images = builtImages(result)
   for (const location of locations) {
     if (location.kind !== 'registry') continue

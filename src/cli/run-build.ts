@@ -178,6 +178,7 @@ async function buildAnew(
   const shared = await openSharedLayers(options, world, io)
   let outputs: readonly Output[] = []
   const attesting = options.attest === true || options.attestKey !== undefined ? await import('./attest.ts') : undefined
+  const attestKey = await attesting?.loadAttestKey(options, io)
   const result = await build(
     {
       project,
@@ -207,7 +208,7 @@ async function buildAnew(
   // What is told of the image is the first place's; others of the same compression hold the same.
   const told = outputs.filter(({ compression }) => compression === outputs[0]?.compression)
   const toldAt = told.map(({ location }) => location)
-  await attesting?.attest(result, toldAt, options, world, io)
+  await attesting?.attest(result, toldAt, attestKey, world, io)
   if (options.load === true) {
     const { loadImage } = await import('./load-image.ts')
     await loadImage(result.image, options.tag[0] ?? result.planned.imageName, world, io)

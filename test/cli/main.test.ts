@@ -1,4 +1,6 @@
 import { EventEmitter } from 'node:events'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
 import { expect, test } from 'vitest'
 import { commands } from '../../src/cli/commands/index.ts'
@@ -48,6 +50,13 @@ test('a limit of the store that is no size is told before anything is made', asy
   const io = recordIo({ cwd: '/', env: { LAYERWRIGHT_CACHE_MAX_SIZE: 'abc', LAYERWRIGHT_CACHE: '/dev/null/x' } })
   expect(await runCommandLine(['build'], io)).toBe(2)
   expect(io.stderr.text()).toContain('Not a size: `abc`')
+})
+
+test('a key that cannot be read is told before anything is built', async () => {
+  const io = recordIo({ cwd: '/', env: { LAYERWRIGHT_CACHE: join(tmpdir(), `layerwright-main-${process.pid}`) } })
+  const args = ['push', 'registry.example.test/x', '--no-store', '--project', '/nothere', '--attest-key', 'no.pem']
+  expect(await runCommandLine(args, io)).toBe(1)
+  expect(io.stderr.text()).toMatch(/FILE_UNREADABLE.*no\.pem/)
 })
 
 test('renderError() shows code, message, the causes that add something, and the hint apart', () => {
