@@ -13,6 +13,7 @@ import {
 import type { BuildResult } from '../build.ts'
 import { basisMemory } from '../build/plan-basis.ts'
 import { projectDigest } from '../build/project-state.ts'
+import { digestOf } from '../core/digest.ts'
 import { BuildError } from '../core/errors.ts'
 import { startTask } from '../core/progress.ts'
 import { formatLocation, resolvePath, type Location } from '../destinations/location.ts'
@@ -25,6 +26,7 @@ import type { CacheOptions } from './shared-cache.ts'
 import { localImage } from './locations.ts'
 import { assertLazy, outputAt, parseOutput, type Output } from './output.ts'
 import { modeOf, projectPath } from './project-options.ts'
+import { readNamedFile } from './read-named-file.ts'
 import { readSecrets } from './read-secrets.ts'
 
 /** What the options of `build` and of `push` say. */
@@ -113,7 +115,7 @@ async function makeBuild(project: string, options: BuildOptions, io: Io): Promis
   const making = Object.entries(options).filter(([name]) => !TELLING.includes(name))
   const identity: BuildIdentity = {
     project: path,
-    options: { ...Object.fromEntries(making), cwd: io.cwd, store: store.folder },
+    options: { ...Object.fromEntries(making), cwd: io.cwd, store: store.folder, ...(await keyIdentity(options, io)) },
     env: io.env,
   }
   const mayRecall = options.refresh !== true && options.load !== true && options.verify !== true
@@ -134,6 +136,11 @@ async function makeBuild(project: string, options: BuildOptions, io: Io): Promis
   }
   if (maxBytes !== undefined) await (await import('../store/prune.ts')).pruneStore(store, { maxBytes })
   return summary
+}
+
+/** Another key at the same place makes other statements. */
+async function keyIdentity({ attestKey }: BuildOptions, io: Io): Promise<{ readonly attestKeyDigest?: Digest }> {
+  return attestKey === undefined ? {} : { attestKeyDigest: digestOf(await readNamedFile(attestKey, io.cwd)) }
 }
 
 /** Builds with nothing on the disk: layers are sent where they go while they are made. */

@@ -38,21 +38,24 @@ const registries = [
   ['Debian’s docker-registry, by the tag that stands in', () => debian.host],
 ] as const
 
+interface Referrer {
+  readonly reference: string
+  readonly artifactType: string
+}
+
 test.each(registries)('oras finds components and signed provenance beside an image in %s', async (_, hostOf) => {
   const oras = await goTool('oras.land/oras/cmd/oras@v1.3.6')
   needTool(oras, 'oras', { skip: (note) => expect.unreachable(note) })
   const key = join(folder, 'key.pem')
-  await mustRun('sh', [
-    '-c',
-    `openssl ecparam -name prime256v1 -genkey -noout | openssl pkcs8 -topk8 -nocrypt -out ${key}`,
-  ])
+  await makeKey(key)
   const image = `${hostOf()}/examples/hello:v1`
   const args = ['push', image, '--project', 'examples/hello', '--insecure', '-q', '--attest-key', key]
   const digest = (await layerwright(args)).stdout.trim()
-  const { stdout } = await mustRun(oras, ['discover', '--plain-http', '--format', 'json', image])
-  const { referrers } = JSON.parse(stdout) as {
-    readonly referrers: readonly { readonly reference: string; readonly artifactType: string }[]
+  const listed = async (): Promise<readonly Referrer[]> => {
+    const { stdout } = await mustRun(oras, ['discover', '--plain-http', '--format', 'json', image])
+    return (JSON.parse(stdout) as { readonly referrers: readonly Referrer[] }).referrers
   }
+  const referrers = await listed()
   expect(referrers.map(({ artifactType }) => artifactType).sort()).toEqual([
     'application/spdx+json',
     'application/vnd.dsse.envelope.v1+json',
@@ -80,7 +83,17 @@ test.each(registries)('oras finds components and signed provenance beside an ima
   expect(page).toContain('  provenance (SLSA), signed\n')
   // The same again changes nothing, and asks no more than whether the tag is there.
   expect((await layerwright(args)).stdout.trim()).toBe(digest)
+  expect((await listed()).length).toBe(2)
+  // Another key at the same place signs anew.
+  await makeKey(key)
+  expect((await layerwright(args)).stdout.trim()).toBe(digest)
+  expect((await listed()).length).toBe(3)
 })
+
+async function makeKey(file: string): Promise<void> {
+  const [make, pack] = ['openssl ecparam -name prime256v1 -genkey -noout', 'openssl pkcs8 -topk8 -nocrypt']
+  await mustRun('sh', ['-c', `${make} | ${pack} -out ${file}`])
+}
 
 async function pull(oras: string, reference: string | undefined): Promise<Buffer> {
   const manifest = JSON.parse((await mustRun(oras, ['manifest', 'fetch', '--plain-http', reference ?? ''])).stdout) as {
