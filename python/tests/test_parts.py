@@ -1,0 +1,71 @@
+"""Parts of the launcher that need no process to be tried."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from launcher.batching import Batching
+from launcher.histogram import Histogram
+from launcher.history import History
+from launcher.prediction import Prediction
+
+
+def ended(id: str, seconds_ago: float = 0.0) -> Prediction:
+    prediction = Prediction({"input": {}, "id": id})
+    prediction.finish("succeeded")
+    prediction.completed_at = time.time() - seconds_ago
+    return prediction
+
+
+def test_history_keeps_the_last_ones() -> None:
+    history = History(2, 3600)
+    for id in ("a", "b", "c"):
+        history.add(ended(id))
+    assert [one.id for one in history.all()] == ["b", "c"]
+    assert history.find("a") is None
+
+
+def test_history_forgets_what_ended_long_ago() -> None:
+    history = History(10, 60)
+    history.add(ended("old", 61))
+    history.add(ended("new"))
+    assert history.find("old") is None
+    assert [one.id for one in history.all()] == ["new"]
+
+
+def test_history_discards_an_id_that_begins_again() -> None:
+    history = History(10, 60)
+    history.add(ended("a"))
+    history.discard("a")
+    history.discard("never there")
+    assert history.all() == []
+
+
+def busy(size: int = 4, wait: float = 100.0) -> Batching:
+    batching = Batching(size, wait)
+    for _ in range(3):
+        batching.note_arrival()
+    return batching
+
+
+def test_a_batch_waits_while_others_are_likely_to_come() -> None:
+    assert 90 < busy().delay(1, time.time()) <= 100
+
+
+@pytest.mark.parametrize("length, age", [(4, 0.0), (5, 0.0), (1, 101.0)])
+def test_a_batch_goes_when_it_is_full_or_has_waited(length: int, age: float) -> None:
+    assert busy().delay(length, time.time() - age) == 0
+
+
+def test_a_batch_goes_when_nobody_else_comes_in_that_time() -> None:
+    assert Batching(4, 0.01).delay(1, time.time()) == 0
+
+
+def test_histogram_counts_cumulative_bounds_and_the_mean() -> None:
+    histogram = Histogram()
+    assert histogram.mean == 0
+    for seconds in (0.001, 0.1, 2000.0):
+        histogram.observe(seconds)
+    assert (histogram.counts[0], histogram.counts[4], histogram.counts[-1]) == (1, 1, 1)
+    assert histogram.mean == pytest.approx(2000.101 / 3)
