@@ -108,7 +108,18 @@ test('terminalProgress() draws over what the terminal echoes for a key', () => {
   report({ type: 'note', level: 'info', text: 'drawn' })
   report({ type: 'end', id: 'a', outcome: 'failed' })
   report.close()
-  expect(output.text()).toMatch(/\r\x1b\[1A\x1b\[Jfailed {2}x \(0\.0s\)\n$/)
+  expect(output.text()).toMatch(/\r\x1b\[1A\x1b\[K\n\x1b\[K\x1b\[1Afailed {2}x \(0\.0s\)\n$/)
+})
+
+test('terminalProgress() never erases the screen, which tmux would keep in its history', () => {
+  const output = recordOutput({ isTerminal: true, columns: 100 })
+  const report = terminalProgress(output, () => 0)
+  for (const id of ['a', 'b']) report({ type: 'start', id, name: id })
+  report({ type: 'note', level: 'info', text: 'drawn' })
+  report({ type: 'note', level: 'info', text: 'drawn again' })
+  report.close()
+  expect(screen(output.text())).toEqual(['drawn', 'drawn again'])
+  expect(output.text()).not.toContain('\x1b[J')
 })
 
 test('json progress prints each event as one line of JSON', () => {
@@ -172,14 +183,25 @@ test('oneLine() joins lines, and takes out what steers a terminal', () => {
   expect(oneLine('a\u001b[2Jb\r\tc\u009b1A')).toBe('a [2Jb c 1A')
 })
 
-/** What a terminal shows in the end: knows line feeds, cursor up and erase below. */
+/** What a terminal shows in the end above its cursor: knows line feeds, returns, cursor up and erase to the end of a line. */
 function screen(text: string): string[] {
-  const lines: string[] = ['']
-  for (const part of text.split(/(\n|\r\x1b\[\d+A\x1b\[J)/)) {
-    const up = /^\r\x1b\[(\d+)A/.exec(part)
-    if (up !== null) lines.splice(lines.length - 1 - Number(up[1]), Infinity, '')
-    else if (part === '\n') lines.push('')
-    else lines[lines.length - 1] += part
+  const rows: string[] = ['']
+  let [row, column] = [0, 0]
+  for (const part of text.match(/\r|\n|\x1b\[\d*[A-Z]|[^\r\n\x1b]+/g) ?? []) {
+    const line = rows[row] ?? ''
+    const up = /^\x1b\[(\d+)A$/.exec(part)
+    if (part === '\r') column = 0
+    else if (part === '\x1b[K') rows[row] = line.slice(0, column)
+    else if (up !== null) row -= Number(up[1])
+    else if (part === '\n') {
+      row++
+      column = 0
+      rows[row] ??= ''
+    } else {
+      expect(part).not.toContain('\x1b')
+      rows[row] = line.slice(0, column).padEnd(column) + part + line.slice(column + part.length)
+      column += part.length
+    }
   }
-  return lines.slice(0, -1)
+  return rows.slice(0, row)
 }

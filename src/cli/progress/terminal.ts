@@ -19,13 +19,18 @@ const ROOM_FOR_BARS = 80
 /**
  * Progress on a terminal: ended top tasks scroll up, running ones are redrawn below with bars.
  *
- * Uses only cursor-up and erase-below, so that it works on every terminal that moves its cursor.
+ * Uses only cursor-up and erase-line, so that it works on every terminal that moves its cursor. Erasing all below would be
+ * shorter, but from the top of the screen tmux keeps what is erased so: its history was full of frames.
  */
 export function terminalProgress(output: Output, now: () => number = Date.now): Report & { close(): void } {
   const model = new TaskModel()
   let drawnLines = 0
   // The cursor is not at the start of its line where the terminal has echoed a key, such as ^C.
-  const erase = (): string => (drawnLines === 0 ? '' : `\r\x1b[${drawnLines}A\x1b[J`)
+  const erase = (): string => {
+    if (drawnLines === 0) return ''
+    const up = `\x1b[${drawnLines}A`
+    return `\r${up}${'\x1b[K\n'.repeat(drawnLines)}\x1b[K${up}`
+  }
   const draw = (above: string): void => {
     const width = (output.columns ?? 80) - 1
     const running = model.running().slice(-MAX_LINES)
