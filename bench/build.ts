@@ -249,6 +249,8 @@ function peerContext(): PeerContext {
 
 async function emptyRegistry(): Promise<void> {
   await registry.close()
+  // Gigabytes that the build before has left in memory to be written would slow down this one.
+  await run('sync', [])
   registry = await startRegistry(folder, options.registry)
   await run(options.node, [program, 'copy', '--quiet', base, `docker://${registry.host}/base/python:3.11`])
 }
