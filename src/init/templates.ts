@@ -138,6 +138,7 @@ jobs:
       - uses: actions/setup-node@v4
         with:
           node-version: 20
+      # From a registry that has this package; else the file that npm pack makes of it: npx --yes ./layerwright-0.1.0.tgz
       - run: npx --yes layerwright push -t "ghcr.io/\${GITHUB_REPOSITORY,,}:latest"
         env:
           GITHUB_TOKEN: \${{ secrets.GITHUB_TOKEN }}
