@@ -13,7 +13,6 @@
 import { execFile, spawn } from 'node:child_process'
 import { createHash, randomBytes } from 'node:crypto'
 import { access, mkdir, mkdtemp, open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
-import { connect } from 'node:net'
 import { cpus, tmpdir } from 'node:os'
 import path from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -21,7 +20,7 @@ import { parseArgs, promisify } from 'node:util'
 import { collect } from '../src/core/bytes.ts'
 import { copyImage, openDestination, openImage } from '../src/destinations/index.ts'
 import { makeImage } from '../src/image/make-image.ts'
-import { freePort } from '../test/support/docker-registry.ts'
+import { freePort, isListening } from '../test/support/docker-registry.ts'
 import { sampleLayer } from '../test/support/sample-image.ts'
 import { findTool, goTool } from '../test/support/tool.ts'
 import { CASES, type Case } from '../test/support/registry-faults.ts'
@@ -396,14 +395,6 @@ async function startRegistry(): Promise<{ readonly port: number; readonly stop: 
   const child = spawn('docker-registry', ['serve', path.join(folder, 'registry.yml')], { stdio: 'ignore' })
   for (let tries = 0; tries < 200 && !(await isListening(port)); tries++) await delay(50)
   return { port, stop: () => void child.kill('SIGKILL') }
-}
-
-function isListening(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(port, '127.0.0.1', () => resolve(true))
-    socket.on('error', () => resolve(false))
-    socket.on('connect', () => socket.destroy())
-  })
 }
 
 function median(values: readonly number[]): number {

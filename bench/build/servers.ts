@@ -1,10 +1,9 @@
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises'
-import { connect } from 'node:net'
 import path from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { freePort, startDockerRegistry, type DockerRegistry } from '../../test/support/docker-registry.ts'
+import { freePort, isListening, startDockerRegistry, type DockerRegistry } from '../../test/support/docker-registry.ts'
 import { usedBy } from './measure.ts'
 
 /** Debian's docker-registry, or another build of it, in a folder of its own. */
@@ -114,20 +113,10 @@ async function startNginx(program: string, behind: string, wheels: readonly stri
   return {
     url: behind.replace(/:\d+/, `:${port}`),
     sent: async () => {
-      const lines = await readFile(log, 'utf8').catch(() => '')
+      const lines = await readFile(log, 'utf8')
       return lines.split('\n').filter(Boolean).map(Number)
     },
     used: async () => (await usedBy(child.pid)).cpuSeconds,
     close: () => void child.kill(),
   }
-}
-
-function isListening(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(port, '127.0.0.1', () => {
-      socket.destroy()
-      resolve(true)
-    })
-    socket.on('error', () => resolve(false))
-  })
 }

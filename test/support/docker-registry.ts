@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { createServer, type AddressInfo } from 'node:net'
+import { connect, createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -83,18 +83,21 @@ export async function freePort(): Promise<number> {
   return port
 }
 
+/** Whether somebody accepts connections there, on loopback. */
+export function isListening(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.1', () => {
+      socket.destroy()
+      resolve(true)
+    })
+    socket.on('error', () => resolve(false))
+  })
+}
+
 async function listening(port: number, child: ChildProcess, log: () => string): Promise<void> {
-  const { connect } = await import('node:net')
   for (let tries = 0; tries < 1800; tries++) {
     if (child.exitCode !== null) throw new Error(`docker-registry ended: ${log()}`)
-    const isOpen = await new Promise<boolean>((resolve) => {
-      const socket = connect(port, '127.0.0.1', () => {
-        socket.destroy()
-        resolve(true)
-      })
-      socket.on('error', () => resolve(false))
-    })
-    if (isOpen) return
+    if (await isListening(port)) return
     await delay(50)
   }
   throw new Error(`docker-registry does not listen: ${log()}`)
