@@ -7,17 +7,13 @@ a public address now may resolve to a private one later), at every redirect, and
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 import concurrent.futures
 import copy
 import errno
 import http.client
 import ipaddress
 import logging
-import mimetypes
 import os
-import re
 import shutil
 import socket
 import ssl
@@ -28,6 +24,7 @@ import urllib.parse
 import urllib.request
 from typing import Any
 
+from .data_urls import decode_data_url, encode_data_url, extension_of, file_name, media_type_of
 from .hints import hint_for
 from .prediction import Prediction
 from .schema import Schema
@@ -86,6 +83,8 @@ class Files:
         except (OSError, http.client.HTTPException, ValueError) as error:
             if getattr(error, "errno", None) in _STORAGE:
                 raise FileError(f"{name}: cannot be stored: {_storage_reason(error)}") from None
+            if url[:5].lower() == "data:":
+                raise FileError(f"{name}: {error}") from None
             reason = getattr(error, "reason", None) or error
             raise FileError(f"{name}: cannot fetch {mask_url(url)}: {reason}") from None
 
@@ -95,7 +94,7 @@ class Files:
         agent = os.environ.get("COG_USER_AGENT") or "layerwright"
         request = urllib.request.Request(url, headers={"User-Agent": agent})  # noqa: S310 - scheme checked by the schema
         with opener.open(request, timeout=min(30.0, self.settings.input_timeout)) as response:
-            name = _file_name(urllib.parse.urlparse(url).path) or "file" + _extension(response.headers.get_content_type())
+            name = file_name(urllib.parse.urlparse(url).path) or "file" + extension_of(response.headers.get_content_type())
             path = os.path.join(folder, name)
             size = 0
             with open(path, "wb") as target:
@@ -123,12 +122,10 @@ class Files:
         return value
 
     def _send(self, path: str, id: str) -> str:
-        kind = mimetypes.guess_type(path)[0] or "application/octet-stream"
         try:
             if self.settings.upload_url is not None:
-                return self._upload(path, kind, id)
-            with open(path, "rb") as source:
-                return f"data:{kind};base64," + base64.b64encode(source.read()).decode()
+                return self._upload(path, media_type_of(path), id)
+            return encode_data_url(path, is_named=self.settings.output_names)
         except (OSError, http.client.HTTPException) as error:
             raise FileError(f"Cannot send output file {os.path.basename(path)}: {error}") from None
 
@@ -221,48 +218,14 @@ class _HTTPSHandler(urllib.request.HTTPSHandler):
         return self.do_open(_HTTPSConnection, request)  # type: ignore[arg-type]
 
 
-_DATA = re.compile(r"data:([^,;]*)((?:;[^,;]*)*),", re.I)
-
-
-def decode_data_url(url: str) -> tuple[str, bytes]:
-    """Media type and bytes of a data URL (RFC 2397).
-
-    :raises FileError: when it is not one
-    """
-    match = _DATA.match(url)
-    if match is None:
-        raise FileError("is not a data URL")
-    body = urllib.parse.unquote_to_bytes(url[match.end() :])
-    if ";base64" in match[2].lower():
-        try:
-            body = base64.b64decode(re.sub(rb"\s", b"", body) + b"=" * (-len(body) % 4), validate=True)
-        except binascii.Error:
-            raise FileError("is not valid base64") from None
-    return match[1].lower() or "text/plain", body
-
-
 def _save_data(url: str, folder: str, limit: int) -> str:
-    kind, data = decode_data_url(url)
+    kind, name, data = decode_data_url(url)
     if len(data) > limit:
         raise FileError(f"file is larger than {limit} bytes")
-    path = os.path.join(folder, "file" + _extension(kind))
+    path = os.path.join(folder, name or "file" + extension_of(kind))
     with open(path, "wb") as target:
         target.write(data)
     return path
-
-
-def _extension(kind: str) -> str:
-    return {"image/jpeg": ".jpg", "text/plain": ".txt"}.get(kind) or mimetypes.guess_extension(kind) or ""
-
-
-def _file_name(path: str) -> str:
-    name = urllib.parse.unquote(os.path.basename(path)).replace("/", "_").replace("\0", "_").strip()
-    if name in ("", ".", ".."):
-        return ""
-    stem, extension = os.path.splitext(name)
-    while len((stem + extension).encode()) > 200:
-        stem, extension = stem[: len(stem) * 3 // 4], extension[:20]
-    return stem + extension
 
 
 def mask_url(url: str) -> str:

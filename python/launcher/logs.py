@@ -40,15 +40,21 @@ class PlainFormatter(logging.Formatter):
         return text if record.name == "layerwright.model" else f"[{record.levelname.lower()}] {text}"
 
 
-def configure(is_json: bool, level: str) -> None:
+def configure(is_json: bool, level: str, own_level: str | None = None) -> None:
     """Send the launcher's and the model's lines to standard error.
 
     :param level: Cog's names are taken: debug, info, warning (or warn), error
+    :param own_level: of the launcher's lines; the model's keep the other
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if is_json else PlainFormatter())
     root = logging.getLogger("layerwright")
     root.handlers[:] = [handler]
     root.propagate = False
-    name = {"warn": "WARNING", "trace": "DEBUG"}.get(level.lower(), level.upper())
-    root.setLevel(name if isinstance(logging.getLevelName(name), int) else "INFO")
+    root.setLevel(_level(own_level or level))
+    logging.getLogger("layerwright.model").setLevel(_level(level))
+
+
+def _level(name: str) -> str:
+    name = {"warn": "WARNING", "trace": "DEBUG"}.get(name.lower(), name.upper())
+    return name if isinstance(logging.getLevelName(name), int) else "INFO"

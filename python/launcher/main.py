@@ -23,7 +23,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     try:
         settings = Settings.load(words)
-        configure(settings.json_logs, os.environ.get("COG_LOG_LEVEL") or os.environ.get("RUST_LOG") or "info")
+        level = os.environ.get("COG_LOG_LEVEL") or os.environ.get("RUST_LOG") or "info"
+        configure(settings.json_logs, level, os.environ.get("LAYERWRIGHT_LOG_LEVEL"))
         from .serve import start
 
         return start(settings)

@@ -138,7 +138,7 @@ def open_sockets(settings: Settings) -> list[socket.socket]:
 
 def _load(path: str | None) -> dict[str, Any] | None:
     if path is None:
-        log.warning("There is no .cog/openapi_schema.json: inputs are not validated\nhint: `layerwright schema` prints it.")
+        log.warning("There is no .cog/openapi_schema.json: inputs are not validated\nhint: `layerwright schema --openapi` prints it.")
     try:
         return load(path)
     except (OSError, ValueError) as error:

@@ -37,6 +37,8 @@ class Settings:
     cancel_grace: float = 10.0
     throttle: float = 0.5
     upload_url: str | None = None
+    #: data URLs of output files have a ``;name=`` parameter
+    output_names: bool = False
     webhook_token: str | None = None
     webhook_secret: str | None = None
     allow_private_urls: bool = False
@@ -136,6 +138,7 @@ def _load(arguments: list[str], environment: Mapping[str, str]) -> Settings:
         cancel_grace=number("LAYERWRIGHT_CANCEL_GRACE_SECONDS", 10.0) or 0.0,
         throttle=number("COG_THROTTLE_RESPONSE_INTERVAL", 0.5) or 0.0,
         upload_url=(flags.get("upload-url") or [env.text("LAYERWRIGHT_UPLOAD_URL")])[-1],
+        output_names=flag("LAYERWRIGHT_OUTPUT_NAMES", False),
         webhook_token=env.text("WEBHOOK_AUTH_TOKEN"),
         webhook_secret=env.text("LAYERWRIGHT_WEBHOOK_SECRET"),
         allow_private_urls=flag("LAYERWRIGHT_ALLOW_PRIVATE_URLS", False),

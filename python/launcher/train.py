@@ -28,7 +28,7 @@ def train(arguments: Sequence[str], root: str | None = None) -> int:
     folder = root or os.environ.get("LAYERWRIGHT_ML_ROOT") or ROOT
     try:
         settings = Settings.load(arguments)
-        configure(settings.json_logs, os.environ.get("COG_LOG_LEVEL") or "info")
+        configure(settings.json_logs, os.environ.get("COG_LOG_LEVEL") or "info", os.environ.get("LAYERWRIGHT_LOG_LEVEL"))
         reference = settings.train or settings.predict
         if reference is None:
             raise SettingsError("COG_TRAIN_TYPE_STUB is not set: it names the function, as in `train.py:train`")

@@ -136,6 +136,19 @@ OPTIONAL = """
 OPTIONAL_INPUTS = {"n": {**INTEGER, "nullable": True, "default": None}}
 
 
+@differs("`;name=` of a data URL is ignored")
+def test_a_data_url_may_name_its_file(serve: Any) -> None:
+    source = """
+        from cog import BasePredictor, Path
+
+        class Predictor(BasePredictor):
+            def predict(self, file: Path) -> str:
+                return file.name
+    """
+    answer = serve(source, {"file": FILE}).post({"input": {"file": "data:application/gzip;name=a.tar.gz;base64,QUI="}})
+    assert answer.json()["output"] == "a.tar.gz"
+
+
 @differs("`null` for an Optional input is refused")
 def test_null_is_a_value_of_an_optional_input(serve: Any) -> None:
     answer = serve(OPTIONAL, OPTIONAL_INPUTS).post({"input": {"n": None}})

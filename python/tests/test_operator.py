@@ -52,7 +52,7 @@ def test_a_setup_that_fails_says_where_and_what_to_try(make_project: Any, start:
 @pytest.mark.skipif(IMAGE is not None, reason="an image has a document")
 def test_a_project_without_a_document_is_warned_of(make_project: Any, start: Any) -> None:
     server = start(make_project(HELLO, None), LOG_FORMAT="console").wait()
-    assert "inputs are not validated" in server.log and "hint: `layerwright schema`" in server.log
+    assert "inputs are not validated" in server.log and "hint: `layerwright schema --openapi`" in server.log
 
 
 @pytest.mark.skipif(IMAGE is not None, reason="starts the launcher of the source tree")
@@ -105,3 +105,20 @@ def test_a_queue_that_is_away_is_said_once_and_never_greeted(make_project: Any, 
     stranger = start(make_project(HELLO, document(HELLO_INPUTS), "other"), LAYERWRIGHT_QUEUE=url, LOG_FORMAT="console").wait()
     until(lambda: "hint: Check user and password" in stranger.log)
     assert "hunter2" not in stranger.log and "Connected" not in stranger.log
+
+
+def test_the_launcher_can_be_quieter_than_the_model(make_project: Any, start: Any) -> None:
+    source = """
+        from cog import BasePredictor
+
+        class Predictor(BasePredictor):
+            def setup(self):
+                print("model at work")
+
+            def predict(self, name: str) -> str:
+                return name
+    """
+    project = make_project(source, document({"name": TEXT}))
+    server = start(project, LOG_FORMAT="console", LAYERWRIGHT_LOG_LEVEL="warning").wait()
+    server.kill()
+    assert server.log == "model at work\n"

@@ -90,7 +90,7 @@ async function buildProject(project: string, io: Io): Promise<void> {
     await buildLocally(project, io)
   } catch (error) {
     if (!isBuildError(error, 'CONFIG_MISSING')) throw error
-    const hint = 'Name an image, or run this in the folder of a project.'
+    const hint = 'Name an image (`exec` takes it as `--image`), or run this in the folder of a project.'
     throw new BuildError('CONFIG_MISSING', error.message, { hint, cause: error.cause })
   }
 }

@@ -54,7 +54,7 @@ describe('parseInputs()', () => {
     [['fast=TRUE'], { fast: true }],
     [['fast=0'], { fast: false }],
     [['image=https://example.com/a.png'], { image: 'https://example.com/a.png' }],
-    [['image=@cat.png'], { image: 'data:image/png;base64,UE5H' }],
+    [['image=@cat.png'], { image: 'data:image/png;name=cat.png;base64,UE5H' }],
     [['tags=a', 'tags=b'], { tags: ['a', 'b'] }],
     [['tags=["a","b"]', 'tags=c'], { tags: ['a', 'b', 'c'] }],
     [['sizes=1', 'sizes=2'], { sizes: [1, 2] }],
@@ -63,8 +63,8 @@ describe('parseInputs()', () => {
     [['seed=7'], { seed: 7 }],
     [['text=@words.txt'], { text: 'from a file' }],
     [['options=@options.json'], { options: { a: 1 } }],
-    [['pages=@cat.png', 'pages=https://x/y'], { pages: ['data:image/png;base64,UE5H', 'https://x/y'] }],
-    [['pages=["@cat.png"]'], { pages: ['data:image/png;base64,UE5H'] }],
+    [['pages=@cat.png', 'pages=https://x/y'], { pages: ['data:image/png;name=cat.png;base64,UE5H', 'https://x/y'] }],
+    [['pages=["@cat.png"]'], { pages: ['data:image/png;name=cat.png;base64,UE5H'] }],
     [['tags=["@cat.png"]'], { tags: ['@cat.png'] }],
     [['image=/in/the/container.png'], { image: '/in/the/container.png' }],
     [['short=\u{1F600}\u{1F600}\u{1F600}'], { short: '\u{1F600}\u{1F600}\u{1F600}' }],
@@ -138,6 +138,7 @@ test('isConcatenated() tells pieces of one text from a list', () => {
 
 describe('writeOutput()', () => {
   const png = 'data:image/png;base64,UE5H'
+  const named = (name: string): string => `data:application/octet-stream;name=${name};base64,UE5H`
   const cases: readonly (readonly [string, unknown, string | undefined, readonly string[]])[] = [
     ['one file', png, undefined, ['output.png']],
     ['one file by name', png, 'cat.png', ['cat.png']],
@@ -151,6 +152,11 @@ describe('writeOutput()', () => {
     ['text into a folder', 'words', 'out/', ['output.txt']],
     ['JSON into a file', { a: 1 }, 'a.json', ['a.json']],
     ['nothing', 'words', undefined, []],
+    ['a compressed tar', 'data:application/gzip;name=weights.v1.tar.gz;base64,UE5H', undefined, ['output.tar.gz']],
+    ['a name that no table has', named('model.safetensors'), undefined, ['output.safetensors']],
+    ['a name that leads elsewhere', named('..%2F..%2Fevil.sh%2F..'), undefined, ['output.bin']],
+    ['a name without an extension', named('LICENSE'), undefined, ['output.bin']],
+    ['a hidden name', named('.profile'), undefined, ['output.bin']],
   ]
   test.each(cases)('%s', (_name, output, target, names) => {
     const place = mkdtempSync(join(folder, 'out-'))
@@ -179,7 +185,7 @@ test.each([
   ['data:image/svg+xml,<svg/>', 'image/svg+xml', '<svg/>'],
   ['data:text/plain,50%off', 'text/plain', '50%off'],
 ])('parseDataUri(%s)', (text, mediaType, contents) => {
-  expect(parseDataUri(text)).toEqual({ mediaType, bytes: Buffer.from(contents) })
+  expect(parseDataUri(text)).toEqual({ mediaType, name: undefined, bytes: Buffer.from(contents) })
 })
 
 test('parseDataUri() takes nothing else', () => {

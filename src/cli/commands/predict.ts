@@ -9,6 +9,8 @@ interface PredictOptions extends RunOptions {
   readonly output?: string
   readonly json?: boolean | string
   readonly setupTimeout: string
+  readonly quiet?: boolean
+  readonly progress?: string
 }
 
 /** `layerwright predict`: one prediction, from the start of the container to its end. */
@@ -49,6 +51,7 @@ export async function runPrediction(
   const prediction = await predict(
     {
       ...runnable,
+      env: { ...launcherLevel(options), ...runnable.env },
       kind,
       inputs: [...(await readJsonInputs(json.inputs, io.cwd)), ...options.input],
       folder: io.cwd,
@@ -66,6 +69,12 @@ export async function runPrediction(
   } else {
     io.stdout.write(`${typeof value === 'string' ? value : JSON.stringify(value, undefined, 2)}\n`)
   }
+}
+
+/** Quiet is also the server's coming and going; what the model prints is not. */
+function launcherLevel({ quiet, progress }: PredictOptions): Readonly<Record<string, string>> {
+  const isQuiet = quiet === true || progress === 'none' || progress === 'quiet'
+  return isQuiet ? { LAYERWRIGHT_LOG_LEVEL: 'warning' } : {}
 }
 
 /**

@@ -172,6 +172,8 @@ function assertFits(file: string): void {
   })
 }
 
+/** With its name, so that the model's file has it too; Cog's server takes no notice of it. */
 function asDataUri(file: string): string {
-  return `data:${mediaTypeOf(basename(file))};base64,${readFileSync(file).toString('base64')}`
+  const name = basename(file)
+  return `data:${mediaTypeOf(name)};name=${encodeURIComponent(name)};base64,${readFileSync(file).toString('base64')}`
 }

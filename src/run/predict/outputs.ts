@@ -27,7 +27,7 @@ export function writeOutput(output: unknown, folder: string, target: string | un
   const base = isFolder ? join(path, 'output') : path
   const files: string[] = []
   const value = replaceFiles(output, [], (data, names) => {
-    const file = fileName(base, names, data.mediaType, target !== undefined && !isFolder)
+    const file = fileName(base, names, extension(data), target !== undefined && !isFolder)
     write(file, data.bytes)
     files.push(file)
     return file
@@ -45,6 +45,8 @@ export function writeOutput(output: unknown, folder: string, target: string | un
 /** A file inside an output. */
 interface FileData {
   readonly mediaType: string
+  /** The model's name for it, where the server tells; it may be anything. */
+  readonly name: string | undefined
   readonly bytes: Buffer
 }
 
@@ -70,15 +72,21 @@ export function parseDataUri(text: string): FileData | undefined {
   if (match === null) return undefined
   const body = text.slice(match[0].length)
   const bytes = match[2] === undefined ? Buffer.from(decodePercent(body)) : Buffer.from(body, 'base64')
-  return { mediaType: match[1] || 'text/plain', bytes }
+  const name = /;name=([^;]*)/i.exec(match[1] ?? '')?.[1]
+  return { mediaType: match[1] || 'text/plain', name: name === undefined ? undefined : decodePercent(name), bytes }
 }
 
 /** Names come from the model's output, so they may hold nothing that leads elsewhere. */
-function fileName(base: string, names: readonly string[], mediaType: string, isExact: boolean): string {
+function fileName(base: string, names: readonly string[], extension: string, isExact: boolean): string {
   const middle = names.map((name) => `.${name.replaceAll(/[^\w-]/g, '_')}`).join('')
   const given = isExact ? extname(base) : ''
   const stem = given === '' ? base : base.slice(0, -given.length)
-  return `${stem}${middle}${given === '' ? `.${extensionOf(mediaType)}` : given}`
+  return `${stem}${middle}${given === '' ? `.${extension}` : given}`
+}
+
+/** The model's own, with `tar` before a compression; else that of the media type. */
+function extension({ name, mediaType }: FileData): string {
+  return /[^.]\.((?:tar\.)?[\w-]{1,16})$/i.exec(name ?? '')?.[1] ?? extensionOf(mediaType)
 }
 
 function isDirectory(path: string): boolean {

@@ -45,7 +45,7 @@ export async function predict(request: PredictRequest, context: RunContext): Pro
   const checked = schema === undefined ? undefined : parseInputs(request.inputs, schema, request.folder)
   // Told so, the launcher sets up the training function alone.
   const command = kind === 'training' ? ['--x-mode', 'train'] : request.command
-  const env = { ...bodyLimit(checked), ...request.env }
+  const env = { ...bodyLimit(checked), LAYERWRIGHT_OUTPUT_NAMES: '1', ...request.env }
   const server = await startModelServer({ ...request, command, env }, context)
   try {
     const document = schema === undefined ? await documentOfServer(server.port) : labelled
