@@ -1,4 +1,4 @@
-"""The engine: a bounded queue, slots of the model process, cancellation, restarts and a short history."""
+"""The engine: a bounded queue, slots of the model process, cancellation and a short history."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ import itertools
 import logging
 import shutil
 import time
-from typing import Any, Callable
+from typing import Any, Callable, Coroutine
 
 from pydantic_core import to_json
 
 from .batching import Batching
 from .files import FileError
-from .hints import hint_for
 from .histogram import Histogram
 from .history import History
-from .prediction import Prediction, timestamp
+from .prediction import Prediction
 from .process import ModelProcess, Reaper
 from .schema import Schema
 from .settings import Settings
+from .supervisor import Supervisor
 
 log = logging.getLogger("layerwright.engine")
 
@@ -43,7 +43,7 @@ class Duplicate(Exception):
 
 
 class Engine:
-    """Runs predictions in one model process.
+    """Runs predictions in one model process, whose life the supervisor looks after.
 
     The slot of a prediction is free before its answer is written, and a full set of slots queues instead of
     refusing, so a client that waits for each answer is never turned away.
@@ -52,16 +52,8 @@ class Engine:
     def __init__(
         self, settings: Settings, reference: str, schema: Schema, files: Any, reaper: Reaper, *, is_lazy: bool = False
     ) -> None:
-        self.settings, self.reference, self.schema, self.files = settings, reference, schema, files
-        self.reaper = reaper
-        self.process: ModelProcess | None = None
-        #: starting, ready, failed (setup), restarting, stopped; lazy: started by the first submission
-        self.state = "lazy" if is_lazy else "starting"
-        self.is_lazy = is_lazy
-        self.was_ready = False
-        self.setup: dict[str, Any] = {"started_at": timestamp(), "status": "starting"}
-        self.setup_logs: list[str] = []
-        self.facts: dict[str, Any] = {}
+        self.settings, self.schema, self.files = settings, schema, files
+        self.model = Supervisor(settings, reference, reaper, self, is_lazy=is_lazy)
         self.slots = settings.concurrency or 1
         self.queue: collections.deque[Prediction] = collections.deque()
         self.running: dict[str, Prediction] = {}
@@ -71,107 +63,16 @@ class Engine:
         self._has_raw_output = False
         self.preparing: dict[str, Prediction] = {}
         self.finished = History(settings.history, settings.history_seconds)
-        #: called when the state changes, and when a slot is free again
-        self.changed: set[Callable[[], None]] = set()
+        #: called when a slot is free again
         self.freed: set[Callable[[], None]] = set()
         self.counts: collections.Counter[str] = collections.Counter()
         self.seconds = Histogram()
-        self.restarts = 0
         #: finishes what it has and takes nothing more
         self.is_draining = False
-        self._failures = 0
         self._tasks: set[asyncio.Task[None]] = set()
-        self._health: dict[int, asyncio.Future[str | None]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._batching = Batching(settings.batch_size, settings.batch_wait)
         self._is_batch = settings.batch_size > 1
-
-    # --- the life of the model process
-
-    def spawn(self) -> ModelProcess:
-        """Start the child; usable before there is a loop."""
-        self.process = ModelProcess(
-            self.settings.python, self.settings.project, self.reference, is_batch=self.settings.batch_size > 1
-        )
-        return self.process
-
-    async def attach(self) -> None:
-        """Listen to the child that ``spawn`` started; before the first turn of the loop may collect it."""
-        await self._adopt()
-
-    def _adopt(self) -> Any:
-        process = self.process
-        assert process is not None
-        process.on_frame, process.on_text, process.on_exit = self._frame, self._text, self._exited
-        self.reaper.watch(process.pid, process.exited)
-        if self.settings.setup_timeout is not None:
-            asyncio.get_running_loop().call_later(self.settings.setup_timeout, self._setup_timeout, process)
-        return process.attach()
-
-    def _setup_timeout(self, process: ModelProcess) -> None:
-        if process is self.process and self.state in ("starting", "restarting") and process.is_alive:
-            self._setup_failed(f"Setup timed out after {self.settings.setup_timeout:g} seconds\n")
-            process.kill()
-
-    def _setup_failed(self, text: str) -> None:
-        reason = text.strip().rsplit("\n", 1)[-1]
-        hint = hint_for(reason)
-        whole = text.rstrip("\n") + "\n" + (f"\nhint: {hint}\n" if hint is not None else "")
-        self.setup_logs.append(whole)
-        self.setup.update(status="failed", completed_at=timestamp())
-        self.state = "failed"
-        log.error("Setup failed: %s", reason if whole.rstrip() == reason else f"{reason}\n{whole.rstrip()}")
-        self._fail_all("Setup failed: the model is not available")
-        self._notify()
-
-    def _exited(self, how: str) -> None:
-        self.process, process = None, self.process
-        last = "\n".join(process.last_lines) if process is not None else ""
-        for future in self._health.values():
-            if not future.done():
-                future.set_result("Healthcheck failed: the model process died")
-        if self.state == "stopped":
-            return
-        if self.state == "starting":
-            self._setup_failed(f"Model process {how} during setup\n")
-            return
-        if self.state == "failed":
-            if self.is_lazy:
-                self.state = "lazy"
-            elif self.was_ready:
-                self._restart_later()  # it worked before, so the cause may pass
-            return
-        message = f"Model process {how}" + (f"; its last lines were:\n{last}" if last else "")
-        log.error("%s", message)
-        running, self.running = list(self.running.values()), {}
-        self._take_back()
-        self.state = "restarting"
-        for prediction in running:
-            prediction.is_crash = True
-            self._end(prediction, "failed", error=message)
-        self._restart_later()
-
-    def _restart_later(self) -> None:
-        self.state = "restarting"
-        delay = 0.0 if self._failures == 0 else min(30.0, 0.5 * 2 ** (self._failures - 1))
-        self._failures += 1
-        self.restarts += 1
-        self._notify()
-        asyncio.get_running_loop().call_later(delay, self._restart)
-
-    def _restart(self) -> None:
-        if self.state != "restarting":
-            return
-        self.setup = {"started_at": timestamp(), "status": "starting"}
-        self.setup_logs = []
-        try:
-            self.spawn()
-        except OSError as error:
-            self._setup_failed(f"Model process cannot start: {error}\n")
-            return
-        self._spawn_task(self._adopt())
-
-    # --- work
 
     def submit(self, prediction: Prediction) -> None:
         """Take a prediction.
@@ -182,15 +83,14 @@ class Engine:
         """
         if self.is_draining:
             raise NotReady(_WHY["stopped"])
-        if self.state == "lazy":
-            self.state = "restarting"
-            self._restart()
-        if self.state not in ("ready", "restarting"):
-            raise NotReady(_WHY.get(self.state, self.state))
+        self.model.wake()
+        state = self.model.state
+        if state not in ("ready", "restarting"):
+            raise NotReady(_WHY.get(state, state))
         if prediction.is_named and (prediction.id in self.running or self._waiting(prediction.id)):
             raise Duplicate(prediction.id)
         has_files = bool(self.schema.file_fields)
-        if self.queue or self.ahead or has_files or len(self.running) >= self.slots or self.state != "ready" or self._is_batch:
+        if self.queue or self.ahead or has_files or len(self.running) >= self.slots or state != "ready" or self._is_batch:
             if self.is_full:
                 raise QueueFull
         if prediction.is_named:
@@ -200,7 +100,7 @@ class Engine:
             self._batching.note_arrival()
         if has_files:
             self.preparing[prediction.id] = prediction
-            self._spawn_task(self._prepare(prediction))
+            self.start(self._prepare(prediction))
         else:
             self.queue.append(prediction)
             self._pump()
@@ -208,12 +108,12 @@ class Engine:
     @property
     def takes_work(self) -> bool:
         """The model is set up, and the server stays."""
-        return self.state == "ready" and not self.is_draining
+        return self.model.state == "ready" and not self.is_draining
 
     @property
     def is_full(self) -> bool:
         """The next prediction would be refused."""
-        free = max(0, self.slots - len(self.running)) if self.state == "ready" else 0
+        free = max(0, self.slots - len(self.running)) if self.model.state == "ready" else 0
         return len(self.queue) + len(self.ahead) + len(self.preparing) - free >= self.settings.queue_length
 
     @property
@@ -253,64 +153,116 @@ class Engine:
                 self.queue.remove(prediction)
             self._end(prediction, "canceled")
             return True
-        if self.process is not None:
-            self.process.control(to_json(["cancel", id]))
+        if self.model.process is not None:
+            self.model.process.control(to_json(["cancel", id]))
         loop = asyncio.get_running_loop()
         loop.call_later(0.8, self._cancel_late, prediction)
         loop.call_later(self.settings.cancel_grace, self._cancel_hard, prediction)
         return True
+
+    def cancel_running(self, prediction: Prediction) -> None:
+        """Interrupt a run whose result nobody wants any more."""
+        if self.model.process is not None and self.running.get(prediction.id) is prediction:
+            self.model.process.control(to_json(["cancel", prediction.id]))
+            asyncio.get_running_loop().call_later(self.settings.cancel_grace, self._cancel_hard, prediction)
 
     def _cancel_late(self, prediction: Prediction) -> None:
         if not prediction.is_terminal:
             self._end(prediction, "canceled")
 
     def _cancel_hard(self, prediction: Prediction) -> None:
-        if self.running.get(prediction.id) is prediction and len(self.running) == 1 and self.process is not None:
+        if self.running.get(prediction.id) is prediction and len(self.running) == 1 and self.model.process is not None:
             log.warning("The model ignores a cancellation and is restarted: %s", prediction.id)
             if prediction.canceled_at is not None:
                 self._cancel_late(prediction)  # a grace below 0.8 s: the kill below is no failure of the prediction
-            self.process.kill()
-
-    async def healthcheck(self) -> str | None:
-        """Ask the user's ``healthcheck()``; an error text, or None when all is well. It has 5 seconds."""
-        if not self.facts.get("has_healthcheck") or self.process is None or self.state != "ready":
-            return None
-        number = len(self._health) and max(self._health) + 1
-        future = self._health[number] = asyncio.get_running_loop().create_future()
-        self.process.control(to_json(["health", number]))
-        try:
-            return await asyncio.wait_for(future, 5.0)
-        except asyncio.TimeoutError:
-            return "Healthcheck failed: user-defined healthcheck timed out after 5.0 seconds"
-        finally:
-            self._health.pop(number, None)
+            self.model.process.kill()
 
     async def stop(self, grace: float) -> bool:
         """Finish what was taken, within the grace, then end the model process; False when work was cut off."""
         deadline = time.monotonic() + grace
-        while not self.is_idle and self.state in ("ready", "restarting") and time.monotonic() < deadline:
+        while not self.is_idle and self.model.state in ("ready", "restarting") and time.monotonic() < deadline:
             await asyncio.sleep(0.02)
         is_clean = not (self.running or self.ahead or self.queue or self.preparing)
-        self.state = "stopped"
-        self._fail_all("The server was shut down before the prediction ended")
-        process = self.process
-        if process is not None:
-            if is_clean:
-                process.close_channel()
-                for _ in range(100):
-                    if not process.is_alive:
-                        break
-                    await asyncio.sleep(0.02)
-            process.kill()
-            for _ in range(100):
-                if not process.is_alive:
-                    break
-                await asyncio.sleep(0.01)
+        self.model.state = "stopped"
+        self.on_unavailable("The server was shut down before the prediction ended")
+        await self.model.end(is_clean=is_clean)
         for _ in range(100):
             if not self._tasks:
                 break
             await asyncio.sleep(0.05)
         return is_clean
+
+    # --- what the supervisor tells
+
+    def on_frame(self, frame: list[Any], has_files: bool) -> None:
+        """Take what the model says about its work; the supervisor takes the rest."""
+        kind = frame[0]
+        if kind == "done":
+            if self.model.process is not None:
+                self.model.process.drain_pipes()
+            self._done(frame, has_files)
+        elif kind == "log":
+            _, id, name, text = frame
+            self._log_line(id, name, text)
+            if name == "stderr" and self.model.process is not None:
+                self.model.process.note_error(text)
+            prediction = self.running.get(id) if id is not None else None
+            if prediction is not None and not prediction.is_terminal:
+                prediction.add_log(name, text)
+            elif id is None:
+                self.model.add_setup_log(text)
+        elif kind == "output":
+            prediction = self.running.get(frame[1])
+            if prediction is not None and not prediction.is_terminal:
+                self._output(prediction, frame[2], has_files)
+        elif kind == "metric":
+            prediction = self.running.get(frame[1])
+            if prediction is not None and not prediction.is_terminal:
+                prediction.add_metric(frame[2], frame[3], frame[4])
+        else:
+            self.model.take(frame)
+
+    def on_text(self, name: str, text: str) -> None:
+        """What was written to a file descriptor belongs to the one that runs, if there is just one."""
+        if len(self.running) == 1:
+            self._has_raw_output = True
+            prediction = next(iter(self.running.values()))
+            self._log_line(prediction.id, name, text)
+            if not prediction.is_terminal:
+                prediction.add_log(name, text)
+        else:
+            self._log_line(None, name, text)
+            self.model.add_setup_log(text)
+
+    def on_ready(self) -> None:
+        """Give the model what has waited for it."""
+        wanted = self.settings.concurrency or self.model.facts["concurrency"]
+        self.slots = self.settings.batch_size if self._is_batch else wanted if self.model.facts["is_async"] else 1
+        self._pump()
+
+    def on_crash(self, message: str) -> None:
+        """Fail what ran; what was only sent ahead waits again."""
+        running, self.running = list(self.running.values()), {}
+        self._take_back()
+        for prediction in running:
+            prediction.is_crash = True
+            self._end(prediction, "failed", error=message)
+
+    def on_unavailable(self, message: str) -> None:
+        """Fail all that runs and waits."""
+        waiting = [*self.running.values(), *self.ahead, *self.queue, *self.preparing.values()]
+        self.running, self.preparing = {}, {}
+        self.ahead.clear()
+        self.queue.clear()
+        for prediction in waiting:
+            self._end(prediction, "failed", error=message)
+
+    def start(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run something that ``stop`` waits for."""
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._task_done)
+        return task
 
     # --- inside
 
@@ -321,12 +273,6 @@ class Engine:
             return None
         waiting = itertools.chain(self.ahead, self.queue)
         return next((prediction for prediction in waiting if prediction.id == id), None)
-
-    def _spawn_task(self, coroutine: Any) -> asyncio.Task[None]:
-        task = asyncio.get_running_loop().create_task(coroutine)
-        self._tasks.add(task)
-        task.add_done_callback(self._task_done)
-        return task
 
     def _task_done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -347,8 +293,8 @@ class Engine:
         self._pump()
 
     def _pump(self) -> None:
-        process = self.process
-        if self.state != "ready" or process is None:
+        process = self.model.process
+        if self.model.state != "ready" or process is None:
             return
         if self._is_batch:
             return self._pump_batch(process)
@@ -389,12 +335,6 @@ class Engine:
             self._end(prediction, "failed", error=f"Prediction timed out after {self.settings.predict_timeout:g} s")
             self.cancel_running(prediction)
 
-    def cancel_running(self, prediction: Prediction) -> None:
-        """Interrupt a run whose result nobody wants any more."""
-        if self.process is not None and self.running.get(prediction.id) is prediction:
-            self.process.control(to_json(["cancel", prediction.id]))
-            asyncio.get_running_loop().call_later(self.settings.cancel_grace, self._cancel_hard, prediction)
-
     def _pump_batch(self, process: ModelProcess, is_due: bool = False) -> None:
         """Send the next batch, or wait until it is due."""
         if self.running or not self.queue:
@@ -414,71 +354,15 @@ class Engine:
 
     def _batch_due(self) -> None:
         self._timer = None
-        if self.process is not None and self.state == "ready":
-            self._pump_batch(self.process, is_due=True)
-
-    def _text(self, name: str, text: str) -> None:
-        """What was written to a file descriptor belongs to the one that runs, if there is just one."""
-        if len(self.running) == 1:
-            self._has_raw_output = True
-            prediction = next(iter(self.running.values()))
-            self._log_line(prediction.id, name, text)
-            if not prediction.is_terminal:
-                prediction.add_log(name, text)
-        else:
-            self._log_line(None, name, text)
-            if self.state in ("starting", "restarting"):
-                self.setup_logs.append(text)
+        if self.model.process is not None and self.model.state == "ready":
+            self._pump_batch(self.model.process, is_due=True)
 
     def _log_line(self, id: str | None, name: str, text: str) -> None:
         _model_log.info(text, extra={"prediction_id": id, "stream": name})
 
-    def _frame(self, frame: list[Any], has_files: bool) -> None:
-        kind = frame[0]
-        if kind == "done":
-            if self.process is not None:
-                self.process.drain_pipes()
-            self._done(frame, has_files)
-        elif kind == "log":
-            _, id, name, text = frame
-            self._log_line(id, name, text)
-            if name == "stderr" and self.process is not None:
-                self.process.note_error(text)
-            prediction = self.running.get(id) if id is not None else None
-            if prediction is not None and not prediction.is_terminal:
-                prediction.add_log(name, text)
-            elif id is None and self.state in ("starting", "restarting"):
-                self.setup_logs.append(text)
-        elif kind == "output":
-            prediction = self.running.get(frame[1])
-            if prediction is not None and not prediction.is_terminal:
-                self._output(prediction, frame[2], has_files)
-        elif kind == "metric":
-            prediction = self.running.get(frame[1])
-            if prediction is not None and not prediction.is_terminal:
-                prediction.add_metric(frame[2], frame[3], frame[4])
-        elif kind == "ready":
-            self._ready(frame[1])
-        elif kind == "setup_failed":
-            self._setup_failed(frame[1])
-        elif kind == "health":
-            future = self._health.get(frame[1])
-            if future is not None and not future.done():
-                future.set_result(frame[2])
-
-    def _ready(self, facts: dict[str, Any]) -> None:
-        self.facts = facts
-        wanted = self.settings.concurrency or facts["concurrency"]
-        self.slots = self.settings.batch_size if self._is_batch else wanted if facts["is_async"] else 1
-        self.setup.update(status="succeeded", completed_at=timestamp())
-        self.state, self.was_ready = "ready", True
-        log.info("Model is ready")
-        self._notify()
-        self._pump()
-
     def _output(self, prediction: Prediction, value: Any, has_files: bool) -> None:
         if has_files or prediction.tail is not None:
-            prediction.tail = self._spawn_task(self._output_later(prediction, prediction.tail, value))
+            prediction.tail = self.start(self._output_later(prediction, prediction.tail, value))
         else:
             prediction.add_output(value)
 
@@ -501,13 +385,13 @@ class Engine:
         prediction = self.running.pop(id, None)
         if self.ahead:
             self._begin(self.ahead.popleft())
-        self._failures = 0
+        self.model.note_success()
         self._mean_seconds = 0.8 * self._mean_seconds + 0.2 * seconds
         self._pump()  # the next one starts before this one's answer is written
         if prediction is None:
             return
         if has_files or prediction.tail is not None:
-            prediction.tail = self._spawn_task(self._done_later(prediction, prediction.tail, status, value, seconds))
+            prediction.tail = self.start(self._done_later(prediction, prediction.tail, status, value, seconds))
         else:
             self._conclude(prediction, status, value, seconds)
 
@@ -553,18 +437,6 @@ class Engine:
         if prediction.folder is not None:
             folder, prediction.folder = prediction.folder, None
             asyncio.get_running_loop().run_in_executor(None, lambda: shutil.rmtree(folder, ignore_errors=True))
-
-    def _fail_all(self, message: str) -> None:
-        waiting = [*self.running.values(), *self.ahead, *self.queue, *self.preparing.values()]
-        self.running, self.preparing = {}, {}
-        self.ahead.clear()
-        self.queue.clear()
-        for prediction in waiting:
-            self._end(prediction, "failed", error=message)
-
-    def _notify(self) -> None:
-        for callback in tuple(self.changed):
-            callback()
 
 
 _model_log = logging.getLogger("layerwright.model")

@@ -52,6 +52,12 @@ class ModelProcess:
                 pass_fds=(theirs.fileno(), their_control.fileno()),
                 start_new_session=True,
             )
+        except OSError:
+            self._channel.close()
+            self._control.close()
+            os.close(outputs[0][0])
+            os.close(outputs[1][0])
+            raise
         finally:
             theirs.close()
             their_control.close()

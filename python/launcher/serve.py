@@ -29,7 +29,7 @@ def start(settings: Settings) -> int:
     document = _load(settings.schema_path)
     engine = Engine(settings, settings.predict, Schema(document, is_batch=settings.batch_size > 1), Files(settings), Reaper())
     try:
-        engine.spawn()
+        engine.model.spawn()
     except OSError as error:
         raise SettingsError(f"Cannot start the model's interpreter {settings.python}: {error.strerror}") from None
 
@@ -46,12 +46,12 @@ def start(settings: Settings) -> int:
 async def run(service: Service) -> int:
     """Serve until a signal or ``POST /shutdown``; give the exit status."""
     loop = asyncio.get_running_loop()
-    await service.engine.attach()
+    await service.engine.model.attach()
     service.reaper.install()
     for number in (signal.SIGTERM, signal.SIGINT):
         ignored = number == signal.SIGTERM and service.settings.ignore_sigterm
         loop.add_signal_handler(number, (lambda: None) if ignored else service.shut_down)
-    service.engine.changed.add(lambda: _note_ready(service))
+    service.engine.model.changed.add(lambda: _note_ready(service))
     server, serving = None, None
     if service.settings.serve_http:
         server, sockets = _server(service)
@@ -75,7 +75,7 @@ async def run(service: Service) -> int:
         server.should_exit = True
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(serving, 5)
-    has_failed = service.engine.setup["status"] == "failed"
+    has_failed = service.engine.model.setup["status"] == "failed"
     return 0 if all(clean) and not has_failed else 1
 
 
@@ -106,13 +106,13 @@ def _server(service: Service) -> tuple[Any, list[socket.socket]]:
 
 
 def _note_ready(service: Service) -> None:
-    if service.engine.state == "ready" and os.environ.get("KUBERNETES_SERVICE_HOST"):
+    if service.engine.model.state == "ready" and os.environ.get("KUBERNETES_SERVICE_HOST"):
         # Cog's readiness file; a read-only root or another uid may forbid it, and probes over HTTP do without.
         with contextlib.suppress(OSError):
             os.makedirs("/var/run/cog", exist_ok=True)
             with open("/var/run/cog/ready", "w"):
                 pass
-    if service.engine.state == "failed" and not service.settings.serve_http:
+    if service.engine.model.state == "failed" and not service.settings.serve_http:
         service.shut_down()  # nobody could ask why; the orchestrator sees the exit status
 
 

@@ -17,7 +17,7 @@ class Service:
 
     def __init__(self, settings: Settings, engine: Engine, document: dict[str, Any] | None) -> None:
         self.settings, self.engine, self.document = settings, engine, document
-        self.reaper = engine.reaper
+        self.reaper = engine.model.reaper
         self.webhooks = Webhooks(settings)
         self.trainer: Engine | None = None
         self.queues: list[Any] = []
@@ -31,7 +31,7 @@ class Service:
                 settings.train,
                 Schema(document, "TrainingInput"),
                 engine.files,
-                engine.reaper,
+                engine.model.reaper,
                 is_lazy=True,
             )
 

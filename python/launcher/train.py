@@ -65,15 +65,15 @@ async def _train(settings: Settings, reference: str, folder: str) -> str | None:
     engine = Engine(settings, reference, schema, Files(settings), reaper)
     engine.files = _LocalFiles(settings)
     try:
-        engine.spawn()
+        engine.model.spawn()
     except OSError as error:
         return f"Cannot start the model's interpreter {settings.python}: {error.strerror}"
-    await engine.attach()
+    await engine.model.attach()
     reaper.install()
-    while engine.state == "starting":
+    while engine.model.state == "starting":
         await asyncio.sleep(0.01)
-    if engine.state != "ready":
-        return "".join(engine.setup_logs).strip() or "Setup failed"
+    if engine.model.state != "ready":
+        return "".join(engine.model.setup_logs).strip() or "Setup failed"
     prediction = Prediction(request)
     engine.submit(prediction)
     await prediction.done

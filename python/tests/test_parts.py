@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 
 import pytest
@@ -9,6 +10,7 @@ from launcher.batching import Batching
 from launcher.histogram import Histogram
 from launcher.history import History
 from launcher.prediction import Prediction
+from launcher.process import ModelProcess
 
 
 def ended(id: str, seconds_ago: float = 0.0) -> Prediction:
@@ -69,3 +71,11 @@ def test_histogram_counts_cumulative_bounds_and_the_mean() -> None:
         histogram.observe(seconds)
     assert (histogram.counts[0], histogram.counts[4], histogram.counts[-1]) == (1, 1, 1)
     assert histogram.mean == pytest.approx(2000.101 / 3)
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="there is no /proc to count open files in")
+def test_a_process_that_cannot_start_leaves_nothing_open() -> None:
+    before = sorted(os.listdir("/proc/self/fd"))
+    with pytest.raises(OSError):
+        ModelProcess("/there/is/no/python", "/", "predict.py:Predictor")
+    assert sorted(os.listdir("/proc/self/fd")) == before

@@ -84,7 +84,7 @@ class Worker:
 
     def start(self) -> None:
         """Begin to take work as soon as the model is ready."""
-        self.engine.changed.add(self._free.set)
+        self.engine.model.changed.add(self._free.set)
         self.engine.freed.add(self._free.set)
         loop = asyncio.get_running_loop()
         self._loops = [loop.create_task(self._forever(step)) for step in (self._take, self._keep, self._watch_waiting)]
@@ -149,7 +149,7 @@ class Worker:
     @property
     def room(self) -> int:
         """How many jobs can begin now."""
-        if self._stopping or self.engine.state != "ready" or self.engine.queue or self.engine.ahead or self.engine.preparing:
+        if self._stopping or self.engine.model.state != "ready" or self.engine.queue or self.engine.ahead or self.engine.preparing:
             return 0
         return self.engine.slots - max(len(self.engine.running), len(self.jobs))
 

@@ -62,13 +62,13 @@ def _discovery(service: Service) -> dict[str, Any]:
 
 async def state_of(engine: Engine) -> tuple[str, str | None]:
     """Cog's health state, and the text of a failing user health check."""
-    if engine.state in ("starting", "restarting"):
+    if engine.model.state in ("starting", "restarting"):
         return "STARTING", None
-    if engine.state == "failed":
+    if engine.model.state == "failed":
         return "SETUP_FAILED", None
-    if engine.state == "stopped":
+    if engine.model.state == "stopped":
         return "DEFUNCT", None
-    error = await engine.healthcheck()
+    error = await engine.model.healthcheck()
     if error is not None:
         return "UNHEALTHY", error
     return ("BUSY" if engine.is_busy else "READY"), None
@@ -79,9 +79,9 @@ async def report(engine: Engine) -> dict[str, Any]:
     status, error = await state_of(engine)
     result: dict[str, Any] = {
         "status": status,
-        "setup": {**engine.setup, "logs": "".join(engine.setup_logs)},
-        "version": {"cog": COG_VERSION, "python": engine.facts.get("python")},
-        "queue": {"running": len(engine.running), "waiting": len(engine.queue) + len(engine.ahead), "restarts": engine.restarts},
+        "setup": {**engine.model.setup, "logs": "".join(engine.model.setup_logs)},
+        "version": {"cog": COG_VERSION, "python": engine.model.facts.get("python")},
+        "queue": {"running": len(engine.running), "waiting": len(engine.queue) + len(engine.ahead), "restarts": engine.model.restarts},
     }
     if error is not None:
         result["user_healthcheck_error"] = error

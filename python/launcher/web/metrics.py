@@ -37,11 +37,11 @@ def render(service: Service) -> str:
     metric("layerwright_predictions_waiting", "gauge", "Predictions that wait.", [("", len(engine.queue) + len(engine.ahead))])
     metric("layerwright_slots", "gauge", "Predictions that can run at a time.", [("", engine.slots)])
     metric("layerwright_ready", "gauge", "1 when the model takes work.", [("", engine.takes_work)])
-    metric("layerwright_model_restarts_total", "counter", "Model processes that died.", [("", engine.restarts)])
+    metric("layerwright_model_restarts_total", "counter", "Model processes that died.", [("", engine.model.restarts)])
     lines += _histogram("layerwright_prediction_seconds", "Time in the model.", engine)
     memory = [('{process="launcher"}', _rss(os.getpid()))]
-    if engine.process is not None:
-        memory.append(('{process="model"}', _rss(engine.process.pid)))
+    if engine.model.process is not None:
+        memory.append(('{process="model"}', _rss(engine.model.process.pid)))
     metric("layerwright_resident_memory_bytes", "gauge", "Resident memory.", [(k, v) for k, v in memory if v])
     for worker in service.queues:
         samples = [(f'{{event="{name}"}}', count) for name, count in worker.counts.items()]

@@ -23,7 +23,7 @@ def routes(router: Router, service: Service) -> None:
     async def ping(exchange: Exchange) -> None:
         # No user code on this path: SageMaker gives it 2 s, whatever the model does.
         is_well = engine.takes_work
-        await exchange.json(200 if is_well else 503, {"status": "draining" if engine.is_draining else engine.state})
+        await exchange.json(200 if is_well else 503, {"status": "draining" if engine.is_draining else engine.model.state})
 
     async def invocations(exchange: Exchange) -> None:
         await _invoke(service, exchange)

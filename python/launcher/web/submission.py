@@ -108,7 +108,7 @@ def refusal_of(error: Exception) -> HTTPError | None:
 
 def refuse_unready(engine: Engine) -> None:
     """503 unless the model can take work."""
-    if engine.state not in ("ready", "restarting"):
+    if engine.model.state not in ("ready", "restarting"):
         raise HTTPError(503, {"detail": "The model is not ready"})
 
 
