@@ -4,6 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { BuildError, systemErrorCode } from '../core/errors.ts'
 import { runTask } from '../core/progress.ts'
+import { temporaryName } from '../core/temporary-name.ts'
 import { copyImage } from '../destinations/index.ts'
 import { isImageIndex, type Image, type ImageIndex } from '../image/image.ts'
 import type { Io } from './command.ts'
@@ -23,7 +24,7 @@ export async function loadImage(image: Image | ImageIndex, name: string, world: 
       hint: 'Add --platform with the platform of this machine.',
     })
   }
-  const folder = await mkdtemp(join(world.store.folder, 'tmp', 'load-'))
+  const folder = await mkdtemp(join(world.store.folder, 'tmp', `${temporaryName('load')}-`))
   try {
     const archive = join(folder, 'image.tar')
     const destination = await world.open({ kind: 'docker-archive', path: archive, tag: name })

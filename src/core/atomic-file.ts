@@ -1,8 +1,8 @@
-import { randomBytes } from 'node:crypto'
 import { mkdir, open, rename, rm, type FileHandle } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { BuildError, systemErrorCode } from './errors.ts'
 import { disk } from './limits.ts'
+import { temporaryName } from './temporary-name.ts'
 
 /** How a file is written; see {@link writeAtomically}. */
 export interface AtomicOptions {
@@ -29,7 +29,7 @@ export async function writeAtomically<T>(
 ): Promise<T> {
   const targetFolder = typeof target === 'string' ? dirname(target) : target.folder
   const folder = options.temporaryFolder ?? targetFolder
-  const temporary = join(folder, `.tmp-${process.pid}-${NAME}-${written++}`)
+  const temporary = join(folder, temporaryName('.tmp'))
   try {
     const file = await within(folder, () => open(temporary, 'wx', options.mode ?? 0o644))
     let result: T
@@ -47,10 +47,6 @@ export async function writeAtomically<T>(
     throw explainWriteError(error, typeof target === 'string' ? target : targetFolder)
   }
 }
-
-/** Tells this thread's temporary files from others', whose process may have our number on another machine. */
-const NAME = randomBytes(6).toString('hex')
-let written = 0
 
 /** Works in a folder, which is made when it turns out to be missing: nearly always it is there. */
 async function within<T>(folder: string, work: () => Promise<T>): Promise<T> {

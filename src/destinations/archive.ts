@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto'
 import { mkdir, open, rename, rm, type FileHandle } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import pLimit from 'p-limit'
@@ -7,6 +6,7 @@ import { encodeTarHeader, TAR_END, tarPadding } from '../../layers/tar-header.ts
 import { explainWriteError, writeAll } from '../core/atomic-file.ts'
 import { openBytes } from '../core/bytes.ts'
 import { verify } from '../core/digest.ts'
+import { removeLeft, temporaryName } from '../core/temporary-name.ts'
 import { writeStream } from '../core/write-stream.ts'
 import type { RawManifest } from '../../registry/manifest.ts'
 import { assertSingle, manifestBlob, type Blob, type Content } from './content.ts'
@@ -111,12 +111,13 @@ class ArchiveWriter {
 
   constructor(path: string) {
     this.#path = path
-    this.#temporary = join(dirname(path), `.tmp-${process.pid}-${randomBytes(6).toString('hex')}`)
+    this.#temporary = join(dirname(path), temporaryName('.tmp'))
   }
 
   async start(): Promise<void> {
     await this.#explaining(async () => {
       await mkdir(dirname(this.#path), { recursive: true })
+      await removeLeft(dirname(this.#path), '.tmp', Number.POSITIVE_INFINITY)
       this.#file = await open(this.#temporary, 'wx', 0o644)
     })
   }

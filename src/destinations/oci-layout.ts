@@ -1,9 +1,10 @@
-import { mkdir, readdir, readFile, rm, stat, type FileHandle } from 'node:fs/promises'
+import { mkdir, readFile, stat, type FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
 import { ANNOTATION, digestAlgorithm, digestHex, type Descriptor, type Digest } from 'oci-spec-types'
 import { explainWriteError, writeAtomically, writeFileAtomically } from '../core/atomic-file.ts'
 import { Digester, digesting, verify } from '../core/digest.ts'
 import { BuildError, systemErrorCode } from '../core/errors.ts'
+import { removeLeft } from '../core/temporary-name.ts'
 import { writeStream } from '../core/write-stream.ts'
 import type { RawManifest } from '../../registry/manifest.ts'
 import type { PushedStream, StreamedBlob } from '../../registry/stream-upload.ts'
@@ -14,7 +15,7 @@ import { withLock } from './lock.ts'
 /** The file that says that a folder is an OCI layout. */
 export const LAYOUT_FILE = '{"imageLayoutVersion":"1.0.0"}'
 
-/** A copy that works writes to its files all the time. */
+/** A copy on another machine that works writes to its files all the time. */
 const ABANDONED_MS = 3_600_000
 
 /**
@@ -47,7 +48,7 @@ export function layoutDestination(folder: string, tag: string | undefined): Dest
     prepare: async () => prepareFolder(folder),
     async begin({ manifest }) {
       await prepareFolder(folder)
-      await sweep(join(folder, 'blobs', 'sha256'))
+      await removeLeft(join(folder, 'blobs', 'sha256'), '.tmp', ABANDONED_MS)
       const { digest } = manifest.descriptor
       const entry = (await readLayoutIndex(folder)).find((known) => tagOf(known) === tag)
       // Not believed without a look at the manifest; blobs are looked at one by one.
@@ -126,20 +127,6 @@ async function prepareFolder(folder: string): Promise<void> {
     await mkdir(join(folder, 'blobs', 'sha256'), { recursive: true })
   } catch (error) {
     throw explainWriteError(error, folder)
-  }
-}
-
-/** Removes what a copy that was killed left behind; one that still runs touches its files. */
-async function sweep(folder: string): Promise<void> {
-  for (const name of await readdir(folder)) {
-    if (!name.startsWith('.tmp-')) continue
-    const path = join(folder, name)
-    const age = await stat(path).then(
-      ({ mtimeMs }) => Date.now() - mtimeMs,
-      // Gone already: its owner has finished.
-      () => 0,
-    )
-    if (age > ABANDONED_MS) await rm(path, { force: true })
   }
 }
 

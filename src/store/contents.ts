@@ -1,4 +1,4 @@
-import { readdir, readFile, stat } from 'node:fs/promises'
+import { lstat, readdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { ANNOTATION, isDigest, type Descriptor, type Digest } from 'oci-spec-types'
 import { systemErrorCode } from '../core/errors.ts'
@@ -68,9 +68,34 @@ export async function listCaches(store: Store): Promise<ReadonlyMap<string, read
   )
 }
 
-/** What is being written, or was left by a process that was killed. */
-export function listTemporary(store: Store): Promise<StoredFile[]> {
-  return filesBelow(join(store.folder, 'tmp'))
+/**
+ * What is being written, or was left by a process that was killed: files, and folders as a whole. A folder may hold a
+ * repository with links to anywhere, so no link is followed.
+ */
+export async function listTemporary(store: Store): Promise<StoredFile[]> {
+  const folder = join(store.folder, 'tmp')
+  const found = await Promise.all((await entriesOf(folder)).sort().map((name) => measure(join(folder, name))))
+  return found.filter((file) => file !== undefined)
+}
+
+/** The size of everything in a folder, or of a file, and the last time that any of it was written. */
+async function measure(path: string): Promise<StoredFile | undefined> {
+  try {
+    const found = await lstat(path)
+    if (!found.isDirectory()) return { path, sizeBytes: found.size, usedMs: found.mtimeMs }
+    const total = { path, sizeBytes: 0, usedMs: found.mtimeMs }
+    for (const name of await readdir(path)) {
+      const inner = await measure(join(path, name))
+      total.sizeBytes += inner?.sizeBytes ?? 0
+      total.usedMs = Math.max(total.usedMs, inner?.usedMs ?? 0)
+    }
+    return total
+  } catch (error) {
+    const code = systemErrorCode(error)
+    // Gone since it was listed, or another user's.
+    if (code === 'ENOENT' || code === 'EACCES') return undefined
+    throw error
+  }
 }
 
 /** The size and time of a file; undefined when there is none. */

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { randomBytes } from 'node:crypto'
 import { writeFileAtomically } from '../core/atomic-file.ts'
 import { systemErrorCode } from '../core/errors.ts'
-import { isAlive } from './process.ts'
+import { isAlive } from '../core/process.ts'
 
 /** A lease of another machine, on a shared disk, is believed for this long: whether its process lives cannot be seen. */
 const FOREIGN_MS = 24 * 60 * 60 * 1000

@@ -27,7 +27,7 @@ export interface PartialFile {
  * the rest only.
  *
  * What was kept is hashed anew, and the whole is proven before it is a blob. Only one process at a time may store one
- * key. Parts that nobody takes up are removed by prune after a day.
+ * key. Parts that nobody takes up are removed by prune.
  *
  * @throws BuildError DIGEST_MISMATCH, SIZE_MISMATCH (what came is let go then), DISK_FULL, as `from` says
  */

@@ -1,7 +1,7 @@
-import { randomBytes } from 'node:crypto'
 import { rename, rm } from 'node:fs/promises'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { systemErrorCode } from '../core/errors.ts'
+import { isLeft, temporaryName } from '../core/temporary-name.ts'
 import { listBlobs, listCaches, listTemporary, statFile, type StoredBlob, type StoredFile } from './contents.ts'
 import { oldestLease } from './lease.ts'
 import type { Store } from './store.ts'
@@ -27,8 +27,10 @@ export interface PruneResult {
 
 /** Times of files that were written one after the other may lie in the wrong order by a tick of the kernel's clock. */
 const TICK_MS = 1_000
-/** A temporary file that nobody wrote to for this long was left by a process that was killed. */
+/** A temporary file whose process cannot be looked for, and that nobody wrote to for this long, is of no use to anybody. */
 const ABANDONED_MS = 24 * 60 * 60 * 1000
+/** A download that is cut is taken up again, or given up, in much less. */
+const PARTIAL_MS = 10 * 60 * 1000
 
 /**
  * Makes the store smaller, least recently used first.
@@ -50,7 +52,7 @@ export async function pruneStore(store: Store, options: PruneOptions = {}): Prom
 
   const total = sum([...blobs, ...answers])
   let keptBytes = total
-  const removed: StoredFile[] = await removeAbandoned(store, nowMs, options.isDryRun === true)
+  const removed: StoredFile[] = await removeAbandoned(store, nowMs, options)
   for (const file of candidates) {
     if (options.maxBytes !== undefined && keptBytes <= options.maxBytes) break
     if (options.isDryRun !== true && !(await removeUnused(store, file))) continue
@@ -65,7 +67,7 @@ export async function pruneStore(store: Store, options: PruneOptions = {}): Prom
  * somebody marked it in between.
  */
 async function removeUnused(store: Store, file: StoredFile): Promise<boolean> {
-  const aside = join(store.folder, 'tmp', `.prune-${process.pid}-${randomBytes(6).toString('hex')}`)
+  const aside = join(store.folder, 'tmp', temporaryName('.prune'))
   try {
     await rename(file.path, aside)
   } catch (error) {
@@ -81,10 +83,35 @@ async function removeUnused(store: Store, file: StoredFile): Promise<boolean> {
   return true
 }
 
-async function removeAbandoned(store: Store, nowMs: number, isDryRun: boolean): Promise<StoredFile[]> {
-  const abandoned = (await listTemporary(store)).filter(({ usedMs }) => usedMs < nowMs - ABANDONED_MS)
-  if (!isDryRun) for (const { path } of abandoned) await rm(path, { force: true })
-  return abandoned
+/**
+ * Takes away what nobody is writing any more: at once what a process left that is gone, whatever the bounds say. Parts of
+ * downloads are worth something to the next build, and stay when a bound is given.
+ */
+async function removeAbandoned(store: Store, nowMs: number, options: PruneOptions): Promise<StoredFile[]> {
+  const isBounded = options.maxBytes !== undefined || options.olderThanMs !== undefined
+  const isAbandoned = ({ path, usedMs }: StoredFile): boolean => {
+    const name = basename(path)
+    const keptMs = name.startsWith('partial-') && !isBounded ? PARTIAL_MS : ABANDONED_MS
+    return isLeft(name) || usedMs < nowMs - keptMs
+  }
+  const removed: StoredFile[] = []
+  for (const file of (await listTemporary(store)).filter(isAbandoned)) {
+    if (options.isDryRun !== true && !(await removeLeftover(file.path))) continue
+    removed.push(file)
+  }
+  return removed
+}
+
+/** Whether it is gone. What another user's build left stays for that user. */
+async function removeLeftover(path: string): Promise<boolean> {
+  try {
+    await rm(path, { recursive: true, force: true })
+    return true
+  } catch (error) {
+    const code = systemErrorCode(error)
+    if (code === 'EACCES' || code === 'EPERM') return false
+    throw error
+  }
 }
 
 function sum(files: readonly Pick<StoredBlob, 'sizeBytes'>[]): number {

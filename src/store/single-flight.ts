@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto'
 import { link, mkdir, readFile, rm, unlink, writeFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
@@ -6,7 +5,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { digestHex } from 'oci-spec-types'
 import { digestOf } from '../core/digest.ts'
 import { systemErrorCode } from '../core/errors.ts'
-import { isAlive } from './process.ts'
+import { isAlive } from '../core/process.ts'
+import { temporaryName } from '../core/temporary-name.ts'
 
 /** How waiting is done; see {@link oneAtATime}. */
 export interface WaitOptions {
@@ -101,7 +101,7 @@ async function withDraft<T>(folder: string, work: (draft: string) => Promise<T>)
 async function writeDraft(folder: string): Promise<string> {
   for (const part of ['locks', 'tmp']) await mkdir(join(folder, part), { recursive: true })
   // Among the temporary files, so that prune finds one that a killed process left.
-  const draft = join(folder, 'tmp', `lock-${process.pid}-${randomBytes(6).toString('hex')}`)
+  const draft = join(folder, 'tmp', temporaryName('lock'))
   await writeFile(draft, `${process.pid} ${hostname()}\n`)
   return draft
 }

@@ -1,7 +1,8 @@
-import { mkdtemp, readFile, readdir, rm, utimes, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, readdir, rm, utimes, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { temporaryName } from '../../src/core/temporary-name.ts'
 import { collect, openBytes } from '../../src/core/bytes.ts'
 import { digestOf } from '../../src/core/digest.ts'
 import {
@@ -224,6 +225,15 @@ test('what a killed copy left behind is swept, what a running one writes is not'
   const left = (await readdir(join(path, 'blobs', 'sha256'))).filter((name) => name.startsWith('.tmp-'))
   expect(left).toEqual(['.tmp-2-fresh'])
   await rm(fresh)
+})
+
+test('a next archive sweeps what a killed one left beside it, and nothing else', async () => {
+  const beside = join(folder, 'archives')
+  await mkdir(beside)
+  const left = temporaryName('.tmp').replace(`-${process.pid}-`, '-999999999-')
+  for (const name of [left, '.tmp-somebody-elses']) await writeFile(join(beside, name), 'x')
+  await copyImage(sampleImage(), await openDestination(`oci-archive:${join(beside, 'image.tar')}`))
+  expect((await readdir(beside)).sort()).toEqual(['.tmp-somebody-elses', 'image.tar'])
 })
 
 test('an archive that ends early is refused', async () => {

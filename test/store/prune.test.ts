@@ -1,11 +1,12 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdir, mkdtemp, readdir, rm, stat, utimes, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, rm, stat, symlink, utimes, writeFile } from 'node:fs/promises'
 import { hostname, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { ANNOTATION, OCI, type Descriptor } from 'oci-spec-types'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { openBytes } from '../../src/core/bytes.ts'
+import { temporaryName } from '../../src/core/temporary-name.ts'
 import { listBlobs } from '../../src/store/contents.ts'
 import { holdStore, oldestLease } from '../../src/store/lease.ts'
 import { pruneStore } from '../../src/store/prune.ts'
@@ -102,6 +103,48 @@ describe('pruneStore()', () => {
     await writeFile(join(store.folder, 'tmp/fresh'), 'x')
     await pruneStore(store)
     expect(await readdir(join(store.folder, 'tmp'))).toEqual(['fresh'])
+  })
+
+  it('removes at once what a process of this machine left that is gone', async () => {
+    const own = temporaryName('.tmp')
+    const gone = own.replace(`-${process.pid}-`, '-999999999-')
+    const elsewhere = gone.replace(/-[0-9a-f]{8}-/, '-00000000-')
+    for (const name of [own, gone, elsewhere]) await writeFile(join(store.folder, 'tmp', name), '1234')
+    expect(await pruneStore(store, { isDryRun: true })).toMatchObject({ removedFiles: 1, removedBytes: 4 })
+    await pruneStore(store, { maxBytes: 1_000 })
+    expect((await readdir(join(store.folder, 'tmp'))).sort()).toEqual([own, elsewhere].sort())
+  })
+
+  it('takes parts of downloads that nobody takes up, later when it is given a bound', async () => {
+    const part = join(store.folder, 'tmp', 'partial-abc')
+    await writeFile(part, 'x')
+    await pruneStore(store)
+    expect(await readdir(join(store.folder, 'tmp'))).toEqual(['partial-abc'])
+    await age(part, 0.5)
+    await pruneStore(store, { maxBytes: 0 })
+    expect(await readdir(join(store.folder, 'tmp'))).toEqual(['partial-abc'])
+    await pruneStore(store)
+    expect(await readdir(join(store.folder, 'tmp'))).toEqual([])
+  })
+
+  it('follows no link of a folder that was left: a repository may hold any', async () => {
+    const outside = await mkdtemp(join(tmpdir(), 'layerwright-outside-'))
+    const tree = join(store.folder, 'tmp', temporaryName('git').replace(`-${process.pid}-`, '-999999999-'), 'tree')
+    try {
+      await writeFile(join(outside, 'precious'), 'x')
+      await age(join(outside, 'precious'), 99)
+      await mkdir(tree, { recursive: true })
+      for (const [name, target] of [
+        ['away', outside],
+        ['self', 'self'],
+      ] as const)
+        await symlink(target, join(tree, name))
+      await pruneStore(store)
+      expect(await readdir(outside)).toEqual(['precious'])
+      expect(await readdir(join(store.folder, 'tmp'))).toEqual([])
+    } finally {
+      await rm(outside, { recursive: true })
+    }
   })
 
   it('never breaks builds that run beside it', async () => {

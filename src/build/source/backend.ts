@@ -5,6 +5,7 @@ import type { Layer } from '../../../layers/layer.ts'
 import { BuildError, isBuildError, systemErrorCode } from '../../core/errors.ts'
 import { packageRoot } from '../../core/package-root.ts'
 import { startTask } from '../../core/progress.ts'
+import { temporaryName } from '../../core/temporary-name.ts'
 import { removeTree } from '../../run/unpack/remove-tree.ts'
 import { runStep } from '../../run/step.ts'
 import type { SourceContext } from './context.ts'
@@ -58,7 +59,7 @@ export async function askBackend<T>(
   use: (answer: BackendAnswer) => Promise<T>,
 ): Promise<T> {
   const { source, site, task: kind } = question
-  const folder = await mkdtemp(join(context.store.folder, 'tmp', `source-${process.pid}-`))
+  const folder = await mkdtemp(join(context.store.folder, 'tmp', `${temporaryName('source')}-`))
   const task = startTask(context.report, kind === 'wheel' ? `build ${source.title}` : `metadata of ${source.title}`)
   try {
     await prepare(folder, question, context)

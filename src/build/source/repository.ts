@@ -6,6 +6,7 @@ import type { Descriptor } from 'oci-spec-types'
 import { BuildError, systemErrorCode } from '../../core/errors.ts'
 import { maskUrl } from '../../core/http.ts'
 import { startTask, type Report } from '../../core/progress.ts'
+import { temporaryName } from '../../core/temporary-name.ts'
 import type { Store } from '../../store/store.ts'
 import { parseSubdirectory } from './subdirectory.ts'
 
@@ -101,7 +102,7 @@ export async function fetchRepository(
   const key = `${withoutCredentials(location.url)}@${location.commit}`
   const known = parseKnown(await cache.get(key))
   if (known !== undefined && (await store.has(known.digest)) === known.size) return known
-  const folder = await mkdtemp(join(store.folder, 'tmp', `git-${process.pid}-`))
+  const folder = await mkdtemp(join(store.folder, 'tmp', `${temporaryName('git')}-`))
   const task = startTask(context.report, `clone ${maskUrl(location.url)}`)
   try {
     await clone(location, join(folder, 'tree'), context)

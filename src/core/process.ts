@@ -1,4 +1,4 @@
-import { systemErrorCode } from '../core/errors.ts'
+import { systemErrorCode } from './errors.ts'
 
 /** Tells whether a process of this machine lives; nobody has the number of one that was killed. */
 export function isAlive(pid: number): boolean {
