@@ -13,6 +13,7 @@ import { makePlannedImage } from './build/images.ts'
 import { makeLayerContext } from './build/layer-context.ts'
 import { basesOf } from './build/locked-base.ts'
 import { sourceDate } from './build/source-date.ts'
+import type { Secret } from './build/secrets.ts'
 import { tellUnusedSecrets } from './build/unused-secrets.ts'
 import type { LazyImage } from './build/lazy-image.ts'
 import { BuildError } from './core/errors.ts'
@@ -62,8 +63,8 @@ export interface BuildRequest extends LockOptions {
   /** Platforms in place of the configuration's. */
   readonly platforms?: readonly ('linux/amd64' | 'linux/arm64')[] | undefined
   readonly format: ImageFormat
-  /** Files of build secrets by id. */
-  readonly secrets?: ReadonlyMap<string, string> | undefined
+  /** Build secrets by id. */
+  readonly secrets?: ReadonlyMap<string, Secret> | undefined
   /** What `run` steps and builds of packages may reach; `host` unless given. */
   readonly network?: 'host' | 'none' | undefined
   /** Of layers that are made, where a destination says nothing else; `gzip` unless given. The base's stay as they are. */

@@ -1,18 +1,16 @@
-import { stat } from 'node:fs/promises'
 import { compressorName, type Compression } from '../../layers/compress.ts'
 import { layerOfEntries } from '../../layers/files.ts'
 import { layerStore } from '../../layers/layer-store.ts'
 import type { Layer } from '../../layers/layer.ts'
 import type { LayerStore, StoredLayer } from '../../layers/materialise.ts'
 import { digestOf } from '../core/digest.ts'
-import { BuildError } from '../core/errors.ts'
 import { canonicalJson } from '../core/json.ts'
 import { maskAddresses } from '../core/mask.ts'
 import { startTask, type Report } from '../core/progress.ts'
 import type { Plan, PlannedStep } from '../plan/plan.ts'
-import type { BindMount } from '../run/container.ts'
 import { runStep } from '../run/step.ts'
 import type { Store } from '../store/store.ts'
+import { withSecrets, type Secret } from './secrets.ts'
 
 /** What running a step needs of the world. */
 export interface StepContext {
@@ -21,8 +19,8 @@ export interface StepContext {
   readonly shared?: LayerStore | undefined
   readonly env: Readonly<Record<string, string | undefined>>
   readonly report: Report
-  /** Files of secrets by id. */
-  readonly secrets: ReadonlyMap<string, string>
+  /** Secrets by id. */
+  readonly secrets: ReadonlyMap<string, Secret>
   readonly network: 'host' | 'none'
   readonly epochSeconds: number
   /** `gzip` unless given. */
@@ -68,20 +66,23 @@ export async function stepLayer(
   }
   const task = startTask(context.report, createdBy)
   try {
-    const stored = await runStep<StoredLayer>(
-      {
-        layers: lower,
-        platform: plan.platform,
-        config: { ...plan.runtime, WorkingDir: '/' },
-        command: step.command,
-        binds: await secretBinds(step, context.secrets),
-        network: context.network,
-        epochSeconds: context.epochSeconds,
-        output: (text) => context.report({ type: 'output', id: task.id, text }),
-        signal: context.signal,
-      },
-      { storeFolder: context.store.folder, env: context.env, report: context.report },
-      (entries) => store.save(key, layerOfEntries(entries, { compression })),
+    const stored = await withSecrets(step, context.secrets, context.env, ({ binds, mask }) =>
+      runStep<StoredLayer>(
+        {
+          layers: lower,
+          platform: plan.platform,
+          config: { ...plan.runtime, WorkingDir: '/' },
+          command: step.command,
+          binds,
+          mask,
+          network: context.network,
+          epochSeconds: context.epochSeconds,
+          output: (text) => context.report({ type: 'output', id: task.id, text }),
+          signal: context.signal,
+        },
+        { storeFolder: context.store.folder, env: context.env, report: context.report },
+        (entries) => store.save(key, layerOfEntries(entries, { compression })),
+      ),
     )
     task.end()
     return { ...stored, createdBy }
@@ -89,25 +90,4 @@ export async function stepLayer(
     task.end('failed', error instanceof Error ? error.message : String(error))
     throw error
   }
-}
-
-async function secretBinds(step: PlannedStep, secrets: ReadonlyMap<string, string>): Promise<BindMount[]> {
-  const binds: BindMount[] = []
-  for (const { id, target } of step.mounts) {
-    const source = secrets.get(id)
-    if (source === undefined) {
-      throw new BuildError(
-        'USAGE',
-        `The step needs the secret \`${id}\`, which was not given: ${maskAddresses(step.command)}`,
-        {
-          hint: `Give it to the build: layerwright build --secret id=${id},src=FILE`,
-        },
-      )
-    }
-    await stat(source).catch((cause: unknown) => {
-      throw new BuildError('USAGE', `The file of the secret \`${id}\` cannot be read`, { cause })
-    })
-    binds.push({ source, destination: target, options: ['ro', 'nosuid', 'nodev'] })
-  }
-  return binds
 }

@@ -180,7 +180,7 @@ async function buildAnew(
       return `${os}/${architecture}` as const
     }),
   )
-  const secrets = await readSecrets(options.secret, io.cwd)
+  const secrets = await readSecrets(options.secret, io)
   const world = await openWorld(io, { insecure: options.insecure, store })
   const shared = await openSharedLayers(options, world, io)
   let outputs: readonly Output[] = []

@@ -33,6 +33,8 @@ export interface StepRequest {
   readonly epochSeconds: number
   /** Takes what the command prints, in whole lines as they come. */
   readonly output: (text: string) => void
+  /** Takes secrets out of what the command prints, before anybody sees it. */
+  readonly mask?: ((text: string) => string) | undefined
   readonly signal?: AbortSignal | undefined
 }
 
@@ -95,7 +97,8 @@ export async function runStep<T>(
 
   async function pass(stream: AsyncIterable<Uint8Array> | undefined): Promise<void> {
     if (stream === undefined) return
-    for await (const text of wholeLines(stream)) {
+    for await (const printed of wholeLines(stream)) {
+      const text = request.mask?.(printed) ?? printed
       request.output(text)
       tail.text = (tail.text + text).slice(-16_384)
     }

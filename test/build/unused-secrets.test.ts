@@ -47,7 +47,7 @@ test('tellUnusedSecrets() warns of a secret that no step mounts, and names the o
 test('build() tells of a secret that is given in vain', async () => {
   const project = await world.project(`${base()}run: "run.py:Runner"\n`, 'plain')
   await build(
-    { project, mode: 'auto', format: 'oci', secrets: new Map([['lost', '/dev/null']]) },
+    { project, mode: 'auto', format: 'oci', secrets: new Map([['lost', { kind: 'file', path: '/dev/null' }]]) },
     async () => [],
     world.context,
   )

@@ -61,6 +61,27 @@ test('a secret is in no layer, log, history or cache', async () => {
   expect((await mustRun('sh', ['-c', search])).stdout).toBe('')
 })
 
+test('a secret of a variable is a file for the step alone, and is masked where the step prints it', async () => {
+  const command = 'set -x; cat /run/secrets/token; echo $(cat /run/secrets/token); wc -c < /run/secrets/token > /size'
+  const mount = '      mounts:\n        - type: secret\n          id: token\n          target: /run/secrets/token\n'
+  const path = project('variable', `    - command: "${command}; echo ${process.pid} > /made"\n${mount}`)
+  const image = `oci:${folder}/variable-image:v1`
+  const { stdout, stderr } = await mustRun(
+    process.execPath,
+    [cli, 'build', path, '--secret', 'id=token,env=BUILD_TOKEN', '-o', image],
+    { cwd: folder, env: { LAYERWRIGHT_CACHE: cache, BUILD_TOKEN: CANARY } },
+  )
+  expect(stdout + stderr).not.toContain(CANARY)
+  expect(stderr).toContain('echo ***')
+  const look = 'cat /size; ls /run/secrets 2>/dev/null; env'
+  const seen = await layerwright(['exec', '-q', '--image', image, '--', 'sh', '-c', `${look} || true`])
+  expect(seen.stdout).toMatch(new RegExp(`^${CANARY.length}$`, 'm'))
+  expect(seen.stdout).not.toContain(CANARY)
+  const places = [cache, `${folder}/variable-image`, '/dev/shm', process.env['XDG_RUNTIME_DIR'] ?? '/dev/shm']
+  const search = `find ${places.join(' ')} -newer ${path}/cog.yaml -type f -print0 | xargs -0 -r grep -l ${CANARY} || true`
+  expect((await mustRun('sh', ['-c', search])).stdout).toBe('')
+})
+
 const INTERRUPTIONS: readonly (readonly [name: string, id: string, signals: readonly NodeJS.Signals[]])[] = [
   ['Ctrl-C', 'once', ['SIGINT']],
   ['Ctrl-C twice', 'twice', ['SIGINT', 'SIGINT']],

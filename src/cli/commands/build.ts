@@ -39,7 +39,12 @@ export function defineBuildOptions(program: Program, { isProjectOption = false }
     .option('--verify', 'make the layers that the lock file knows all the same, and compare them with it')
     .option('--iidfile <file>', "write the image's digest to a file")
     .option('--metadata-file <file>', 'write digest, names and platforms to a JSON file')
-    .option('--secret <id=name,src=file>', 'file that `run` steps with a secret mount see; repeatable', append, [])
+    .option(
+      '--secret <id=name,src=file>',
+      'file, or with `env=VARIABLE` a variable, that `run` steps with a secret mount see as a file; repeatable',
+      append,
+      [],
+    )
     .addOption(
       new Option('--network <mode>', 'what `run` steps and builds of packages can reach')
         .choices(['host', 'none'])
