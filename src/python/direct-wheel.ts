@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto'
 import { stat } from 'node:fs/promises'
 import { fileNameOf } from '../core/percent.ts'
 import { filePathOf } from '../core/file-url.ts'
@@ -13,6 +12,7 @@ import { parseMetadata } from './metadata.ts'
 import type { ResolutionInput, RootRequirement } from './resolution-input.ts'
 import type { DirectWheel } from './resolution-source.ts'
 import type { SourceReader } from './source-package.ts'
+import { proveFile, statedHashes } from './stated-hashes.ts'
 import { formatVersion } from './version.ts'
 import { parseWheelName } from './wheel-name.ts'
 
@@ -56,11 +56,11 @@ export async function directWheels(
 }
 
 /** Undefined for what is no wheel. */
-function toDirectWheel({ requirement, hashes = [], origin }: RootRequirement): DirectWheel | undefined {
+function toDirectWheel(root: RootRequirement): DirectWheel | undefined {
+  const { requirement, origin } = root
   if (requirement.url === undefined || !/^(?:https?|file):/i.test(requirement.url)) return undefined
   const where = origin === undefined ? '' : `${origin}: `
   const url = new URL(requirement.url)
-  const fragment = new URLSearchParams(url.hash.slice(1))
   url.hash = ''
   const filename = fileNameOf(url)
   if (!filename.endsWith('.whl')) return undefined
@@ -71,11 +71,11 @@ function toDirectWheel({ requirement, hashes = [], origin }: RootRequirement): D
       `${where}The wheel for \`${requirement.name}\` is of another package: ${filename}`,
     )
   }
-  const sha256 = fragment.get('sha256') ?? hashes.find((hash) => hash.startsWith('sha256:'))?.slice(7)
-  return {
-    name: wheel.name,
-    file: { filename, url: url.href, index: '', hashes: sha256 === undefined ? {} : { sha256: sha256.toLowerCase() } },
-  }
+  const hashes = new Set(statedHashes(root))
+  const [hash = ''] = hashes
+  // Of several hashes only the file tells which is its own.
+  const known = hashes.size === 1 && hash.startsWith('sha256:') ? { sha256: hash.slice(7) } : {}
+  return { name: wheel.name, file: { filename, url: url.href, index: '', hashes: known } }
 }
 
 async function toDirectSource(
@@ -118,13 +118,18 @@ async function hashOnce(file: ListedFile, access: RemoteAccess): Promise<Pick<Li
 /**
  * URL, hash and size of a file, asking for what the index did not say: a HEAD for a size, the whole file for a hash.
  *
- * @throws BuildError INDEX_FAILED, FILE_UNREADABLE
+ * @param unproven  hashes of which the file must have one, where the index's own do not tell
+ * @throws BuildError INDEX_FAILED, FILE_UNREADABLE, DIGEST_MISMATCH
  */
-export async function completeFile(file: ListedFile, access: RemoteAccess): Promise<RemoteFile> {
+export async function completeFile(
+  file: ListedFile,
+  access: RemoteAccess,
+  unproven: ReadonlySet<string> = NONE,
+): Promise<RemoteFile> {
   const { url } = file
-  const sha256 = file.hashes['sha256']
+  const sha256 = unproven.size > 0 ? undefined : file.hashes['sha256']
   if (sha256 !== undefined && file.sizeBytes !== undefined) return { url, sha256, sizeBytes: file.sizeBytes }
-  if (url.startsWith('file:')) return readLocal(url, sha256)
+  if (url.startsWith('file:')) return readLocal(file, sha256, unproven)
   const response = await access.http({
     method: sha256 === undefined ? 'GET' : 'HEAD',
     url,
@@ -146,25 +151,23 @@ export async function completeFile(file: ListedFile, access: RemoteAccess): Prom
     await response.discard()
     return completeFile({ ...file, hashes: {} }, access)
   }
-  return { url, ...(await digest(response.body)) }
+  return { url, ...(await proveFile(file, response.body, unproven)) }
 }
 
-async function readLocal(url: string, sha256: string | undefined): Promise<RemoteFile> {
+const NONE: ReadonlySet<string> = new Set()
+
+async function readLocal(
+  file: ListedFile,
+  sha256: string | undefined,
+  unproven: ReadonlySet<string>,
+): Promise<RemoteFile> {
+  const { url } = file
   const path = filePathOf(url)
   try {
     if (sha256 !== undefined) return { url, sha256, sizeBytes: (await stat(path)).size }
-    return { url, ...(await digest(openPath(path)())) }
+    return { url, ...(await proveFile(file, openPath(path)(), unproven)) }
   } catch (cause) {
+    if (cause instanceof BuildError) throw cause
     throw new BuildError('FILE_UNREADABLE', `The wheel cannot be read: \`${path}\``, { cause })
   }
-}
-
-async function digest(stream: AsyncIterable<Uint8Array>): Promise<Pick<RemoteFile, 'sha256' | 'sizeBytes'>> {
-  const hash = createHash('sha256')
-  let sizeBytes = 0
-  for await (const chunk of stream) {
-    hash.update(chunk)
-    sizeBytes += chunk.length
-  }
-  return { sha256: hash.digest('hex'), sizeBytes }
 }

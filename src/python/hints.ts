@@ -1,5 +1,5 @@
 import { meantPackage } from '../core/package-names.ts'
-import type { Project } from './index/client.ts'
+import type { ListedFile, Project } from './index/client.ts'
 import { refusedVersions, type RefusalSource, type RefusedVersion } from './refusals.ts'
 import type { ResolveHint } from './resolve-error.ts'
 import type { LoadedProject } from './resolution-source.ts'
@@ -82,7 +82,11 @@ function* refusalHints(name: string, refused: readonly RefusedVersion[], source:
       const target = fullPythonVersion(source.target.pythonVersion)
       yield { kind: 'requires-python', name, version: version.text, requiresPython: nearest.requiresPython, target }
     }
-    if (nearest.kind === 'hash') yield { kind: 'hashes', name, version: version.text, isStated: nearest.isStated }
+    if (nearest.kind === 'hash') {
+      const hashed = files.filter(({ refusal }) => refusal.kind === 'hash')
+      const listed = hashed.map(({ file }) => `${formatHashes(file)} ${file.filename}`)
+      yield { kind: 'hashes', name, version: version.text, isStated: nearest.isStated, listed }
+    }
     if (nearest.kind === 'yanked') yield { kind: 'yanked', name, versions: textsOf('yanked'), reason: nearest.reason }
     if (nearest.kind === 'source') {
       const sources = files.filter(({ refusal }) => refusal.kind === 'source').map(({ file }) => file.url)
@@ -92,4 +96,9 @@ function* refusalHints(name: string, refused: readonly RefusedVersion[], source:
       yield { kind: 'exclude-newer', name, versions: textsOf('too-new'), excludeNewer: source.excludeNewer }
     }
   }
+}
+
+function formatHashes({ hashes }: ListedFile): string {
+  const [hash] = Object.entries(hashes)
+  return hash === undefined ? 'no hash for' : hash.join(':')
 }

@@ -5,6 +5,7 @@ import { normalizeName } from './package-name.ts'
 import { allowsPython, type TargetPython } from './requires-python.ts'
 import type { SpecifierSet } from './specifier.ts'
 import { rankWheel, tagMismatch, type TagMismatch, type TargetTags } from './tag.ts'
+import { compareHashes } from './stated-hashes.ts'
 import {
   canonicalVersion,
   compareVersions,
@@ -134,7 +135,7 @@ function lazyVersion(version: Version, runs: readonly Run[]): ProjectVersion {
 
 /** Chooses the wheel of a version: the best tag, then the highest build number. */
 export function chooseWheel(version: ProjectVersion, policy: FilePolicy): WheelChoice {
-  let best: { file: ListedFile; rank: number; wheel: WheelName } | undefined
+  let best: { file: ListedFile; rank: number; wheel: WheelName; isProven: boolean } | undefined
   for (const [place, filename] of version.filenames.entries()) {
     // Most wheels are for other platforms; their names tell, and nothing else of them is read.
     const rank = rankFilename(filename, policy.tags)
@@ -142,8 +143,11 @@ export function chooseWheel(version: ProjectVersion, policy: FilePolicy): WheelC
     const file = version.fileAt(place)
     const wheel = tryParseWheelName(filename)
     if (file === undefined || wheel === undefined || refuse(file, wheel, version, policy) !== undefined) continue
-    const isBetter = best === undefined || rank < best.rank || compareBuilds(wheel, best.wheel) > 0
-    if (isBetter) best = { file, rank, wheel }
+    const isProven = policy.hashes === undefined || compareHashes(file, policy.hashes) === 'same'
+    // A folder may hold another build of the same name than the one whose hash is stated.
+    const order = best === undefined ? -1 : rank - best.rank || Number(best.isProven) - Number(isProven)
+    if (best === undefined || order < 0 || (order === 0 && compareBuilds(wheel, best.wheel) > 0))
+      best = { file, rank, wheel, isProven }
   }
   return best === undefined ? { kind: 'refused', files: refusals(version, policy) } : { kind: 'wheel', file: best.file }
 }
@@ -215,7 +219,7 @@ function refusedPython({ requiresPython }: ListedFile, policy: FilePolicy): stri
 function refuseRelease(file: ListedFile, version: ProjectVersion, policy: FilePolicy): Refusal | undefined {
   const { hashes } = policy
   if (file.yanked !== undefined && !policy.allowsYanked(version.version)) return { kind: 'yanked', reason: file.yanked }
-  if (hashes !== undefined && !hasHash(file, hashes)) return { kind: 'hash', isStated: hashes.size > 0 }
+  if (hashes !== undefined && !mayHaveHash(file, hashes)) return { kind: 'hash', isStated: hashes.size > 0 }
   return undefined
 }
 
@@ -223,8 +227,10 @@ function isOlder(file: IndexFile, limitMs: number): boolean {
   return file.uploadTime !== undefined && Date.parse(file.uploadTime) < limitMs
 }
 
-function hasHash(file: IndexFile, hashes: ReadonlySet<string>): boolean {
-  return Object.entries(file.hashes).some(([algorithm, hash]) => hashes.has(`${algorithm}:${hash}`))
+/** A wheel can be proven before anything is made of it; a source would be run to know what it is. */
+function mayHaveHash(file: IndexFile, hashes: ReadonlySet<string>): boolean {
+  const answer = compareHashes(file, hashes)
+  return answer === 'same' || (answer === 'unknown' && file.filename.endsWith('.whl'))
 }
 
 const pythonSpecifiers = new Map<string, SpecifierSet>()

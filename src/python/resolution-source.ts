@@ -22,6 +22,7 @@ import type { DescribedSource, SourceReader } from './source-package.ts'
 import type { Choice, Dependencies, Dependency, SolverSource } from './solver/pubgrub.ts'
 import { VersionSet } from './solver/version-set.ts'
 import { formatSpecifier, formatSpecifiers, matchesSpecifiers, type SpecifierSet } from './specifier.ts'
+import { compareHashes, statedHashes } from './stated-hashes.ts'
 import { targetTags } from './tag.ts'
 import { targetMarkers, type Target } from './target.ts'
 import { compareVersions, comparePublic, formatVersion, parseVersion, type Version } from './version.ts'
@@ -176,6 +177,12 @@ export class ResolutionSource implements SolverSource {
     const others = requirements.filter(({ name, extras }) => name !== base || extras.length > 0)
     const dependencies = await this.#toDependencies(others, base)
     return { kind: 'known', dependencies: key === base ? dependencies : [this.#pin(loaded, index), ...dependencies] }
+  }
+
+  /** Hashes of which a chosen file must have one, where its index's own do not tell. */
+  unprovenHashes(name: string, file: ListedFile): ReadonlySet<string> | undefined {
+    const { hashes } = this.#policyFor(name)
+    return hashes !== undefined && compareHashes(file, hashes) === 'unknown' ? hashes : undefined
   }
 
   /** METADATA of a version's wheel, or of its source. */
@@ -397,7 +404,7 @@ export class ResolutionSource implements SolverSource {
     const { noBinary = [], constraints = [], requiresHashes = false } = this.#input
     const stated = [...this.#roots, ...constraints].filter(({ requirement }) => requirement.name === name)
     const pins = stated.flatMap(({ requirement }) => requirement.specifiers.filter(isPin))
-    const hashes = stated.flatMap((root) => root.hashes ?? [])
+    const hashes = stated.flatMap(statedHashes)
     const isHashed = requiresHashes || [...this.#roots, ...constraints].some((root) => (root.hashes ?? []).length > 0)
     return {
       allowsYanked: (version) =>

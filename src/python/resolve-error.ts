@@ -39,7 +39,14 @@ export type ResolveHint =
   | { readonly kind: 'index-denied'; readonly name: string; readonly index: string }
   | { readonly kind: 'offline'; readonly name: string }
   | { readonly kind: 'similar-name'; readonly name: string; readonly meant: string }
-  | { readonly kind: 'hashes'; readonly name: string; readonly version: string; readonly isStated: boolean }
+  | {
+      readonly kind: 'hashes'
+      readonly name: string
+      readonly version: string
+      readonly isStated: boolean
+      /** What the index says of the files that would fit: `sha256:... a-1.0-py3-none-any.whl`. */
+      readonly listed: readonly string[]
+    }
 
 /** Nothing satisfies the requirements. `sentences` is the derivation; `hints` what might help. */
 export class ResolveError extends BuildError {
@@ -80,7 +87,7 @@ function formatHint(hint: ResolveHint): string {
       return `\`${hint.name}\` is not in the cache, and the network is off.`
     case 'hashes':
       return hint.isStated
-        ? `No file of \`${hint.name}\` ${hint.version} that fits the target has one of the stated hashes.`
+        ? `No file of \`${hint.name}\` ${hint.version} that fits the target has one of the stated hashes. The index has: ${list(hint.listed)}.`
         : `Some requirements state a hash, so every package needs one, and \`${hint.name}\` has none. Add --hash to all lines (\`uv pip compile --generate-hashes\` does), or to none.`
   }
 }

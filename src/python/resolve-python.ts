@@ -115,7 +115,9 @@ async function lockPackage(
     name,
     version: version.text,
     filename: file.filename,
-    ...(described === undefined ? await completeFile(file, client.remote) : described.file),
+    ...(described === undefined
+      ? await completeFile(file, client.remote, source.unprovenHashes(name, file))
+      : described.file),
     ...(file.index === '' ? { isDirect: true } : { index: file.index }),
     requested: source.roots.some(({ requirement }) => requirement.name === name),
     ...(extras.length === 0 ? {} : { extras }),

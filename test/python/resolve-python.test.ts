@@ -1,15 +1,21 @@
+import { createHash } from 'node:crypto'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
 import { afterEach, describe, expect, it } from 'vitest'
 import { memoryCache } from '../../src/core/cache.ts'
 import { isBuildError } from '../../src/core/errors.ts'
 import { makeHttp } from '../../src/core/http.ts'
 import type { ProgressEvent } from '../../src/core/progress.ts'
-import type { IndexPlan } from '../../src/python/index/client.ts'
+import type { IndexPlan, PackageIndex } from '../../src/python/index/client.ts'
 import type { PythonLock } from '../../src/python/lock.ts'
 import { parseRequirement } from '../../src/python/requirement.ts'
 import type { ResolutionInput } from '../../src/python/resolution-input.ts'
 import { ResolveError } from '../../src/python/resolve-error.ts'
 import { resolvePython, type ResolutionContext } from '../../src/python/resolve-python.ts'
 import { parseTargetPlatform } from '../../src/python/target.ts'
+import { makeWheel } from './make-wheel.ts'
 import { startIndex, type Behaviour, type IndexedFile, type LoopbackIndex } from './loopback-index.ts'
 
 const http = makeHttp({ env: {}, retry: false })
@@ -292,6 +298,54 @@ describe('resolvePython() rules', () => {
     })
   })
 
+  it('proves by the file itself what the index does not tell', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'wheels-'))
+    const bytes = makeWheel({ name: 'a', version: '1.0' })
+    const path = join(folder, 'a-1.0-py3-none-any.whl')
+    const stated = (...hashes: string[]): ResolutionInput['requirements'] => [
+      { requirement: parseRequirement('a'), hashes },
+    ]
+    const hashOf = (algorithm: string): string => `${algorithm}:${createHash(algorithm).update(bytes).digest('hex')}`
+    const wrong = `sha256:${'0'.repeat(64)}`
+    try {
+      await writeFile(path, bytes)
+      // A folder of wheels says no hashes, and an index seldom sha512.
+      const local = { url: pathToFileURL(`${folder}/`).href, kind: 'flat' } as const
+      const remote = await start([{ name: 'a', version: '1.0' }])
+      for (const hash of [hashOf('sha256'), hashOf('sha512')]) {
+        for (const [place, hashes] of [
+          [local, [wrong, hash]],
+          [remote, [hash]],
+        ] as const) {
+          const lock = await resolveInput(stated(...hashes), [place])
+          expect(lock.packages).toMatchObject([{ version: '1.0', sha256: hashOf('sha256').slice(7) }])
+        }
+      }
+      expect(await failure(resolveInput(stated(wrong), [local]))).toMatchObject({
+        code: 'DIGEST_MISMATCH',
+        data: { expected: [wrong], actual: [hashOf('sha256')] },
+      })
+      expect(await failure(resolveInput(stated(`sha384:${'0'.repeat(96)}`), [remote]))).toMatchObject({
+        code: 'DIGEST_MISMATCH',
+      })
+    } finally {
+      await rm(folder, { recursive: true })
+    }
+  })
+
+  it('holds a wheel that is named by its address to any of its hashes, and to that of the address', async () => {
+    const index = await start(files)
+    const url = index.url.replace('/simple/', '/files/a-1.0-py3-none-any.whl')
+    const hash = `sha256:${(await resolve(['a==1.0'], [index])).packages[0]?.sha256}`
+    const wrong = `sha256:${'0'.repeat(64)}`
+    const named = (fragment: string, ...hashes: string[]): Promise<PythonLock> =>
+      resolveInput([{ requirement: parseRequirement(`a @ ${url}${fragment}`), hashes }], [index])
+    expect(await named('', wrong, hash)).toMatchObject({ packages: [{ sha256: hash.slice(7) }] })
+    expect(await named(`#${hash.replace(':', '=')}`)).toMatchObject({ packages: [{ sha256: hash.slice(7) }] })
+    expect(await failure(named('', `sha512:${'0'.repeat(128)}`))).toMatchObject({ code: 'DIGEST_MISMATCH' })
+    expect(await failure(named('', wrong, `sha256:${'1'.repeat(64)}`))).toMatchObject({ code: 'WHEEL_NOT_FOUND' })
+  })
+
   it('says which package lacks a hash where others state one', async () => {
     const index = await start(files)
     const wrong = [{ requirement: parseRequirement('d'), hashes: [`sha256:${'0'.repeat(64)}`] }]
@@ -409,7 +463,7 @@ function resolve(
 
 function resolveInput(
   requirements: ResolutionInput['requirements'],
-  indexes: readonly LoopbackIndex[],
+  indexes: readonly Pick<PackageIndex, 'url' | 'kind'>[],
   { strategy = 'first-index', pins: pinned = {}, constraints = [], overrides = [], ...rest }: Extra = {},
   context: Partial<ResolutionContext> = {},
 ): Promise<PythonLock> {
@@ -418,7 +472,7 @@ function resolveInput(
     requirements,
     constraints: constraints.map((text) => ({ requirement: parseRequirement(text) })),
     overrides: overrides.map((text) => parseRequirement(text)),
-    indexes: { indexes: indexes.map(({ url }) => ({ url })), strategy, pins: pinned },
+    indexes: { indexes: indexes.map(({ url, kind = 'simple' }) => ({ url, kind })), strategy, pins: pinned },
     ...rest,
   }
   return resolvePython(input, { http, ...context })
