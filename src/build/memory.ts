@@ -5,6 +5,7 @@ import { digestOf } from '../core/digest.ts'
 import { areUnchanged, type FileDigests } from '../core/file-digests.ts'
 import { canonicalJson } from '../core/json.ts'
 import { programBuild } from '../core/version.ts'
+import { isStillValid } from '../core/freshness.ts'
 import type { Store } from '../store/store.ts'
 import { projectDigest, readProjectState } from './project-state.ts'
 
@@ -65,7 +66,7 @@ export async function recallBuild(
   headTag: HeadTag,
 ): Promise<BuildMemory | undefined> {
   const memory = parseMemory(await store.cache('builds').get(memoryKey(identity)))
-  if (memory === undefined || (memory.validUntil !== null && memory.validUntil <= now)) return undefined
+  if (memory === undefined || !isStillValid(memory.validUntil, now)) return undefined
   if (!areUnchanged(memory.files)) return undefined
   const folder = projectFolderOf(memory)
   if (folder === undefined) return undefined

@@ -9,6 +9,7 @@ import { digestOf } from '../core/digest.ts'
 import { digestFiles } from '../core/file-digests.ts'
 import { canonicalJson } from '../core/json.ts'
 import { programBuild } from '../core/version.ts'
+import { ANSWERS_FRESH_MS, isYoung } from '../core/freshness.ts'
 import { LOCK_FILE, type Lock } from '../lock/lock.ts'
 import { fromPortable, toPortable } from '../lock/portable.ts'
 import { normalizeName } from '../python/package-name.ts'
@@ -22,7 +23,6 @@ import { prepareQuestion, resolve, type Preferences, type Question } from '../re
 export { LOCK_FILE } from '../lock/lock.ts'
 
 /** How long answers of the world are taken as they are, without a lock file. */
-const ANSWERS_FRESH_MS = 10 * 60_000
 
 /** How a lock is had. */
 export interface LockOptions {
@@ -90,7 +90,7 @@ export async function obtainLock(config: Config, context: ResolveContext, option
   const cache = context.cache('locks')
   const key = digestOf(canonicalJson({ inputs, build: programBuild(), launcher: digestFiles(launcher) }))
   const entry = options.mode === 'refresh' ? undefined : parseEntry(await cache.get(key))
-  if (entry !== undefined && entry.madeAt + ANSWERS_FRESH_MS > context.now()) {
+  if (entry !== undefined && isYoung(entry.madeAt, ANSWERS_FRESH_MS, context.now())) {
     const lock = fromPortable(entry.lock, context.projectFolder)
     return { lock, isFile: false, validUntil: validUntil(entry.madeAt + ANSWERS_FRESH_MS), ...known }
   }

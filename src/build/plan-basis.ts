@@ -2,6 +2,7 @@ import type { Config } from '../config/config.ts'
 import type { Diagnostic } from '../core/diagnostic.ts'
 import { areUnchanged, type FileDigests } from '../core/file-digests.ts'
 import type { ProgressEvent } from '../core/progress.ts'
+import { isStillValid } from '../core/freshness.ts'
 import type { Lock } from '../lock/lock.ts'
 import type { Store } from '../store/store.ts'
 import { memoryKey, type BuildIdentity } from './memory.ts'
@@ -37,7 +38,7 @@ export function basisMemory(identity: BuildIdentity, store: Store): BasisMemory 
   return {
     load: async (now) => {
       const basis = parse(await cache.get(key))
-      if (basis === undefined || (basis.validUntil !== null && basis.validUntil <= now)) return undefined
+      if (basis === undefined || !isStillValid(basis.validUntil, now)) return undefined
       return areUnchanged(basis.files) ? basis : undefined
     },
     save: (basis) => cache.set(key, Buffer.from(JSON.stringify(basis))),

@@ -105,7 +105,7 @@ async function memoryFolder(env: Readonly<Record<string, string | undefined>>): 
   for (const place of [env['XDG_RUNTIME_DIR'], '/dev/shm', tmpdir()]) {
     if (!place) continue
     try {
-      await removeLeft(place, KIND, Number.POSITIVE_INFINITY)
+      await removeLeft(place, KIND)
       return await mkdtemp(join(place, `${temporaryName(KIND)}-`))
     } catch (error) {
       // Not there, or not to be written: the next place may be.

@@ -31,11 +31,12 @@ export function isLeft(name: string): boolean {
 /**
  * Removes what writers that were killed left in a folder where others' files lie, too.
  *
+ * @param kind  what they were named for; `*` for all kinds
  * @param abandonedMs  age at which files are taken whose writer cannot be looked for, as on another machine
  */
-export async function removeLeft(folder: string, kind: string, abandonedMs: number): Promise<void> {
+export async function removeLeft(folder: string, kind: string, abandonedMs = Number.POSITIVE_INFINITY): Promise<void> {
   for (const name of (await readdir(folder).catch(othersOnly)) ?? []) {
-    if (!name.startsWith(`${kind}-`)) continue
+    if (kind !== '*' && !name.startsWith(`${kind}-`)) continue
     const path = join(folder, name)
     if (isLeft(name) || ageMs(path) > abandonedMs) await rm(path, { recursive: true, force: true }).catch(othersOnly)
   }

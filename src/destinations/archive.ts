@@ -117,7 +117,7 @@ class ArchiveWriter {
   async start(): Promise<void> {
     await this.#explaining(async () => {
       await mkdir(dirname(this.#path), { recursive: true })
-      await removeLeft(dirname(this.#path), '.tmp', Number.POSITIVE_INFINITY)
+      await removeLeft(dirname(this.#path), '.tmp')
       this.#file = await open(this.#temporary, 'wx', 0o644)
     })
   }

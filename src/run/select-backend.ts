@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import { BuildError } from '../core/errors.ts'
 import { nearest } from '../core/suggest.ts'
+import { isYoung } from '../core/freshness.ts'
 import { BACKENDS } from './backends/index.ts'
 import { BACKEND_NAMES, type Backend, type BackendName } from './container.ts'
 import type { Host } from './host.ts'
@@ -102,7 +103,7 @@ async function detectBackend(name: BackendName, host: Host, cache: RootfsCache):
   const about = [statSync(program).mtimeMs, host.uid, host.namespaces, host.env['DOCKER_HOST'] ?? '', PROBE_VERSION]
   const key = [program, ...about].join(' ')
   const known = readAnswer(file)
-  if (known?.key === key && Date.now() - known.time < GOOD_FOR_MS[known.detection.works ? 'works' : 'fails'])
+  if (known?.key === key && isYoung(known.time, GOOD_FOR_MS[known.detection.works ? 'works' : 'fails'], Date.now()))
     return known.detection
   const reason = await tryBackend(backend, host, cache)
   const drawback = reason === undefined ? await backend.drawback?.(host) : undefined

@@ -167,6 +167,17 @@ describe('pruneStore()', () => {
   })
 })
 
+describe('holdStore()', () => {
+  it('takes away what earlier builds left half-written, and parts of downloads stay', async () => {
+    const own = temporaryName('.tmp')
+    for (const name of [own, own.replace(`-${process.pid}-`, '-999999999-'), 'partial-abc'])
+      await writeFile(join(store.folder, 'tmp', name), 'x')
+    const release = await holdStore(store.folder)
+    expect((await readdir(join(store.folder, 'tmp'))).sort()).toEqual([own, 'partial-abc'])
+    await release()
+  })
+})
+
 describe('oldestLease()', () => {
   it('forgets the lease of a process that was killed, and believes one of another machine for a day', async () => {
     const process = spawn('sleep', ['60'])
@@ -181,6 +192,9 @@ describe('oldestLease()', () => {
     await writeFile(join(folder, '1-b'), 'another-machine\n')
     expect(await oldestLease(store.folder, Date.now())).toBeDefined()
     expect(await oldestLease(store.folder, Date.now() + 2 * DAY)).toBeUndefined()
+    await writeFile(join(folder, `${globalThis.process.pid}-c`), `${hostname()}\n`)
+    // The clock was set back since: nothing may be taken for older than the build.
+    expect(await oldestLease(store.folder, Date.now() - DAY)).toBe(0)
   })
 })
 

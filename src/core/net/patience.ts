@@ -6,8 +6,8 @@ export class Patience {
   readonly over: Promise<never>
   #ms: number
   #what: string
-  /** Start of the present wait; undefined while nothing is waited for. */
-  #since: number | undefined = Date.now()
+  /** Start of the present wait, by a clock that nobody sets; undefined while nothing is waited for. */
+  #since: number | undefined = performance.now()
   #timer: NodeJS.Timeout
   #fail: (error: Error) => void = () => {}
 
@@ -23,7 +23,7 @@ export class Patience {
   renew(ms: number = this.#ms, what: string = this.#what): void {
     this.#ms = ms
     this.#what = what
-    this.#since = Date.now()
+    this.#since = performance.now()
   }
 
   /** This side is at work; the other side's silence does not count. */
@@ -36,7 +36,7 @@ export class Patience {
   }
 
   #check(): void {
-    const left = this.#since === undefined ? this.#ms : this.#since + this.#ms - Date.now()
+    const left = this.#since === undefined ? this.#ms : this.#since + this.#ms - performance.now()
     if (left > 0) this.#timer = setTimeout(() => this.#check(), left).unref()
     else this.#fail(timeoutError(this.#what))
   }

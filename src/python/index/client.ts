@@ -6,6 +6,7 @@ import type { Cache } from '../../core/cache.ts'
 import { BuildError } from '../../core/errors.ts'
 import { maskUrl, type Http, type HttpResponse } from '../../core/http.ts'
 import { packedCache, type PackedCache } from '../../core/packed-cache.ts'
+import { ANSWERS_FRESH_MS, isYoung } from '../../core/freshness.ts'
 import { indexError } from './index-error.ts'
 import { listLocalLinks } from './local-links.ts'
 import { limitHttp } from './limited-http.ts'
@@ -188,10 +189,10 @@ export class IndexClient {
   }
 
   async #page(url: string): Promise<PageAnswer> {
-    const { freshMs = 600_000, isOffline = false, now = Date.now } = this.#options
+    const { freshMs = ANSWERS_FRESH_MS, isOffline = false, now = Date.now } = this.#options
     const key = `index-page 2 ${url}`
     const cached = readCached(await this.#cache?.get(key))
-    const isFresh = cached !== undefined && (isOffline || now() - cached.head.fetchedMs < freshMs)
+    const isFresh = cached !== undefined && (isOffline || isYoung(cached.head.fetchedMs, freshMs, now()))
     const kept = isFresh ? await intactPage(cached) : undefined
     if (kept !== undefined) return kept
     if (isOffline) return { kind: 'not-cached' }
