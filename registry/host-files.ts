@@ -178,10 +178,18 @@ class HostFiles {
 function readCertificates(folder: string): TlsSettings {
   const names = list(folder).sort()
   const read = (name: string): string => readNamed(name, folder)
-  const cert = names.find((name) => name.endsWith('.cert') && names.includes(name.replace(/\.cert$/, '.key')))
+  const keyOf = (name: string): string => name.replace(/\.cert$/, '.key')
+  const certs = names.filter((name) => name.endsWith('.cert'))
+  const cert = certs.find((name) => names.includes(keyOf(name))) ?? certs[0]
+  const key = cert === undefined ? undefined : keyOf(cert)
+  if (key !== undefined && !names.includes(key)) {
+    throw new BuildError('CONFIG_INVALID', `A client certificate has no key beside it: \`${join(folder, key)}\``, {
+      hint: 'An authority is named `*.crt`, a client certificate `NAME.cert` with its key `NAME.key`.',
+    })
+  }
   return {
     ca: names.filter((name) => name.endsWith('.crt')).map(read),
-    ...(cert === undefined ? {} : { cert: read(cert), key: read(cert.replace(/\.cert$/, '.key')) }),
+    ...(cert === undefined || key === undefined ? {} : { cert: read(cert), key: read(key) }),
   }
 }
 

@@ -24,19 +24,35 @@ export async function provenText(
   now: Date,
 ): Promise<string> {
   const keyrings = [() => source.keys ?? shippedKeys(source.distribution ?? 'debian'), () => source.furtherKeys ?? []]
-  const causes: unknown[] = []
+  const causes: Error[] = []
   for (const keyring of keyrings) {
     try {
       const keys = await readKeysOf(await keyring())
       if (keys.length > 0) return await verifiedText(release, keys, now)
     } catch (error) {
-      causes.push(error)
+      causes.push(...reasonsOf(error))
     }
+  }
+  if (causes.some(({ message }) => FROM_THE_FUTURE.test(message))) {
+    throw new BuildError(
+      'SIGNATURE_INVALID',
+      `The Release file was signed after the time that this machine has, ${now.toISOString()}: ${maskUrl(url)}`,
+      { hint: "Set this machine's clock. Nothing was taken from the archive.", cause: causes[0] },
+    )
   }
   throw new BuildError('SIGNATURE_INVALID', `The Release file is not signed by a trusted key: ${maskUrl(url)}`, {
     hint: 'The mirror may be altered, or its signing key is not known to this version. Name the key, or use another mirror.',
     cause: causes[0],
   })
+}
+
+/** What the OpenPGP library says of a signature or a key that is not valid yet. */
+const FROM_THE_FUTURE = /creation time is in the future/
+
+/** One of several signatures suffices, and each has its own reason why it does not. */
+function reasonsOf(error: unknown): readonly Error[] {
+  if (error instanceof AggregateError) return error.errors.flatMap(reasonsOf)
+  return error instanceof Error ? [error] : []
 }
 
 /**

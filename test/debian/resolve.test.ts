@@ -149,7 +149,9 @@ describe('fetchRelease(), through resolveDebian()', () => {
     await archive.publish([{ package: 'a' }])
     const now = new Date(Date.now() - 3 * DAY_MS)
     await expect(resolve(['a'], { now })).rejects.toMatchObject({
-      code: expect.stringMatching(/ARCHIVE_INVALID|SIGNATURE_INVALID/),
+      code: 'SIGNATURE_INVALID',
+      message: expect.stringContaining(`signed after the time that this machine has, ${now.toISOString()}`) as string,
+      hint: expect.stringContaining("Set this machine's clock") as string,
     })
   })
 

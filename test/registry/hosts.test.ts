@@ -245,7 +245,22 @@ describe('TLS', () => {
     const registry = await start({ tls: { ...(await tlsOf()), ca: await pem('ca.crt') } })
     const base = `etc/containers/certs.d/${registry.host}`
     const ca = { [`${base}/ca.crt`]: await pem('ca.crt') }
-    await expect(reach(registry, await load(ca))).rejects.toMatchObject({ code: 'NETWORK_FAILED' })
+    await expect(reach(registry, await load(ca))).rejects.toMatchObject({
+      code: 'NETWORK_FAILED',
+      // Without the place in OpenSSL's sources.
+      message: expect.stringMatching(/: [a-z0-9 ]*certificate required$/) as string,
+      hint: expect.stringContaining('client certificate') as string,
+    })
+    const alone = { [`${base}/me.cert`]: await pem('client.crt') }
+    await expect((async () => reach(registry, await load({ ...ca, ...alone })))()).rejects.toMatchObject({
+      code: 'CONFIG_INVALID',
+      message: expect.stringContaining(`${registry.host}/me.key`) as string,
+    })
+    const others = { ...alone, [`${base}/me.key`]: await pem('server.key') }
+    await expect((async () => reach(registry, await load({ ...ca, ...others })))()).rejects.toMatchObject({
+      code: 'CONFIG_INVALID',
+      message: expect.stringContaining(`The certificates set for ${registry.host} cannot be used`) as string,
+    })
     const client = { [`${base}/me.cert`]: await pem('client.crt'), [`${base}/me.key`]: await pem('client.key') }
     expect(await reach(registry, await load({ ...ca, ...client }))).toBeUndefined()
   })

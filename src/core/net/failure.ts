@@ -19,8 +19,7 @@ export function markingSource(open: Open): Open {
 export function asNetworkError(error: unknown, url: string, tries: number): unknown {
   if (error instanceof SourceError) return error.cause
   if (isBuildError(error)) return error
-  const reason =
-    error instanceof Error && error.message !== '' ? error.message : String(systemErrorCode(error) ?? error)
+  const reason = reasonOf(error)
   const code = systemErrorCode(error)
   const times = tries > 1 ? ` (tried ${tries} times)` : ''
   return new BuildError('NETWORK_FAILED', `No answer from ${maskUrl(url)}${times}: ${reason}`, {
@@ -28,6 +27,12 @@ export function asNetworkError(error: unknown, url: string, tries: number): unkn
     data: { tries, ...(code === undefined ? {} : { reason: code }) },
     cause: error,
   })
+}
+
+/** OpenSSL's messages hold the place in its sources and a line's end; `reason` has what it means. */
+function reasonOf(error: unknown): string {
+  if (!(error instanceof Error) || error.message === '') return String(systemErrorCode(error) ?? error)
+  return 'reason' in error && typeof error.reason === 'string' ? error.reason : error.message.trim()
 }
 
 const PROXY_HINT =
@@ -43,6 +48,7 @@ function hintFor(code: string | undefined): string | undefined {
     return 'The certificate is that of another name. Use a name that it is for, or have it made anew.'
   if (code === 'CERT_HAS_EXPIRED' || code === 'CERT_NOT_YET_VALID')
     return "The certificate's time is over or has not come. Is the clock of this machine right?"
+  if (CLIENT_CERTIFICATE.test(code)) return CLIENT_HINT
   if (/CERT|SELF_SIGNED|DEPTH_ZERO|UNABLE_TO/.test(code))
     return 'Name the file of the certificate authority in SSL_CERT_FILE or NODE_EXTRA_CA_CERTS.'
   if (code === 'EPROTO' || code.startsWith('ERR_SSL_')) return 'The server does not speak TLS on this port.'
@@ -50,6 +56,11 @@ function hintFor(code: string | undefined): string | undefined {
   if (code === 'ECONNREFUSED') return 'Nothing listens there. Is the server running, and is the port right?'
   return undefined
 }
+
+/** Alerts by which a server says that it wants another client certificate, or any (RFC 8446, section 6.2). */
+const CLIENT_CERTIFICATE = /^ERR_SSL_\w+_ALERT_(\w*CERTIFICATE\w*|UNKNOWN_CA|HANDSHAKE_FAILURE)$/
+const CLIENT_HINT =
+  'The server wants a client certificate of an authority that it knows. For a registry it lies as NAME.cert with NAME.key in `certs.d/HOST:PORT`; `layerwright doctor registry` tells which are used.'
 
 /** A URL fit for messages: user, password and query values are replaced by `***`. */
 export function maskUrl(url: string): string {

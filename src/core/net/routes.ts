@@ -127,7 +127,7 @@ export class Routes {
     if (secure) this.#authorities ??= trustedAuthorities(env)
     const settings = tls(url.host) ?? {}
     const tlsOptions = secure
-      ? { context: this.#contextFor(settings), insecure: settings.insecure === true }
+      ? { context: this.#contextFor(settings, url.host), insecure: settings.insecure === true }
       : undefined
     return {
       timeoutMs: connectTimeoutMs,
@@ -139,9 +139,9 @@ export class Routes {
   }
 
   /** Most hosts are trusted alike, and parsing the authorities once takes 80 ms. */
-  #contextFor(settings: TlsSettings): SecureContext {
+  #contextFor(settings: TlsSettings, host: string): SecureContext {
     const authorities = this.#authorities ?? []
-    if (settings.ca ?? settings.cert ?? settings.key) return secureContext(settings, authorities)
+    if (settings.ca ?? settings.cert ?? settings.key) return secureContext(settings, authorities, host)
     this.#usualContext ??= secureContext({}, authorities)
     return this.#usualContext
   }

@@ -45,9 +45,10 @@ export function trustedAuthorities(env: Environment): readonly string[] {
  * A context for connections to one host.
  *
  * @param authorities trusted besides Node's own
+ * @param host  names it in errors
  * @throws BuildError CONFIG_INVALID when a certificate or key does not parse
  */
-export function secureContext(settings: TlsSettings, authorities: readonly string[]): SecureContext {
+export function secureContext(settings: TlsSettings, authorities: readonly string[], host?: string): SecureContext {
   const more = [...authorities, ...(settings.ca ?? [])]
   const proof = {
     ...(settings.cert === undefined ? {} : { cert: settings.cert }),
@@ -63,7 +64,7 @@ export function secureContext(settings: TlsSettings, authorities: readonly strin
   } catch (error) {
     throw new BuildError(
       'CONFIG_INVALID',
-      `The certificates set for this host cannot be used: ${error instanceof Error ? error.message : String(error)}`,
+      `The certificates set for ${host ?? 'all hosts'} cannot be used: ${error instanceof Error ? error.message : String(error)}`,
       { hint: 'Certificates and keys are PEM files; a client certificate needs its own key.', cause: error },
     )
   }
