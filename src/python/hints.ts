@@ -58,6 +58,7 @@ function* indexHints({ name, asked, unasked }: Project): Generator<ResolveHint> 
   if (found !== undefined && unasked.length > 0) yield { kind: 'unasked-index', name, asked: found.url, unasked }
   for (const { url, answer } of asked) {
     if (answer === 'denied') yield { kind: 'index-denied', name, index: url }
+    if (answer === 'no-place') yield { kind: 'links-missing', name, place: url }
     if (answer === 'not-cached') yield { kind: 'offline', name }
   }
 }

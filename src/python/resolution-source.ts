@@ -163,7 +163,8 @@ export class ResolutionSource implements SolverSource {
     try {
       metadata = await this.metadataOf(loaded, index)
     } catch (error) {
-      if (error instanceof BuildError && UNREADABLE.has(error.code)) return { kind: 'unusable', reason: error.message }
+      if (error instanceof BuildError && UNREADABLE.has(error.code))
+        return { kind: 'unusable', reason: `cannot be read (${error.message})` }
       throw error
     }
     if (!allowsPython(metadata.requiresPython, this.#policy.python)) {

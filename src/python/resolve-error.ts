@@ -37,6 +37,7 @@ export type ResolveHint =
       readonly unasked: readonly string[]
     }
   | { readonly kind: 'index-denied'; readonly name: string; readonly index: string }
+  | { readonly kind: 'links-missing'; readonly name: string; readonly place: string }
   | { readonly kind: 'offline'; readonly name: string }
   | { readonly kind: 'similar-name'; readonly name: string; readonly meant: string }
   | {
@@ -83,6 +84,8 @@ function formatHint(hint: ResolveHint): string {
       return `${hint.index} refused access while asked for \`${hint.name}\`. Check the credentials.`
     case 'similar-name':
       return `Did you mean \`${hint.meant}\` instead of \`${hint.name}\`?`
+    case 'links-missing':
+      return `There is nothing at ${hint.place}, where links to files were to be found (--find-links).`
     case 'offline':
       return `\`${hint.name}\` is not in the cache, and the network is off.`
     case 'hashes':

@@ -298,6 +298,21 @@ describe('resolvePython() rules', () => {
     })
   })
 
+  it('names a place of links that is not there, and one that refuses', async () => {
+    const nowhere = { url: 'file:///nowhere/wheels/', kind: 'flat' } as const
+    expect(await failure(resolve(['a'], [nowhere]))).toMatchObject({
+      code: 'PACKAGE_NOT_FOUND',
+      hint: expect.stringContaining('There is nothing at file:///nowhere/wheels/') as string,
+    })
+    const refusing = { url: (await start(files, { credentials: 'me:word' })).url, kind: 'flat' } as const
+    expect(await failure(resolve(['a'], [refusing]))).toMatchObject({
+      code: 'INDEX_DENIED',
+      hints: [{ kind: 'index-denied', name: 'a', index: refusing.url }],
+    })
+    // The others are asked all the same.
+    expect(pins(await resolve(['a==1.0'], [nowhere, await start(files)]))).toEqual(['a==1.0'])
+  })
+
   it('proves by the file itself what the index does not tell', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'wheels-'))
     const bytes = makeWheel({ name: 'a', version: '1.0' })
@@ -449,7 +464,7 @@ interface Extra {
 
 function resolve(
   requirements: readonly string[],
-  indexes: readonly LoopbackIndex[],
+  indexes: readonly Pick<PackageIndex, 'url' | 'kind'>[],
   extra: Extra = {},
   context: Partial<ResolutionContext> = {},
 ): Promise<PythonLock> {

@@ -10,7 +10,7 @@ import { ANSWERS_FRESH_MS, isYoung } from '../../core/freshness.ts'
 import { indexError } from './index-error.ts'
 import { listLocalLinks } from './local-links.ts'
 import { limitHttp } from './limited-http.ts'
-import { pageOf, type IndexFile, type IndexPage } from './page.ts'
+import type { IndexFile, IndexPage } from './page.ts'
 import { PAGE_TYPES, parsePage } from './parse-page.ts'
 import type { RemoteAccess } from './remote-wheel.ts'
 import { fetchMetadata } from './wheel-metadata.ts'
@@ -81,7 +81,7 @@ export interface Project {
 /** What an index said of a project. */
 export interface AskedIndex {
   readonly url: string
-  readonly answer: 'found' | 'absent' | 'denied' | 'not-cached'
+  readonly answer: 'found' | 'absent' | 'denied' | 'not-cached' | 'no-place'
 }
 
 /** Reads package indexes: each page and each METADATA once, in parallel, with a cache on disk. */
@@ -94,7 +94,7 @@ export class IndexClient {
   readonly #signal: AbortSignal
   readonly #projects = new Map<string, Promise<Project>>()
   readonly #metadata = new Map<string, Promise<string>>()
-  readonly #flat = new Map<string, Promise<IndexPage>>()
+  readonly #flat = new Map<string, Promise<IndexPage | NoPage>>()
   readonly #writes: Promise<void>[] = []
   #requests = 0
 
@@ -158,7 +158,11 @@ export class IndexClient {
     const simple = usable.filter((index) => index.kind !== 'flat')
     const pages: ListedPage[] = []
     const asked: AskedIndex[] = []
-    for (const index of flat) pages.push({ page: await this.#flatPage(index), index: index.url })
+    for (const index of flat) {
+      const page = await this.#flatPage(index)
+      if (typeof page === 'string') asked.push({ url: index.url, answer: page })
+      else pages.push({ page, index: index.url })
+    }
     let unasked: readonly string[] = []
     for (const [position, index] of simple.entries()) {
       const answer = await this.#askPage(index, name)
@@ -176,11 +180,12 @@ export class IndexClient {
   }
 
   /** Files of all projects; whoever looks for one project's finds them by name. */
-  #flatPage(index: PackageIndex): Promise<IndexPage> {
+  #flatPage(index: PackageIndex): Promise<IndexPage | NoPage> {
     return remember(this.#flat, index.url, async () => {
-      if (index.url.startsWith('file:')) return listLocalLinks(index.url)
+      if (index.url.startsWith('file:')) return (await listLocalLinks(index.url)) ?? 'no-place'
       const answer = await this.#page(index.url)
-      return answer.kind === 'found' ? answer.page : pageOf(index.url, [])
+      if (answer.kind === 'absent') return 'no-place'
+      return answer.kind === 'found' ? answer.page : answer.kind
     })
   }
 
@@ -264,6 +269,9 @@ export class IndexClient {
 
 /** The page of the busiest project has 20 MB. */
 const PAGE_LIMIT_BYTES = 256 << 20
+
+/** Why there is no page of links. */
+type NoPage = 'no-place' | 'denied' | 'not-cached'
 
 type PageAnswer =
   | { readonly kind: 'found'; readonly page: IndexPage }

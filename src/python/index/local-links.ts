@@ -9,9 +9,9 @@ import { pageOf, type IndexFile, type IndexPage } from './page.ts'
 /**
  * Lists a local place of wheels: a folder, a page of links, or one file (pip's `--find-links`).
  *
- * @returns no files for a place that does not exist, as pip has it
+ * @returns undefined for a place that does not exist; pip goes on without it
  */
-export async function listLocalLinks(url: string): Promise<IndexPage> {
+export async function listLocalLinks(url: string): Promise<IndexPage | undefined> {
   const path = filePathOf(url)
   try {
     if ((await stat(path)).isDirectory()) {
@@ -24,7 +24,7 @@ export async function listLocalLinks(url: string): Promise<IndexPage> {
     if (/\.html?$/i.test(path)) return parseHtmlPage(await readFile(path, 'utf8'), url)
     return pageOf(url, [toFile(path, path.slice(path.lastIndexOf('/') + 1))])
   } catch (error) {
-    if (systemErrorCode(error) === 'ENOENT') return pageOf(url, [])
+    if (systemErrorCode(error) === 'ENOENT') return undefined
     throw error
   }
 }
