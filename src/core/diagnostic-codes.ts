@@ -49,10 +49,14 @@ const DIAGNOSTIC_CODES = {
     'The default can only be known by running the code. Use a literal, a constant, or None with an optional type.',
   'unknown-choices':
     'The choices can only be known by running the code. Use literals, constants and plain operations on them.',
-  'unknown-value': 'A limit or description can only be known by running the code.',
+  'unknown-value':
+    'A limit or description can only be known by running the code, and is left out. Use a literal or a constant.',
   'invalid-input': '`Input()` is called with an argument that it does not have, or not by name.',
   'invalid-constraint': 'A limit or choice does not go with the type of the input.',
-  'invalid-default': 'The default is not of the type of the input, or none of its choices.',
+  'invalid-default':
+    'The default is not of the type of the input, or none of its choices. It holds as it is; the same value in a request is refused.',
+  'replaced-method':
+    'The class puts something else in place of its method, made by code. The `def` is described; write the final signature there.',
   'none-default': 'The default is None and the type does not admit None; as with Cog, the input is required then.',
   'invalid-output': 'The function yields values, but its annotation does not say that it gives an iterator.',
   'invalid-streaming': '`@streaming` stands on a function whose output is no iterator.',

@@ -1,7 +1,7 @@
 import { callBuiltin, callMethod } from './builtins.ts'
 import type { Meaning, Modules, Scope } from './modules.ts'
 import { binary, compare, isTrue, subscript, unary } from './operators.ts'
-import type { Expression } from './syntax.ts'
+import type { Expression, ExpressionOf } from './syntax.ts'
 import {
   asDict,
   asList,
@@ -29,9 +29,10 @@ export function evaluate(
   expression: Expression,
   scope: Scope,
   modules: Modules,
+  locals: Locals = new Map(),
 ): { readonly value: Value } | undefined {
   try {
-    const value = new Evaluator(modules).evaluate(expression, scope, new Map())
+    const value = new Evaluator(modules).evaluate(expression, scope, locals)
     return holdsUnknown(value) ? undefined : { value }
   } catch (error) {
     if (error instanceof Unknowable) return undefined
@@ -45,7 +46,46 @@ export function decide(test: Expression, scope: Scope, modules: Modules): boolea
   return found === undefined ? undefined : isTrue(found.value)
 }
 
-type Locals = ReadonlyMap<string, Value>
+/**
+ * What the parameters of a function are in a call of it; what cannot be known is so only when it is asked for.
+ *
+ * @returns undefined when the call does not fit
+ */
+export function bindArguments(
+  call: ExpressionOf<'call'>,
+  callScope: Scope,
+  called: Extract<Meaning, { kind: 'function' }>,
+  modules: Modules,
+  locals: Locals = new Map(),
+): Locals | undefined {
+  const isClassMethod = called.syntax.decorators.some(({ text }) => text === 'classmethod')
+  const parameters = isClassMethod ? called.syntax.parameters.slice(1) : called.syntax.parameters
+  const isKnown = call.keywords.every(({ name }) => parameters.some((parameter) => parameter.name === name))
+  if (!isKnown || call.positional.length > parameters.length) return undefined
+  return new Map(
+    parameters.map(({ name, value, kind }, index) => {
+      const given = call.positional[index] ?? call.keywords.find((keyword) => keyword.name === name)?.value
+      const found =
+        kind !== 'normal' || given?.kind === 'splat'
+          ? undefined
+          : given !== undefined
+            ? evaluate(given, callScope, modules, locals)
+            : value && evaluate(value, called.scope, modules)
+      return [name, found === undefined ? UNKNOWN : found.value]
+    }),
+  )
+}
+
+/** Whether a call of a function gives what its one `return` says. */
+export function isPlainFunction({ syntax, scope }: Extract<Meaning, { kind: 'function' }>): boolean {
+  const names = syntax.decorators.map(({ text }) => text)
+  const isBound = scope.classes.length > 0 && names.length === 0
+  const isPlain = names.every((name) => name === 'staticmethod' || name === 'classmethod')
+  return syntax.result !== undefined && isPlain && !isBound && !syntax.isAsync && !syntax.isGenerator
+}
+
+/** Values of the names that a comprehension or function has of its own. */
+export type Locals = ReadonlyMap<string, Value>
 
 class Evaluator {
   readonly #modules: Modules
@@ -154,7 +194,21 @@ class Evaluator {
       const member = this.#enumMembers(owner).find((member) => member.name === object.name)
       if (member !== undefined) return enumAttribute(member, name)
     }
-    return this.#named(expression, scope)
+    const limit = object.kind === 'call' ? this.#integerLimit(object, name, scope) : undefined
+    return limit ?? this.#named(expression, scope)
+  }
+
+  /** `np.iinfo(np.int32).max`, the usual limit of a seed. */
+  #integerLimit({ target, positional }: ExpressionOf<'call'>, name: string, scope: Scope): number | undefined {
+    const [type] = positional.map((argument) => this.#modules.resolve(argument, scope))
+    const maker = this.#modules.resolve(target, scope)
+    if (maker?.kind !== 'external' || maker.name !== 'numpy.iinfo' || type?.kind !== 'external') return undefined
+    const [, sign, bits] = /^numpy\.(u?)int(8|16|32)$/.exec(type.name) ?? []
+    if (bits === undefined) return undefined
+    const count = 2 ** Number(bits)
+    const limits: Record<string, number> =
+      sign === 'u' ? { min: 0, max: count - 1 } : { min: -count / 2, max: count / 2 - 1 }
+    return limits[name]
   }
 
   #iterate(source: Expression, scope: Scope, locals: Locals): readonly Value[] {
@@ -188,6 +242,7 @@ class Evaluator {
     }
     if (meaning?.kind === 'external' && meaning.name === 'builtins.getattr')
       return this.#getattr(positional, scope, locals)
+    if (meaning?.kind === 'function') return this.#callFunction(expression, meaning, scope, locals)
     const args = positional.map((item) => this.evaluate(item, scope, locals))
     if (keywords.length > 0) throw new Unknowable()
     if (meaning?.kind === 'external') return callBuiltin(meaning.name, args)
@@ -195,6 +250,19 @@ class Evaluator {
       return callMethod(this.evaluate(target.object, scope, locals), target.name, args)
     }
     throw new Unknowable()
+  }
+
+  /** A function of the project that is one `return`. */
+  #callFunction(
+    call: ExpressionOf<'call'>,
+    called: Extract<Meaning, { kind: 'function' }>,
+    scope: Scope,
+    locals: Locals,
+  ): Value {
+    const { result } = called.syntax
+    const bound = isPlainFunction(called) ? bindArguments(call, scope, called, this.#modules, locals) : undefined
+    if (result === undefined || bound === undefined) throw new Unknowable()
+    return this.evaluate(result, called.scope, bound)
   }
 
   /** `getattr(config, "NAME", otherwise)` of a module or class of the project. */

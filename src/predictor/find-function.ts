@@ -57,8 +57,8 @@ function findMethod(
   problems: Problems,
 ): FoundFunction | undefined {
   for (const method of target.methods) {
-    const found = modules.member(meaning, method)
-    if (found?.kind !== 'function') continue
+    const found = asFunction(modules.member(meaning, method), method, problems) ?? asWritten(meaning, method, modules)
+    if (found === undefined) continue
     const isStatic = found.syntax.decorators.some((decorator) => decorator.text === 'staticmethod')
     return { syntax: found.syntax, scope: found.scope, isMethod: !isStatic }
   }
@@ -75,6 +75,35 @@ function findMethod(
       ),
     },
   )
+  return undefined
+}
+
+type FunctionMeaning = Extract<Meaning, { kind: 'function' }>
+
+function asFunction(meaning: Meaning | undefined, method: string, problems: Problems): FunctionMeaning | undefined {
+  if (meaning?.kind === 'function') return meaning
+  if (meaning?.kind !== 'value') return undefined
+  problems.warn(
+    'replaced-method',
+    `\`${method}\` is replaced here by what only running the code tells, so the function is described`,
+    meaning.scope.module,
+    meaning.syntax.place,
+    { hint: 'Inputs that the replacement adds or takes away are not seen.' },
+  )
+  return undefined
+}
+
+/** The `def` of a method that the class later puts something else in place of. */
+function asWritten(
+  meaning: Extract<Meaning, { kind: 'class' }>,
+  method: string,
+  modules: Modules,
+): FunctionMeaning | undefined {
+  for (const { syntax, scope } of modules.ancestry(meaning)) {
+    const written = syntax.body.find((statement) => statement.kind === 'function' && statement.name === method)
+    if (written?.kind === 'function')
+      return { kind: 'function', syntax: written, scope: { module: scope.module, classes: [syntax, ...scope.classes] } }
+  }
   return undefined
 }
 

@@ -1,6 +1,7 @@
 import type { DiagnosticCode } from '../core/diagnostic-codes.ts'
 import { nearest } from '../core/suggest.ts'
-import { evaluate } from './evaluate.ts'
+import { bindArguments, evaluate, isPlainFunction, type Locals } from './evaluate.ts'
+import { foreignName } from './foreign-name.ts'
 import { toJson } from './values.ts'
 import type { Modules, Scope } from './modules.ts'
 import type { Problems } from './problems.ts'
@@ -40,7 +41,18 @@ export function readInput(
 interface Options {
   readonly values: ReadonlyMap<string, Expression>
   readonly scope: Scope
+  /** Of the function that it is written in. */
+  readonly locals: Locals
 }
+
+/** An `Input(...)`, where it is written. */
+interface InputCall {
+  readonly call: ExpressionOf<'call'>
+  readonly scope: Scope
+  readonly locals: Locals
+}
+
+const NO_LOCALS: Locals = new Map()
 
 class InputReader {
   readonly #parameter: Parameter
@@ -57,7 +69,7 @@ class InputReader {
     this.#problems = problems
     const found = this.#inputCall(parameter.value, scope)
     this.#hasCall = found !== undefined
-    this.#options = found === undefined ? { values: new Map(), scope } : this.#readOptions(found.call, found.scope)
+    this.#options = found === undefined ? { values: new Map(), scope, locals: NO_LOCALS } : this.#readOptions(found)
   }
 
   read(): InputDescription {
@@ -84,23 +96,24 @@ class InputReader {
     }
   }
 
-  /** The `Input(...)` behind a default, also when a constant holds it. */
-  #inputCall(
-    value: Expression | undefined,
-    scope: Scope,
-    hops = 0,
-  ): { call: ExpressionOf<'call'>; scope: Scope } | undefined {
+  /** The `Input(...)` behind a default, also when a constant holds it or a function makes it. */
+  #inputCall(value: Expression | undefined, scope: Scope, locals: Locals = NO_LOCALS, hops = 0): InputCall | undefined {
     if (value === undefined || hops > 10) return undefined
     if (value.kind === 'call') {
       const target = this.#modules.resolve(value.target, scope)
-      return target?.kind === 'external' && target.name === 'cog.Input' ? { call: value, scope } : undefined
+      if (target?.kind === 'external') return target.name === 'cog.Input' ? { call: value, scope, locals } : undefined
+      if (target?.kind !== 'function' || !isPlainFunction(target)) return undefined
+      const bound = bindArguments(value, scope, target, this.#modules, locals)
+      return bound === undefined ? undefined : this.#inputCall(target.syntax.result, target.scope, bound, hops + 1)
     }
     if (value.kind !== 'name' && value.kind !== 'attribute') return undefined
     const meaning = this.#modules.resolve(value, scope)
-    return meaning?.kind === 'value' ? this.#inputCall(meaning.syntax.value, meaning.scope, hops + 1) : undefined
+    return meaning?.kind === 'value'
+      ? this.#inputCall(meaning.syntax.value, meaning.scope, NO_LOCALS, hops + 1)
+      : undefined
   }
 
-  #readOptions(call: ExpressionOf<'call'>, scope: Scope): Options {
+  #readOptions({ call, scope, locals }: InputCall): Options {
     const options = new Map<string, Expression>()
     const [first, ...others] = call.positional
     if (first !== undefined && first.kind !== 'ellipsis') options.set('default', first)
@@ -126,13 +139,24 @@ class InputReader {
         })
     }
     if (options.get('default')?.kind === 'ellipsis') options.delete('default')
-    return { values: options, scope }
+    return { values: options, scope, locals }
+  }
+
+  #evaluate(expression: Expression): ReturnType<typeof evaluate> {
+    return evaluate(expression, this.#options.scope, this.#modules, this.#options.locals)
+  }
+
+  /** What to do, after what stands in the way where that is known. */
+  #unknownHint(expression: Expression, advice: string): string {
+    const foreign = foreignName(expression, this.#options.scope, this.#modules)
+    if (foreign === undefined) return advice
+    return `\`${foreign.name}\` comes from \`${foreign.module}\`, which is no file of this project. ${advice}`
   }
 
   #choices(): readonly (string | number | boolean)[] | undefined {
     const expression = this.#options.values.get('choices')
     if (expression === undefined || (expression.kind === 'constant' && expression.value === null)) return undefined
-    const found = evaluate(expression, this.#options.scope, this.#modules)
+    const found = this.#evaluate(expression)
     const values = found === undefined ? undefined : toJson(found.value)
     if (!Array.isArray(values)) {
       this.#error(
@@ -140,7 +164,7 @@ class InputReader {
         `The choices of \`${this.#parameter.name}\` cannot be known without running the code`,
         expression.place,
         {
-          hint: 'Use a list of literals, or a constant that is one.',
+          hint: this.#unknownHint(expression, 'Use a list of literals, or a constant that is one.'),
         },
       )
       return undefined
@@ -158,7 +182,7 @@ class InputReader {
     if (values.length === 0)
       this.#error('invalid-constraint', `The choices of \`${this.#parameter.name}\` are empty`, expression.place)
     else if (wrong !== undefined) {
-      this.#error(
+      this.#warn(
         'invalid-constraint',
         `The choice ${JSON.stringify(wrong)} of \`${this.#parameter.name}\` is not of its type`,
         expression.place,
@@ -172,14 +196,17 @@ class InputReader {
     choices: readonly unknown[] | undefined,
   ): { readonly value: unknown } | undefined {
     if (expression === undefined) return undefined
-    const found = evaluate(expression, this.#options.scope, this.#modules)
+    const found = this.#evaluate(expression)
     if (found === undefined) {
       this.#error(
         'unknown-default',
         `The default of \`${this.#parameter.name}\` cannot be known without running the code`,
         expression.place,
         {
-          hint: 'Use a literal or a constant of this project; or None with Optional[T], and make the value in the function.',
+          hint: this.#unknownHint(
+            expression,
+            'Use a literal or a constant of this project; or None with Optional[T], and make the value in the function.',
+          ),
         },
       )
       return undefined
@@ -188,13 +215,13 @@ class InputReader {
     if (value === null) return this.#noneDefault(expression)
     const base = plainType(this.#type)
     if (!fits(value, base)) {
-      this.#error(
+      this.#warn(
         'invalid-default',
         `The default of \`${this.#parameter.name}\` is not of its type: \`${expression.text}\``,
         expression.place,
       )
     } else if (choices !== undefined && ![value].flat().every((item) => choices.includes(item))) {
-      this.#error(
+      this.#warn(
         'invalid-default',
         `The default of \`${this.#parameter.name}\` is none of its choices: \`${expression.text}\``,
         expression.place,
@@ -208,10 +235,9 @@ class InputReader {
     const type = this.#type
     if (type.kind === 'nullable' || type.kind === 'any' || type.kind === 'secret' || type.kind === 'none')
       return { value: null }
-    this.#problems.warn(
+    this.#warn(
       'none-default',
       `None is no value of \`${this.#parameter.annotation?.text ?? ''}\`, so \`${this.#parameter.name}\` is required`,
-      this.#options.scope.module,
       expression.place,
       {
         hint: `Write \`Optional[${this.#parameter.annotation?.text ?? 'T'}]\` to make it optional.`,
@@ -247,11 +273,11 @@ class InputReader {
   #option(option: string): unknown {
     const expression = this.#options.values.get(option)
     if (expression === undefined) return undefined
-    const found = evaluate(expression, this.#options.scope, this.#modules)
+    const found = this.#evaluate(expression)
     if (found !== undefined) return toJson(found.value)
-    this.#error(
+    this.#warn(
       'unknown-value',
-      `\`${option}\` of \`${this.#parameter.name}\` cannot be known without running the code`,
+      `\`${option}\` of \`${this.#parameter.name}\` cannot be known without running the code, so it is left out`,
       expression.place,
       {
         hint: 'Use a literal or a constant of this project.',
@@ -272,6 +298,11 @@ class InputReader {
 
   #error(code: DiagnosticCode, message: string, place: Place, details: Details = {}): void {
     this.#report(this.#options.scope, code, message, place, details)
+  }
+
+  /** What is odd, but no reason to refuse a project that Cog builds. */
+  #warn(code: DiagnosticCode, message: string, place: Place, details: Details = {}): void {
+    this.#problems.warn(code, message, this.#options.scope.module, place, details)
   }
 
   #report(scope: Scope, code: DiagnosticCode, message: string, place: Place, details: Details = {}): void {

@@ -43,6 +43,12 @@ export type Meaning =
 /** A class of the project. */
 export type ClassMeaning = Extract<Meaning, { kind: 'class' }>
 
+/** What a name was set to. */
+type ValueMeaning = Extract<Meaning, { kind: 'value' }>
+
+/** A class that has one of these may give its objects anything. */
+const MAKERS = ['__init__', '__new__', '__post_init__', '__getattr__', '__getattribute__']
+
 const MAX_HOPS = 50
 
 /** The Python files of a project, read when a name leads to them. */
@@ -87,13 +93,14 @@ export class Modules {
     return object === undefined ? undefined : this.member(object, expression.name, hops)
   }
 
-  /** An attribute of a module or class. */
+  /** An attribute of a module or class, or of a value that is `Name(...)` of a class which only holds attributes. */
   member(object: Meaning, name: string, hops = 0): Meaning | undefined {
     if (object.kind === 'external') return { kind: 'external', name: canonicalName(`${object.name}.${name}`) }
     if (object.kind === 'module')
       return (
         this.#lookup(name, { module: object.module, classes: [] }, hops + 1) ?? this.#submodule(object.module, name)
       )
+    if (object.kind === 'value') return this.#instanceMember(object, name, hops + 1)
     if (object.kind !== 'class') return undefined
     for (const { syntax, scope } of this.ancestry(object, hops)) {
       const inner: Scope = { module: scope.module, classes: [syntax, ...scope.classes] }
@@ -101,6 +108,23 @@ export class Modules {
       if (binding !== undefined) return this.#meaning(binding, inner, hops)
     }
     return undefined
+  }
+
+  /** `SHARED.prompt`, with `SHARED = Shared()`: as the call gives it, else as the class has it. */
+  #instanceMember(object: ValueMeaning, name: string, hops: number): Meaning | undefined {
+    const { syntax, scope, isCertain } = object
+    if (hops > MAX_HOPS || syntax.value?.kind !== 'call') return undefined
+    const { target, positional, keywords } = syntax.value
+    const owner = this.resolve(target, scope, hops + 1)
+    if (owner?.kind !== 'class' || positional.length > 0) return undefined
+    if (MAKERS.some((maker) => this.member(owner, maker, hops) !== undefined)) return undefined
+    if (keywords.some((keyword) => keyword.name === undefined)) return undefined
+    const given = keywords.find((keyword) => keyword.name === name)
+    const found: Meaning | undefined =
+      given === undefined
+        ? this.member(owner, name, hops)
+        : { kind: 'value', syntax: { ...syntax, name, value: given.value }, scope, isCertain }
+    return found?.kind === 'value' ? { ...found, isCertain: found.isCertain && isCertain } : found
   }
 
   /** A class of the project and its ancestors of the project, in the order in which Python looks through them. */

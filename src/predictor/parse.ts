@@ -221,9 +221,20 @@ function readFunction(
     isGenerator: yields(body),
     parameters: parameters === null ? [] : named(parameters).flatMap(readParameter),
     returns: returns === null ? undefined : readExpression(returns),
+    result: onlyResult(body),
     decorators,
     place,
   }
+}
+
+/** The expression of a body that is one `return`, with or without a docstring before it. */
+function onlyResult(body: Node): Expression | undefined {
+  const statements = named(body).filter(({ type }) => type !== 'comment')
+  const [last, docstring, ...others] = statements.toReversed()
+  const isText = docstring === undefined || named(docstring)[0]?.type === 'string'
+  if (last?.type !== 'return_statement' || !isText || others.length > 0) return undefined
+  const [value] = named(last)
+  return value === undefined ? undefined : readExpression(value)
 }
 
 /** A `yield` in an inner function or lambda makes that one the generator. */

@@ -52,6 +52,13 @@ class SignatureReader {
   }
 
   read(syntax: FunctionSyntax): Signature {
+    const old = syntax.decorators.find((decorator) => this.#externalName(decorator) === 'cog.input')
+    if (old !== undefined) {
+      this.#error('invalid-input', '`@cog.input` is of Cog before 0.1 and no longer exists', old.place, {
+        hint: `Write each input as a parameter: \`def ${syntax.name}(self, image: Path = Input(description="...")) -> Path\`.`,
+      })
+      return { inputs: [], output: { kind: 'any' }, isAsync: syntax.isAsync, streaming: false, concurrency: 1 }
+    }
     const parameters = this.#isMethod ? syntax.parameters.slice(1) : syntax.parameters
     const inputs = parameters.flatMap((parameter) => this.#input(parameter) ?? [])
     const output = this.#output(syntax)

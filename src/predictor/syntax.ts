@@ -77,6 +77,8 @@ export interface FunctionSyntax {
   readonly isGenerator: boolean
   readonly parameters: readonly Parameter[]
   readonly returns: Expression | undefined
+  /** What it gives, when giving that is all that it does. */
+  readonly result: Expression | undefined
   readonly decorators: readonly Expression[]
   readonly place: Place
 }

@@ -275,6 +275,144 @@ class Predictor:
   })
 })
 
+describe('describeModel() reads inputs that stand elsewhere', () => {
+  const SHARED = `from dataclasses import dataclass
+from cog import Input
+@dataclass
+class Shared:
+    text: Input = Input(description="What to say", default="hi")
+    size: Input = Input(choices=["s", "m"], default="m")
+SHARED = Shared()
+`
+
+  it('as attributes of an object of a class, in another file too', async () => {
+    const files = {
+      'shared.py': SHARED,
+      'predict.py': `from shared import SHARED
+class Predictor:
+    def predict(self, text: str = SHARED.text, size: str = SHARED.size) -> str: ...
+`,
+    }
+    expect((await model(files)).predict?.inputs).toMatchObject([
+      { name: 'text', default: { value: 'hi' }, description: 'What to say' },
+      { name: 'size', default: { value: 'm' }, choices: ['s', 'm'] },
+    ])
+  })
+
+  it('as what the call of the class is given', async () => {
+    const source = `${SHARED}OTHER = Shared(size=Input(choices=["l"], default="l"))
+class Predictor:
+    def predict(self, size: str = OTHER.size) -> str: ...
+`
+    expect((await model(source)).predict?.inputs).toMatchObject([{ name: 'size', choices: ['l'] }])
+  })
+
+  it.each(['def __init__(self): ...', 'def __post_init__(self): ...', 'def __getattr__(self, name): ...'])(
+    'but not of a class with `%s`',
+    async (method) => {
+      const source = `${SHARED}class Own(Shared):
+    ${method}
+OWN = Own()
+class Predictor:
+    def predict(self, size: str = OWN.size) -> str: ...
+`
+      expect(await problems(source)).toEqual([expect.stringMatching(/^unknown-default /)])
+    },
+  )
+
+  it.each<readonly [string, string, string]>([
+    ['a static method', 'class A:\n    @staticmethod\n    def f(on: bool) -> Input:', 'A.f(True)'],
+    ['a class method', 'class A:\n    @classmethod\n    def f(cls, on: bool):', 'A.f(on=True)'],
+    ['a function', 'def f(on):', 'f(True)'],
+    ['the default of a parameter', 'def f(on=True):', 'f()'],
+  ])('as what %s gives', async (_, head, call) => {
+    const indent = head.includes('class A') ? '        ' : '    '
+    const source = `from cog import Input
+${head}
+${indent}"""Makes the input."""
+${indent}return Input(description="Be quick", default=on)
+class Predictor:
+    def predict(self, quick: bool = ${call}) -> str: ...
+`
+    const input = { name: 'quick', default: { value: true }, description: 'Be quick' }
+    expect((await model(source)).predict?.inputs).toMatchObject([input])
+  })
+
+  it.each<readonly [string, string, string]>([
+    ['more than a return', 'def f(a):\n    a = not a\n    return Input(default=a)\n', 'f(True)'],
+    ['an argument too many', 'def f(a):\n    return Input(default=a)\n', 'f(True, False)'],
+    ['an unknown argument', 'def f(a):\n    return Input(default=a)\n', 'f(b=True)'],
+    ['an argument that only running tells', 'def f(a):\n    return Input(default=a)\n', 'f(os.getcwd())'],
+    ['a decorator', '@wrap\ndef f(a):\n    return Input(default=a)\n', 'f(True)'],
+    ['a call of itself', 'def f(a):\n    return f(a)\n', 'f(True)'],
+  ])('but not from a function with %s', async (_, before, call) => {
+    expect(await inputProblems(`x: bool = ${call}`, `import os\n${before}`)).toEqual(['unknown-default'])
+  })
+
+  it('describes a method that code puts another in place of, and says so', async () => {
+    const source = `class Predictor:
+    def predict(self, text: str = "a") -> str: ...
+    if flag():
+        predict = without(predict, "text")
+`
+    const description = await model(source)
+    expect(description.predict?.inputs).toMatchObject([{ name: 'text' }])
+    expect(description.warnings).toMatchObject([{ code: 'replaced-method', line: 4 }])
+  })
+
+  it('knows the limits of NumPy integers', async () => {
+    const source = `import numpy as np
+from cog import Input
+MAX_SEED = np.iinfo(np.int32).max
+class Predictor:
+    def predict(self, seed: int = Input(le=MAX_SEED, ge=np.iinfo(np.int8).min, default=0)) -> str: ...
+`
+    expect((await model(source)).predict?.inputs).toMatchObject([{ maximum: 2147483647, minimum: -128 }])
+  })
+
+  it('says which package the unknown comes from', async () => {
+    const source = `from cog import Input
+from speech.words import LANGUAGES
+NAMES = sorted(LANGUAGES.keys())
+class Predictor:
+    def predict(self, x: str = Input(choices=NAMES)) -> str: ...
+`
+    await expect(model(source)).rejects.toMatchObject({
+      issues: [{ hint: expect.stringMatching(/^`LANGUAGES` comes from `speech\.words`/) as string }],
+    })
+  })
+
+  it('says what has become of the decorators of the first Cog', async () => {
+    const source = `import cog
+class Predictor(cog.Predictor):
+    @cog.input("image", type=str)
+    def predict(self, image): ...
+`
+    expect(await problems(source)).toEqual(['invalid-input predict.py:3:6'])
+  })
+
+  it('lets a project be that Cog takes: an odd default, choice or description is a warning', async () => {
+    const source = `import os
+from cog import Input
+class Predictor:
+    def predict(
+        self,
+        a: str = Input(choices=["x"], default="y"),
+        b: str = Input(default=512, choices=[512]),
+        c: str = Input(default="", description=os.getcwd()),
+    ) -> str: ...
+`
+    const { predict, warnings } = await model(source)
+    expect(predict?.inputs).toMatchObject([{ default: { value: 'y' } }, { default: { value: 512 } }, { name: 'c' }])
+    expect(warnings.map(({ code }) => code)).toEqual([
+      'invalid-default',
+      'invalid-default',
+      'invalid-constraint',
+      'unknown-value',
+    ])
+  })
+})
+
 describe('describeModel() reports', () => {
   it.each<readonly [string, string, readonly string[]]>([
     ['an unknown argument', 'x: int = Input(gt=1)', ['invalid-input']],
