@@ -5,6 +5,8 @@ import { BuildError } from '../src/core/errors.ts'
 export interface IgnoreRules {
   /** Whether a path, relative and with `/`, is left out: by itself or with a folder above it. */
   isIgnored(path: string): boolean
+  /** The same for what lies directly in a folder, with what its path and those above it match found once. */
+  inFolder(folder: string): (path: string) => boolean
   /** Whether nothing below an ignored folder can be brought back by a `!` rule, so that it need not be read. */
   isSealed(folder: string): boolean
 }
@@ -30,16 +32,31 @@ export function parseDockerIgnore(text: string, extra: readonly string[] = []): 
     ...extra.flatMap((line) => parseLine(line, 'a built-in rule')),
     ...lines.flatMap((line, n) => parseLine(line.replace(/\r$/, ''), `.dockerignore line ${n + 1}`)),
   ]
-  return { isIgnored: (path) => isIgnored(path, rules), isSealed: (folder) => isSealed(folder, rules) }
+  const inFolder = (folder: string): ((path: string) => boolean) => {
+    const above = foldersAbove(folder)
+    const covering = rules.map(({ matches }) => above.some(matches))
+    return (path) => isIgnored(path, rules, covering)
+  }
+  return {
+    isIgnored: (path) => inFolder(posix.dirname(path))(path),
+    inFolder,
+    isSealed: (folder) => isSealed(folder, rules),
+  }
 }
 
-function isIgnored(path: string, rules: readonly Rule[]): boolean {
-  const parts = path.split('/')
+/** A folder and all above it, the nearest first. */
+function foldersAbove(folder: string): readonly string[] {
+  if (folder === '' || folder === '.') return []
+  const parts = folder.split('/')
+  return parts.map((_, n) => parts.slice(0, parts.length - n).join('/'))
+}
+
+/** @param covering whether each rule matches a folder above the path */
+function isIgnored(path: string, rules: readonly Rule[], covering: readonly boolean[]): boolean {
   let ignored = false
-  for (const { isException, matches } of rules) {
+  for (const [n, { isException, matches }] of rules.entries()) {
     // A rule that would change nothing is not evaluated.
-    if (isException !== ignored) continue
-    if (parts.some((_, n) => matches(parts.slice(0, parts.length - n).join('/')))) ignored = !isException
+    if (isException === ignored && (covering[n] === true || matches(path))) ignored = !isException
   }
   return ignored
 }

@@ -1,15 +1,25 @@
-import type { Dirent } from 'node:fs'
-import { readdir, readFile, readlink, realpath } from 'node:fs/promises'
-import { join, posix, relative, resolve, sep } from 'node:path'
+import { constants, readFileSync } from 'node:fs'
+import { readFile, realpath } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
+import type { Digest } from 'oci-spec-types'
 import pLimit from 'p-limit'
 import type { Cache } from '../src/core/cache.ts'
+import { digestOf } from '../src/core/digest.ts'
 import { BuildError, systemErrorCode } from '../src/core/errors.ts'
-import { hashFile, hashSmallFile } from '../src/core/hash-file.ts'
-import { HashMemory } from '../src/core/hash-memory.ts'
-import { parseDockerIgnore, type IgnoreRules } from './docker-ignore.ts'
+import { changedFile, hashFile } from '../src/core/hash-file.ts'
+import { parseDockerIgnore } from './docker-ignore.ts'
 import { comparePaths } from './paths.ts'
 import type { ListedFile } from './project-files.ts'
+import { formatIndex, HASH_BYTES, KIND, parseIndex, STAMP_LENGTH } from './project-index.ts'
+import {
+  explainUnreadable,
+  pathOf,
+  placeOf,
+  scanProject,
+  type ProjectScan,
+  type ScannedFolder,
+} from './project-scan.ts'
 
 /** How a project is read. */
 export interface ProjectOptions {
@@ -32,12 +42,19 @@ export interface Project {
   readonly suspects: readonly string[]
 }
 
+/** A project folder that was looked at. */
+export interface ProjectLook {
+  /** Of all that {@link Project} says. */
+  readonly content: Digest
+  /** Lists it; quick, since all is known. */
+  readonly project: () => Project
+}
+
 /** Cog's own folder of temporary files; the lock file, which learns of the image that it would be part of. */
 const BUILT_IN = ['.cog', 'layerwright.lock']
 const DEFAULT_WEIGHT_BYTES = 10 * 2 ** 20
-const OPEN_FILES = 16
-/** Files that are hashed in a row, and the milliseconds in which that is quick. */
-const SLICE = 64
+/** Another form of what is remembered has another number. */
+const INDEX_VERSION = 1
 
 /**
  * Reads a project folder: what `.dockerignore` leaves in, by content.
@@ -47,15 +64,35 @@ const SLICE = 64
  * @throws BuildError PROJECT_INVALID naming every link, socket, pipe or device that cannot be packed
  */
 export async function readProject(folder: string, options: ProjectOptions = {}): Promise<Project> {
+  return (await lookAtProject(folder, options)).project()
+}
+
+/**
+ * Looks at a project folder, and reads those of its files that were touched since they were last read.
+ *
+ * @throws BuildError as {@link readProject}
+ */
+export async function lookAtProject(folder: string, options: ProjectOptions = {}): Promise<ProjectLook> {
+  const { hashes, exclude = [], weightBytes = DEFAULT_WEIGHT_BYTES, signal, now = Date.now } = options
   const root = await realFolder(folder)
-  const rules = parseDockerIgnore(await readIgnoreFile(root), [...BUILT_IN, ...(options.exclude ?? [])])
-  const found: Found[] = []
-  const problems: string[] = []
-  await walk({ root, rules, found, problems, signal: options.signal })
-  if (problems.length > 0) throw refuse(problems, found)
-  const files = await listAll(root, found, options)
+  const patterns = await readIgnoreFile(root)
+  const rules = parseDockerIgnore(patterns, [...BUILT_IN, ...exclude])
+  const key = `project ${INDEX_VERSION} ${JSON.stringify([root, exclude, weightBytes, patterns])}`
+  const index = parseIndex(await hashes?.get(key))
+  const scan = await scanProject({ root, rules, index, now: now(), signal })
+  if (scan.problems.length > 0) throw refuse(scan)
+  if (index !== undefined && scan.isUntouched)
+    return { content: index.content, project: () => listProject(scan, weightBytes) }
+  await hashFiles(scan, root, options)
+  const project = listProject(scan, weightBytes)
+  const content = digestOf(JSON.stringify(project))
+  if (hashes !== undefined && scan.isNew) await hashes.set(key, formatIndex(scan.folders, content))
+  return { content, project: () => project }
+}
+
+function listProject({ folders, links }: ProjectScan, weightBytes: number): Project {
+  const files = folders.flatMap((folder) => listFolder(folder, links))
   files.sort((a, b) => comparePaths(a.path, b.path))
-  const weightBytes = options.weightBytes ?? DEFAULT_WEIGHT_BYTES
   const isWeight = (file: ListedFile): boolean => 'sizeBytes' in file && file.sizeBytes >= weightBytes
   return {
     code: files.filter((file) => !isWeight(file)),
@@ -68,132 +105,86 @@ export async function readProject(folder: string, options: ProjectOptions = {}):
 const SUSPECT =
   /(?:^|\/)(?:\.env(?:\.[^/]*)?|\.netrc|_netrc|\.npmrc|\.pypirc|\.git-credentials|id_(?:rsa|dsa|ecdsa|ed25519)|[^/]*\.pem|credentials\.json|\.aws\/credentials|\.docker\/config\.json|\.kube\/config)$/
 
-type Found =
-  | { readonly path: string; readonly link: string }
-  | { readonly path: string; readonly directory: true }
-  | { readonly path: string; readonly file: true }
-
-interface Walk {
-  readonly root: string
-  readonly rules: IgnoreRules
-  readonly found: Found[]
-  readonly problems: string[]
-  readonly signal: AbortSignal | undefined
-}
-
-/** A stack and no recursion: folders may be nested deeper than the call stack. */
-async function walk(state: Walk): Promise<void> {
-  const { root, rules, found, signal } = state
-  const folders = ['']
-  for (let folder = folders.pop(); folder !== undefined; folder = folders.pop()) {
-    signal?.throwIfAborted()
-    let kept = 0
-    for (const entry of await readFolder(join(root, folder), folder)) {
-      const path = folder === '' ? entry.name : `${folder}/${entry.name}`
-      const isIgnored = rules.isIgnored(path)
-      if (entry.isDirectory()) {
-        // What a `!` rule brings back from an ignored folder brings the folder with it.
-        if (!isIgnored) kept++
-        if (!isIgnored || !rules.isSealed(path)) folders.push(path)
-      } else if (!isIgnored) {
-        kept++
-        await visit(entry, path, state)
-      }
-    }
-    if (kept === 0 && folder !== '' && !rules.isIgnored(folder)) found.push({ path: folder, directory: true })
-  }
-}
-
-async function visit(entry: Dirent, path: string, { root, found, problems }: Walk): Promise<void> {
-  if (entry.name.includes('\uFFFD')) problems.push(`\`${path}\` has a name that is not UTF-8`)
-  else if (entry.name.startsWith('.wh.')) problems.push(`\`${path}\` has a name that means "deleted" in an image layer`)
-  else if (entry.isFile()) found.push({ path, file: true })
-  else if (entry.isSymbolicLink()) {
-    const link = (await readlink(join(root, path))).split(sep).join('/')
-    if (await isInside(root, path, link)) found.push({ path, link })
-    else problems.push(`\`${path}\` is a link that leaves the project: ${link}`)
-  } else problems.push(`\`${path}\` is a ${kindOf(entry)}`)
-}
-
-/** By its text, and by where it leads on this machine if it leads anywhere: folders on its way may be links too. */
-async function isInside(root: string, path: string, link: string): Promise<boolean> {
-  const target = posix.normalize(posix.join(posix.dirname(path), link))
-  if (posix.isAbsolute(link) || target === '..' || target.startsWith('../')) return false
-  try {
-    const real = relative(root, await realpath(join(root, path)))
-    return real !== '..' && !real.startsWith(`..${sep}`)
-  } catch (error) {
-    if (systemErrorCode(error) === 'ENOENT') return true
-    if (systemErrorCode(error) === 'ELOOP') return true
-    throw error
-  }
-}
-
-function kindOf(entry: Dirent): string {
-  if (entry.isSocket()) return 'socket'
-  if (entry.isFIFO()) return 'named pipe'
-  return 'device'
-}
-
-/** Small files are hashed one after the other, as long as that is quick: on a slow disk, many at once are quicker. */
-async function listAll(root: string, found: readonly Found[], options: ProjectOptions): Promise<ListedFile[]> {
-  const { hashes, now } = options
-  const memory = hashes === undefined ? undefined : await HashMemory.load(hashes, root, now)
-  const limit = pLimit(OPEN_FILES)
+function listFolder(folder: ScannedFolder, links: ProjectScan['links']): ListedFile[] {
+  const { path: parent, names, kinds, stamps, hashes, isKept } = folder
   const files: ListedFile[] = []
-  const rest: Found[] = []
-  let isQuick = true
-  for (let done = 0; done < found.length; done += SLICE) {
-    options.signal?.throwIfAborted()
-    const began = performance.now()
-    for (const file of found.slice(done, done + SLICE)) {
-      const listed = isQuick ? listSmall(root, file, memory) : undefined
-      if (listed === undefined) rest.push(file)
-      else files.push(listed)
-    }
-    isQuick &&= performance.now() - began < SLICE
-    // Others have their turn.
-    if (done + SLICE < found.length) await setImmediate()
+  if (isKept && parent !== '' && kinds.every((kind) => kind === KIND.ignored || kind === KIND.passed))
+    files.push({ path: parent, directory: true })
+  const hex = Buffer.from(hashes.buffer, hashes.byteOffset, hashes.length).toString('hex')
+  for (const [n, name] of names.entries()) {
+    const path = pathOf(parent, name)
+    if (kinds[n] === KIND.link) files.push({ path, link: links.get(path) ?? '' })
+    if (kinds[n] !== KIND.file) continue
+    const [sizeBytes = 0, mode = 0] = [stamps[n * STAMP_LENGTH], stamps[n * STAMP_LENGTH + 5]]
+    const sha256 = hex.slice(n * 2 * HASH_BYTES, (n + 1) * 2 * HASH_BYTES)
+    files.push({ path, sizeBytes, mode: (mode & 0o100) === 0 ? 0o644 : 0o755, sha256 })
   }
-  files.push(...(await Promise.all(rest.map((file) => limit(() => list(root, file, options))))))
-  await memory?.save()
   return files
 }
 
-function listSmall(root: string, file: Found, memory: HashMemory | undefined): ListedFile | undefined {
-  if (!('file' in file)) return file
-  try {
-    const hashed = hashSmallFile(join(root, file.path), memory)
-    return hashed === undefined ? undefined : { path: file.path, ...hashed }
-  } catch (error) {
-    throw explain(error, file.path)
+/** Files below this are read whole. */
+const SMALL_BYTES = 1 << 18
+const OPEN_FILES = 16
+/** Files that are hashed in a row, and the milliseconds in which that is quick. */
+const SLICE = 64
+
+/** Small files are hashed one after the other, as long as that is quick: on a slow disk, many at once are quicker. */
+async function hashFiles(scan: ProjectScan, root: string, options: ProjectOptions): Promise<void> {
+  const { signal } = options
+  const rest: (() => Promise<void>)[] = []
+  let [isQuick, count, began] = [true, 0, performance.now()]
+  for (const folder of scan.folders) {
+    for (const [n, name] of folder.names.entries()) {
+      if (folder.kinds[n] !== KIND.file || folder.isKnown[n] === 1) continue
+      const path = pathOf(folder.path, name)
+      const [sizeBytes = 0, mode = 0] = [folder.stamps[n * STAMP_LENGTH], folder.stamps[n * STAMP_LENGTH + 5]]
+      const file = { path, place: placeOf(root, path), sizeBytes }
+      // It was a file when its folder was read.
+      if ((mode & constants.S_IFMT) !== constants.S_IFREG) throw changedFile(file.place)
+      const keep = (sha256: string): void => folder.hashes.set(Buffer.from(sha256, 'hex'), n * HASH_BYTES)
+      if (isQuick && file.sizeBytes < SMALL_BYTES) keep(hashAtOnce(file))
+      else rest.push(async () => keep(await hashLater(file, options)))
+      if (++count % SLICE !== 0) continue
+      signal?.throwIfAborted()
+      isQuick &&= performance.now() - began < SLICE
+      // Others have their turn.
+      await setImmediate()
+      began = performance.now()
+    }
   }
+  const limit = pLimit(OPEN_FILES)
+  await Promise.all(rest.map((hash) => limit(hash)))
 }
 
-async function list(root: string, file: Found, options: ProjectOptions): Promise<ListedFile> {
-  if (!('file' in file)) return file
-  options.signal?.throwIfAborted()
+interface FileToHash {
+  readonly path: string
+  readonly place: string
+  /** Of before it is read. */
+  readonly sizeBytes: number
+}
+
+/** Blocks: for a local file that takes a tenth of the time that a promise for each step does. */
+function hashAtOnce({ path, place, sizeBytes }: FileToHash): string {
+  let bytes: Buffer
   try {
-    const { hashes, weightBytes: largeBytes, signal, now } = options
-    return { path: file.path, ...(await hashFile(join(root, file.path), { hashes, largeBytes, signal, now })) }
+    bytes = readFileSync(place)
   } catch (error) {
-    throw explain(error, file.path)
+    throw explainUnreadable(error, path)
   }
+  if (bytes.length !== sizeBytes) throw changedFile(place)
+  return digestOf(bytes).slice('sha256:'.length)
 }
 
-function explain(error: unknown, path: string): unknown {
-  if (systemErrorCode(error) === undefined) return error
-  return new BuildError('FILE_UNREADABLE', `Cannot read a file of the project: \`${path}\``, {
-    hint: 'Make it readable, or list it in .dockerignore.',
-    cause: error,
-  })
-}
-
-async function readFolder(path: string, name: string): Promise<readonly Dirent[]> {
+/** The hash of a large file is remembered as soon as it is known: the build may end before the others' are. */
+async function hashLater({ path, place, sizeBytes }: FileToHash, options: ProjectOptions): Promise<string> {
+  const { hashes, weightBytes: largeBytes, signal, now } = options
+  signal?.throwIfAborted()
   try {
-    return await readdir(path, { withFileTypes: true })
+    const hashed = await hashFile(place, { hashes, largeBytes, signal, now })
+    if (hashed.sizeBytes !== sizeBytes) throw changedFile(place)
+    return hashed.sha256
   } catch (error) {
-    throw new BuildError('FILE_UNREADABLE', `Cannot read a folder of the project: \`${name || '.'}\``, { cause: error })
+    throw explainUnreadable(error, path)
   }
 }
 
@@ -216,23 +207,23 @@ async function readIgnoreFile(root: string): Promise<string> {
   }
 }
 
-function refuse(problems: readonly string[], found: readonly Found[]): BuildError {
+function refuse({ problems, folders }: ProjectScan): BuildError {
   const shown = problems.slice(0, 10)
   const more = problems.length > shown.length ? `, and ${problems.length - shown.length} more` : ''
   return new BuildError(
     'PROJECT_INVALID',
     `The project has files that cannot be in an image: ${shown.join(', ')}${more}`,
     {
-      hint: hintFor(problems, found),
+      hint: hintFor(problems, folders),
       data: { problems },
     },
   )
 }
 
 /** The interpreter of a virtual environment is a link to this machine's, so a project that has one meets this first. */
-function hintFor(problems: readonly string[], found: readonly Found[]): string {
-  const environments = found
-    .flatMap(({ path }) => (path.endsWith('/pyvenv.cfg') ? [posix.dirname(path)] : []))
+function hintFor(problems: readonly string[], folders: readonly ScannedFolder[]): string {
+  const environments = folders
+    .flatMap(({ path, names }) => (path !== '' && names.includes('pyvenv.cfg') ? [path] : []))
     .filter((folder) => problems.some((problem) => problem.startsWith(`\`${folder}/`)))
   if (environments.length === 0) return 'Remove them, or list them in .dockerignore.'
   const names = environments.map((folder) => `\`${folder}\``).join(', ')

@@ -8,6 +8,7 @@ import { makeLayerSource } from './build/layer-source.ts'
 import type { LockOptions } from './build/obtain-lock.ts'
 import type { BasisMemory } from './build/plan-basis.ts'
 import { planBuild, type PlannedBuild } from './build/plan-build.ts'
+import type { LookAtState } from './build/project-state.ts'
 import { sourceContext } from './build/source-context.ts'
 import { makePlannedImage } from './build/images.ts'
 import { makeLayerContext } from './build/layer-context.ts'
@@ -77,6 +78,8 @@ export interface BuildRequest extends LockOptions {
   readonly buildsSources?: boolean | undefined
   /** Remembers configuration and answers, for a change of code alone; used with the mode `auto` and `locked`. */
   readonly memory?: BasisMemory | undefined
+  /** Looks at the project, or has done so; anew unless given. */
+  readonly look?: LookAtState | undefined
 }
 
 /** Takes layers as they are made. */

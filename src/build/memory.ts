@@ -7,7 +7,7 @@ import { canonicalJson } from '../core/json.ts'
 import { programBuild } from '../core/version.ts'
 import { isStillValid } from '../core/freshness.ts'
 import type { Store } from '../store/store.ts'
-import { projectDigest, readProjectState } from './project-state.ts'
+import { stateDigest, stateLooker, type LookAtState } from './project-state.ts'
 
 /**
  * What a build remembers of itself, so that the same build again does nothing but look whether all is as it was.
@@ -64,14 +64,14 @@ export async function recallBuild(
   store: Store,
   now: number,
   headTag: HeadTag,
+  look: LookAtState = stateLooker(store, identity.env),
 ): Promise<BuildMemory | undefined> {
   const memory = parseMemory(await store.cache('builds').get(memoryKey(identity)))
   if (memory === undefined || !isStillValid(memory.validUntil, now)) return undefined
   if (!areUnchanged(memory.files)) return undefined
   const folder = projectFolderOf(memory)
   if (folder === undefined) return undefined
-  const state = await readProjectState(folder, store, identity.env)
-  if (projectDigest(folder, state) !== memory.project) return undefined
+  if (stateDigest(folder, await look(folder)) !== memory.project) return undefined
   for (const place of memory.places) if (!(await isAt(place, memory, headTag))) return undefined
   return memory
 }

@@ -14,7 +14,7 @@ import type { HeadersFor } from '../python/settings/credentials.ts'
 import type { ResolvedIndexSettings } from '../python/settings/index-settings.ts'
 import { describeKnownModel } from './known-model.ts'
 import type { PlanBasis } from './plan-basis.ts'
-import { readProjectState, type ProjectState } from './project-state.ts'
+import { stateLooker, type ProjectState } from './project-state.ts'
 import { sourceDate } from './source-date.ts'
 
 /** A project, loaded, with its answers and plans: everything that is known before bytes move. */
@@ -51,11 +51,13 @@ export async function planBuild(request: BuildRequest, context: BuildContext): P
   const { config, projectFolder } = basis
   const { run, train, concurrency } = config
   const described = { projectFolder, run, train, maxConcurrency: concurrency?.max }
-  const [answers, model, state] = await settleAll([
+  const look = request.look ?? stateLooker(store, env)
+  const [answers, model, found] = await settleAll([
     basis.answer(),
     describeKnownModel(described, store.cache('models')),
-    readProjectState(projectFolder, store, env, signal),
+    look(projectFolder, signal),
   ])
+  const state = found.state()
   for (const { message, file, line } of [...basis.warnings, ...model.warnings]) {
     context.report({ type: 'note', level: 'warning', text: `${file}:${line}: ${message}` })
   }

@@ -12,7 +12,7 @@ import {
 } from '../build/memory.ts'
 import type { BuildResult } from '../build.ts'
 import { basisMemory } from '../build/plan-basis.ts'
-import { projectDigest } from '../build/project-state.ts'
+import { stateDigest, stateLooker, type LookAtState } from '../build/project-state.ts'
 import { digestOf } from '../core/digest.ts'
 import { BuildError } from '../core/errors.ts'
 import { startTask } from '../core/progress.ts'
@@ -119,8 +119,9 @@ async function makeBuild(project: string, options: BuildOptions, io: Io): Promis
     env: io.env,
   }
   const mayRecall = options.refresh !== true && options.load !== true && options.verify !== true
+  const look = stateLooker(store, io.env)
   const memory = mayRecall
-    ? await recallBuild(identity, store, Date.now(), (reference) => headTag(reference, options, io))
+    ? await recallBuild(identity, store, Date.now(), (reference) => headTag(reference, options, io), look)
     : undefined
   if (memory !== undefined) {
     startTask(io.report, 'image').end('cached')
@@ -130,7 +131,7 @@ async function makeBuild(project: string, options: BuildOptions, io: Io): Promis
   const release = await holdStore(store.folder)
   let summary: BuildSummary
   try {
-    summary = await buildAnew(path, identity, options, store, io)
+    summary = await buildAnew(path, { identity, look }, options, store, io)
   } finally {
     await release()
   }
@@ -152,7 +153,7 @@ async function buildWithoutStore(path: string, options: BuildOptions, io: Io): P
       hint: 'Add --push or -o LOCATION.',
     })
   const { fleetingStore } = await import('../store/fleeting-store.ts')
-  return buildAnew(path, undefined, options, fleetingStore(), io)
+  return buildAnew(path, {}, options, fleetingStore(), io)
 }
 
 /** How large the user lets the store become. @throws BuildError USAGE, before anything is made */
@@ -163,7 +164,7 @@ async function storeLimit({ env }: Io): Promise<number | undefined> {
 
 async function buildAnew(
   project: string,
-  identity: BuildIdentity | undefined,
+  { identity, look }: { readonly identity?: BuildIdentity; readonly look?: LookAtState },
   options: BuildOptions,
   store: Store,
   io: Io,
@@ -197,6 +198,7 @@ async function buildAnew(
       network: options.network,
       isVerifying: options.verify,
       memory: identity === undefined ? undefined : basisMemory(identity, store),
+      look,
       buildsSources: options.build && options.store,
       ...(platforms.length === 0 ? {} : { platforms }),
     },
@@ -246,7 +248,7 @@ async function remember(
   await rememberBuild(identity, store, {
     validUntil,
     files,
-    project: projectDigest(projectFolder, state),
+    project: stateDigest(projectFolder, state),
     root: { mediaType, digest, size },
     blobs,
     places,

@@ -1,10 +1,9 @@
-import { lstatSync, readFileSync, type BigIntStats } from 'node:fs'
+import type { BigIntStats } from 'node:fs'
 import { lstat, readFile } from 'node:fs/promises'
 import type { Cache } from './cache.ts'
-import { Digester, digestOf } from './digest.ts'
+import { Digester } from './digest.ts'
 import { BuildError } from './errors.ts'
 import { openPath } from './file-access.ts'
-import { isSettled, stampOf, type HashMemory } from './hash-memory.ts'
 
 /** A regular file by content. */
 export interface HashedFile {
@@ -26,6 +25,9 @@ export interface HashOptions {
   readonly now?: (() => number) | undefined
 }
 
+/** How long a file must have lain untouched before its hash is remembered: a later write could leave its times as they are. */
+const SETTLED_MS = 3000
+
 /** Files below this are read whole. */
 const SMALL_BYTES = 1 << 18
 
@@ -46,30 +48,9 @@ export async function hashFile(path: string, options: HashOptions = {}): Promise
   const digester = new Digester()
   if (sizeBytes < SMALL_BYTES) digester.update(await readFile(path))
   else for await (const chunk of openPath(path)({ signal })) digester.update(chunk)
-  if (digester.sizeBytes !== sizeBytes) throw changedSize(path)
+  if (digester.sizeBytes !== sizeBytes) throw changedFile(path)
   const sha256 = digester.digest().slice('sha256:'.length)
   if (isRemembered && isSettled(stats, now())) await hashes.set(key, Buffer.from(sha256))
-  return { sizeBytes, mode, sha256 }
-}
-
-/**
- * Hashes a small file at once, or remembers its hash; undefined for a large one that is not remembered.
- *
- * Blocks: for a local file that takes a tenth of the time that a promise for each step does.
- *
- * @throws as {@link hashFile}
- */
-export function hashSmallFile(path: string, memory: HashMemory | undefined): HashedFile | undefined {
-  const stats = lstatSync(path, { bigint: true })
-  const sizeBytes = Number(stats.size)
-  const mode = modeOf(stats)
-  const known = memory?.find(path, stats)
-  if (known !== undefined) return { sizeBytes, mode, sha256: known }
-  if (sizeBytes >= SMALL_BYTES) return undefined
-  const bytes = readFileSync(path)
-  if (bytes.length !== sizeBytes) throw changedSize(path)
-  const sha256 = digestOf(bytes).slice('sha256:'.length)
-  memory?.learn(path, stats, sha256)
   return { sizeBytes, mode, sha256 }
 }
 
@@ -77,8 +58,19 @@ function modeOf({ mode }: BigIntStats): number {
   return (mode & 0o100n) === 0n ? 0o644 : 0o755
 }
 
-function changedSize(path: string): BuildError {
-  return new BuildError('PROJECT_INVALID', `\`${path}\` changed its size while it was read`, {
+/** A file that was another one when it was looked at. */
+export function changedFile(path: string): BuildError {
+  return new BuildError('PROJECT_INVALID', `\`${path}\` changed while it was read`, {
     hint: 'Something writes to this file. Build again when it is done.',
   })
+}
+
+/** Whether a file lay untouched for a while. */
+function isSettled({ mtimeMs, ctimeMs }: BigIntStats, now: number): boolean {
+  return now - Number(mtimeMs > ctimeMs ? mtimeMs : ctimeMs) > SETTLED_MS
+}
+
+/** What is another for another content, as far as a file system can tell. */
+function stampOf({ size, mtimeNs, ctimeNs, ino, dev }: BigIntStats): string {
+  return `${size} ${mtimeNs} ${ctimeNs} ${ino} ${dev}`
 }

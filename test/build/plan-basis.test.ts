@@ -7,7 +7,7 @@ import { build, planBuild, type BuildRequest, type BuildResult } from '../../src
 import { recallBuild, rememberBuild, type BuildIdentity } from '../../src/build/memory.ts'
 import { LOCK_FILE, writeLockFile } from '../../src/build/obtain-lock.ts'
 import { basisMemory, type BasisMemory } from '../../src/build/plan-basis.ts'
-import { projectDigest } from '../../src/build/project-state.ts'
+import { stateDigest } from '../../src/build/project-state.ts'
 import { memoryDestination, memoryImages } from '../../src/destinations/memory.ts'
 import { makeBuildWorld, type BuildWorld } from '../support/build-world.ts'
 import { makeWheel } from '../support/wheel.ts'
@@ -158,7 +158,7 @@ test('the same build is not recalled after a change of the lock of the launcher'
   await rememberBuild(identity, world.context.store, {
     validUntil,
     files,
-    project: projectDigest(project, state),
+    project: stateDigest(project, state),
     root: image.descriptor,
     blobs: [],
     places: [],
