@@ -325,6 +325,8 @@ class Engine:
                 self.queue.appendleft(prediction)
 
     def _begin(self, prediction: Prediction) -> None:
+        if not self.running and self.model.process is not None:
+            self.model.process.last_lines.clear()  # they are of other people's predictions
         self.running[prediction.id] = prediction
         prediction.start()
         if self.settings.predict_timeout is not None:
@@ -358,7 +360,9 @@ class Engine:
             self._pump_batch(self.model.process, is_due=True)
 
     def _log_line(self, id: str | None, name: str, text: str) -> None:
-        _model_log.info(text, extra={"prediction_id": id, "stream": name})
+        prediction = self.running.get(id) if id is not None else None
+        trace_id = prediction.trace_id if prediction is not None else None
+        _model_log.info(text, extra={"prediction_id": id, "stream": name, "trace_id": trace_id})
 
     def _output(self, prediction: Prediction, value: Any, has_files: bool) -> None:
         if has_files or prediction.tail is not None:

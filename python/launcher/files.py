@@ -233,4 +233,4 @@ def mask_url(url: str) -> str:
     parsed = urllib.parse.urlparse(url[:2000])
     if parsed.scheme == "data":
         return "data:..."
-    return f"{parsed.scheme}://{parsed.hostname or ''}{parsed.path}"
+    return f"{parsed.scheme}://{parsed.netloc.rpartition('@')[2]}{parsed.path}"

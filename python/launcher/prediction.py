@@ -99,6 +99,12 @@ class Prediction:
         return self._done
 
     @property
+    def trace_id(self) -> str | None:
+        """Of the request's trace, where it is part of one (W3C Trace Context)."""
+        parts = self.trace.get("traceparent", "").split("-")
+        return parts[1] if len(parts) >= 4 else None
+
+    @property
     def is_terminal(self) -> bool:
         """Nothing will change any more."""
         return self.status in TERMINAL

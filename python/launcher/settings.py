@@ -63,6 +63,8 @@ class Settings:
     heartbeat: float = 1.0
     idle_limit: float = 3.0
     state_seconds: float = 86400.0
+    #: of a job's state; Redis itself takes no text above 512 MiB
+    result_limit: int = 1 << 28
     platform: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -163,6 +165,7 @@ def _load(arguments: list[str], environment: Mapping[str, str]) -> Settings:
         heartbeat=number("LAYERWRIGHT_HEARTBEAT_SECONDS", 1.0) or 1.0,
         idle_limit=number("LAYERWRIGHT_IDLE_SECONDS", 3.0) or 3.0,
         state_seconds=number("LAYERWRIGHT_STATE_SECONDS", 86400.0) or 86400.0,
+        result_limit=int(number("LAYERWRIGHT_QUEUE_RESULT_MAX_BYTES", 1 << 28) or 1 << 28),
         platform={name: value for name, value in environment.items() if name.startswith(("AIP_", "SAGEMAKER_"))},
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from typing import Any
@@ -122,3 +123,33 @@ def test_the_launcher_can_be_quieter_than_the_model(make_project: Any, start: An
     server = start(project, LOG_FORMAT="console", LAYERWRIGHT_LOG_LEVEL="warning").wait()
     server.kill()
     assert server.log == "model at work\n"
+
+
+NIGHT = """
+    import os, signal
+    from cog import BasePredictor
+
+    class Predictor(BasePredictor):
+        def predict(self, name: str) -> str:
+            print("working on", name)
+            if name == "die":
+                os.kill(os.getpid(), signal.SIGKILL)
+            raise ValueError(name)
+"""
+
+
+def test_a_crash_tells_nothing_of_the_prediction_before(make_project: Any, start: Any) -> None:
+    server = start(make_project(NIGHT, document({"name": TEXT}))).wait()
+    assert server.predict(name="somebody's secret").json()["error"] == "ValueError: somebody's secret"
+    error = server.predict(name="die").json()["error"]
+    assert "SIGKILL" in error and "secret" not in error
+
+
+def test_the_model_s_lines_name_prediction_and_trace(make_project: Any, start: Any) -> None:
+    server = start(make_project(NIGHT, document({"name": TEXT}))).wait()
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    server.request("PUT", "/predictions/one", {"input": {"name": "a"}}, {"traceparent": f"00-{trace}-b7ad6b7169203331-01"})
+    server.request("PUT", "/predictions/two", {"input": {"name": "b"}}, {"traceparent": "nonsense"})
+    lines = [json.loads(line) for line in server.log.splitlines()]
+    found = [(line["prediction_id"], line.get("trace_id")) for line in lines if line["message"].startswith("working on")]
+    assert found == [("one", trace), ("two", None)]

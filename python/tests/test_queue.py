@@ -12,6 +12,7 @@ import uuid
 from typing import Any
 
 import pytest
+from redis import Redis
 from support import LIMIT, NUMBER, TEXT, Server, document, until
 
 pytestmark = pytest.mark.interop
@@ -134,6 +135,57 @@ def test_a_message_that_is_not_json_is_a_dead_letter(worker: Any, redis_server: 
     entry = until(lambda: redis.xrange(f"{STREAM}:dead"))[0][1]
     assert "not JSON" in entry["reason"] and entry["value"] == "{not json"
     assert until(lambda: redis.xlen(STREAM) == 0)
+
+
+def test_a_message_that_is_not_utf8_is_a_dead_letter_and_the_queue_goes_on(worker: Any, redis_server: Any) -> None:
+    redis = redis_server.client
+    worker()
+    redis.xadd(STREAM, {"value": b'{"input": {"text": "\xff\xfe"}}'})
+    after = submit(redis, text="after")
+    assert finished(redis, after)["status"] == "succeeded"
+    assert until(lambda: redis.xlen(f"{STREAM}:dead")) == 1
+    raw = Redis.from_url(redis_server.url)
+    letter = raw.xrange(f"{STREAM}:dead")[0][1]
+    assert letter[b"value"] == b'{"input": {"text": "\xff\xfe"}}' and letter[b"reason"] == b"The message is not UTF-8"
+
+
+def test_a_redis_without_memory_is_waited_for_and_no_delivery_counts(worker: Any, redis_server: Any, project: Any) -> None:
+    redis = redis_server.client
+    server = worker(LAYERWRIGHT_MAX_DELIVERIES="1")
+    held = submit(redis, text="held", mode="held")
+    waiting = submit(redis, text="waiting")
+    until(lambda: starts(project)["held"])
+    redis.config_set("maxmemory", 1)
+    (project / "may-end").touch()
+    until(lambda: "Redis refuses the result" in server.log)
+    redis.config_set("maxmemory", 0)
+    assert finished(redis, held)["status"] == finished(redis, waiting)["status"] == "succeeded"
+    assert redis.xlen(f"{STREAM}:dead") == 0 and starts(project) == {"held": 1, "waiting": 1}
+
+
+def test_a_delivery_that_cannot_be_noted_down_does_not_count(worker: Any, redis_server: Any, project: Any) -> None:
+    redis = redis_server.client
+    server = worker(LAYERWRIGHT_MAX_DELIVERIES="1")
+    until(lambda: "Connected to the queue" in server.log)
+    pipeline, id = redis.pipeline(transaction=True), "a"
+    pipeline.xadd(STREAM, {"value": json.dumps({"id": id, "input": {"text": id}})})
+    pipeline.config_set("maxmemory", 1)
+    pipeline.execute()
+    until(lambda: redis.info("commandstats").get("cmdstat_xclaim", {}).get("calls", 0) >= 1)
+    assert server.log.count("The queue refused a command") == 1
+    redis.config_set("maxmemory", 0)
+    result = finished(redis, id)
+    assert (result["status"], result["deliveries"]) == ("succeeded", 1) and redis.xlen(f"{STREAM}:dead") == 0
+
+
+def test_a_result_that_is_too_large_is_a_failure_and_the_queue_goes_on(worker: Any, redis_server: Any, receiver: Any) -> None:
+    redis, hook = redis_server.client, receiver()
+    worker(LAYERWRIGHT_QUEUE_RESULT_MAX_BYTES="2000")
+    large, after = submit(redis, text="x" * 1500, webhook=hook.url), submit(redis, text="after")
+    result = finished(redis, large)
+    assert result["status"] == "failed" and "LAYERWRIGHT_UPLOAD_URL" in result["error"] and "output" not in result
+    assert finished(redis, after)["status"] == "succeeded"
+    until(lambda: any(body["status"] == "failed" for body in hook.bodies))
 
 
 def test_a_killed_worker_s_job_starts_again_on_an_idle_queue(worker: Any, redis_server: Any, project: Any) -> None:

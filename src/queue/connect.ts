@@ -90,7 +90,7 @@ function describe({ kind, nodes, path, service }: QueueAddress): string {
 
 function hintOf({ isTls }: QueueAddress, reason: string): string {
   if (/certificate|self.signed|issuer/i.test(reason)) return 'Name the authority: `?ssl_ca_certs=/etc/ca.pem`.'
-  if (/WRONGPASS|NOAUTH|NOPERM/.test(reason)) return 'Check user and password in the URL.'
+  if (/WRONGPASS|NOAUTH|NOPERM|ERR AUTH/.test(reason)) return 'Check user and password in the URL.'
   return isTls
     ? 'Check host and port, and that the server speaks TLS there.'
     : 'Check host and port; `rediss://` is for TLS.'

@@ -59,6 +59,11 @@ type Option =
 export function parseQueueUrl(url: string): QueueAddress {
   const [, scheme = '', rest = ''] = /^([a-z+]+):\/\/(.*)$/is.exec(url) ?? []
   const kind = KINDS[scheme]
+  if (scheme === '') {
+    throw new BuildError('USAGE', "A queue's URL begins with its scheme, as in `redis://localhost:6379`", {
+      hint: `There are ${Object.keys(KINDS).join(', ')}.`,
+    })
+  }
   if (kind === undefined) {
     throw new BuildError('USAGE', `A queue's URL does not begin with: \`${scheme}:\``, {
       hint: `There are ${Object.keys(KINDS).join(', ')}.`,

@@ -56,6 +56,7 @@ test.each([
 test.each([
   'http://u:hunter2@h',
   'u:hunter2@h',
+  'hunter2:6379',
   'redis://u:hunter2@h:port',
   'redis://:hunter2@h/x',
   'redis+sentinel://:hunter2@,b',

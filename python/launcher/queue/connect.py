@@ -9,12 +9,14 @@ import redis.asyncio as redis
 from redis.asyncio.connection import parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
-from redis.exceptions import ConnectionError, TimeoutError
+from redis.exceptions import ConnectionError, ResponseError, TimeoutError
 
 from ..settings import SettingsError
 
 #: what a Redis that restarts looks like
 LOST = (ConnectionError, TimeoutError, OSError)
+#: away, or there and taking nothing: out of memory, unable to save, a replica
+UNWELL = (*LOST, ResponseError)
 
 _SCHEMES = ("redis", "rediss", "unix", "redis+cluster", "rediss+cluster", "redis+sentinel", "rediss+sentinel")
 
@@ -41,6 +43,8 @@ def connect(url: str) -> Any:
 def _options() -> dict[str, Any]:
     return {
         "decode_responses": True,
+        # Anybody can add a message; one that is not UTF-8 must come through, to be refused by itself.
+        "encoding_errors": "surrogateescape",
         "socket_timeout": 5.0,
         "socket_connect_timeout": 2.0,
         "socket_keepalive": True,

@@ -27,13 +27,15 @@ class Keys:
 class Job:
     """A message that was delivered to this worker."""
 
-    def __init__(self, stream: str, entry: str, fields: dict[str, str], consumer: str) -> None:
-        self.entry = entry
+    def __init__(self, stream: str, entry: str, fields: dict[str, str], consumer: str, limit: int = 1 << 28) -> None:
+        self.entry, self.limit = entry, limit
         self.payload: str = fields.get("value", "")
         self.problem: str | None = None
         message: Any = None
         try:
-            message = from_json(self.payload)
+            message = from_json(self.payload.encode())
+        except UnicodeEncodeError:  # see `surrogateescape` in connect
+            self.problem = "The message is not UTF-8"
         except ValueError as error:
             self.problem = f"The message is not JSON: {error}"
         if self.problem is None and not isinstance(message, dict):
@@ -87,14 +89,30 @@ class Job:
         self.prediction = prediction
         return prediction
 
+    def fail_if_too_large(self) -> bool:
+        """Make it a failure when its state is larger than may be written; true then."""
+        size = len(self.state())
+        if size <= self.limit:
+            return False
+        before = self.prediction
+        prediction = self.fail(
+            f"The result has {size} bytes, and the queue takes {self.limit} (LAYERWRIGHT_QUEUE_RESULT_MAX_BYTES); "
+            "files are kept out of it by LAYERWRIGHT_UPLOAD_URL"
+        )
+        if before is not None:
+            prediction.started_at, prediction.metrics = before.started_at, before.metrics
+        return True
+
     def listen(self, event: str, data: Any) -> None:
         """Remember an event until it is written."""
         if event == "completed":
             return
         if event == "start":
             data = {"id": self.id, "status": "processing", "delivery": self.deliveries}
-        self.events.append((event, to_json({**data, "sequence": self.sequence}, inf_nan_mode="null")))
-        self.sequence += 1
+        body = to_json({**data, "sequence": self.sequence}, inf_nan_mode="null")
+        if len(body) <= self.limit:  # else the result is too large as well
+            self.events.append((event, body))
+            self.sequence += 1
 
     def state(self) -> bytes:
         """The prediction object as others read it: Replicate's, with what the message said."""

@@ -17,7 +17,7 @@ from ..engine import Duplicate, NotReady, QueueFull
 from ..schema import InvalidRequest
 from ..service import Service
 from . import scripts
-from .connect import LOST, connect
+from .connect import LOST, UNWELL, connect
 from .job import Job, Keys, describe, now
 
 log = logging.getLogger("layerwright.queue")
@@ -25,6 +25,7 @@ log = logging.getLogger("layerwright.queue")
 SCAN_SECONDS = 0.5
 CANCEL_SECONDS = 0.4
 FLUSH_SECONDS = 0.05
+_LOOK = "Look at Redis: its memory (maxmemory), disk (MISCONF) and role (READONLY), the user's rights and the database in LAYERWRIGHT_QUEUE."
 
 
 async def start_workers(service: Service) -> list["Worker"]:
@@ -77,6 +78,7 @@ class Worker:
         self.counts = {"delivered": 0, "redelivered": 0, "dead": 0, "lost": 0}
         self.is_connected = False
         self._has_complained = False
+        self._refusals: dict[str, float] = {}
         self._free = asyncio.Event()
         self._stopping = False
         self._tasks: set[asyncio.Task[None]] = set()
@@ -111,18 +113,22 @@ class Worker:
         while True:
             try:
                 await step()
-                pause = 0.1
                 if not self.is_connected:
                     await self._greet()
+                pause = 0.1
             except LOST as error:
                 self._complain(error)
                 await asyncio.sleep(pause)
                 pause = min(1.0, pause * 2)
             except ResponseError as error:
                 if "NOGROUP" not in str(error):
-                    log.error("The queue refused a command: %s", error)
+                    self._complain_refusal(str(error))
                 for source in self.sources:
                     source.has_group = False
+                await asyncio.sleep(pause)
+                pause = min(5.0, pause * 2)
+            except Exception:  # a worker that has ended says nothing, and answers that it is ready
+                log.exception("Unexpected error of the queue; it is tried again")
                 await asyncio.sleep(pause)
                 pause = min(5.0, pause * 2)
 
@@ -143,6 +149,13 @@ class Worker:
         is_login = isinstance(error, AuthenticationError)
         hint = "Check user and password in LAYERWRIGHT_QUEUE." if is_login else "It is tried again until it answers; LAYERWRIGHT_QUEUE names it."
         log.warning("The queue is not reachable: %s\nhint: %s", error, hint)
+
+    def _complain_refusal(self, text: str) -> None:
+        """Say what the servers refuse, the same thing once a minute."""
+        said_at = self._refusals.get(text)
+        if said_at is None or time.monotonic() - said_at > 60:
+            self._refusals = {text: time.monotonic()}
+            log.error("The queue refused a command: %s\nhint: It is tried again. %s", text, _LOOK)
 
     # --- taking
 
@@ -203,31 +216,46 @@ class Worker:
         if self._stopping:
             return  # its claim ends by itself; but this cannot happen while loops are cancelled first
         self.counts["delivered"] += 1
-        job = Job(source.stream, entry, fields, self.consumer)
+        job = Job(source.stream, entry, fields, self.consumer, self.settings.result_limit)
         arguments = [entry, job.token, self.settings.max_deliveries, int(self.settings.state_seconds)]
-        verdict, job.deliveries = await source.begin(keys=job.keys.all, args=arguments)
+        try:
+            verdict, job.deliveries = await source.begin(keys=job.keys.all, args=arguments)
+        except ResponseError:
+            await self._undo_delivery(source, entry)
+            raise
         if verdict == "ended":
             return
         self.jobs[job] = source
         if verdict == "exhausted":
             reason = f"{int(job.deliveries) - 1} deliveries ended without a result"
             job.fail(reason)
-            self._spawn(self._finish(job, source, reason))
+            self._spawn(job, self._finish(job, source, reason))
         elif job.problem is not None:
             job.fail(job.problem)
-            self._spawn(self._finish(job, source, job.problem))
+            self._spawn(job, self._finish(job, source, job.problem))
         else:
-            self._spawn(self._run(job, source, is_canceled=verdict == "canceled"))
+            self._spawn(job, self._run(job, source, is_canceled=verdict == "canceled"))
 
-    def _spawn(self, coroutine: Any) -> None:
+    async def _undo_delivery(self, source: Source, entry: str) -> None:
+        """A delivery that Redis had no memory to note down must not count; the entry is claimed again later."""
+        stream = source.stream
+        pending = await source.client.xpending_range(stream, stream, min=entry, max=entry, count=1)
+        for one in pending:
+            count = max(0, int(one["times_delivered"]) - 1)
+            await source.client.xclaim(stream, stream, self.consumer, 0, [entry], retrycount=count, justid=True)
+
+    def _spawn(self, job: Job, coroutine: Any) -> None:
         task = asyncio.get_running_loop().create_task(coroutine)
         self._tasks.add(task)
-        task.add_done_callback(self._ended)
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            log.error("Unexpected error", exc_info=task.exception())
+        def ended(task: asyncio.Task[None]) -> None:
+            self._tasks.discard(task)
+            if not task.cancelled() and task.exception() is not None:
+                log.error("Unexpected error with job %s", job.id, exc_info=task.exception())
+                self.jobs.pop(job, None)  # its claim ends by itself
+                self._free.set()
+
+        task.add_done_callback(ended)
 
     # --- running
 
@@ -275,23 +303,38 @@ class Worker:
             return
         events, job.events = job.events, []
         flat = [part for event in events for part in event]
+        state = job.state()
+        if len(state) > job.limit:
+            return  # `_finish` tells
         try:
-            kept = await source.progress(
-                keys=job.keys.all, args=[job.token, int(self.settings.state_seconds), job.state(), *flat]
-            )
-            if job.response_queue is not None:
-                await source.client.set(job.response_queue, job.state())
-        except LOST:
+            kept = await source.progress(keys=job.keys.all, args=[job.token, int(self.settings.state_seconds), state, *flat])
+        except UNWELL:
             job.events[:0] = events
             return
         if not kept:
             job.is_lost = True
+            return
+        await self._respond(job, source)
+
+    async def _respond(self, job: Job, source: Source) -> None:
+        """Set Cog's key to the present state; it is no part of the result."""
+        if job.response_queue is not None:
+            try:
+                await source.client.set(job.response_queue, job.state())
+            except UNWELL as error:
+                log.warning("The response key of %s was not written: %s", job.id, error)
 
     async def _finish(self, job: Job, source: Source, reason: str) -> None:
-        """Write the result, however long the server is away."""
+        """Write the result, however long the server is away or takes nothing."""
+        followed = job.prediction
+        if job.fail_if_too_large():
+            job.events = []
+            if followed is not None:
+                self.service.webhooks.forget(followed)
+            log.error("Job %s: %s", job.id, job.prediction.error if job.prediction is not None else "")
         prediction = job.prediction
         assert prediction is not None
-        pause = 0.1
+        pause, has_complained = 0.1, False
         while not job.is_abandoned:
             try:
                 flat = [part for event in job.events for part in event]
@@ -304,7 +347,10 @@ class Worker:
                 arguments += [reason, job.payload, now(), job.id, job.deliveries]
                 is_ours = await source.finish(keys=job.keys.all, args=arguments)
                 break
-            except LOST:
+            except UNWELL as error:
+                if isinstance(error, ResponseError) and not has_complained:
+                    has_complained = True
+                    log.error("Redis refuses the result of %s, which waits: %s\nhint: %s", job.id, error, _LOOK)
                 await asyncio.sleep(pause)
                 pause = min(1.0, pause * 2)
         else:
@@ -318,11 +364,7 @@ class Worker:
         if reason:
             self.counts["dead"] += 1
             log.error("Job %s is a dead letter: %s", job.id, reason.split("\n")[0])
-        if job.response_queue is not None:
-            try:
-                await source.client.set(job.response_queue, job.state())
-            except LOST as error:
-                log.warning("The response key of %s was not written: %s", job.id, error)
+        await self._respond(job, source)
         self.service.webhooks.complete(prediction)
 
     async def _return(self, job: Job, source: Source, *, counts: bool) -> None:
@@ -338,7 +380,7 @@ class Worker:
         deliveries = int(job.deliveries) - (0 if counts else 1)
         try:
             await source.give_back(keys=job.keys.all, args=[job.token, job.entry, deliveries, to_json(waiting)])
-        except LOST as error:
+        except UNWELL as error:
             log.warning("Job %s could not be given back and will be claimed later: %s", job.id, error)
 
     # --- keeping claims, hearing cancellations
@@ -399,8 +441,7 @@ class Worker:
         prediction.finish("canceled")
         if await source.cancel_waiting(keys=job.keys.all, args=[job.state(), int(self.settings.state_seconds)]):
             log.info("Canceled before it began: %s", id)
-            if job.response_queue is not None:
-                await source.client.set(job.response_queue, job.state())
+            await self._respond(job, source)
             self.service.webhooks.complete(prediction)
 
 

@@ -103,7 +103,9 @@ const deadList = subcommand(
     const letters = await queue.listDead()
     if (options['json'] === true) return void io.stdout.write(`${JSON.stringify(letters, undefined, 2)}\n`)
     for (const { id, deliveries, failedAt, reason } of letters) {
-      io.stdout.write(`${id}  ${deliveries} deliveries  ${failedAt}  ${reason.split('\n')[0] ?? ''}\n`)
+      io.stdout.write(
+        `${id}  ${deliveries} ${deliveries === 1 ? 'delivery' : 'deliveries'}  ${failedAt}  ${reason.split('\n')[0] ?? ''}\n`,
+      )
     }
   },
 )
