@@ -2,11 +2,14 @@
 export interface KubernetesOptions {
   /** Best with its digest: a tag that moves makes two pods differ. */
   readonly image: string
-  /** Name of the objects; a DNS label. */
+  /** Name of the objects; a DNS label that begins with a letter, as a Service needs. */
   readonly name: string
   readonly replicas: number
   /** GPUs for each pod. */
   readonly gpus: number
+  /** For each pod, in Kubernetes' spelling (`2`, `500m`; `8Gi`): asked for, and of memory the most as well. */
+  readonly cpu?: string | undefined
+  readonly memory?: string | undefined
   /** With a queue, workers are deployed that scale with what waits, down to none. */
   readonly queue?: QueueOptions | undefined
 }
@@ -67,7 +70,7 @@ export function makeKubernetesObjects(options: KubernetesOptions): readonly Kube
 }
 
 function deployment(
-  { gpus }: KubernetesOptions,
+  options: KubernetesOptions,
   name: string,
   labels: KubernetesObject,
   replicas: number | undefined,
@@ -78,7 +81,6 @@ function deployment(
     // Data loaders pass tensors through shared memory; the container's own 64 MiB are too few.
     { name: 'shm', emptyDir: { medium: 'Memory' } },
   ]
-  const resources = gpus === 0 ? {} : { resources: { limits: { 'nvidia.com/gpu': gpus } } }
   return {
     apiVersion: 'apps/v1',
     kind: 'Deployment',
@@ -91,6 +93,9 @@ function deployment(
         metadata: { labels },
         spec: {
           terminationGracePeriodSeconds: GRACE_SECONDS,
+          // A model has no business with the cluster's API, nor with the addresses of other services.
+          automountServiceAccountToken: false,
+          enableServiceLinks: false,
           securityContext: {
             runAsNonRoot: true,
             runAsUser: 65_532,
@@ -98,12 +103,24 @@ function deployment(
             fsGroup: 65_532,
             seccompProfile: { type: 'RuntimeDefault' },
           },
-          containers: [{ ...container, ...resources }],
+          containers: [{ ...container, ...resourcesOf(options) }],
           volumes,
+          // Machines with GPUs are usually kept from pods that need none.
+          ...(options.gpus === 0
+            ? {}
+            : { tolerations: [{ key: 'nvidia.com/gpu', operator: 'Exists', effect: 'NoSchedule' }] }),
         },
       },
     },
   }
+}
+
+/** A limit of processor time would slow a model down on an idle machine; one of memory keeps the machine alive. */
+function resourcesOf({ gpus, cpu, memory }: KubernetesOptions): KubernetesObject {
+  const requests = { ...(cpu === undefined ? {} : { cpu }), ...(memory === undefined ? {} : { memory }) }
+  const limits = { ...(memory === undefined ? {} : { memory }), ...(gpus === 0 ? {} : { 'nvidia.com/gpu': gpus }) }
+  const resources = Object.entries({ requests, limits }).filter(([, amounts]) => Object.keys(amounts).length > 0)
+  return resources.length === 0 ? {} : { resources: Object.fromEntries(resources) }
 }
 
 function serverContainer({ image }: KubernetesOptions): KubernetesObject {

@@ -34,6 +34,24 @@ describe('makeKubernetesObjects()', () => {
     })
   })
 
+  it('asks for what each pod needs, and lets a GPU pod onto machines that are kept for such', () => {
+    const podOf = (options: Parameters<typeof makeKubernetesObjects>[0]): Record<string, unknown> => {
+      const deployment = makeKubernetesObjects(options)[0] as unknown as {
+        readonly spec: { readonly template: { readonly spec: Record<string, unknown> } }
+      }
+      return deployment.spec.template.spec
+    }
+    expect(podOf({ ...base, cpu: '2', memory: '8Gi' })).toMatchObject({
+      automountServiceAccountToken: false,
+      containers: [
+        { resources: { requests: { cpu: '2', memory: '8Gi' }, limits: { memory: '8Gi', 'nvidia.com/gpu': 1 } } },
+      ],
+      tolerations: [{ key: 'nvidia.com/gpu', operator: 'Exists', effect: 'NoSchedule' }],
+    })
+    expect(podOf({ ...base, gpus: 0 })).not.toHaveProperty('tolerations')
+    expect(podOf({ ...base, gpus: 0 })['containers']).not.toMatchObject([{ resources: {} }])
+  })
+
   it('scales workers by the lag of the group the worker joins, and leaves the number to the scaler', () => {
     const objects = makeKubernetesObjects({ ...base, queue })
     const worker = objects.find((one) => JSON.stringify(one['metadata']).includes('"name":"model-worker","labels"'))
@@ -82,6 +100,7 @@ const secured = { ...queue, isTls: true, usernameKey: 'user', passwordKey: 'pass
 const variants = {
   'a server': base,
   'a server without GPUs': { ...base, gpus: 0 },
+  'a server with limits': { ...base, cpu: '500m', memory: '1.5Gi' },
   'a queue': { ...base, queue },
   'a queue with TLS and a password': { ...base, queue: secured },
 }

@@ -1,12 +1,15 @@
 import { stringify } from 'yaml'
+import { parseReference } from '../../../registry/reference.ts'
 import { BuildError } from '../../core/errors.ts'
 import { makeKubernetesObjects } from '../../deploy/kubernetes.ts'
-import type { Command } from '../command.ts'
+import type { Command, Io } from '../command.ts'
 
 interface KubernetesFlags {
   readonly name?: string
   readonly replicas: string
   readonly gpus: string
+  readonly cpu?: string
+  readonly memory?: string
   readonly queueSecret?: string
   readonly queueAddress: string
   readonly queueName: string
@@ -23,6 +26,8 @@ const kubernetes: Command = {
       .option('--name <name>', "name of the objects; the image's last part unless given")
       .option('--replicas <count>', 'servers', '1')
       .option('--gpus <count>', 'GPUs for each pod', '0')
+      .option('--cpu <amount>', 'processors that each pod asks for, such as 2 or 500m')
+      .option('--memory <amount>', 'memory that each pod asks for and may take, such as 8Gi')
       .option('--queue-secret <name>', 'secret whose key `url` is a Redis URL; adds workers that scale with the queue')
       .option('--queue-address <host:port>', 'Redis without credentials, for the scaler', 'redis:6379')
       .option('--queue-name <stream>', 'stream of the jobs', 'predictions')
@@ -33,11 +38,11 @@ const kubernetes: Command = {
   },
   async run(args, options, io) {
     const flags = options as unknown as KubernetesFlags
-    const image = args[0] ?? ''
+    const image = imageOf(args[0] ?? '', io)
     const name = flags.name ?? nameOf(image)
-    if (!/^[a-z0-9]([-a-z0-9]{0,50}[a-z0-9])?$/.test(name)) {
+    if (!/^[a-z]([-a-z0-9]{0,50}[a-z0-9])?$/.test(name)) {
       throw new BuildError('USAGE', `Not a name for Kubernetes objects: \`${name}\``, {
-        hint: 'Choose one with --name.',
+        hint: 'Choose one with --name: small letters, digits and dashes, a letter first.',
       })
     }
     const objects = makeKubernetesObjects({
@@ -45,6 +50,8 @@ const kubernetes: Command = {
       name,
       replicas: count('--replicas', flags.replicas),
       gpus: count('--gpus', flags.gpus),
+      cpu: quantity('--cpu', flags.cpu),
+      memory: quantity('--memory', flags.memory),
       ...(flags.queueSecret === undefined
         ? {}
         : {
@@ -75,6 +82,30 @@ export const command: Command = {
       load: () => Promise.resolve({ command: kubernetes }),
     },
   ],
+}
+
+/** What a cluster can pull: an image in a registry. */
+function imageOf(text: string, io: Io): string {
+  const image = text.replace(/^docker:\/\//, '')
+  if (/^(?:oci|oci-archive|docker-archive):/.test(image) || /^[./]/.test(image))
+    throw new BuildError('USAGE', `A cluster can pull no image of this machine: \`${text}\``, {
+      hint: 'Push it first, and name what was pushed with its digest.',
+    })
+  const { registry } = parseReference(image)
+  if (!/^(?:localhost|[^/]*[.:][^/]*)\//.test(image)) {
+    const note = `A cluster looks for \`${image}\` at ${registry}; name the registry where it was pushed`
+    io.report({ type: 'note', level: 'warning', text: note, code: 'IMAGE_WITHOUT_REGISTRY' })
+  }
+  return image
+}
+
+/** @see https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/ */
+function quantity(flag: string, text: string | undefined): string | undefined {
+  if (text !== undefined && !/^\d+(?:\.\d+)?(?:m|[kMGTPE]i?|Ki)?$/.test(text))
+    throw new BuildError('USAGE', `${flag} is not an amount that Kubernetes knows: \`${text}\``, {
+      hint: 'Amounts look like 2, 500m, 8Gi or 500Mi.',
+    })
+  return text
 }
 
 function nameOf(image: string): string {
