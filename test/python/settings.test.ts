@@ -2,6 +2,7 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { pathToFileURL } from 'node:url'
+import { inspect } from 'node:util'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import defaults from '../../src/core/defaults.json' with { type: 'json' }
 import { findNetrcLogin } from '../../src/python/settings/netrc.ts'
@@ -196,7 +197,7 @@ describe('credentials', () => {
   it('say which index a failing command is of, not what it printed', async () => {
     const env = {
       UV_INDEX_URL: 'https://user@a.example/simple',
-      LAYERWRIGHT_INDEX_TOKEN_COMMAND: 'echo s3cret; exit 1',
+      LAYERWRIGHT_INDEX_TOKEN_COMMAND: 'echo s3cret; echo s3cret >&2; exit 3',
       PATH: process.env['PATH'],
     }
     const { headers } = await load({ env })
@@ -205,7 +206,26 @@ describe('credentials', () => {
       code: 'CREDENTIALS_INVALID',
       message: `The token command of the package index failed: ${A}`,
     })
-    expect(String(error)).not.toContain('s3cret')
+    // Neither the command nor what it printed, in the message or in what caused it.
+    expect(inspect(error, { depth: 9 })).not.toContain('s3cret')
+    expect(error).toMatchObject({ cause: { message: 'it ended with status 3' } })
+  })
+
+  it.each([
+    ['UV_KEYRING_PROVIDER', { UV_KEYRING_PROVIDER: 'subprocess' }, {}],
+    ['PIP_KEYRING_PROVIDER', { PIP_KEYRING_PROVIDER: 'auto' }, {}],
+    ['pip.conf', {}, { 'home/.config/pip/pip.conf': '[global]\nkeyring-provider = subprocess\n' }],
+    ['uv.toml', {}, { 'home/.config/uv/uv.toml': 'keyring-provider = "subprocess"\n' }],
+  ])('come from the keyring where %s wants it', async (_, more, files) => {
+    const programs = join(folder, 'programs')
+    await mkdir(programs, { recursive: true })
+    const script = '#!/bin/sh\ntest "$1 $2 $3" = "get a.example me" && echo from-$3 && exit 0\nexit 1\n'
+    await writeFile(join(programs, 'keyring'), script, { mode: 0o755 })
+    const PATH = `${programs}:${process.env['PATH']}`
+    const { headers } = await load({ env: { UV_INDEX_URL: 'https://me@a.example/simple', PATH, ...more }, files })
+    expect(await headers(A)).toEqual(basic('me:from-me'))
+    const off = { UV_INDEX_URL: 'https://me@a.example/simple', PATH, UV_KEYRING_PROVIDER: 'disabled' }
+    expect(await (await load({ env: off, files })).headers(A)).toEqual(basic('me:'))
   })
 
   it('come from netrc', async () => {

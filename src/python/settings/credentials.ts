@@ -21,6 +21,8 @@ export interface CredentialContext {
   readonly env: Readonly<Record<string, string | undefined>>
   readonly home: string | undefined
   readonly signal?: AbortSignal | undefined
+  /** Whether the program `keyring` is asked, as `keyring-provider` says. */
+  readonly usesKeyring?: boolean | undefined
 }
 
 /** Gives the headers to send with a request. */
@@ -46,7 +48,8 @@ export function splitCredentials(address: string, name?: string): KnownIndex {
  *
  * In this order: the address of the index; `UV_INDEX_<NAME>_USERNAME` and `_PASSWORD` for a named index; a command that
  * prints a short-lived token (`LAYERWRIGHT_INDEX_<NAME>_TOKEN_COMMAND`, or `LAYERWRIGHT_INDEX_TOKEN_COMMAND` for an
- * address that has a user and no password); netrc. A command runs once, when its index is first asked.
+ * address that has a user and no password); netrc; the program `keyring` for an address that has a user, if the settings
+ * want it. A command runs once, when its index is first asked.
  */
 export function makeCredentials(indexes: readonly KnownIndex[], context: CredentialContext): HeadersFor {
   const logins = new Map<string, Promise<Login | undefined>>()
@@ -99,26 +102,48 @@ async function findLogin(
   const command = env['LAYERWRIGHT_INDEX_TOKEN_COMMAND']
   if (index?.user !== undefined && command !== undefined && command !== '')
     return runTokenCommand(command, index, context)
+  const listed = await fromNetrc(host, context)
+  if (listed !== undefined || index?.user === undefined) return listed
+  const { user, url } = index
   // A user without password is some services' token.
-  return (
-    (await fromNetrc(host, context)) ?? (index?.user === undefined ? undefined : { user: index.user, password: '' })
+  return { user, password: (context.usesKeyring === true ? await askKeyring(url, user, context) : undefined) ?? '' }
+}
+
+/** What `keyring` holds for an address, else for its host, as pip and uv ask it. A program that is missing holds nothing. */
+async function askKeyring(url: string, user: string, context: CredentialContext): Promise<string | undefined> {
+  for (const service of [url, new URL(url).host]) {
+    try {
+      const password = await outputOf('keyring', ['get', service, user], context)
+      if (password !== '') return password
+    } catch (error) {
+      if (context.signal?.aborted === true) throw error
+    }
+  }
+  return undefined
+}
+
+/** @throws Error that says how the program ended and nothing that it was told or printed */
+async function outputOf(program: string, args: readonly string[], { env, signal }: CredentialContext): Promise<string> {
+  const options = { env: { ...env }, signal, timeout: 60_000, maxBuffer: 1 << 20 }
+  // Node's own error holds the command and what it wrote to standard error.
+  const ended = await promisify(execFile)(program, [...args], options).catch(
+    ({ code, signal: killedBy }: { readonly code?: number | string | null; readonly signal?: string | null }) =>
+      killedBy ? `it was ended by ${killedBy}` : `it ended with status ${code ?? 'unknown'}`,
   )
+  signal?.throwIfAborted()
+  if (typeof ended === 'string') throw new Error(ended)
+  return ended.stdout.trim()
 }
 
 /** The token is the password; the user is the address's, else `__token__`. */
 async function runTokenCommand(command: string, index: KnownIndex, context: CredentialContext): Promise<Login> {
   try {
-    const { stdout } = await promisify(execFile)('sh', ['-c', command], {
-      env: { ...context.env, LAYERWRIGHT_INDEX_URL: index.url },
-      signal: context.signal,
-      timeout: 60_000,
-      maxBuffer: 1 << 20,
-    })
-    const password = stdout.trim()
+    const env = { ...context.env, LAYERWRIGHT_INDEX_URL: index.url }
+    const password = await outputOf('sh', ['-c', command], { ...context, env })
     if (password === '') throw new Error('it printed nothing')
     return { user: index.user ?? '__token__', password }
   } catch (cause) {
-    if (context.signal?.aborted === true) throw context.signal.reason
+    context.signal?.throwIfAborted()
     // What the command printed may be half a secret, so it is not shown.
     throw new BuildError(
       'CREDENTIALS_INVALID',

@@ -23,6 +23,8 @@ export interface IndexSettings {
   readonly trustedHosts?: readonly string[] | undefined
   /** Requirements files that limit what builds of packages require; paths or addresses. */
   readonly buildConstraints?: readonly string[] | undefined
+  /** Whether passwords are asked of the program `keyring`. */
+  readonly usesKeyring?: boolean | undefined
   /** Named indexes, asked in this order before `indexUrl`. */
   readonly indexes?: readonly NamedIndex[] | undefined
   /** Package name to the name of the index that alone may serve it. */
@@ -121,7 +123,7 @@ export async function loadIndexSettings(
       strategy: first('strategy') ?? 'first-index',
       pins: Object.fromEntries(pins),
     },
-    headers: makeCredentials(known, context),
+    headers: makeCredentials(known, { ...context, usesKeyring: first('usesKeyring') }),
     allowsPreReleases: first('allowsPreReleases') ?? false,
     excludeNewer: first('excludeNewer'),
     trustedHosts: first('trustedHosts') ?? [],
@@ -154,8 +156,14 @@ function fromUvVariables(env: Env): IndexSettings {
     excludeNewer: valueOf(env, 'UV_EXCLUDE_NEWER'),
     trustedHosts: listOf(valueOf(env, 'UV_INSECURE_HOST')),
     buildConstraints: listOf(valueOf(env, 'UV_BUILD_CONSTRAINT')),
+    usesKeyring: parseKeyring(valueOf(env, 'UV_KEYRING_PROVIDER')),
     indexes: named.length === 0 ? undefined : named,
   }
+}
+
+/** pip's module is asked through its program, too: no Python of this machine is loaded. */
+function parseKeyring(provider: string | undefined): boolean | undefined {
+  return provider === undefined ? undefined : provider !== 'disabled'
 }
 
 function fromPipVariables(env: Env): IndexSettings {
@@ -171,6 +179,7 @@ function fromPip(get: (key: string) => string | undefined): IndexSettings {
     allowsPreReleases: flagOf(get('pre')),
     trustedHosts: listOf(get('trusted-host')),
     buildConstraints: listOf(get('build-constraint')),
+    usesKeyring: parseKeyring(get('keyring-provider')),
   }
 }
 
@@ -248,6 +257,7 @@ function toUvSettings(toml: Table, folder: string): IndexSettings {
     allowsPreReleases: preRelease === undefined ? undefined : preRelease === 'allow',
     excludeNewer: text('exclude-newer'),
     trustedHosts: texts('allow-insecure-host'),
+    usesKeyring: parseKeyring(text('keyring-provider')),
     indexes: indexes.length === 0 ? undefined : indexes.map(toNamedIndex),
     sources: toSources(tableOf(toml['sources'])),
   }
