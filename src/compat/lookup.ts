@@ -9,7 +9,7 @@ import { newestRow, newestTensorflow, rowsOf } from './frameworks.ts'
 import { ubuntuPython } from './images.ts'
 import { makeQuestion, type Notes, type Question } from './question.ts'
 import { checkArchitectures, checkDriver } from './targets.ts'
-import { majorOf } from './version.ts'
+import { compareVersions, majorOf } from './version.ts'
 
 /** Python of the default release of the `debian` base. */
 const CPU_PYTHON = '3.11'
@@ -128,7 +128,10 @@ function refuseUnknown(question: Question, notes: Notes): void {
     notes.conflicts.push({
       key: name,
       message: `It is not known which CUDA version ${name} ${known.version} is built for`,
-      hint: 'Set `build.cuda`, or use a newer version.',
+      hint:
+        name === 'torch' && compareVersions(known.version, '1.11') < 0
+          ? 'It has no wheels for Python 3.10 and newer: use torch 1.11 or newer.'
+          : 'Set `build.cuda`, or use a newer version.',
     })
   }
 }

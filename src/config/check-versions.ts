@@ -15,7 +15,7 @@ export function checkVersions(yaml: CogYaml, report: ReportIssue): void {
       ['build', 'python_version'],
       `Python ${MIN_PYTHON.join('.')} or newer is needed: \`${python}\``,
       {
-        hint: `The server in the image runs on Python 3.10 and newer.`,
+        hint: 'Write "3.11", say; packages that are pinned to versions of that time may need newer ones, too. Cog asks for the same today.',
       },
     )
   }

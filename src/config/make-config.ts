@@ -1,5 +1,6 @@
 import { posix } from 'node:path'
 import type { AptSourceConfig, BuildConfig, Config, EnvironmentVariable, WeightConfig } from './config.ts'
+import { runTools } from './run-tools.ts'
 import type { CogYaml } from './schema.ts'
 
 type BuildYaml = NonNullable<CogYaml['build']>
@@ -40,14 +41,17 @@ function makeBuild(yaml: BuildYaml): BuildConfig {
     baseImage: yaml.base_image,
     user: yaml.user,
   }
+  const run = [...(yaml.run ?? []), ...(yaml.pre_install ?? [])].map((step) =>
+    typeof step === 'string' ? { command: step, mounts: [] } : { command: step.command, mounts: step.mounts ?? [] },
+  )
+  // What an image of the project's own choice lacks is the project's to say: it may not even have dpkg.
+  const tools = yaml.base_image === undefined ? runTools(run) : []
   return {
     gpu: yaml.gpu ?? false,
     ...given(optional),
     pythonPackages: yaml.python_packages ?? [],
-    systemPackages: yaml.system_packages ?? [],
-    run: [...(yaml.run ?? []), ...(yaml.pre_install ?? [])].map((step) =>
-      typeof step === 'string' ? { command: step, mounts: [] } : { command: step.command, mounts: step.mounts ?? [] },
-    ),
+    systemPackages: [...new Set([...(yaml.system_packages ?? []), ...tools])],
+    run,
     base: yaml.base ?? 'auto',
     cudaFlavour: yaml.cuda_flavour ?? 'auto',
     debian: given({ release: yaml.debian?.release, snapshot: yaml.debian?.snapshot, mirror: yaml.debian?.mirror }),

@@ -1,4 +1,5 @@
 import type { Config } from '../config/config.ts'
+import { runTools } from '../config/run-tools.ts'
 import type { Digest } from 'oci-spec-types'
 import { digestOf } from '../core/digest.ts'
 import { BuildError } from '../core/errors.ts'
@@ -169,7 +170,7 @@ async function resolvePlatform(
     libc,
     wheels,
     launcher,
-    choices: [...choices, ...runtimeChoice(config, wheels), ...basePackagesChoice(packages)],
+    choices: [...choices, ...toolsChoice(config), ...runtimeChoice(config, wheels), ...basePackagesChoice(packages)],
     ...(systemPackages === undefined ? {} : { systemPackages }),
     ...(config.build.gpu ? { gpu: lockGpu(environment.choice, interpreter, wheels) } : {}),
   }
@@ -183,6 +184,13 @@ function packagesOfBase({ distributions, interpreter }: BaseDraft): readonly Ins
     `The packages of the base cannot be used: Python ${interpreter.version} is not its own interpreter`,
     { hint: "Leave `build.system_site_packages` out, or state the version of the base's own Python." },
   )
+}
+
+/** Not for tools that the project does not get, since its base is its own. */
+function toolsChoice({ build }: Config): readonly LockedChoice[] {
+  const tools = runTools(build.run).filter((name) => build.systemPackages.includes(name))
+  if (tools.length === 0) return []
+  return [{ key: 'tools', value: tools.join(', '), reason: 'commands of `build.run` call them' }]
 }
 
 function basePackagesChoice({ installed }: ResolvedPackages): readonly LockedChoice[] {
