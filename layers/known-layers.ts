@@ -5,7 +5,7 @@ import { copied, proven, type Open, type OpenOptions } from '../src/core/bytes.t
 import { saveRecord, type DerivationRecord } from '../src/store/records.ts'
 import type { Store } from '../src/store/store.ts'
 import type { LayerStream } from './layer.ts'
-import type { LayerStore, StoredLayer } from './materialise.ts'
+import type { LayerStore, StoredLayer } from './stored-layer.ts'
 
 /** Layers whose digests are known before they are made. */
 export interface KnownLayers {

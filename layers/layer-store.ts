@@ -1,7 +1,7 @@
 import { proven } from '../src/core/bytes.ts'
 import { findRecord, saveRecord, type DerivationRecord } from '../src/store/records.ts'
 import type { Store } from '../src/store/store.ts'
-import type { LayerStore, StoredLayer } from './materialise.ts'
+import type { LayerStore, StoredLayer } from './stored-layer.ts'
 
 /** The local store as a place for layers: blobs by digest, and a record of what each key became. */
 export function layerStore(store: Store): LayerStore {

@@ -1,38 +1,15 @@
 import pLimit from 'p-limit'
-import type { Descriptor } from 'oci-spec-types'
-import type { Open } from '../src/core/bytes.ts'
-import type { Cache } from '../src/core/cache.ts'
 import { LIMITS } from '../src/core/limits.ts'
 import { startTask, type Task } from '../src/core/progress.ts'
 import type { LayerContext } from './context.ts'
-import { describeLayer, expectedLayerBytes, layerKey, makeLayerStream, type LayerSpec } from './kinds/index.ts'
+import { expectedLayerBytes, layerKey, makeLayerStream, type LayerSpec } from './kinds/index.ts'
 import type { FoundLayerStream } from './kinds/kind.ts'
+import { describeLayer } from './kinds/words.ts'
 import type { Layer } from './layer.ts'
 import { InstalledRecords } from './installed-records.ts'
 import { checkClashes, saveNotes } from './notes.ts'
+import type { LayerStore, StoredLayer } from './stored-layer.ts'
 import { makeCheckPool } from './workers/pool.ts'
-
-/** Keeps layers that were made once. */
-export interface LayerStore {
-  /** The layer of a key when it and its bytes are there; marks it as used. */
-  find(key: string): Promise<StoredLayer | undefined>
-  /** The layer of a key when its bytes lie on this machine; nobody else is asked, and it is not taken for a part of the build. */
-  readonly findHere?: ((key: string) => Promise<StoredLayer | undefined>) | undefined
-  /** Reads a layer's stream to its end and keeps it, whole or not at all. */
-  save(key: string, stream: FoundLayerStream): Promise<StoredLayer>
-  /** Small facts about layers; losing one costs time. */
-  readonly notes: Cache
-  /** Does work on a key while nobody else who shares the store does; the work is told whether it had to wait. */
-  alone<T>(key: string, work: (hasWaited: boolean) => Promise<T>, signal?: AbortSignal): Promise<T>
-}
-
-/** A layer that lies somewhere. */
-export interface StoredLayer extends Pick<Layer, 'diffId' | 'source'> {
-  readonly descriptor: Descriptor
-  readonly open: Open
-  /** Its digest is known, and no more: it is made when its bytes are asked for. */
-  readonly isUnmade?: boolean
-}
 
 /** With zstd the threads are busy for longer than a download takes: more layers than threads would only hold memory. */
 function concurrencyOf(context: LayerContext): number {

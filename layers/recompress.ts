@@ -5,7 +5,7 @@ import { layerKey } from './kinds/index.ts'
 import type { FoundLayerStream } from './kinds/kind.ts'
 import { checkSpliced, OUTPUTS, type WheelsLayerSpec } from './kinds/wheels.ts'
 import type { LayerFindings } from './layer-check.ts'
-import type { LayerStore } from './materialise.ts'
+import type { LayerStore } from './stored-layer.ts'
 import { loadClaims, loadLibraries } from './notes.ts'
 
 /**

@@ -4,7 +4,7 @@ import { Digester } from '../src/core/digest.ts'
 import { passThrough } from '../src/core/pass-through.ts'
 import type { LayerStream } from './layer.ts'
 import type { FoundLayerStream } from './kinds/kind.ts'
-import type { LayerStore, StoredLayer } from './materialise.ts'
+import type { LayerStore, StoredLayer } from './stored-layer.ts'
 
 /** What a build does with layers that it does not keep. */
 export interface SentLayers {

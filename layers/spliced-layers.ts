@@ -6,7 +6,7 @@ import type { Store } from '../src/store/store.ts'
 import { DIRECT_BYTES } from './context.ts'
 import type { LayerSpec } from './kinds/index.ts'
 import type { LayerStream } from './layer.ts'
-import type { LayerStore, StoredLayer } from './materialise.ts'
+import type { LayerStore, StoredLayer } from './stored-layer.ts'
 import { openAgain } from './sent-layers.ts'
 
 /** Layers whose wheels are kept. */

@@ -1,10 +1,37 @@
 import { extensionData, paxRecords, readNumber, type TarHead } from './tar-guard.ts'
-import type { TarMember } from './tar.ts'
+
+/** What a member is. */
+export type TarMemberType =
+  | 'file'
+  | 'link'
+  | 'symlink'
+  | 'character-device'
+  | 'block-device'
+  | 'directory'
+  | 'fifo'
+  | 'contiguous-file'
 
 /** A member without its data. */
-export type TarMemberHead = Omit<TarMember, 'data'>
+export interface TarMemberHead {
+  /** As written in the archive: it may be unsafe. One character a byte where names are read as bytes. */
+  readonly name: string
+  readonly type: TarMemberType
+  readonly mode: number
+  readonly uid: number
+  readonly gid: number
+  readonly sizeBytes: number
+  readonly mtimeSeconds: number
+  /** Of links; undefined otherwise. */
+  readonly target: string | undefined
+  readonly deviceMajor: number
+  readonly deviceMinor: number
+  /** PAX records as they stand in the archive, such as extended attributes. */
+  readonly pax: Readonly<Record<string, string>>
+  /** Where the data begins in the uncompressed tar, in bytes. */
+  readonly offset: number
+}
 
-const TYPES: Readonly<Record<string, TarMember['type']>> = {
+const TYPES: Readonly<Record<string, TarMemberType>> = {
   '0': 'file',
   '1': 'link',
   '2': 'symlink',

@@ -3,26 +3,10 @@ import { pipeline } from 'node:stream/promises'
 import { extract, type Header } from 'tar-stream'
 import { BuildError } from '../src/core/errors.ts'
 import { guardTar } from './tar-guard.ts'
-import { tarId } from './tar-members.ts'
+import { tarId, type TarMemberHead } from './tar-members.ts'
 
 /** One member of a tar that is read. `data` must be read to its end, or let go by going on to the next. */
-export interface TarMember {
-  /** As written in the archive: it may be unsafe. One character a byte with the option `bytes`. */
-  readonly name: string
-  readonly type: NonNullable<Header['type']>
-  readonly mode: number
-  readonly uid: number
-  readonly gid: number
-  readonly sizeBytes: number
-  readonly mtimeSeconds: number
-  /** Of links; undefined otherwise. */
-  readonly target: string | undefined
-  readonly deviceMajor: number
-  readonly deviceMinor: number
-  /** PAX records as they stand in the archive, such as extended attributes. */
-  readonly pax: Readonly<Record<string, string>>
-  /** Where the data begins in the uncompressed tar, in bytes. */
-  readonly offset: number
+export interface TarMember extends TarMemberHead {
   readonly data: AsyncIterable<Uint8Array>
 }
 

@@ -30,6 +30,17 @@ test('imports point down only', () => {
   expect(wrong).toEqual([])
 })
 
+test('no files import each other in a circle, types included', () => {
+  const all = ['src', 'layers', 'registry', 'packages', 'bench', 'test'].flatMap((top) => list(join(ROOT, top)))
+  const circles = circlesOf(new Map(all.map((file) => [file, importsOf(file)])))
+  expect(circles.map((circle) => circle.map((file) => relative(ROOT, file)))).toEqual([])
+})
+
+test('circlesOf() finds a file that comes back to itself, over any number of others', () => {
+  const imports = { a: ['b'], b: ['c', 'd'], c: ['b'], d: ['e', 'elsewhere'], e: [], f: ['f'], g: ['a', 'e'] }
+  expect(circlesOf(new Map(Object.entries(imports)))).toEqual([['b', 'c'], ['f']])
+})
+
 test('every source file has its line in the picture', () => {
   const lost = files.filter((file) => placeOf(file).line === -1).map((file) => relative(ROOT, file))
   expect(lost).toEqual([])
@@ -84,6 +95,28 @@ function importsOf(file: string): string[] {
   return [...text.matchAll(IMPORT)].map(([, target]) => normalize(join(dirname(file), target ?? '')))
 }
 
+/** A circle of every knot of imports, members in alphabetical order: depth first, a file met on its own way closes one. */
+function circlesOf(imports: ReadonlyMap<string, readonly string[]>): readonly (readonly string[])[] {
+  const circles = new Map<string, readonly string[]>()
+  const done = new Set<string>()
+  const way: string[] = []
+  const visit = (file: string): void => {
+    const at = way.indexOf(file)
+    if (at >= 0) {
+      const circle = way.slice(at).toSorted()
+      circles.set(circle.join(' '), circle)
+      return
+    }
+    if (done.has(file)) return
+    way.push(file)
+    for (const target of imports.get(file) ?? []) visit(target)
+    way.pop()
+    done.add(file)
+  }
+  for (const file of imports.keys()) visit(file)
+  return [...circles.values()]
+}
+
 /** The lines that export something, with no documentation comment that ends above them; a line of `//` may lie between. */
 function undocumentedExports(text: string): string[] {
   const lines = text.split('\n').filter((line) => !line.startsWith('//'))
@@ -93,6 +126,7 @@ function undocumentedExports(text: string): string[] {
 function list(folder: string): string[] {
   return readdirSync(folder).flatMap((name) => {
     const path = join(folder, name)
+    if (name === 'node_modules' || name === 'dist') return []
     if (statSync(path).isDirectory()) return list(path)
     return name.endsWith('.ts') ? [path] : []
   })

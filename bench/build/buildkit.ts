@@ -4,7 +4,7 @@ import { chmod, mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/pr
 import path from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { run, timed, usedBy } from './measure.ts'
-import type { Peer, PeerContext, RunningPeer } from './peers.ts'
+import type { Peer, PeerContext, RunningPeer } from './peer.ts'
 
 /** Who runs the daemon: whoever runs the benchmark, or an account with subordinate ids in namespaces of its own. */
 export type BuildkitMode = 'as it is' | 'rootless'

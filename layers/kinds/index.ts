@@ -5,8 +5,6 @@ import { compressorName, type Compression } from '../compress.ts'
 import { DEFAULT_MTIME_SECONDS, LAYOUT_VERSION, type LayerContext } from '../context.ts'
 import type { FoundLayerStream, LayerKind } from './kind.ts'
 
-export { describeLayer } from './words.ts'
-
 /**
  * Every way to make a layer, loaded when one is made: most builds find most layers made. To add one: write its file, add it
  * here, and say it in words.

@@ -12,7 +12,7 @@ import type { Entry } from '../entry.ts'
 import { arrange } from '../files.ts'
 import { layerOfLarge } from '../threaded-layer.ts'
 import type { LayerKind } from './kind.ts'
-import { LARGE_WEIGHT_BYTES } from './words.ts'
+import { LARGE_WEIGHT_BYTES } from './weight-files.ts'
 
 /** Files of weights by content, from wherever they lie. */
 export interface WeightSetLayerSpec {

@@ -1,7 +1,5 @@
 import type { LayerSpec } from './index.ts'
-
-/** From this size on a file has a layer of its own, and its download is let go when the layer is there. */
-export const LARGE_WEIGHT_BYTES = 64 * 2 ** 20
+import { describeFiles } from './weight-files.ts'
 
 /** What made a layer, in a few words, for its history line. */
 export function describeLayer(spec: LayerSpec): string {
@@ -25,11 +23,4 @@ export function describeLayer(spec: LayerSpec): string {
     case 'inline':
       return spec.label
   }
-}
-
-/** A few words for a list of files. */
-export function describeFiles(paths: readonly string[]): string {
-  const [first = '', ...others] = paths
-  const name = first.slice(first.lastIndexOf('/') + 1)
-  return others.length === 0 ? `weights ${name}` : `weights ${name} and ${others.length} more`
 }

@@ -1,7 +1,7 @@
 import { assertGpuCode, gpuCodeOf, type GpuCodeOfPackage } from '../../layers/gpu-code.ts'
 import { layerStore } from '../../layers/layer-store.ts'
-import type { BuildContext } from '../build.ts'
 import { isPlannedStep, type Plan } from '../plan/plan.ts'
+import type { BuildContext } from './context.ts'
 import { sourceDate } from './source-date.ts'
 
 /**

@@ -1,14 +1,15 @@
 import type { LayerContext } from '../../layers/context.ts'
 import { layerKey, makeLayerStream, type LayerSpec } from '../../layers/kinds/index.ts'
 import { layerStore } from '../../layers/layer-store.ts'
-import type { LayerStore } from '../../layers/materialise.ts'
+import type { LayerStore } from '../../layers/stored-layer.ts'
 import { sentLayerStore, type SentLayers } from '../../layers/sent-layers.ts'
 import { keptWheels, splicedLayerStore, type SplicedLayers } from '../../layers/spliced-layers.ts'
-import type { BuildContext, PlannedBuild } from '../build.ts'
 import { isPlannedStep } from '../plan/plan.ts'
 import type { Lock } from '../lock/lock.ts'
 import type { SharedLayerStore } from '../remote-cache/shared-layer-store.ts'
 import type { Store } from '../store/store.ts'
+import type { BuildContext } from './context.ts'
+import type { PlannedBuild } from './planned-build.ts'
 import { lockedRecords, withLockedLayers } from './locked-layers.ts'
 
 /** What decides where layers come from. */

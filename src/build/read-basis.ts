@@ -1,13 +1,13 @@
 import { join } from 'node:path'
-import type { BuildContext, BuildRequest } from '../build.ts'
 import { loadConfig, type LoadedConfig } from '../config/load.ts'
 import { areUntouchedSince, digestFiles, type FileDigests } from '../core/file-digests.ts'
 import type { ProgressEvent } from '../core/progress.ts'
 import type { HeadersFor } from '../python/settings/credentials.ts'
 import { prepareQuestion } from '../resolve/resolve.ts'
+import type { BuildContext, BuildRequest } from './context.ts'
 import { LOCK_FILE, obtainLock, type ObtainedLock } from './obtain-lock.ts'
 import type { PlanBasis } from './plan-basis.ts'
-import type { Answers, Basis } from './plan-build.ts'
+import type { Answers, Basis } from './planned-build.ts'
 import { resolving } from './resolving.ts'
 
 /** Reads a configuration; its answers are found, or asked for, when they are wanted. */

@@ -1,6 +1,6 @@
-import type { BuildContext, BuildRequest } from '../build.ts'
 import type { SourceReader } from '../python/source-package.ts'
 import type { ResolveContext, SourceSite } from '../resolve/context.ts'
+import type { BuildContext, BuildRequest } from './context.ts'
 import { basesOf } from './locked-base.ts'
 import { sourceContext } from './source-context.ts'
 import { makeSourceReader } from './source/reader.ts'

@@ -1,4 +1,4 @@
-import type { BuildContext } from '../build.ts'
+import type { BuildContext } from './context.ts'
 import { sourceDate } from './source-date.ts'
 import type { SourceContext } from './source/context.ts'
 

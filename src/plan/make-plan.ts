@@ -1,7 +1,7 @@
 import { ANNOTATION, type Annotations } from 'oci-spec-types'
 import { groupFiles, LAYER_BUDGET } from '../../layers/group.ts'
 import type { InlineFile } from '../../layers/kinds/inline.ts'
-import { describeFiles, LARGE_WEIGHT_BYTES } from '../../layers/kinds/words.ts'
+import { describeFiles, LARGE_WEIGHT_BYTES } from '../../layers/kinds/weight-files.ts'
 import { maskAddresses } from '../core/mask.ts'
 import { projectUrl } from '../core/project-url.ts'
 import { requireDriver } from '../compat/require.ts'

@@ -1,5 +1,4 @@
 import { MarkedStrings } from '../core/marked-strings.ts'
-import type { ElfFacts } from './elf.ts'
 
 const HEAD_BYTES = 4096
 /** No dynamic section known comes near. */
@@ -22,7 +21,18 @@ interface Segment {
   readonly bytes: number
 }
 
-/** The part of {@link ElfScanner} that finds the dynamic section. */
+/** What a shared library asks of the system it runs on. */
+export interface LibraryFacts {
+  /** `x86_64`, `aarch64` or a number. */
+  readonly machine: string
+  readonly soname?: string | undefined
+  /** Names of libraries, as the loader looks for them. */
+  readonly needed: readonly string[]
+  /** RPATH or RUNPATH, split at colons; may start with `$ORIGIN`. */
+  readonly searchPath: readonly string[]
+}
+
+/** The part of an `ElfScanner` that finds the dynamic section. */
 export class ElfImage {
   #position = 0
   #head: Buffer = NOTHING
@@ -41,7 +51,7 @@ export class ElfImage {
     this.#position += chunk.length
   }
 
-  finish(): Omit<ElfFacts, 'cudaArchitectures'> | undefined {
+  finish(): LibraryFacts | undefined {
     if (!this.#isParsed) this.#parseHead()
     if (this.#machine === '') return undefined
     const entries = this.#dynamicEntries()

@@ -1,15 +1,8 @@
-import { ElfImage } from './elf-image.ts'
+import { ElfImage, type LibraryFacts } from './elf-image.ts'
 import { FatbinScanner } from './fatbin.ts'
 
-/** What a shared library asks of the system it runs on. */
-export interface ElfFacts {
-  /** `x86_64`, `aarch64` or a number. */
-  readonly machine: string
-  readonly soname?: string | undefined
-  /** Names of libraries, as the loader looks for them. */
-  readonly needed: readonly string[]
-  /** RPATH or RUNPATH, split at colons; may start with `$ORIGIN`. */
-  readonly searchPath: readonly string[]
+/** What a shared library asks of the system it runs on, and of its GPU. */
+export interface ElfFacts extends LibraryFacts {
   /** CUDA architectures with machine code (`sm_90`) or portable code (`compute_90`), sorted. */
   readonly cudaArchitectures: readonly string[]
 }

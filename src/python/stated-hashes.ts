@@ -3,10 +3,16 @@ import { BuildError } from '../core/errors.ts'
 import { maskUrl } from '../core/http.ts'
 import type { ListedFile } from './index/client.ts'
 import type { IndexFile } from './index/page.ts'
-import type { RootRequirement } from './resolution-input.ts'
+import type { Requirement } from './requirement.ts'
+
+/** A line of requirements, as far as hashes go. */
+interface StatedLine {
+  readonly requirement: Pick<Requirement, 'url'>
+  readonly hashes?: readonly string[] | undefined
+}
 
 /** The hashes that a line states: its options and, as pip has it, the fragment of its address. */
-export function statedHashes({ requirement, hashes = [] }: RootRequirement): readonly string[] {
+export function statedHashes({ requirement, hashes = [] }: StatedLine): readonly string[] {
   const fragment = /#(?:.*&)?(sha256|sha384|sha512)=([0-9a-f]+)/i.exec(requirement.url ?? '')
   return fragment === null ? hashes : [...hashes, `${fragment[1]}:${fragment[2]}`.toLowerCase()]
 }

@@ -1,5 +1,5 @@
 import pLimit from 'p-limit'
-import type { LayerStore, StoredLayer } from '../../layers/materialise.ts'
+import type { LayerStore, StoredLayer } from '../../layers/stored-layer.ts'
 import { saveNotes } from '../../layers/notes.ts'
 import { BuildError } from '../core/errors.ts'
 import { silent, startTask, type Report } from '../core/progress.ts'

@@ -2,13 +2,8 @@ import { createHash, randomBytes } from 'node:crypto'
 import { deflateRawSync } from 'node:zlib'
 import { describe, expect, test } from 'vitest'
 import type { LayerContext } from '../../layers/context.ts'
-import {
-  describeLayer,
-  expectedLayerBytes,
-  layerKey,
-  makeLayerStream,
-  type LayerSpec,
-} from '../../layers/kinds/index.ts'
+import { expectedLayerBytes, layerKey, makeLayerStream, type LayerSpec } from '../../layers/kinds/index.ts'
+import { describeLayer } from '../../layers/kinds/words.ts'
 import { wheelFiles } from '../../layers/wheel-files.ts'
 import { silent, type ProgressEvent } from '../../src/core/progress.ts'
 import { openWheel } from '../../src/python/wheel.ts'
