@@ -1,6 +1,5 @@
 import { pageOf, type IndexFile, type IndexPage } from './page.ts'
 
-const TAG = /<!--[^]*?-->|<(base|a)\b((?:[^>"']|"[^"]*"|'[^']*')*)>/gi
 const ATTRIBUTE = /([a-zA-Z][\w-]*)(?:\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+)))?/g
 
 /**
@@ -13,12 +12,11 @@ export function parseHtmlPage(html: string, url: string): IndexPage {
   const files: IndexFile[] = []
   let base = url
   let hasBase = false
-  for (const [, tag, attributes = ''] of html.matchAll(TAG)) {
-    if (tag === undefined) continue
+  for (const { name, attributes } of tagsOf(html)) {
     const values = readAttributes(attributes)
     const href = values.get('href')
     if (href === undefined) continue
-    if (tag.toLowerCase() === 'a') {
+    if (name === 'a') {
       files.push(...toIndexFile(href, values, base))
     } else if (!hasBase) {
       base = resolveUrl(href, url)?.href ?? url
@@ -26,6 +24,36 @@ export function parseHtmlPage(html: string, url: string): IndexPage {
     }
   }
   return pageOf(url, files)
+}
+
+/**
+ * The tags that matter, in one pass: a page of a hostile index must not take longer than it is long.
+ *
+ * A comment or a tag that is never closed holds the rest of the page, as in a browser.
+ */
+function* tagsOf(html: string): Generator<{ readonly name: string; readonly attributes: string }> {
+  const start = /<!--|<(base|a)\b/gi
+  for (let found = start.exec(html); found !== null; found = start.exec(html)) {
+    const [, name] = found
+    const from = start.lastIndex
+    const end = name === undefined ? html.indexOf('-->', from) : endOfTag(html, from)
+    if (end < 0) return
+    if (name !== undefined) yield { name: name.toLowerCase(), attributes: html.slice(from, end) }
+    start.lastIndex = end
+  }
+}
+
+/** Where the `>` of a tag is, which is not one between quotes; -1 when there is none. */
+function endOfTag(html: string, from: number): number {
+  const stop = /[>"']/g
+  stop.lastIndex = from
+  for (let found = stop.exec(html); found !== null; found = stop.exec(html)) {
+    if (found[0] === '>') return found.index
+    const close = html.indexOf(found[0], stop.lastIndex)
+    if (close < 0) return -1
+    stop.lastIndex = close + 1
+  }
+  return -1
 }
 
 function toIndexFile(href: string, attributes: ReadonlyMap<string, string>, base: string): readonly IndexFile[] {
