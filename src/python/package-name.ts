@@ -7,11 +7,6 @@ export function normalizeName(name: string): string {
   return name.replace(/[-_.]+/g, '-').toLowerCase()
 }
 
-/** Tells whether a name is valid and already in normal form. */
-export function isNormalizedName(name: string): boolean {
-  return /^[a-z0-9]+(?:-[a-z0-9]+)*$/.test(name)
-}
-
 /** Tells whether text is a name at all: letters, digits, `.`, `_` and `-`, starting and ending with a letter or digit. */
 function isPackageName(text: string): boolean {
   return NAME.test(text)

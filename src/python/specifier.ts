@@ -99,43 +99,6 @@ export function matchesSpecifier(specifier: Specifier, version: Version | undefi
   return matchesOperator(specifier.operator, specifier.isPrefix, specifier.version, version)
 }
 
-/** What pypa/packaging calls the set's own opinion: true when a specifier names a pre-release, else undefined. */
-function namesPreRelease(set: SpecifierSet): boolean {
-  return set.some(
-    ({ operator, isPrefix, version, text }) =>
-      operator !== '!=' &&
-      !isPrefix &&
-      isPreReleaseOrUndefined(version ?? (operator === '===' ? tryParseVersion(text) : undefined)),
-  )
-}
-
-/** How a filter treats pre-releases: all, none, or (undefined) only when nothing else fits. */
-export type PreReleasePolicy = boolean | undefined
-
-/**
- * The versions that fit a set, in the given order.
- *
- * Without a policy and unless the set names a pre-release itself, pre-releases come out only when no final release fits.
- * Strings that are no version fit only an empty set or `===`.
- */
-export function filterVersions(
-  set: SpecifierSet,
-  versions: readonly string[],
-  policy: PreReleasePolicy = namesPreRelease(set) ? true : undefined,
-): readonly string[] {
-  const fitting = versions
-    .map((text) => ({ text, version: tryParseVersion(text) }))
-    .filter(({ text, version }) => set.every((specifier) => matchesSpecifier(specifier, version, text)))
-  const finals = fitting.filter(({ version }) => !isPreReleaseOrUndefined(version))
-  const hasFinal = finals.some(({ version }) => version !== undefined)
-  const chosen = policy === true || (policy === undefined && !hasFinal) ? fitting : finals
-  return chosen.map(({ text }) => text)
-}
-
-function isPreReleaseOrUndefined(version: Version | undefined): boolean {
-  return version !== undefined && isPreRelease(version)
-}
-
 /** Zeros at the end mean nothing, but for `~=`, where the number of parts counts. */
 function canonicalSpecifier({ operator, version, isPrefix, text }: Specifier): string {
   if (version === undefined || isPrefix) return operator + text

@@ -35,13 +35,6 @@ export function tryParseWheelName(filename: string): WheelName | undefined {
   return typeof result === 'string' ? undefined : result
 }
 
-/** The tags of a wheel, each as `python-abi-platform`. */
-export function expandTags(wheel: Pick<WheelName, 'pythons' | 'abis' | 'platforms'>): readonly string[] {
-  return wheel.pythons.flatMap((python) =>
-    wheel.abis.flatMap((abi) => wheel.platforms.map((platform) => `${python}-${abi}-${platform}`)),
-  )
-}
-
 function readWheelName(filename: string): WheelName | string {
   if (!filename.endsWith('.whl')) return 'A wheel name must end with .whl'
   const parts = filename.slice(0, -4).split('-')

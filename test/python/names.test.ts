@@ -1,8 +1,7 @@
 import { describe, expect, it } from 'vitest'
-import { isNormalizedName, normalizeName, parsePackageName } from '../../src/python/package-name.ts'
-import { parseSdistName } from '../../src/python/sdist-name.ts'
+import { normalizeName, parsePackageName } from '../../src/python/package-name.ts'
 import { canonicalVersion, formatVersion, tryParseVersion } from '../../src/python/version.ts'
-import { expandTags, parseWheelName } from '../../src/python/wheel-name.ts'
+import { parseWheelName } from '../../src/python/wheel-name.ts'
 import { differences, readCases } from './cases.ts'
 
 interface Case {
@@ -25,12 +24,10 @@ describe('names of pypa/packaging.utils', () => {
         q.validate === true ? orRaise('InvalidName', () => parsePackageName(q.in)) : normalizeName(q.in),
     },
     canonicalize_version: { count: 14, actual: ({ in: q }) => canonical(q.in, q.strip_trailing_zero !== false) },
-    is_normalized_name: { count: 14, actual: ({ in: q }) => isNormalizedName(q.in) },
     parse_wheel_filename: {
       count: 26,
       actual: ({ in: q }) => orRaise('InvalidWheelFilename', () => wheel(q.in, q.validate_order === true)),
     },
-    parse_sdist_filename: { count: 7, actual: ({ in: q }) => orRaise('InvalidSdistFilename', () => sdist(q.in)) },
   }
   it.each(Object.entries(tables))('%s', (name, { count, actual }) => {
     const table = cases[name] ?? []
@@ -50,13 +47,10 @@ function wheel(filename: string, isOrdered: boolean): unknown {
     name: parsed.name,
     version: formatVersion(parsed.version),
     build: parsed.build ?? [],
-    tags: [...expandTags(parsed)].sort(),
+    tags: parsed.pythons
+      .flatMap((python) => parsed.abis.flatMap((abi) => parsed.platforms.map((on) => `${python}-${abi}-${on}`)))
+      .sort(),
   }
-}
-
-function sdist(filename: string): unknown {
-  const { name, version } = parseSdistName(filename)
-  return { name, version: formatVersion(version) }
 }
 
 function canonical(text: string, isStripped: boolean): string {

@@ -1,13 +1,14 @@
 import { describe, expect, it } from 'vitest'
 import {
-  filterVersions,
   formatSpecifier,
   formatSpecifiers,
+  matchesSpecifier,
   matchesSpecifiers,
   parseSpecifier,
   parseSpecifiers,
+  type SpecifierSet,
 } from '../../src/python/specifier.ts'
-import { parseVersion } from '../../src/python/version.ts'
+import { isPreRelease, parseVersion, tryParseVersion, type Version } from '../../src/python/version.ts'
 import { differences, readCases } from './cases.ts'
 
 interface Parse {
@@ -69,7 +70,7 @@ describe('parseSpecifiers()', () => {
   })
 })
 
-describe('filterVersions()', () => {
+describe('matchesSpecifier(), below the filter of pypa/packaging', () => {
   it.each([
     ['specifier_contains', 470],
     ['specifierset_contains', 19_484],
@@ -128,4 +129,41 @@ function filter(question: Filter['in']): readonly string[] {
   if (installed === true) return filterVersions(set, question.versions, true)
   const policy = prereleases ?? ofSet ?? undefined
   return policy === undefined ? filterVersions(set, question.versions) : filterVersions(set, question.versions, policy)
+}
+
+/** What pypa/packaging calls the set's own opinion: true when a specifier names a pre-release, else undefined. */
+function namesPreRelease(set: SpecifierSet): boolean {
+  return set.some(
+    ({ operator, isPrefix, version, text }) =>
+      operator !== '!=' &&
+      !isPrefix &&
+      isPreReleaseOrUndefined(version ?? (operator === '===' ? tryParseVersion(text) : undefined)),
+  )
+}
+
+/** How pypa/packaging's filter treats pre-releases: all, none, or (undefined) only when nothing else fits. */
+type PreReleasePolicy = boolean | undefined
+
+/**
+ * The versions that fit a set, in the given order.
+ *
+ * Without a policy and unless the set names a pre-release itself, pre-releases come out only when no final release fits.
+ * Strings that are no version fit only an empty set or `===`.
+ */
+function filterVersions(
+  set: SpecifierSet,
+  versions: readonly string[],
+  policy: PreReleasePolicy = namesPreRelease(set) ? true : undefined,
+): readonly string[] {
+  const fitting = versions
+    .map((text) => ({ text, version: tryParseVersion(text) }))
+    .filter(({ text, version }) => set.every((specifier) => matchesSpecifier(specifier, version, text)))
+  const finals = fitting.filter(({ version }) => !isPreReleaseOrUndefined(version))
+  const hasFinal = finals.some(({ version }) => version !== undefined)
+  const chosen = policy === true || (policy === undefined && !hasFinal) ? fitting : finals
+  return chosen.map(({ text }) => text)
+}
+
+function isPreReleaseOrUndefined(version: Version | undefined): boolean {
+  return version !== undefined && isPreRelease(version)
 }
