@@ -48,6 +48,7 @@ def configure(is_json: bool, level: str, own_level: str | None = None) -> None:
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if is_json else PlainFormatter())
+    logging.getLogger().handlers[:] = [handler]  # uvicorn's and asyncio's warnings would come as plain text
     root = logging.getLogger("layerwright")
     root.handlers[:] = [handler]
     root.propagate = False

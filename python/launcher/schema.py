@@ -283,8 +283,12 @@ def _file_url(value: str) -> str:
     return value
 
 
+#: a host and no white space; what is wrong beyond that the first post tells
+_HTTP_URL = re.compile(r"https?://[^\s/?#\x00-\x1f\x7f]+[^\s\x00-\x1f\x7f]*\Z", re.I)
+
+
 def _webhook_url(value: str) -> str:
-    if value.partition(":")[0].lower() not in ("http", "https") or "://" not in value:
+    if _HTTP_URL.match(value) is None:
         raise PydanticCustomError("webhook_url", "A webhook is an http(s) URL")
     return value
 

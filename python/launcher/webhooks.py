@@ -108,7 +108,9 @@ class Webhooks:
             return f"status {error.code}", error.code not in RETRY_STATUSES
         except FileError as error:
             return str(error), True
-        except (OSError, http.client.HTTPException, ValueError) as error:
+        except (http.client.InvalidURL, ValueError) as error:  # no later try would be another
+            return str(error), True
+        except (OSError, http.client.HTTPException) as error:
             return str(getattr(error, "reason", None) or error), False
 
 

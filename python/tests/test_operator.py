@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 from typing import Any
 
@@ -153,3 +154,29 @@ def test_the_model_s_lines_name_prediction_and_trace(make_project: Any, start: A
     lines = [json.loads(line) for line in server.log.splitlines()]
     found = [(line["prediction_id"], line.get("trace_id")) for line in lines if line["message"].startswith("working on")]
     assert found == [("one", trace), ("two", None)]
+
+
+def test_every_line_is_json_whoever_writes_it(make_project: Any, start: Any) -> None:
+    server = start(make_project(NIGHT, document({"name": TEXT}))).wait()
+    with socket.create_connection(("127.0.0.1", server.port), LIMIT) as client:
+        client.sendall(b"no HTTP\r\n\r\n")
+        assert client.recv(100).startswith(b"HTTP/1.1 400")
+    until(lambda: "Invalid HTTP request" in server.log)
+    loggers = [json.loads(line)["logger"] for line in server.log.splitlines()]
+    assert "uvicorn.error" in loggers
+
+
+@pytest.mark.parametrize("url", ["http://", "http:///x", "http://a b", "http://a\nb", "ftp://a", "http:a", " http://a"])
+def test_a_webhook_that_no_try_can_reach_is_refused(make_project: Any, start: Any, url: str) -> None:
+    server = start(make_project(HELLO, document(HELLO_INPUTS))).wait()
+    answer = server.request("POST", "/predictions", {"input": {"name": "a"}, "webhook": url})
+    assert answer.status == 422 and answer.json()["detail"][0]["loc"] == ["body", "webhook"]
+
+
+def test_a_webhook_s_port_that_is_none_is_tried_once(make_project: Any, start: Any) -> None:
+    server = start(make_project(HELLO, document(HELLO_INPUTS))).wait()
+    body = {"input": {"name": "a"}, "webhook": "http://u:secret@localhost:port/x?token=1", "webhook_events_filter": ["completed"]}
+    assert server.request("POST", "/predictions", body).status == 200
+    until(lambda: "Webhook to http://localhost:port/x failed" in server.log)
+    server.kill()
+    assert server.log.count("Webhook to") == 1 and "secret" not in server.log
