@@ -92,7 +92,10 @@ export async function registryError(
     errors,
     tries: response.tries ?? 1,
     code: more.code,
-    hint: more.hint ?? hintFor(new URL(response.url).host, response.status, errors),
+    hint:
+      pushHint(request.method, response.status, errors) ??
+      more.hint ??
+      hintFor(new URL(response.url).host, response.status, errors),
   })
 }
 
@@ -117,11 +120,29 @@ function printable(text: string): string {
   return line.length > MESSAGE_LIMIT ? `${line.slice(0, MESSAGE_LIMIT)}...` : line
 }
 
+/**
+ * What helps where the answer itself says what is wrong, before any guess: Amazon ECR (400 TAG_INVALID), Harbor (412) and
+ * Google's (400) know tags that cannot be moved; nginx and others in front of a registry have a limit of their own; the
+ * reference registry answers 405 while it is read-only or mirrors another.
+ */
+function pushHint(method: string, status: number, errors: readonly WireError[]): string | undefined {
+  if (method === 'GET' || method === 'HEAD') return undefined
+  if (errors.some(({ message = '' }) => /immutab|cannot be overwritten/i.test(message)))
+    return 'Tags of this repository cannot be moved: push under a new tag, or change that in its settings.'
+  if (status === 413)
+    return 'Something in front of the registry takes no request this large (nginx: `client_max_body_size`). Raise its limit.'
+  if (status === 405)
+    return 'The registry takes no pushes: it is read-only, under maintenance, or a cache of another one.'
+  return undefined
+}
+
 /** What helps, by the registry's product. */
 function hintFor(host: string, status: number, errors: readonly WireError[]): string | undefined {
   const isUnknownName = errors.some(({ code }) => code === 'NAME_UNKNOWN')
   if (isUnknownName && /\.ecr[.-]/.test(host))
     return 'Amazon ECR does not create repositories: run `aws ecr create-repository --repository-name NAME` first.'
+  if (isUnknownName)
+    return 'There is no such repository or project. To push, create it first where the registry does not do so by itself.'
   if (errors.some(({ code }) => code === 'TOOMANYREQUESTS') || status === 429)
     return 'The registry limits how often it may be asked. Log in for a higher limit, or try again later.'
   if (status === 401 || status === 403) return loginHint(host)

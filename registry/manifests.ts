@@ -29,7 +29,12 @@ async function fetchOnce(remote: Remote, reference: string): Promise<RawManifest
   const declared = response.header('docker-content-digest')
   const bytes = await response.bytes(MANIFEST_LIMIT)
   const algorithm = isDigest(reference) ? digestAlgorithm(reference) : 'sha256'
-  const manifest = readManifest(bytes, response.header('content-type'), where, algorithm)
+  const type = response.header('content-type')
+  if (type?.startsWith('text/html') === true)
+    throw new BuildError('REGISTRY_FAILED', `A web page came instead of a manifest: ${where}`, {
+      hint: 'Is this the address of a registry, and does a proxy or gateway in between want a login?',
+    })
+  const manifest = readManifest(bytes, type, where, algorithm)
   const expected = isDigest(reference) ? reference : declared
   if (expected !== undefined && isDigest(expected)) assertDigest(manifest, expected, where)
   return manifest

@@ -715,6 +715,39 @@ test('47 an immutable tag with the same digest is a success', async () => {
   await expect(push(registry, {}, sampleImage({ label: 'other' }))).rejects.toMatchObject({ status: 409 })
 })
 
+test.each([
+  [
+    'put-manifest',
+    400,
+    'TAG_INVALID',
+    "The image tag 'v1' already exists and cannot be overwritten",
+    'push under a new tag',
+  ],
+  ['put-manifest', 412, 'PRECONDITION', 'configured as immutable', 'push under a new tag'],
+  ['start-upload', 404, 'NAME_UNKNOWN', 'Repository not found', 'create it first'],
+  ['start-upload', 405, 'UNSUPPORTED', 'The operation is unsupported', 'takes no pushes'],
+  ['put-manifest', 413, 'UNKNOWN', 'too large', 'takes no request this large'],
+] as const)('what %s with %d %s means is told (%s)', async (on, status, code, message, hint) => {
+  const registry = await start()
+  const body = JSON.stringify({ errors: [{ code, message }] })
+  // A blob's upload begins as a mount or as one.
+  for (const step of on === 'start-upload' ? (['mount', on] as const) : [on])
+    registry.fail({ on: step, times: Infinity, do: { kind: 'status', status, body } })
+  await expect(push(registry)).rejects.toMatchObject({ hint: expect.stringContaining(hint) as string })
+})
+
+test('a web page in place of a manifest is told as such', async () => {
+  const { origin } = await serve((_, response) =>
+    response.writeHead(200, { 'content-type': 'text/html' }).end('<html>'),
+  )
+  const name = { registry: new URL(origin).host, repository: 'team/app' }
+  const client = quickRegistries().registries.client(name, { actions: 'pull' })
+  await expect(client.getManifest('v1')).rejects.toMatchObject({
+    code: 'REGISTRY_FAILED',
+    message: expect.stringContaining('A web page came instead of a manifest') as string,
+  })
+})
+
 test('48 a registry that refuses OCI types: nothing is converted unasked, the way is told', async () => {
   const registry = await start()
   registry.fail({
