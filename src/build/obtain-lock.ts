@@ -20,6 +20,8 @@ import type { ResolveContext } from '../resolve/context.ts'
 import { launcherLockFile } from '../resolve/launcher.ts'
 import { prepareQuestion, resolve, type Preferences, type Question } from '../resolve/resolve.ts'
 
+import { KeptLocks } from './kept-locks.ts'
+
 export { LOCK_FILE } from '../lock/lock.ts'
 
 /** How long answers of the world are taken as they are, without a lock file. */
@@ -88,15 +90,18 @@ export async function obtainLock(config: Config, context: ResolveContext, option
     })
   }
   const cache = context.cache('locks')
+  const locks = new KeptLocks(cache)
   const key = digestOf(canonicalJson({ inputs, build: programBuild(), launcher: digestFiles(launcher) }))
   const entry = options.mode === 'refresh' ? undefined : parseEntry(await cache.get(key))
   if (entry !== undefined && isYoung(entry.madeAt, ANSWERS_FRESH_MS, context.now())) {
-    const lock = fromPortable(entry.lock, context.projectFolder)
-    return { lock, isFile: false, validUntil: validUntil(entry.madeAt + ANSWERS_FRESH_MS), ...known }
+    const lock = await locks.find(entry.lock, context.projectFolder)
+    if (lock !== undefined)
+      return { lock, isFile: false, validUntil: validUntil(entry.madeAt + ANSWERS_FRESH_MS), ...known }
   }
   const lock = await resolve(question, context, preferencesOf(file, options.upgrade))
   const madeAt = context.now()
-  await cache.set(key, Buffer.from(JSON.stringify({ madeAt, lock: toPortable(lock, context.projectFolder) })))
+  const name = await locks.keep(lock, context.projectFolder)
+  await cache.set(key, Buffer.from(JSON.stringify({ madeAt, lock: name })))
   return { lock, isFile: false, validUntil: validUntil(madeAt + ANSWERS_FRESH_MS), ...known }
 }
 
@@ -146,12 +151,14 @@ export async function writeLockFile(folder: string, lock: Lock): Promise<Digest>
 }
 
 /** Our own cache entry; anything odd about it means that the world is asked again. */
-function parseEntry(bytes: Buffer | undefined): { readonly madeAt: number; readonly lock: Lock } | undefined {
+function parseEntry(bytes: Buffer | undefined): { readonly madeAt: number; readonly lock: unknown } | undefined {
   if (bytes === undefined) return undefined
   try {
-    const entry = JSON.parse(bytes.toString('utf8')) as { readonly madeAt?: unknown; readonly lock?: Lock }
-    if (typeof entry.madeAt !== 'number' || entry.lock?.lockVersion !== 1) return undefined
-    return { madeAt: entry.madeAt, lock: entry.lock }
+    const { madeAt, lock } = JSON.parse(bytes.toString('utf8')) as {
+      readonly madeAt?: unknown
+      readonly lock?: unknown
+    }
+    return typeof madeAt === 'number' ? { madeAt, lock } : undefined
   } catch {
     return undefined
   }

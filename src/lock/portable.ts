@@ -26,6 +26,12 @@ export function fromPortable(lock: Lock, folder: string): Lock {
   })
 }
 
+/** Reads a lock as it is kept. */
+export function parsePortable(text: string, folder: string): Lock {
+  const lock = JSON.parse(text) as Lock
+  return text.includes(`"${HERE}`) ? fromPortable(lock, folder) : lock
+}
+
 /** Any plain JSON with the project's place left out of it, by path and by address; for keys. */
 export function withoutPlace(value: unknown, folder: string): unknown {
   const base = pathToFileURL(folder).href
