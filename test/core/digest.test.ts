@@ -25,6 +25,20 @@ test('verify() refuses a stream that is too short and one that is too long', asy
   }
 })
 
+test('verify() stops at the first byte too many, not at the end of a stream that may have none', async () => {
+  let given = 0
+  const endless = async function* (): AsyncGenerator<Uint8Array> {
+    while (given < 1000) {
+      given++
+      yield hello
+    }
+  }
+  await expect(collect(verify(endless(), expected, 'the blob'), 1 << 20)).rejects.toMatchObject({
+    code: 'SIZE_MISMATCH',
+  })
+  expect(given).toBe(2)
+})
+
 test('collect() refuses more bytes than its limit', async () => {
   await expect(collect(openBytes(hello)(), 4)).rejects.toThrow(RangeError)
 })

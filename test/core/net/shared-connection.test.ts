@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { createSecureServer, constants, type Http2ServerRequest, type Http2ServerResponse } from 'node:http2'
 import { createServer as createOldServer } from 'node:https'
-import type { RequestListener } from 'node:http'
+import { createServer as createPlainServer, type RequestListener } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 import { join } from 'node:path'
 import { afterEach, expect, test } from 'vitest'
@@ -94,6 +94,25 @@ test('makeHttp() uses the same connection for HTTP/1.1 when the server knows not
   expect(server.protocols).toEqual(['1.1', '1.1'])
   expect(server.connections).toBe(1)
 })
+
+test.each([true, false])(
+  'makeHttp() follows no redirect from https to plain http, shared connection or not',
+  async (isShared) => {
+    let plainRequests = 0
+    const plain = createPlainServer((_, response) => {
+      plainRequests++
+      response.end('over the open wire')
+    })
+    await new Promise<void>((resolve) => plain.listen(0, '127.0.0.1', resolve))
+    closing.push(() => plain.close())
+    const location = `http://localhost:${(plain.address() as AddressInfo).port}/`
+    const server = await serve((_, response) => void response.writeHead(302, { location }).end())
+    await expect(server.http({ url: `${server.origin}/`, decode: false, isShared })).rejects.toMatchObject({
+      code: 'NETWORK_REFUSED',
+    })
+    expect(plainRequests).toBe(0)
+  },
+)
 
 test('makeHttp() reads large answers whole, also when one is left half read', async () => {
   const body = Buffer.alloc(9 << 20, 'x')
