@@ -11,7 +11,10 @@ import { describeModel } from '../src/predictor/describe.ts'
 import { codeBlocks } from './support/code-blocks.ts'
 
 const root = join(import.meta.dirname, '..')
-const pages = [join(root, 'README.md'), join(root, 'CONTRIBUTING.md'), ...list(join(root, 'docs'))]
+const pages = [
+  ...['README.md', 'CONTRIBUTING.md', 'SECURITY.md'].map((page) => join(root, page)),
+  ...list(join(root, 'docs')),
+]
 
 test('every link between pages leads to a file', () => {
   const dead = pages.flatMap((page) =>
@@ -21,6 +24,18 @@ test('every link between pages leads to a file', () => {
       .map((target) => `${relative(root, page)}: ${target}`),
   )
   expect(dead).toEqual([])
+})
+
+test('every file of this repository that a page names is there', () => {
+  const named =
+    /`((?:src|layers|registry|python|test|tools|bench|packages|docs|examples|fixtures)\/[\w./-]+\.(?:ts|py|mjs|json|md))`/g
+  const lost = pages.flatMap((page) =>
+    [...readFileSync(page, 'utf8').matchAll(named)]
+      .map(([, path]) => path ?? '')
+      .filter((path) => !existsSync(join(root, path)))
+      .map((path) => `${relative(root, page)}: ${path}`),
+  )
+  expect(lost).toEqual([])
 })
 
 test('every page is reached from the index', () => {
