@@ -54,8 +54,10 @@ async function load(engine: string, archive: string, io: Io): Promise<string | u
   child.stdout.setEncoding('utf8').on('data', (text: string) => (said += text))
   child.stderr.setEncoding('utf8').on('data', (text: string) => (said += text))
   try {
-    const [status] = (await once(child, 'close')) as [number | null]
-    return status === 0 ? undefined : (said.trim().split('\n').at(-1) ?? `exit status ${status}`)
+    const [status, killer] = (await once(child, 'close')) as [number | null, NodeJS.Signals | null]
+    if (status === 0) return undefined
+    const ending = killer === null ? `exit status ${status}` : `killed by ${killer}`
+    return said.trim() === '' ? ending : said.trim().split('\n').at(-1)
   } catch (error) {
     io.signal.throwIfAborted()
     if (systemErrorCode(error) === 'ENOENT') return 'not installed'
