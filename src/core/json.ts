@@ -20,3 +20,13 @@ function write(value: unknown): string | undefined {
   }
   return `{${members.join(',')}}`
 }
+
+/**
+ * Tells whether objects and arrays lie in each other more than so many levels deep.
+ *
+ * JSON is read at any depth, but what walks the value afterwards is not: a few kilobytes of `[` end it with a full stack.
+ */
+export function isDeeperThan(levels: number, value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false
+  return levels === 0 || Object.values(value).some((member) => isDeeperThan(levels - 1, member))
+}

@@ -3,6 +3,7 @@ import type { RawManifest } from '../../registry/manifest.ts'
 import { collect, openBytes, type Open } from '../core/bytes.ts'
 import { verify } from '../core/digest.ts'
 import { BuildError } from '../core/errors.ts'
+import { isDeeperThan } from '../core/json.ts'
 import type { Image, ImageIndex } from '../image/image.ts'
 import { isForeign, uniqueBlobs, type BlobHome, type Content } from './content.ts'
 import { choosePlatform, formatPlatform, hostPlatform, type PlatformQuery } from './platform.ts'
@@ -149,6 +150,9 @@ async function imageOf(source: Source, raw: RawManifest): Promise<Image> {
   return { descriptor: raw.descriptor, manifest, manifestBytes: raw.bytes, config, configBytes, layers }
 }
 
+/** Members that nobody knows are kept and written again; those of known tools end at the sixth level. */
+const MAX_CONFIG_LEVELS = 100
+
 async function parseConfig(bytes: Buffer, name: string): Promise<Image['config']> {
   const { imageConfigSchema } = await loadSchemas()
   let document: unknown
@@ -157,6 +161,11 @@ async function parseConfig(bytes: Buffer, name: string): Promise<Image['config']
   } catch (error) {
     throw new BuildError('IMAGE_INVALID', `The configuration is not JSON: ${name}`, { cause: error })
   }
+  if (isDeeperThan(MAX_CONFIG_LEVELS, document))
+    throw new BuildError(
+      'IMAGE_INVALID',
+      `The configuration is nested more than ${MAX_CONFIG_LEVELS} levels deep: ${name}`,
+    )
   const parsed = imageConfigSchema.safeParse(document)
   if (parsed.success) return parsed.data
   throw new BuildError('IMAGE_INVALID', `Not an image configuration: ${name}`, {
