@@ -64,6 +64,8 @@ export class ResolutionSource implements SolverSource {
   readonly #installed: ReadonlyMap<string, InstalledVersion>
   readonly #sources: SourceReader | undefined
   readonly #described = new Map<string, Promise<DescribedSource>>()
+  /** The package that first asked for another. */
+  readonly #dependants = new Map<string, string>()
 
   /** @param sources describes packages without a wheel that fits; such are refused without it */
   constructor(
@@ -165,7 +167,7 @@ export class ResolutionSource implements SolverSource {
     } catch (error) {
       if (error instanceof BuildError && UNREADABLE.has(error.code))
         return { kind: 'unusable', reason: `cannot be read (${error.message})` }
-      throw error
+      throw this.#withDependants(error, base)
     }
     if (!allowsPython(metadata.requiresPython, this.#policy.python)) {
       return { kind: 'unusable', reason: `requires Python ${formatSpecifiers(metadata.requiresPython)}` }
@@ -178,6 +180,29 @@ export class ResolutionSource implements SolverSource {
     const others = requirements.filter(({ name, extras }) => name !== base || extras.length > 0)
     const dependencies = await this.#toDependencies(others, base)
     return { kind: 'known', dependencies: key === base ? dependencies : [this.#pin(loaded, index), ...dependencies] }
+  }
+
+  #noteDependant(dependant: string, requirements: readonly Requirement[]): void {
+    for (const { name } of requirements) {
+      if (name !== dependant && !this.#dependants.has(name)) this.#dependants.set(name, dependant)
+    }
+  }
+
+  /** A build that fails is of a package which the user may never have heard of: says what asked for it. */
+  #withDependants(error: unknown, name: string): unknown {
+    const chain: string[] = []
+    for (let next = this.#dependants.get(name); next !== undefined; next = this.#dependants.get(next)) {
+      if (chain.includes(next)) break
+      chain.push(next)
+    }
+    const isAsked = this.#roots.some(({ requirement }) => requirement.name === name)
+    if (!(error instanceof BuildError) || error.code !== 'RUN_FAILED' || isAsked || chain.length === 0) return error
+    const words = chain.map((dependant) => `required by \`${dependant}\``).join(', ')
+    return new BuildError(error.code, `${error.message}\n  \`${name}\` is ${words}`, {
+      hint: error.hint,
+      data: { ...error.data, requiredBy: chain },
+      cause: error.cause,
+    })
   }
 
   /** Hashes of which a chosen file must have one, where its index's own do not tell. */
@@ -296,6 +321,7 @@ export class ResolutionSource implements SolverSource {
     dependant: string | undefined,
   ): Promise<readonly Dependency[]> {
     const effective = requirements.map((requirement) => this.#overridden(requirement))
+    if (dependant !== undefined) this.#noteDependant(dependant, effective)
     await Promise.all(effective.map(({ name }) => this.#load(name)))
     const dependencies: Dependency[] = []
     for (const requirement of effective) {

@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, it } from 'vitest'
+import { BuildError } from '../../src/core/errors.ts'
 import { makeHttp } from '../../src/core/http.ts'
 import { parseRequirement } from '../../src/python/requirement.ts'
 import type { ResolutionInput } from '../../src/python/resolution-input.ts'
@@ -20,6 +21,8 @@ const files: readonly IndexedFile[] = [
   { name: 'bare', version: '1.0', sdist: true, requiresPython: '>=3.13' },
   { name: 'needy', version: '3.0', sdist: true },
   { name: 'lib', version: '1.0' },
+  { name: 'outer', version: '1.0', requires: ['inner'] },
+  { name: 'inner', version: '1.0', requires: ['needy'] },
 ]
 
 /** Describes every source as requiring `lib`, and remembers what it was asked. */
@@ -74,6 +77,20 @@ describe('resolvePython() with a reader of sources', () => {
     const asked: string[] = []
     expect(pins(await resolve(['bare'], reader(asked)))).toEqual(['bare==0.9 (source)', 'lib==1.0'])
     expect(asked).toEqual(['bare-0.9.tar.gz'])
+  })
+
+  it('says by whom a package is required whose source cannot be built', async () => {
+    const failing: SourceReader = {
+      ...reader(),
+      listed: () =>
+        Promise.reject(new BuildError('RUN_FAILED', '`needy-3.0` could not be built', { hint: 'Mend it.' })),
+    }
+    await expect(resolve(['outer'], failing)).rejects.toMatchObject({
+      message: '`needy-3.0` could not be built\n  `needy` is required by `inner`, required by `outer`',
+      hint: 'Mend it.',
+      data: { requiredBy: ['inner', 'outer'] },
+    })
+    await expect(resolve(['needy'], failing)).rejects.toMatchObject({ message: '`needy-3.0` could not be built' })
   })
 
   it('takes a source that was pinned, and one whose wheels are refused', async () => {
