@@ -91,7 +91,13 @@ function* refusalHints(name: string, refused: readonly RefusedVersion[], source:
     if (nearest.kind === 'yanked') yield { kind: 'yanked', name, versions: textsOf('yanked'), reason: nearest.reason }
     if (nearest.kind === 'source') {
       const sources = files.filter(({ refusal }) => refusal.kind === 'source').map(({ file }) => file.url)
-      yield { kind: 'source-only', name, versions: textsOf('source'), sources }
+      yield {
+        kind: 'source-only',
+        name,
+        versions: textsOf('source'),
+        sources,
+        ...(nearest.isUnproven ? { isUnproven: true } : {}),
+      }
     }
     if (nearest.kind === 'too-new' && source.excludeNewer !== undefined) {
       yield { kind: 'exclude-newer', name, versions: textsOf('too-new'), excludeNewer: source.excludeNewer }

@@ -35,7 +35,8 @@ export type Refusal =
   | { readonly kind: 'yanked'; readonly reason: string }
   /** Some requirement states a hash, so all need one; `isStated` tells whether this package has any. */
   | { readonly kind: 'hash'; readonly isStated: boolean }
-  | { readonly kind: 'source' }
+  /** `isUnproven`: it could not be taken even where sources are, since a hash is required and it has none of the stated. */
+  | { readonly kind: 'source'; readonly isUnproven: boolean }
   | { readonly kind: 'no-binary' }
 
 /** A file that is not taken, with the reason. */
@@ -192,7 +193,8 @@ function refuse(
   const { excludeNewerMs } = policy
   if (excludeNewerMs !== undefined && !isOlder(file, excludeNewerMs))
     return { kind: 'too-new', uploadTime: file.uploadTime }
-  if (wheel === undefined) return { kind: 'source' }
+  if (wheel === undefined)
+    return { kind: 'source', isUnproven: policy.hashes !== undefined && !mayHaveHash(file, policy.hashes) }
   if (policy.isBinaryRefused) return { kind: 'no-binary' }
   const requiresPython = refusedPython(file, policy)
   if (requiresPython !== undefined) return { kind: 'python', requiresPython }

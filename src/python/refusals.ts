@@ -60,7 +60,7 @@ function describe(refusal: Refusal, target: Target): string {
     case 'hash':
       return refusal.isStated ? 'has no file with a stated hash' : 'has no hash stated for it'
     case 'source':
-      return 'has only source files'
+      return refusal.isUnproven ? 'has only source files, none with a stated hash' : 'has only source files'
     case 'no-binary':
       return 'has wheels, which are not allowed for it'
   }

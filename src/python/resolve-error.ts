@@ -15,6 +15,8 @@ export type ResolveHint =
       readonly versions: readonly string[]
       /** Source distributions of the newest of these versions, for whoever can build them. */
       readonly sources: readonly string[]
+      /** A hash is required, and none of them has a stated one. */
+      readonly isUnproven?: boolean
     }
   | {
       readonly kind: 'requires-python'
@@ -71,6 +73,8 @@ function formatHint(hint: ResolveHint): string {
     case 'wheel-tags':
       return `\`${hint.name}\` ${hint.version} has wheels, but none for this ${WORDS[hint.mismatch]}; there are: ${list(hint.available)}.`
     case 'source-only':
+      if (hint.isUnproven === true)
+        return `\`${hint.name}\` ${list(hint.versions)} would have to be built from source, and none of its files has a stated hash. State one, or none at all: a folder or repository has none.`
       return `\`${hint.name}\` ${list(hint.versions)} has only source files. Choose a version or an index with wheels, or build a wheel first and name its file.`
     case 'requires-python':
       return `\`${hint.name}\` ${hint.version} requires Python ${hint.requiresPython}; the target has ${hint.target}.`

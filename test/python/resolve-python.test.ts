@@ -361,6 +361,15 @@ describe('resolvePython() rules', () => {
     expect(await failure(named('', wrong, `sha256:${'1'.repeat(64)}`))).toMatchObject({ code: 'WHEEL_NOT_FOUND' })
   })
 
+  it('says of a source that its hash is what is missing', async () => {
+    const index = await start([{ name: 'c', version: '1.0', sdist: true }])
+    const hashes = [`sha256:${'0'.repeat(64)}`]
+    expect(await failure(resolveInput([{ requirement: parseRequirement('c'), hashes }], [index]))).toMatchObject({
+      message: expect.stringContaining('has only source files, none with a stated hash') as string,
+      hints: [{ kind: 'source-only', isUnproven: true }],
+    })
+  })
+
   it('says which package lacks a hash where others state one', async () => {
     const index = await start(files)
     const wrong = [{ requirement: parseRequirement('d'), hashes: [`sha256:${'0'.repeat(64)}`] }]
