@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import type { RedisClientType } from '@redis/client'
-import { createClient, createCluster, createSentinel } from '@redis/client'
+import { createClient, createCluster, createSentinel, ErrorReply } from '@redis/client'
 import { BuildError } from '../core/errors.ts'
 import { parseQueueUrl, type QueueAddress } from './queue-url.ts'
 
@@ -31,6 +31,20 @@ export async function connect(url: string): Promise<Connection> {
     })
   }
   return client as unknown as Connection
+}
+
+/** What Redis said no to, as an error for people; anything else comes back as it is. */
+export function explainRefusal(error: unknown): unknown {
+  if (!(error instanceof ErrorReply)) return error
+  const isTemporary = /^(OOM|MISCONF|READONLY|LOADING|BUSY|CLUSTERDOWN|MASTERDOWN|NOREPLICAS|TRYAGAIN)/.test(
+    error.message,
+  )
+  return new BuildError(isTemporary ? 'NETWORK_FAILED' : 'USAGE', `Redis refuses the command: ${error.message}`, {
+    cause: error,
+    hint: isTemporary
+      ? "Look at the server's memory (maxmemory), disk and role, and try again."
+      : "Check that --queue names a stream, and the user's rights.",
+  })
 }
 
 interface Made {

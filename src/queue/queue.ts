@@ -64,12 +64,15 @@ redis.call('EXPIRE', hash, tonumber(ARGV[4]))
 return redis.call('XADD', stream, '*', 'value', ARGV[2])
 `
 
+/** The message goes back as it came: what is not UTF-8 would not survive the way here. */
 const RETRY = `
 local stream, dead, hash, entry = KEYS[1], KEYS[2], KEYS[3], ARGV[1]
 local found = redis.call('XRANGE', dead, entry, entry)
 if #found == 0 then return 0 end
+local fields, value = found[1][2], ''
+for i = 1, #fields, 2 do if fields[i] == 'value' then value = fields[i + 1] end end
 redis.call('DEL', hash, hash .. ':events', hash .. ':cancel')
-redis.call('XADD', stream, '*', 'value', ARGV[2])
+redis.call('XADD', stream, '*', 'value', value)
 redis.call('XDEL', dead, entry)
 return 1
 `
@@ -137,16 +140,23 @@ class RedisQueue implements Queue {
   }
 
   async listDead(): Promise<readonly DeadLetter[]> {
-    return (await this.#letters()).map(({ letter }) => letter)
+    const entries = await this.#client.xRange(this.#dead, '-', '+')
+    return (entries ?? []).map(({ id: entry, message }) => ({
+      entry,
+      id: message['id'] ?? '',
+      reason: message['reason'] ?? '',
+      deliveries: Number(message['deliveries'] ?? 0),
+      failedAt: message['failed_at'] ?? '',
+    }))
   }
 
   async retryDead(which: string): Promise<number> {
     let count = 0
-    for (const { letter, value } of await this.#letters()) {
+    for (const letter of await this.listDead()) {
       if (which !== 'all' && which !== letter.entry && which !== letter.id) continue
       const answer = await this.#client.eval(RETRY, {
         keys: [this.#stream, this.#dead, this.#hashOf(letter.id)],
-        arguments: [letter.entry, value],
+        arguments: [letter.entry],
       })
       count += Number(answer)
     }
@@ -159,19 +169,5 @@ class RedisQueue implements Queue {
 
   #hashOf(id: string): string {
     return `${this.#stream}:p:${id}`
-  }
-
-  async #letters(): Promise<readonly { letter: DeadLetter; value: string }[]> {
-    const entries = await this.#client.xRange(this.#dead, '-', '+')
-    return (entries ?? []).map(({ id: entry, message }) => ({
-      value: message['value'] ?? '',
-      letter: {
-        entry,
-        id: message['id'] ?? '',
-        reason: message['reason'] ?? '',
-        deliveries: Number(message['deliveries'] ?? 0),
-        failedAt: message['failed_at'] ?? '',
-      },
-    }))
   }
 }

@@ -31,10 +31,15 @@ function subcommand(define: (program: Program) => void, work: Work): Command {
       if (url === undefined) {
         throw new BuildError('USAGE', 'No Redis is named', { hint: 'Give --url, or set LAYERWRIGHT_QUEUE.' })
       }
-      const { openQueue } = await import('../../queue/queue.ts')
+      const [{ openQueue }, { explainRefusal }] = await Promise.all([
+        import('../../queue/queue.ts'),
+        import('../../queue/connect.ts'),
+      ])
       const queue = await openQueue(url, stream)
       try {
         return await work(queue, args, options, io)
+      } catch (error) {
+        throw explainRefusal(error)
       } finally {
         await queue.close()
       }
