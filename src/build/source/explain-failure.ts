@@ -38,6 +38,11 @@ const SIGNS: readonly (readonly [RegExp, (match: RegExpExecArray) => string])[] 
     () => "Its version comes from git's tags, which `git` reads: add `git` to build.system_packages.",
   ],
   [
+    /ModuleNotFoundError: No module named 'pkg_resources'/,
+    () =>
+      'It uses `pkg_resources`, which setuptools 82 and newer no longer have: set PIP_BUILD_CONSTRAINT to the path of a file that says `setuptools<82`.',
+  ],
+  [
     /ModuleNotFoundError: No module named '([\w.]+)'/,
     (match) =>
       `Its build uses \`${match[1]}\` without requiring it; nothing of the project's environment is visible to a build. Choose another version, or a wheel.`,

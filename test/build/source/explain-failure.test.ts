@@ -17,6 +17,7 @@ it.each([
   ["FileNotFoundError: [Errno 2] No such file or directory: 'cmake'", '`cmake`'],
   ['LookupError: setuptools-scm was unable to detect version for /build/src.', '`git`'],
   ["ModuleNotFoundError: No module named 'numpy'", '`numpy`'],
+  ["ModuleNotFoundError: No module named 'pkg_resources'", 'setuptools<82'],
   ['Temporary failure in name resolution', '--network'],
 ])('explainOutput() knows what is missing after: %s', (output, word) => {
   expect(explainOutput(`some line\n${output}\n`)).toContain(word)
