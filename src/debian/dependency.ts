@@ -31,7 +31,8 @@ export function parseDependencies(field: string): Clause[] {
 
 /** Parses one relation. @throws RangeError when it does not follow the grammar */
 export function parseRelation(text: string): Relation {
-  const match = RELATION.exec(text.trim())
+  // Several parts of the expression take white space: a long run of it would be tried in every split.
+  const match = RELATION.exec(text.trim().replaceAll(/\s{2,}/g, ' '))
   if (match === null) throw new RangeError(`Not a package relation: ${text.trim().slice(0, 120)}`)
   const [, name = '', qualifier, operator, version] = match
   if (version !== undefined) parseDebianVersion(version)

@@ -36,6 +36,22 @@ describe('parseDependencies()', () => {
   })
 })
 
+describe('parseRelation()', () => {
+  it('takes white space between its parts, on several lines too', () => {
+    expect(parseRelation('libc6   (>=\n   2.36)  [amd64]   <!nocheck>')).toEqual(
+      parseRelation('libc6 (>= 2.36) [amd64] <!nocheck>'),
+    )
+  })
+
+  // Took time by the cube of the white space: 4 kB of it were minutes.
+  it.each(['a' + ' '.repeat(100_000) + '!', 'a (>= 1' + '\n'.repeat(100_000) + '!', 'a' + ' <b>'.repeat(50_000) + '!'])(
+    'refuses %#, which nothing ends, in one pass',
+    (text) => {
+      expect(() => parseRelation(text)).toThrow(RangeError)
+    },
+  )
+})
+
 describe('isVersionAccepted()', () => {
   it('takes every version when the relation states none', () => {
     expect(isVersionAccepted({ name: 'a' }, '0~')).toBe(true)
