@@ -3,6 +3,7 @@ import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
 import { BuildError } from '../../src/core/errors.ts'
 import { LIMITS } from '../../src/core/limits.ts'
+import { occupyProcessor } from '../../src/core/processors.ts'
 import { keepHeapSmallBeside } from '../../src/core/small-heap.ts'
 import type { LayerCheck, LayerFindings } from '../layer-check.ts'
 import type { CheckAnswer, CheckRequest, SentError, ThreadTask } from './messages.ts'
@@ -126,6 +127,7 @@ class PooledThread {
   readonly #thread: CheckThread
   readonly #checks = new Map<number, Running>()
   #lastId = 0
+  #release: () => void = () => {}
   /** Memory to send chunks in. */
   readonly #free: ArrayBuffer[] = []
 
@@ -162,6 +164,7 @@ class PooledThread {
       findings: undefined,
       failure: undefined,
     }
+    if (this.#checks.size === 0) this.#release = occupyProcessor()
     this.#checks.set(id, running)
     this.#thread.hold(true)
     this.#thread.send({ type: 'start', id, task })
@@ -233,8 +236,10 @@ class PooledThread {
 
   #finish(id: number, running: Running, outcome: Partial<Pick<Running, 'findings' | 'failure'>>): void {
     Object.assign(running, outcome)
-    this.#checks.delete(id)
-    if (this.#checks.size === 0) this.#thread.hold(false)
+    if (this.#checks.delete(id) && this.#checks.size === 0) {
+      this.#release()
+      this.#thread.hold(false)
+    }
     running.wake()
   }
 }

@@ -1,6 +1,8 @@
 import { createHash, type Hash } from 'node:crypto'
 import { digestAlgorithm, type Descriptor, type Digest, type DigestAlgorithm } from 'oci-spec-types'
 import { BuildError } from './errors.ts'
+import type { ThreadDigester } from './hash-thread/digester.ts'
+import { startThreadDigester } from './hash-thread/pool.ts'
 
 /** Hashes bytes as they pass and counts them. */
 export class Digester {
@@ -46,26 +48,55 @@ export async function* digesting(stream: AsyncIterable<Uint8Array>, digester: Di
 /** The size and digest that bytes must turn out to have. */
 export type Expected = Pick<Descriptor, 'digest' | 'size'>
 
+/** Streams from this size on are worth the start of a thread. */
+const THREAD_BYTES = 16 << 20
+
 /**
- * Passes bytes on and fails at the end, or as soon as there are too many, when they are not the expected ones.
+ * Passes bytes on and fails at the end, or as soon as there are too many, when they are not the expected ones. Many of them are
+ * hashed on another thread, while the consumer works on the same chunk.
  *
  * A consumer must not publish what it got before the stream has ended without an error.
  *
- * @param what names the bytes in the error, such as a masked URL or a path
+ * @param what         names the bytes in the error, such as a masked URL or a path
+ * @param startBeside  begins to hash on another thread, where one is of use
  * @throws BuildError SIZE_MISMATCH, DIGEST_MISMATCH
  */
 export async function* verify(
   stream: AsyncIterable<Uint8Array>,
   expected: Expected,
   what: string,
+  startBeside: (algorithm: DigestAlgorithm) => ThreadDigester | undefined = startThreadDigester,
 ): AsyncGenerator<Uint8Array> {
-  const digester = new Digester(digestAlgorithm(expected.digest))
+  const algorithm = digestAlgorithm(expected.digest)
+  const beside = expected.size < THREAD_BYTES ? undefined : startBeside(algorithm)
+  if (beside !== undefined) return yield* verifyBeside(stream, expected, what, beside)
+  const digester = new Digester(algorithm)
   for await (const chunk of stream) {
     digester.update(chunk)
     if (digester.sizeBytes > expected.size) throw sizeMismatch(what, expected, digester.sizeBytes)
     yield chunk
   }
   assertExpected({ digest: digester.digest(), size: digester.sizeBytes }, expected, what)
+}
+
+async function* verifyBeside(
+  stream: AsyncIterable<Uint8Array>,
+  expected: Expected,
+  what: string,
+  digester: ThreadDigester,
+): AsyncGenerator<Uint8Array> {
+  try {
+    for await (const chunk of stream) {
+      digester.update(chunk)
+      if (digester.sizeBytes > expected.size) throw sizeMismatch(what, expected, digester.sizeBytes)
+      yield chunk
+      await digester.settled()
+    }
+    const digest = `${digestAlgorithm(expected.digest)}:${await digester.digestHex()}` as const
+    assertExpected({ digest, size: digester.sizeBytes }, expected, what)
+  } finally {
+    digester.close()
+  }
 }
 
 /**

@@ -1,6 +1,7 @@
 /**
  * Pieces of memory of one size that are used again. Left to the garbage collector, buffers of streams outlive their use
- * until all of the heap is looked through, and a build of gigabytes then holds many times what it uses.
+ * until all of the heap is looked through, and a build of gigabytes then holds many times what it uses. Threads can read
+ * them where they lie.
  */
 export class SlabPool {
   readonly bytes: number
@@ -22,7 +23,7 @@ export class SlabPool {
   /** Memory that holds anything. */
   take(): Buffer {
     this.#lent++
-    return this.#free.pop() ?? Buffer.allocUnsafeSlow(this.bytes)
+    return this.#free.pop() ?? Buffer.from(new SharedArrayBuffer(this.bytes))
   }
 
   /**

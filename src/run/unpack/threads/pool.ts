@@ -4,6 +4,7 @@ import { availableParallelism } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
 import { BuildError } from '../../../core/errors.ts'
+import { occupyProcessor } from '../../../core/processors.ts'
 import { keepHeapSmallBeside } from '../../../core/small-heap.ts'
 import type { ApplyResult } from '../apply-layer.ts'
 import { DependentLayerError } from '../dependent-layer.ts'
@@ -94,6 +95,7 @@ async function unpackOn(
   { note, signal, ...options }: UnpackOptions,
 ): Promise<ApplyResult> {
   const input = open({ signal })[Symbol.asyncIterator]()
+  const release = occupyProcessor()
   try {
     return await new Promise((resolve, reject) => {
       let feeding = Promise.resolve()
@@ -119,6 +121,7 @@ async function unpackOn(
       thread.send({ type: 'start', folder, layer: { descriptor, diffId }, options })
     })
   } finally {
+    release()
     await input.return?.()
   }
 }
