@@ -73,8 +73,8 @@ const wanted = new Set(options.ways.split(',').flatMap(waysOf))
 const base = `oci:${path.join(folder, 'base')}`
 const left: Record<string, string> = {}
 const costs: Record<string, Cost[]> = {}
-const wheels = [...options.wheels.split(',').map((name) => path.resolve(name)), ...servedFor(options.set)]
-const index = await startIndex(wheels, folder, options.nginx)
+const wheelFolders = options.wheels.split(',').map((name) => path.resolve(name))
+const index = await startIndex([...wheelFolders, ...servedFor(options.set)], folder, options.nginx)
 let registry = await startRegistry(folder, options.registry)
 
 try {
@@ -250,8 +250,10 @@ function peerContext(): PeerContext {
 
 async function emptyRegistry(): Promise<void> {
   await registry.close()
-  // Gigabytes that the build before has left in memory to be written would slow down this one.
+  // Gigabytes that the build before has left in memory to be written would slow down this one, and so would wheels that it has
+  // pushed out of memory: the network that an index here stands for is as fast for every builder.
   await run('sync', [])
+  await run('sh', ['-c', 'find "$@" -name "*.whl" -exec cat {} + > /dev/null', 'sh', ...wheelFolders])
   registry = await startRegistry(folder, options.registry)
   await run(options.node, [program, 'copy', '--quiet', base, `docker://${registry.host}/base/python:3.11`])
 }
