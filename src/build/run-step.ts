@@ -10,7 +10,8 @@ import { startTask, type Report } from '../core/progress.ts'
 import type { Plan, PlannedStep } from '../plan/plan.ts'
 import { runStep } from '../run/step.ts'
 import type { Store } from '../store/store.ts'
-import { withSecrets, type Secret } from './secrets.ts'
+import type { Secret } from './secrets.ts'
+import { withMounts } from './step-mounts.ts'
 
 /** What running a step needs of the world. */
 export interface StepContext {
@@ -66,7 +67,7 @@ export async function stepLayer(
   }
   const task = startTask(context.report, createdBy)
   try {
-    const stored = await withSecrets(step, context.secrets, context.env, ({ binds, mask }) =>
+    const stored = await withMounts(step, context, ({ binds, mask }) =>
       runStep<StoredLayer>(
         {
           layers: lower,

@@ -40,7 +40,9 @@ export async function withSecrets<T>(
   try {
     const binds: BindMount[] = []
     const values: string[] = []
-    for (const { id, target } of step.mounts) {
+    for (const mount of step.mounts) {
+      if (mount.type !== 'secret') continue
+      const { id, target } = mount
       const secret = secrets.get(id)
       if (secret === undefined) throw notGiven(id, step.command)
       if (secret.kind === 'file') {

@@ -2,6 +2,7 @@ import type { ZodType } from 'zod'
 import { mistakenPackage } from '../core/package-names.ts'
 import { checkEnvironment } from './check-environment.ts'
 import { checkReferences } from './check-references.ts'
+import { checkRunFlags } from './check-run-flags.ts'
 import { checkSecrets } from './check-secrets.ts'
 import { checkConcurrency, checkVersions } from './check-versions.ts'
 import { checkWeights } from './check-weights.ts'
@@ -32,6 +33,7 @@ const CHECKS: readonly ((yaml: CogYaml, report: ReportIssue) => void)[] = [
   checkEnvironment,
   checkWeights,
   checkRuntime,
+  checkRunFlags,
   checkSecrets,
 ]
 

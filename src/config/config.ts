@@ -59,10 +59,16 @@ export type BaseKind = 'auto' | 'cuda' | 'slim' | 'python-slim' | 'debian'
 /** A flavour of the nvidia/cuda images. */
 export type CudaFlavourName = 'base' | 'runtime' | 'cudnn-runtime' | 'devel' | 'cudnn-devel'
 
+/** What a command sees for as long as it runs, at an absolute path; no layer holds it. */
+export type StepMount =
+  | { readonly type: 'secret'; readonly id: string; readonly target: string }
+  /** A folder that is empty at first. */
+  | { readonly type: 'cache'; readonly target: string }
+
 /** One shell command. */
 export interface RunStep {
   readonly command: string
-  readonly mounts: readonly { readonly type: 'secret'; readonly id: string; readonly target: string }[]
+  readonly mounts: readonly StepMount[]
 }
 
 /** One variable; the value holds any text but NUL. */

@@ -1,5 +1,6 @@
 import { posix } from 'node:path'
 import type { AptSourceConfig, BuildConfig, Config, EnvironmentVariable, WeightConfig } from './config.ts'
+import { takeRunFlags } from './run-flags.ts'
 import { runTools } from './run-tools.ts'
 import type { CogYaml } from './schema.ts'
 
@@ -41,9 +42,10 @@ function makeBuild(yaml: BuildYaml): BuildConfig {
     baseImage: yaml.base_image,
     user: yaml.user,
   }
-  const run = [...(yaml.run ?? []), ...(yaml.pre_install ?? [])].map((step) =>
-    typeof step === 'string' ? { command: step, mounts: [] } : { command: step.command, mounts: step.mounts ?? [] },
-  )
+  const run = [...(yaml.run ?? []), ...(yaml.pre_install ?? [])].map((step) => {
+    const { command, mounts } = takeRunFlags(typeof step === 'string' ? step : step.command)
+    return { command, mounts: [...(typeof step === 'string' ? [] : (step.mounts ?? [])), ...mounts] }
+  })
   // What an image of the project's own choice lacks is the project's to say: it may not even have dpkg.
   const tools = yaml.base_image === undefined ? runTools(run) : []
   return {

@@ -44,7 +44,10 @@ const runStep = z
       mounts: z.array(secretMount).optional().meta({ description: 'Secrets for this command alone.' }),
     }),
   ])
-  .meta({ description: 'A shell command, or a mapping of `command` and `mounts`.' })
+  .meta({
+    description:
+      'A shell command, or a mapping of `command` and `mounts`. Before a command `--mount=type=cache,target=...` may stand, as in a Dockerfile.',
+  })
 
 const pythonIndex = z
   .strictObject({

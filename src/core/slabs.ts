@@ -38,7 +38,7 @@ export class SlabPool {
 }
 
 /** What files and connections are read into. */
-export const slabs = new SlabPool(1 << 20, 16)
+export const slabs = new SlabPool(1 << 20, 32)
 
 /** What small chunks are gathered in. */
 export const batches = new SlabPool(1 << 18, 16)

@@ -1,5 +1,6 @@
 import { BuildError } from '../core/errors.ts'
 import { nearest } from '../core/suggest.ts'
+import { newName } from './renamed.ts'
 import { runTask, type Report } from '../core/progress.ts'
 import { inspectScripts } from './inspect-scripts.ts'
 import { BASE_ROOT } from './lock.ts'
@@ -141,12 +142,15 @@ export function parseWanted(text: string, architecture: string): Wanted {
 function assertKnown(name: string, version: string | undefined, universe: Universe, request: DebianRequest): void {
   const versions = universe.versionsOf(name)
   if (!isKnown(name, universe, request.installed)) {
-    const near = nearest(name, universe.names())
+    const renamed = newName(name, (other) => isKnown(other, universe, request.installed))
+    const near = renamed ?? nearest(name, universe.names())
     throw new BuildError('PACKAGE_NOT_FOUND', `${request.suite} has no package named \`${name}\``, {
       hint:
         near === undefined
           ? "Look the name up at the distribution; a vendor's own archive can be named in build.apt_sources."
-          : `Did you mean \`${near}\`?`,
+          : renamed === undefined
+            ? `Did you mean \`${near}\`?`
+            : `Its place was taken by \`${near}\`.`,
       data: { package: name, suite: request.suite, ...(near === undefined ? {} : { nearest: near }) },
     })
   }

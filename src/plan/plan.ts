@@ -1,5 +1,6 @@
 import type { Annotations, ImageConfig } from 'oci-spec-types'
 import type { LayerSpec } from '../../layers/kinds/index.ts'
+import type { StepMount } from '../config/config.ts'
 import type { LockedBase, LockedChoice, LockedPlatform } from '../lock/lock.ts'
 import type { RemoteFile } from '../core/remote-file.ts'
 import type { LockedSource } from '../python/lock.ts'
@@ -34,7 +35,7 @@ export interface PlannedStep {
   readonly role: 'run' | 'bytecode'
   readonly title: string
   readonly command: string
-  readonly mounts: readonly { readonly type: 'secret'; readonly id: string; readonly target: string }[]
+  readonly mounts: readonly StepMount[]
 }
 
 /**

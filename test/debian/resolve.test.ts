@@ -94,6 +94,17 @@ describe('resolveDebian()', () => {
     })
   })
 
+  it('names what took the place of a package that newer releases lack', async () => {
+    await archive.publish([{ package: 'libgl1' }, { package: 'libgl1-mesa-dri' }, { package: 'libssl3' }])
+    await expect(resolve(['libgl1-mesa-glx'])).rejects.toMatchObject({
+      code: 'PACKAGE_NOT_FOUND',
+      hint: 'Its place was taken by `libgl1`.',
+    })
+    await expect(resolve(['libssl1.1'])).rejects.toMatchObject({ hint: 'Its place was taken by `libssl3`.' })
+    // Only what the archive has is named.
+    await expect(resolve(['libtinfo5'])).rejects.toMatchObject({ hint: expect.stringContaining('Look the name up') })
+  })
+
   it('names the scripts that nobody will stand in for, from the start of each package', async () => {
     await archive.publish([
       { package: 'a', fields: { Depends: 'b' }, controlFiles: { postinst: '#!/bin/sh\nset -e\nbuild-world\n' } },

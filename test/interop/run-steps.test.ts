@@ -82,6 +82,22 @@ test('a secret of a variable is a file for the step alone, and is masked where t
   expect((await mustRun('sh', ['-c', search])).stdout).toBe('')
 })
 
+test('a cache of a flag is there while the command runs, and in no layer or store afterwards', async () => {
+  const mark = `cached-${process.pid}-${Date.now()}`
+  const flags = '--mount=type=cache,target=/var/lib/kept --mount=type=tmpfs,target=/etc/apt'
+  const command = 'ls -A /var/lib/kept /etc/apt > /seen; head -c 100000 /dev/zero > /var/lib/kept/$0; echo made > /made'
+  const path = project('cache', `    - "${flags} ${command.replace('$0', mark)}"\n`)
+  const image = `oci:${folder}/cache-image:v1`
+  await layerwright(['build', path, '-o', image])
+  const look = 'cat /made /seen; ls -d /var/lib/kept; ls /etc/apt'
+  const { stdout } = await layerwright(['exec', '-q', '--image', image, '--', 'sh', '-c', `exec 2>&1; ${look}`])
+  expect(stdout).toContain('made\n/etc/apt:\n\n/var/lib/kept:\n')
+  expect(stdout).toMatch(/ls: .*\/var\/lib\/kept.*No such file/)
+  expect(stdout).toContain('sources.list')
+  expect((await mustRun('find', [cache, '-name', mark])).stdout).toBe('')
+  expect((await mustRun('find', [join(cache, 'tmp'), '-name', '.cache-*'])).stdout).toBe('')
+})
+
 const INTERRUPTIONS: readonly (readonly [name: string, id: string, signals: readonly NodeJS.Signals[]])[] = [
   ['Ctrl-C', 'once', ['SIGINT']],
   ['Ctrl-C twice', 'twice', ['SIGINT', 'SIGINT']],
