@@ -13,6 +13,7 @@ import { checkLayer, type CheckOutput, type CheckTask, type ExpectedFile, type L
 import { parentsOf } from '../paths.ts'
 import { spliceLayer, type SplicedFile } from '../splice.ts'
 import { recordOf, wheelFiles, type InstallScheme, type WheelFiles } from '../wheel-files.ts'
+import type { CheckOptions } from '../workers/pool.ts'
 import type { LayerKind } from './kind.ts'
 
 /** A wheel by content, with the file name that its metadata is checked against. */
@@ -45,10 +46,11 @@ export const wheelsKind: LayerKind<WheelsLayerSpec> = {
     let findings: LayerFindings | undefined
     const isIndexing = compression === 'gzip' && context.keepZtoc !== undefined
     const task = { expected: layout.expected, what, output: OUTPUTS[compression], isIndexing }
+    const expectedBytes = spec.wheels.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
     const blob =
       compression === 'gzip' && context.isKnown === true
         ? spliced
-        : checkSpliced(spliced, task, context, (found) => (findings = found))
+        : checkSpliced(spliced, { ...task, expectedBytes }, context, (found) => (findings = found))
     return {
       mediaType: layerMediaType(compression),
       blob,
@@ -144,17 +146,17 @@ export const OUTPUTS: Readonly<Record<Compression, CheckOutput>> = { gzip: 'noth
 /**
  * Gives the layer's bytes in its compression, and proves them on the way.
  *
- * @param spliced the layer as gzip
+ * @param spliced  the layer as gzip, of about `expectedBytes`
  */
 export async function* checkSpliced(
   spliced: AsyncIterable<Uint8Array>,
-  task: CheckTask,
+  { expectedBytes, ...task }: CheckTask & Pick<CheckOptions, 'expectedBytes'>,
   context: LayerContext,
   found: (findings: LayerFindings) => void,
 ): AsyncGenerator<Uint8Array> {
   const total = task.expected?.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0) ?? Infinity
   const pool = total < THREAD_BYTES ? undefined : context.checks
-  const check = pool?.check(task) ?? checkLayer(task)
+  const check = pool?.check(task, { expectedBytes }) ?? checkLayer(task)
   const clock = new StopClock(['wait for bytes', 'wait for threads', 'wait for room'])
   try {
     clock.turn('wait for bytes')

@@ -21,6 +21,8 @@ export interface CheckPool {
 export interface CheckOptions {
   /** Whether what feeds this work is slower than a thread, so that half of the threads are enough for more of its kind. */
   readonly mayShare?: boolean | undefined
+  /** About how many bytes will be written; work goes to the thread that has least before it. */
+  readonly expectedBytes?: number | undefined
 }
 
 /** A thread, or what stands in for one. */
@@ -66,14 +68,14 @@ export function makeCheckPool(options: PoolOptions = {}): CheckPool | undefined 
     return thread
   }
   return {
-    check: (task, { mayShare = false } = {}) => {
+    check: (task, { mayShare = false, expectedBytes = 0 } = {}) => {
       const alive = threads.filter(({ isEnded }) => !isEnded)
       let thread = alive.find(({ running }) => running === 0)
       if (thread === undefined && alive.length < (mayShare ? Math.ceil(most / 2) : most)) {
         thread = started()
       }
-      thread ??= alive.reduce((a, b) => (b.running < a.running ? b : a))
-      return thread.check(task)
+      thread ??= alive.reduce((a, b) => (b.leftBytes < a.leftBytes ? b : a))
+      return thread.check(task, expectedBytes)
     },
     ready: async () => {
       const enough = Math.min(most, LIMITS.layers)
@@ -111,6 +113,8 @@ function startWorker(program: URL): CheckThread {
 /** One check as the sending side sees it. */
 interface Running {
   waiting: number
+  /** What is still to be written, as far as that was said; it may turn out to be more. */
+  leftBytes: number
   /** Output that nobody has taken yet. */
   made: Uint8Array[]
   /** Memory of output, to be filled again when the output was looked at; and that of which this is so when more is asked for. */
@@ -149,14 +153,20 @@ class PooledThread {
     return this.#checks.size
   }
 
+  /** What it has before it; a check of unknown size counts as one piece. */
+  get leftBytes(): number {
+    return [...this.#checks.values()].reduce((sum, { leftBytes }) => sum + Math.max(leftBytes, PIECE_BYTES), 0)
+  }
+
   close(): Promise<void> {
     return this.#thread.close()
   }
 
-  check(task: ThreadTask): LayerCheck {
+  check(task: ThreadTask, expectedBytes: number): LayerCheck {
     const id = ++this.#lastId
     const running: Running = {
       waiting: 0,
+      leftBytes: expectedBytes,
       made: [],
       ours: [],
       lent: [],
@@ -180,6 +190,7 @@ class PooledThread {
           await until(() => running.waiting < WINDOW_BYTES)
           const bytes = this.#copy(chunk.subarray(at, at + PIECE_BYTES))
           running.waiting += bytes.length
+          running.leftBytes -= bytes.length
           this.#thread.send({ type: 'chunk', id, bytes }, [bytes.buffer])
         }
       },

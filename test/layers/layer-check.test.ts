@@ -195,6 +195,29 @@ describe('makeCheckPool()', () => {
     await pool.close()
   })
 
+  test('gives work to the thread that has fewest bytes before it', async () => {
+    const sent: [thread: number, id: number][] = []
+    let threads = 0
+    const start = (): CheckThread => {
+      const thread = channelThread()
+      const at = threads++
+      return {
+        ...thread,
+        send: (request, transfer) => {
+          if (request.type === 'start') sent.push([at, request.id])
+          thread.send(request, transfer)
+        },
+      }
+    }
+    const pool = makeCheckPool({ threads: 2, start }) ?? expect.unreachable()
+    const check = (expectedBytes: number) => pool.check({ expected, what: 'x' }, { expectedBytes })
+    const checks = [700e6, 600e6, 150e6, 1e6].map(check)
+    // The second thread has 600 MB before it when the third comes, and 750 when the fourth does.
+    expect(sent.map(([thread]) => thread)).toEqual([0, 1, 1, 0])
+    for (const one of checks) one.close()
+    await pool.close()
+  })
+
   test('fails a check whose thread ends', async () => {
     const ends: ((error: unknown) => void)[] = []
     const pool = makeCheckPool({ threads: 1, start: () => channelThread(ends) }) ?? expect.unreachable()
