@@ -1,6 +1,7 @@
 import type { Stats } from 'node:fs'
 import { isDigest, type Digest } from 'oci-spec-types'
 import { digestOf } from '../src/core/digest.ts'
+import { SETTLED_MS } from '../src/core/hash-file.ts'
 
 /** What an entry of a folder is to the image. */
 export const KIND = { ignored: 0, file: 1, link: 2, folder: 3, passed: 4 } as const
@@ -35,9 +36,6 @@ export interface ProjectIndex {
 
 /** What of a file's state makes its stamp. */
 export type StampedStats = Pick<Stats, 'size' | 'mtimeMs' | 'ctimeMs' | 'ino' | 'dev' | 'mode'>
-
-/** How long a file must have lain untouched before its hash is remembered: a later write could leave its times as they are. */
-const SETTLED_MS = 3000
 
 /**
  * Writes what is another for another content, as far as a file system can tell: size, times, inode, device and mode.

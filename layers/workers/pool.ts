@@ -1,10 +1,7 @@
-import { existsSync } from 'node:fs'
-import { fileURLToPath } from 'node:url'
-import { Worker } from 'node:worker_threads'
 import { BuildError } from '../../src/core/errors.ts'
 import { LIMITS } from '../../src/core/limits.ts'
 import { occupyProcessor } from '../../src/core/processors.ts'
-import { keepHeapSmallBeside } from '../../src/core/small-heap.ts'
+import { threadStarter, type Thread } from '../../src/core/thread.ts'
 import type { LayerCheck, LayerFindings } from '../layer-check.ts'
 import type { CheckAnswer, CheckRequest, SentError, ThreadTask } from './messages.ts'
 
@@ -26,17 +23,7 @@ export interface CheckOptions {
 }
 
 /** A thread, or what stands in for one. */
-export interface CheckThread {
-  send(request: CheckRequest, transfer?: readonly ArrayBuffer[]): void
-  onAnswer(listener: (answer: CheckAnswer) => void): void
-  /** Kept when the thread runs, or has ended before it did. */
-  readonly online: Promise<void>
-  /** Called once when the thread ends, with the error that ended it if there is one. */
-  onEnd(listener: (error: unknown) => void): void
-  /** Whether the process is to wait for this thread. */
-  hold(isBusy: boolean): void
-  close(): Promise<void>
-}
+export type CheckThread = Thread<CheckRequest, CheckAnswer>
 
 /** How threads are made. */
 export interface PoolOptions {
@@ -58,7 +45,8 @@ const PIECE_BYTES = 1 << 18
  * @returns undefined where the thread's program is not there (sources run without a build): check on the own thread then
  */
 export function makeCheckPool(options: PoolOptions = {}): CheckPool | undefined {
-  const start = options.start ?? workerStarter()
+  const start =
+    options.start ?? threadStarter(new URL('./check-worker.js', import.meta.url), { maxYoungGenerationSizeMb: 8 })
   if (start === undefined) return undefined
   const most = options.threads ?? LIMITS.threads
   const threads: PooledThread[] = []
@@ -83,30 +71,6 @@ export function makeCheckPool(options: PoolOptions = {}): CheckPool | undefined 
       await Promise.all(threads.map(({ online }) => online))
     },
     close: async () => void (await Promise.all(threads.map((thread) => thread.close()))),
-  }
-}
-
-function workerStarter(): (() => CheckThread) | undefined {
-  const program = new URL('./check-worker.js', import.meta.url)
-  return existsSync(fileURLToPath(program)) ? () => startWorker(program) : undefined
-}
-
-function startWorker(program: URL): CheckThread {
-  // What a thread makes is let go at once; room for more would only be filled.
-  const worker = new Worker(program, { resourceLimits: { maxYoungGenerationSizeMb: 8 } })
-  keepHeapSmallBeside(worker)
-  const online = new Promise<void>((resolve) => worker.once('online', resolve).once('exit', resolve))
-  worker.unref()
-  return {
-    online,
-    send: (request, transfer) => worker.postMessage(request, transfer ?? []),
-    onAnswer: (listener) => void worker.on('message', listener),
-    onEnd: (listener) => {
-      worker.on('error', listener)
-      worker.on('exit', () => listener(undefined))
-    },
-    hold: (isBusy) => (isBusy ? worker.ref() : worker.unref()),
-    close: async () => void (await worker.terminate()),
   }
 }
 

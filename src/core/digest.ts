@@ -69,33 +69,17 @@ export async function* verify(
 ): AsyncGenerator<Uint8Array> {
   const algorithm = digestAlgorithm(expected.digest)
   const beside = expected.size < THREAD_BYTES ? undefined : startBeside(algorithm)
-  if (beside !== undefined) return yield* verifyBeside(stream, expected, what, beside)
-  const digester = new Digester(algorithm)
-  for await (const chunk of stream) {
-    digester.update(chunk)
-    if (digester.sizeBytes > expected.size) throw sizeMismatch(what, expected, digester.sizeBytes)
-    yield chunk
-  }
-  assertExpected({ digest: digester.digest(), size: digester.sizeBytes }, expected, what)
-}
-
-async function* verifyBeside(
-  stream: AsyncIterable<Uint8Array>,
-  expected: Expected,
-  what: string,
-  digester: ThreadDigester,
-): AsyncGenerator<Uint8Array> {
+  const digester = beside ?? new Digester(algorithm)
   try {
     for await (const chunk of stream) {
       digester.update(chunk)
       if (digester.sizeBytes > expected.size) throw sizeMismatch(what, expected, digester.sizeBytes)
       yield chunk
-      await digester.settled()
+      if (beside !== undefined) await beside.settled()
     }
-    const digest = `${digestAlgorithm(expected.digest)}:${await digester.digestHex()}` as const
-    assertExpected({ digest, size: digester.sizeBytes }, expected, what)
+    assertExpected({ digest: await digester.digest(), size: digester.sizeBytes }, expected, what)
   } finally {
-    digester.close()
+    beside?.close()
   }
 }
 

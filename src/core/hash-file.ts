@@ -26,7 +26,7 @@ export interface HashOptions {
 }
 
 /** How long a file must have lain untouched before its hash is remembered: a later write could leave its times as they are. */
-const SETTLED_MS = 3000
+export const SETTLED_MS = 3000
 
 /** Files below this are read whole. */
 const SMALL_BYTES = 1 << 18

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto'
 import { pathToFileURL } from 'node:url'
 import { join } from 'node:path'
 import { MessageChannel } from 'node:worker_threads'
@@ -7,7 +6,7 @@ import { collect, copied } from '../../src/core/bytes.ts'
 import { digestOf, verify } from '../../src/core/digest.ts'
 import type { HashPort } from '../../src/core/hash-thread/digester.ts'
 import type { HashAnswer, HashRequest } from '../../src/core/hash-thread/messages.ts'
-import { HashPool, startHashThread } from '../../src/core/hash-thread/pool.ts'
+import { HashPool, hashThreadStarter } from '../../src/core/hash-thread/pool.ts'
 import { serveHashes } from '../../src/core/hash-thread/serve.ts'
 import { packageRoot } from '../../src/core/package-root.ts'
 import { hasSpareProcessor, occupyProcessor } from '../../src/core/processors.ts'
@@ -42,8 +41,6 @@ function shared(sizeBytes: number, seed = 1): Buffer {
   return bytes
 }
 
-const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex')
-
 describe('ThreadDigester', () => {
   test('gives the digest of all bytes in their order, whether they are lent or copied', async () => {
     const digester = new HashPool(() => standIn().port).digester('sha256', always)
@@ -55,7 +52,7 @@ describe('ThreadDigester', () => {
       digester?.update(chunk)
       await digester?.settled()
     }
-    expect(await digester?.digestHex()).toBe(sha256(Buffer.concat(chunks)))
+    expect(await digester?.digest()).toBe(digestOf(Buffer.concat(chunks)))
     expect(digester?.sizeBytes).toBe(sizes.reduce((a, b) => a + b))
     digester?.close()
     expect(batches.lent).toBe(before)
@@ -83,7 +80,7 @@ describe('ThreadDigester', () => {
     const digester = pool.digester('sha256', always)
     digester?.update(shared(100_000))
     threads[0]?.end(new Error('out of memory'))
-    await expect(digester?.digestHex()).rejects.toMatchObject({ code: 'INTERNAL', cause: { message: 'out of memory' } })
+    await expect(digester?.digest()).rejects.toMatchObject({ code: 'INTERNAL', cause: { message: 'out of memory' } })
     digester?.close()
     const next = pool.digester('sha256', always)
     expect(next).toBeDefined()
@@ -164,13 +161,13 @@ describe('verify() with a thread', () => {
 
 test('the thread itself hashes what it is lent', async () => {
   const program = pathToFileURL(join(packageRoot(), 'dist/src/core/hash-thread/thread.js'))
-  const pool = new HashPool(() => startHashThread(program))
+  const pool = new HashPool(hashThreadStarter(program) ?? expect.unreachable())
   const bytes = shared(1 << 20)
   const digester = pool.digester('sha256', always)
   for (let n = 0; n < 3; n++) {
     digester?.update(bytes)
     await digester?.settled()
   }
-  expect(await digester?.digestHex()).toBe(sha256(Buffer.concat([bytes, bytes, bytes])))
+  expect(await digester?.digest()).toBe(digestOf(Buffer.concat([bytes, bytes, bytes])))
   digester?.close()
 }, 60_000)

@@ -1,15 +1,10 @@
+import type { Digest, DigestAlgorithm } from 'oci-spec-types'
 import { batches } from '../slabs.ts'
+import type { Thread } from '../thread.ts'
 import type { HashAnswer, HashRequest } from './messages.ts'
 
 /** The way to a thread that hashes. */
-export interface HashPort {
-  send(request: HashRequest): void
-  onAnswer(listener: (answer: HashAnswer) => void): void
-  /** Called when the thread ends, with the error that ended it if there is one. */
-  onEnd(listener: (error: unknown) => void): void
-  /** Whether the process is to wait for this thread. */
-  hold(isBusy: boolean): void
-}
+export type HashPort = Pick<Thread<HashRequest, HashAnswer>, 'send' | 'onAnswer' | 'onEnd' | 'hold'>
 
 /** Chunks from this size on are worth a message of their own; smaller ones are gathered by copying. */
 const LARGE_BYTES = 1 << 16
@@ -23,6 +18,7 @@ const MOST_COPIES = 4
  */
 export class ThreadDigester {
   readonly #id: number
+  readonly #algorithm: DigestAlgorithm
   readonly #port: HashPort
   readonly #onEnd: () => void
   /** Bytes that the thread was told of and has not taken, in order: lent by the caller, or copies in memory of our own. */
@@ -35,8 +31,9 @@ export class ThreadDigester {
   #sizeBytes = 0
 
   /** @param onEnd  called once, when nothing more is asked of the thread */
-  constructor(id: number, port: HashPort, onEnd: () => void) {
+  constructor(id: number, algorithm: DigestAlgorithm, port: HashPort, onEnd: () => void) {
     this.#id = id
+    this.#algorithm = algorithm
     this.#port = port
     this.#onEnd = onEnd
   }
@@ -70,12 +67,12 @@ export class ThreadDigester {
     await this.#until(() => this.#sent.length <= MOST_COPIES && !this.#sent.includes('lent'))
   }
 
-  /** The digest of all bytes seen, in hexadecimal; call it once, last. @throws what ended the thread */
-  async digestHex(): Promise<string> {
+  /** The digest of all bytes seen; call it once, last. @throws what ended the thread */
+  async digest(): Promise<Digest> {
     this.#flush()
     this.#port.send({ type: 'end', id: this.#id })
     await this.#until(() => this.#hex !== undefined)
-    return this.#hex ?? ''
+    return `${this.#algorithm}:${this.#hex ?? ''}`
   }
 
   /** Ends what is not at its end; does nothing otherwise. */

@@ -1,11 +1,8 @@
-/* oxlint-disable unicorn/require-post-message-target-origin -- a thread has no origin; the rule is for windows */
-import { existsSync } from 'node:fs'
-import { fileURLToPath } from 'node:url'
-import { isMainThread, Worker } from 'node:worker_threads'
+import { isMainThread } from 'node:worker_threads'
 import type { DigestAlgorithm } from 'oci-spec-types'
 import { BuildError } from '../errors.ts'
 import { hasSpareProcessor, occupyProcessor } from '../processors.ts'
-import { keepHeapSmallBeside } from '../small-heap.ts'
+import { threadStarter } from '../thread.ts'
 import { ThreadDigester, type HashPort } from './digester.ts'
 import type { HashAnswer, HashRequest } from './messages.ts'
 
@@ -63,7 +60,7 @@ class HashThread {
       this.#port.hold(true)
     }
     const id = ++this.#lastId
-    const digester = new ThreadDigester(id, this.#port, () => this.#ended(id))
+    const digester = new ThreadDigester(id, algorithm, this.#port, () => this.#ended(id))
     this.#digesters.set(id, digester)
     this.#port.send({ type: 'start', id, algorithm })
     return digester
@@ -84,24 +81,13 @@ export function startThreadDigester(algorithm: DigestAlgorithm): ThreadDigester 
   return pool === 'none' ? undefined : pool.digester(algorithm)
 }
 
-/** A thread has none of its own, and without its program (sources run without a build) everything is hashed on the own thread. */
-function makePool(): HashPool | undefined {
-  const program = new URL('./thread.js', import.meta.url)
-  return isMainThread && existsSync(fileURLToPath(program)) ? new HashPool(() => startHashThread(program)) : undefined
+/** How threads that hash are started. @param program  the compiled form of `thread.ts`  @returns as {@link threadStarter} */
+export function hashThreadStarter(program: URL): (() => HashPort) | undefined {
+  return threadStarter<HashRequest, HashAnswer>(program, { maxYoungGenerationSizeMb: 2, maxOldGenerationSizeMb: 32 })
 }
 
-/** Starts a thread that hashes. @param program  the compiled form of `thread.ts` */
-export function startHashThread(program: URL): HashPort {
-  const worker = new Worker(program, { resourceLimits: { maxYoungGenerationSizeMb: 2, maxOldGenerationSizeMb: 32 } })
-  keepHeapSmallBeside(worker)
-  worker.unref()
-  return {
-    send: (request: HashRequest) => worker.postMessage(request),
-    onAnswer: (listener: (answer: HashAnswer) => void) => void worker.on('message', listener),
-    onEnd: (listener) => {
-      worker.on('error', listener)
-      worker.on('exit', () => listener(undefined))
-    },
-    hold: (isBusy) => (isBusy ? worker.ref() : worker.unref()),
-  }
+/** A thread has none of its own, and without its program (sources run without a build) everything is hashed on the own thread. */
+function makePool(): HashPool | undefined {
+  const start = isMainThread ? hashThreadStarter(new URL('./thread.js', import.meta.url)) : undefined
+  return start === undefined ? undefined : new HashPool(start)
 }
