@@ -19,12 +19,9 @@ import { aptKeyFiles } from '../resolve/apt-sources.ts'
 import type { ResolveContext } from '../resolve/context.ts'
 import { launcherLockFile } from '../resolve/launcher.ts'
 import { prepareQuestion, resolve, type Preferences, type Question } from '../resolve/resolve.ts'
-
 import { KeptLocks } from './kept-locks.ts'
 
 export { LOCK_FILE } from '../lock/lock.ts'
-
-/** How long answers of the world are taken as they are, without a lock file. */
 
 /** How a lock is had. */
 export interface LockOptions {
