@@ -170,27 +170,51 @@ async function isInside(root: string, path: string, link: string): Promise<boole
   }
 }
 
-/** One after the other, as long as that is quick, without a promise for each; on a slow disk, many at once are quicker. */
-async function stampFiles(walk: Walk): Promise<void> {
-  const slow: (() => Promise<void>)[] = []
+/**
+ * Does something with each entry that is wanted: one after the other as long as that is quick, without a promise for each; on a
+ * slow disk, many at once are quicker.
+ *
+ * @param visitor  for a folder, what is done with its entry at a place; what it gives back is done later, beside others
+ */
+export async function visitEntries(
+  folders: readonly ScannedFolder[],
+  isWanted: (folder: ScannedFolder, n: number) => boolean,
+  visitor: (folder: ScannedFolder) => (n: number, name: string, isQuick: boolean) => (() => Promise<void>) | undefined,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const rest: (() => Promise<void>)[] = []
   let [isQuick, count, began] = [true, 0, performance.now()]
-  for (const folder of walk.folders) {
-    const stamp = stamper(folder, walk)
+  for (const folder of folders) {
+    const visit = visitor(folder)
     for (const [n, name] of folder.names.entries()) {
-      if (folder.kinds[n] !== KIND.file && folder.kinds[n] !== KIND.link) continue
-      const path = pathOf(folder.path, name)
-      const place = placeOf(walk.root, path)
-      if (isQuick) stamp(n, lookAt(place, path))
-      else slow.push(async () => stamp(n, await lookLater(place, path)))
+      if (!isWanted(folder, n)) continue
+      const later = visit(n, name, isQuick)
+      if (later !== undefined) rest.push(later)
       if (++count % SLICE !== 0) continue
-      walk.signal?.throwIfAborted()
+      signal?.throwIfAborted()
       isQuick &&= performance.now() - began < SLICE
+      // Others have their turn.
       await setImmediate()
       began = performance.now()
     }
   }
   const limit = pLimit(OPEN_FILES)
-  await Promise.all(slow.map((look) => limit(look)))
+  await Promise.all(rest.map((work) => limit(work)))
+}
+
+function stampFiles(walk: Walk): Promise<void> {
+  const isWanted = ({ kinds }: ScannedFolder, n: number): boolean => kinds[n] === KIND.file || kinds[n] === KIND.link
+  const visitor = (folder: ScannedFolder) => {
+    const stamp = stamper(folder, walk)
+    return (n: number, name: string, isQuick: boolean) => {
+      const path = pathOf(folder.path, name)
+      const place = placeOf(walk.root, path)
+      if (!isQuick) return async () => stamp(n, await lookLater(place, path))
+      stamp(n, lookAt(place, path))
+      return undefined
+    }
+  }
+  return visitEntries(walk.folders, isWanted, visitor, walk.signal)
 }
 
 /** Keeps what an entry of a folder is like, and its hash where that is still true. */

@@ -1,9 +1,7 @@
 import { constants, readFileSync } from 'node:fs'
 import { readFile, realpath } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
-import { setImmediate } from 'node:timers/promises'
 import type { Digest } from 'oci-spec-types'
-import pLimit from 'p-limit'
 import type { Cache } from '../src/core/cache.ts'
 import { digestOf } from '../src/core/digest.ts'
 import { BuildError, systemErrorCode } from '../src/core/errors.ts'
@@ -17,6 +15,7 @@ import {
   pathOf,
   placeOf,
   scanProject,
+  visitEntries,
   type ProjectScan,
   type ScannedFolder,
 } from './project-scan.ts'
@@ -124,36 +123,22 @@ function listFolder(folder: ScannedFolder, links: ProjectScan['links']): ListedF
 
 /** Files below this are read whole. */
 const SMALL_BYTES = 1 << 18
-const OPEN_FILES = 16
-/** Files that are hashed in a row, and the milliseconds in which that is quick. */
-const SLICE = 64
 
-/** Small files are hashed one after the other, as long as that is quick: on a slow disk, many at once are quicker. */
-async function hashFiles(scan: ProjectScan, root: string, options: ProjectOptions): Promise<void> {
-  const { signal } = options
-  const rest: (() => Promise<void>)[] = []
-  let [isQuick, count, began] = [true, 0, performance.now()]
-  for (const folder of scan.folders) {
-    for (const [n, name] of folder.names.entries()) {
-      if (folder.kinds[n] !== KIND.file || folder.isKnown[n] === 1) continue
-      const path = pathOf(folder.path, name)
-      const [sizeBytes = 0, mode = 0] = [folder.stamps[n * STAMP_LENGTH], folder.stamps[n * STAMP_LENGTH + 5]]
-      const file = { path, place: placeOf(root, path), sizeBytes }
-      // It was a file when its folder was read.
-      if ((mode & constants.S_IFMT) !== constants.S_IFREG) throw changedFile(file.place)
-      const keep = (sha256: string): void => folder.hashes.set(Buffer.from(sha256, 'hex'), n * HASH_BYTES)
-      if (isQuick && file.sizeBytes < SMALL_BYTES) keep(hashAtOnce(file))
-      else rest.push(async () => keep(await hashLater(file, options)))
-      if (++count % SLICE !== 0) continue
-      signal?.throwIfAborted()
-      isQuick &&= performance.now() - began < SLICE
-      // Others have their turn.
-      await setImmediate()
-      began = performance.now()
-    }
+/** Hashes what was touched; small files one after the other, as long as that is quick. */
+function hashFiles(scan: ProjectScan, root: string, options: ProjectOptions): Promise<void> {
+  const isWanted = ({ kinds, isKnown }: ScannedFolder, n: number): boolean => kinds[n] === KIND.file && isKnown[n] !== 1
+  const visitor = (folder: ScannedFolder) => (n: number, name: string, isQuick: boolean) => {
+    const path = pathOf(folder.path, name)
+    const [sizeBytes = 0, mode = 0] = [folder.stamps[n * STAMP_LENGTH], folder.stamps[n * STAMP_LENGTH + 5]]
+    const file = { path, place: placeOf(root, path), sizeBytes }
+    // It was a file when its folder was read.
+    if ((mode & constants.S_IFMT) !== constants.S_IFREG) throw changedFile(file.place)
+    const keep = (sha256: string): void => folder.hashes.set(Buffer.from(sha256, 'hex'), n * HASH_BYTES)
+    if (!isQuick || sizeBytes >= SMALL_BYTES) return async () => keep(await hashLater(file, options))
+    keep(hashAtOnce(file))
+    return undefined
   }
-  const limit = pLimit(OPEN_FILES)
-  await Promise.all(rest.map((hash) => limit(hash)))
+  return visitEntries(scan.folders, isWanted, visitor, options.signal)
 }
 
 interface FileToHash {
