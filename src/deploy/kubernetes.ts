@@ -5,6 +5,8 @@ export interface KubernetesOptions {
   /** Name of the objects; a DNS label that begins with a letter, as a Service needs. */
   readonly name: string
   readonly replicas: number
+  /** Told by labels, when several versions of a model run beside each other. */
+  readonly version?: { readonly model: string; readonly tag: string } | undefined
   /** GPUs for each pod. */
   readonly gpus: number
   /** For each pod, in Kubernetes' spelling (`2`, `500m`; `8Gi`): asked for, and of memory the most as well. */
@@ -42,28 +44,29 @@ const GRACE_SECONDS = 40
  */
 export function makeKubernetesObjects(options: KubernetesOptions): readonly KubernetesObject[] {
   const { name, queue } = options
-  const labels = { 'app.kubernetes.io/name': name }
-  const server = deployment(options, name, labels, options.replicas, serverContainer(options))
+  const selector = { 'app.kubernetes.io/name': name }
+  const labels = { ...selector, ...versionLabels(options) }
+  const server = deployment(options, name, selector, options.replicas, serverContainer(options))
   const service = {
     apiVersion: 'v1',
     kind: 'Service',
     metadata: { name, labels },
-    spec: { selector: labels, ports: [{ name: 'http', port: 80, targetPort: 'http' }] },
+    spec: { selector, ports: [{ name: 'http', port: 80, targetPort: 'http' }] },
   }
   const budget = {
     apiVersion: 'policy/v1',
     kind: 'PodDisruptionBudget',
     metadata: { name, labels },
-    spec: { maxUnavailable: 1, selector: { matchLabels: labels } },
+    spec: { maxUnavailable: 1, selector: { matchLabels: selector } },
   }
   if (queue === undefined) return [server, service, budget]
   const workerName = `${name}-worker`
-  const workerLabels = { 'app.kubernetes.io/name': workerName }
+  const workerSelector = { 'app.kubernetes.io/name': workerName }
   return [
     server,
     service,
     budget,
-    deployment(options, workerName, workerLabels, undefined, workerContainer(options, queue)),
+    deployment(options, workerName, workerSelector, undefined, workerContainer(options, queue)),
     scaledObject(workerName, queue),
     ...triggerAuthentication(workerName, queue),
   ]
@@ -72,10 +75,11 @@ export function makeKubernetesObjects(options: KubernetesOptions): readonly Kube
 function deployment(
   options: KubernetesOptions,
   name: string,
-  labels: KubernetesObject,
+  selector: KubernetesObject,
   replicas: number | undefined,
   container: KubernetesObject,
 ): KubernetesObject {
+  const labels = { ...selector, ...versionLabels(options) }
   const volumes = [
     { name: 'tmp', emptyDir: {} },
     // Data loaders pass tensors through shared memory; the container's own 64 MiB are too few.
@@ -88,7 +92,7 @@ function deployment(
     spec: {
       // Without a number the scaler decides.
       ...(replicas === undefined ? {} : { replicas }),
-      selector: { matchLabels: labels },
+      selector: { matchLabels: selector },
       template: {
         metadata: { labels },
         spec: {
@@ -113,6 +117,12 @@ function deployment(
       },
     },
   }
+}
+
+/** Not for selecting: a selector cannot be changed later, and the name says it already. */
+function versionLabels({ version }: KubernetesOptions): KubernetesObject {
+  if (version === undefined) return {}
+  return { 'app.kubernetes.io/part-of': version.model, 'app.kubernetes.io/version': version.tag }
 }
 
 /** A limit of processor time would slow a model down on an idle machine; one of memory keeps the machine alive. */

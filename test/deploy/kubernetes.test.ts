@@ -1,8 +1,7 @@
-import { readFile } from 'node:fs/promises'
-import { Ajv } from 'ajv'
 import { describe, expect, it } from 'vitest'
 import { parse, stringify } from 'yaml'
 import { makeKubernetesObjects } from '../../src/deploy/kubernetes.ts'
+import { fixture, problems, validator } from './schemas.ts'
 
 const base = { image: 'registry.example/team/model@sha256:00', name: 'model', replicas: 2, gpus: 1 }
 const queue = { secret: 'redis', address: 'redis:6379', stream: 'jobs', maxReplicas: 4, isTls: false }
@@ -50,6 +49,17 @@ describe('makeKubernetesObjects()', () => {
     })
     expect(podOf({ ...base, gpus: 0 })).not.toHaveProperty('tolerations')
     expect(podOf({ ...base, gpus: 0 })['containers']).not.toMatchObject([{ resources: {} }])
+  })
+
+  it('tells the version by labels, and selects without them, since a selector cannot change', () => {
+    const version = { model: 'model', tag: 'v1.2' }
+    const [deployment, service, budget] = makeKubernetesObjects({ ...base, name: 'model-v1-2', version })
+    const selector = { 'app.kubernetes.io/name': 'model-v1-2' }
+    const labels = { ...selector, 'app.kubernetes.io/part-of': 'model', 'app.kubernetes.io/version': 'v1.2' }
+    expect(deployment).toMatchObject({ metadata: { labels }, spec: { template: { metadata: { labels } } } })
+    expect(deployment).toHaveProperty('spec.selector.matchLabels', selector)
+    expect(service).toHaveProperty('spec.selector', selector)
+    expect(budget).toHaveProperty('spec.selector.matchLabels', selector)
   })
 
   it('scales workers by the lag of the group the worker joins, and leaves the number to the scaler', () => {
@@ -101,6 +111,7 @@ const variants = {
   'a server': base,
   'a server without GPUs': { ...base, gpus: 0 },
   'a server with limits': { ...base, cpu: '500m', memory: '1.5Gi' },
+  'a version': { ...base, version: { model: 'model', tag: 'v1' } },
   'a queue': { ...base, queue },
   'a queue with TLS and a password': { ...base, queue: secured },
 }
@@ -150,21 +161,4 @@ describe('the published schemas', () => {
 interface Parameter {
   readonly name: string
   readonly metadataVariableReadable?: boolean
-}
-
-async function fixture(name: string): Promise<object> {
-  const url = new URL(`../../fixtures/kubernetes/${name}`, import.meta.url)
-  return JSON.parse(await readFile(url, 'utf8')) as object
-}
-
-function validator(schema: object): Ajv {
-  return new Ajv({ strict: false, allErrors: true, validateFormats: false }).addSchema({ ...schema, $id: 'objects' })
-}
-
-function problems(ajv: Ajv, reference: string, value: unknown): unknown {
-  const validate = ajv.getSchema(`objects${reference}`)
-  if (validate === undefined) throw new RangeError(`No such schema: ${reference}`)
-  // Through JSON: what is undefined is not there.
-  void validate(JSON.parse(JSON.stringify(value)))
-  return validate.errors ?? []
 }

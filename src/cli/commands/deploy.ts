@@ -1,23 +1,20 @@
 import { stringify } from 'yaml'
 import { parseReference } from '../../../registry/reference.ts'
 import { BuildError } from '../../core/errors.ts'
-import { makeKubernetesObjects } from '../../deploy/kubernetes.ts'
+import { makeKubernetesObjects, type KubernetesObject } from '../../deploy/kubernetes.ts'
+import { makeSplitObjects, objectName, parseSplit, VERSION_HEADER } from '../../deploy/split.ts'
+import { append } from '../append.ts'
 import type { Command, Io } from '../command.ts'
-
-interface KubernetesFlags {
-  readonly name?: string
-  readonly replicas: string
-  readonly gpus: string
-  readonly cpu?: string
-  readonly memory?: string
-  readonly queueSecret?: string
-  readonly queueAddress: string
-  readonly queueName: string
-  readonly queueTls: boolean
-  readonly queueUsernameKey?: string
-  readonly queuePasswordKey?: string
-  readonly maxWorkers: string
-}
+import {
+  checkName,
+  gatewayOf,
+  hostnamesOf,
+  imageOf,
+  nameOf,
+  podsOf,
+  queueOf,
+  type KubernetesFlags,
+} from '../kubernetes-flags.ts'
 
 const kubernetes: Command = {
   define(program) {
@@ -35,39 +32,54 @@ const kubernetes: Command = {
       .option('--queue-username-key <key>', 'key of the secret that holds the user alone, for the scaler')
       .option('--queue-password-key <key>', 'key of the secret that holds the password alone, for the scaler')
       .option('--max-workers <count>', 'most workers', '10')
+      .option(
+        '--split <versions>',
+        `tags of the image with their shares of the requests, such as v1=90,v2=10; \`${VERSION_HEADER}: v2\` reaches v2 by name`,
+      )
+      .option('--gateway <name>', 'gateway that the HTTPRoute of --split joins; NAMESPACE/NAME for one elsewhere')
+      .option('--hostname <host>', 'host whose requests --split is for; can be given several times', append, [])
+      .option('--insecure', 'allow plain HTTP and untrusted certificates when --split asks for digests', false)
   },
   async run(args, options, io) {
     const flags = options as unknown as KubernetesFlags
     const image = imageOf(args[0] ?? '', io)
-    const name = flags.name ?? nameOf(image)
-    if (!/^[a-z]([-a-z0-9]{0,50}[a-z0-9])?$/.test(name)) {
-      throw new BuildError('USAGE', `Not a name for Kubernetes objects: \`${name}\``, {
-        hint: 'Choose one with --name: small letters, digits and dashes, a letter first.',
-      })
-    }
-    const objects = makeKubernetesObjects({
-      image,
-      name,
-      replicas: count('--replicas', flags.replicas),
-      gpus: count('--gpus', flags.gpus),
-      cpu: quantity('--cpu', flags.cpu),
-      memory: quantity('--memory', flags.memory),
-      ...(flags.queueSecret === undefined
-        ? {}
-        : {
-            queue: {
-              secret: flags.queueSecret,
-              address: flags.queueAddress,
-              stream: flags.queueName,
-              isTls: flags.queueTls,
-              usernameKey: flags.queueUsernameKey,
-              passwordKey: flags.queuePasswordKey,
-              maxReplicas: count('--max-workers', flags.maxWorkers),
-            },
-          }),
-    })
+    const name = checkName(flags.name ?? nameOf(image))
+    const objects = flags.split === undefined ? oneVersion(image, name, flags) : await split(image, name, flags, io)
     io.stdout.write(objects.map((object) => stringify(object, { aliasDuplicateObjects: false })).join('---\n'))
   },
+}
+
+function oneVersion(image: string, name: string, flags: KubernetesFlags): readonly KubernetesObject[] {
+  if (flags.gateway !== undefined || flags.hostname.length > 0)
+    throw new BuildError('USAGE', '--gateway and --hostname are for the route of --split', {
+      hint: 'Give --split, with one version (--split v1=100) if there is only one.',
+    })
+  const queue = flags.queueSecret === undefined ? undefined : queueOf(flags.queueSecret, flags)
+  return makeKubernetesObjects({ image, name, ...podsOf(flags), queue })
+}
+
+async function split(
+  image: string,
+  name: string,
+  flags: KubernetesFlags,
+  io: Io,
+): Promise<readonly KubernetesObject[]> {
+  const versions = parseSplit(flags.split ?? '')
+  for (const { tag } of versions) checkName(objectName(name, tag))
+  const repository = parseReference(image)
+  if (repository.tag !== undefined || repository.digest !== undefined)
+    throw new BuildError('USAGE', `With --split the image is named without a tag or digest: \`${image}\``, {
+      hint: 'The versions are its tags; TAG@DIGEST=WEIGHT says what one is.',
+    })
+  if (flags.queueSecret !== undefined)
+    throw new BuildError('USAGE', '--split is for requests, not for the jobs of a queue', {
+      hint: 'Give each version workers and a stream of its own: --name model-v2 --queue-name model-v2, without --split.',
+    })
+  const [gateway, hostnames] = [gatewayOf(flags.gateway), hostnamesOf(flags.hostname)]
+  const { pinVersions } = await import('../pin-versions.ts')
+  const pods = podsOf(flags)
+  const pinned = await pinVersions(repository, versions, io, flags.insecure)
+  return makeSplitObjects({ name, ...pods, versions: pinned, gateway, hostnames })
 }
 
 /** `layerwright deploy`: prints what other systems need to run an image. */
@@ -78,46 +90,8 @@ export const command: Command = {
     {
       name: 'kubernetes',
       group: 'Run',
-      summary: 'print Deployment, Service and, with a queue, workers that scale',
+      summary: 'print Deployment, Service and, with a queue, workers that scale; several versions with --split',
       load: () => Promise.resolve({ command: kubernetes }),
     },
   ],
-}
-
-/** What a cluster can pull: an image in a registry. */
-function imageOf(text: string, io: Io): string {
-  const image = text.replace(/^docker:\/\//, '')
-  if (/^(?:oci|oci-archive|docker-archive):/.test(image) || /^[./]/.test(image))
-    throw new BuildError('USAGE', `A cluster can pull no image of this machine: \`${text}\``, {
-      hint: 'Push it first, and name what was pushed with its digest.',
-    })
-  const { registry } = parseReference(image)
-  if (!/^(?:localhost|[^/]*[.:][^/]*)\//.test(image)) {
-    const note = `A cluster looks for \`${image}\` at ${registry}; name the registry where it was pushed`
-    io.report({ type: 'note', level: 'warning', text: note, code: 'IMAGE_WITHOUT_REGISTRY' })
-  }
-  return image
-}
-
-/** @see https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/ */
-function quantity(flag: string, text: string | undefined): string | undefined {
-  if (text !== undefined && !/^\d+(?:\.\d+)?(?:m|[kMGTPE]i?|Ki)?$/.test(text))
-    throw new BuildError('USAGE', `${flag} is not an amount that Kubernetes knows: \`${text}\``, {
-      hint: 'Amounts look like 2, 500m, 8Gi or 500Mi.',
-    })
-  return text
-}
-
-function nameOf(image: string): string {
-  const path = image.split('@')[0]?.split('/').at(-1)?.split(':')[0] ?? ''
-  return path
-    .toLowerCase()
-    .replaceAll(/[^a-z0-9]+/g, '-')
-    .replaceAll(/^-+|-+$/g, '')
-}
-
-function count(flag: string, text: string): number {
-  const value = Number(text)
-  if (!Number.isInteger(value) || value < 0) throw new BuildError('USAGE', `${flag} must be a number: \`${text}\``)
-  return value
 }
