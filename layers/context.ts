@@ -17,12 +17,20 @@ export interface RemoteAccess extends RandomAccess {
   prove?(): Promise<void>
 }
 
+/**
+ * Opens a large file without keeping it.
+ *
+ * @param isCompared  what is made of a stream from the start is compared with a digest that was known before: the file's own hash
+ *   would say nothing more, and is not computed
+ */
+export type OpenDirect = (file: RemoteFile, options?: { readonly isCompared?: boolean }) => Promise<RemoteAccess>
+
 /** What a layer kind may ask of the world. */
 export interface LayerContext {
   /** Opens a proven file: its size and sha256 were checked. Close it. */
   openRemote(file: RemoteFile): Promise<RandomAccess>
-  /** Opens a large file without keeping it; as `openRemote` unless given. */
-  readonly openDirect?: ((file: RemoteFile) => Promise<RemoteAccess>) | undefined
+  /** Opens large files; as `openRemote` unless given. */
+  readonly openDirect?: OpenDirect | undefined
   /** Says that a file which was opened is not needed again soon: its bytes lie in a layer. */
   releaseRemote?(file: RemoteFile): Promise<void>
   /** From which size on files are opened by `openDirect`; 8 MB unless given. */
@@ -58,7 +66,8 @@ export const DIRECT_BYTES = 8_000_000
 
 /** Opens a file that makes a layer by itself when it is large: it then passes through without being kept. */
 export function openOnce(file: RemoteFile, context: LayerContext): Promise<RemoteAccess> {
-  return (isLarge(file, context) ? context.openDirect?.(file) : undefined) ?? context.openRemote(file)
+  const isCompared = context.isKnown === true
+  return (isLarge(file, context) ? context.openDirect?.(file, { isCompared }) : undefined) ?? context.openRemote(file)
 }
 
 /** Whether a file makes a layer by itself. */

@@ -15,6 +15,8 @@ export interface KnownLayers {
   isKept(key: string): boolean
   /** Makes the layer of such a key, with nothing checked: its bytes are compared with the record. */
   make(key: string): Promise<LayerStream>
+  /** Names a key's layer in errors. */
+  nameOf(key: string): string
   /** Make every layer anew and compare it with what is known. */
   readonly isVerifying: boolean
 }
@@ -76,7 +78,7 @@ function openKnown(key: string, record: DerivationRecord, { layers, known, store
         return
       }
       const { blob } = await known.make(key)
-      const checked = verify(blob, record, `the layer ${record.digest} of the lock file`)
+      const checked = verify(blob, record, known.nameOf(key))
       const isKept = store !== undefined && known.isKept(key)
       const kept = isKept ? passThrough(checked, (copy) => store.putProven(copy, record)) : checked
       let skip = options.offset ?? 0

@@ -9,7 +9,7 @@ import { maskUrl } from '../src/core/http.ts'
 import { LIMITS, makeLimiter, type Limiter } from '../src/core/limits.ts'
 import { silent, startTask } from '../src/core/progress.ts'
 import type { RemoteFile } from '../src/core/remote-file.ts'
-import type { RemoteAccess } from './context.ts'
+import type { OpenDirect, RemoteAccess } from './context.ts'
 import { FileRanges, isKnownPart, loadRanges, saveRanges, type FilePart } from './file-ranges.ts'
 import { download, fileName, requestRange, type DownloadOptions } from './remote.ts'
 
@@ -37,24 +37,26 @@ const TAIL_BYTES = 1 << 17
  *
  * What `read` gives is proven by the next `stream` from the start, or by `prove`: all of the file passes through its hash,
  * also what lies behind the part that was asked for, and what was read before is compared with it. Either fails at its
- * end when the file is not the one that was locked: so a consumer must not publish what it made before.
+ * end when the file is not the one that was locked: so a consumer must not publish what it made before. For a consumer that
+ * compares what it makes with a digest of its own, a `stream` gives what was asked for and proves nothing.
  */
-export function makeOpenDirect(options: DirectOptions): (file: RemoteFile) => Promise<RemoteAccess> {
+export function makeOpenDirect(options: DirectOptions): OpenDirect {
   const limit = options.limit ?? makeLimiter(LIMITS.downloads)
   const known = new Map<string, Promise<FileRanges>>()
   const proven = new Map<string, readonly FilePart[]>()
   let heldBytes = 0
-  // A thousand files would fill the memory: what was proven is read again, and compared with what is known of it.
-  const onProven = ({ sha256 }: RemoteFile, ranges: FileRanges): void => {
-    if (options.ranges === undefined && heldBytes + ranges.sizeBytes <= HELD_BYTES) heldBytes += ranges.sizeBytes
+  // A thousand files would fill the memory: what has passed is read again, and compared with what is known of it.
+  const onPassed = ({ sha256 }: RemoteFile, ranges: FileRanges): void => {
+    if (!ranges.isProven) known.delete(sha256)
+    else if (options.ranges === undefined && heldBytes + ranges.sizeBytes <= HELD_BYTES) heldBytes += ranges.sizeBytes
     else {
       known.delete(sha256)
       proven.set(sha256, ranges.describe())
     }
   }
   const parts = (sha256: string): readonly FilePart[] => proven.get(sha256) ?? options.parts?.(sha256) ?? []
-  const settings = { ...options, limit, parts, onProven }
-  return async (file) => {
+  const settings = { ...options, limit, parts, onPassed }
+  return async (file, { isCompared = false } = {}) => {
     let finding = known.get(file.sha256)
     if (finding === undefined) {
       finding = findRanges(file, settings)
@@ -64,15 +66,15 @@ export function makeOpenDirect(options: DirectOptions): (file: RemoteFile) => Pr
     }
     const ranges = await finding
     if (ranges.isRefused && options.openWhole !== undefined) return options.openWhole(file)
-    return access(file, ranges, settings)
+    return access(file, ranges, settings, isCompared)
   }
 }
 
 type Settings = DirectOptions & {
   readonly limit: Limiter
   readonly parts: (sha256: string) => readonly FilePart[]
-  /** Hears of every file that passed through whole. */
-  readonly onProven: (file: RemoteFile, ranges: FileRanges) => void
+  /** Hears of every file that has passed through. */
+  readonly onPassed: (file: RemoteFile, ranges: FileRanges) => void
 }
 
 /** The parts that are known from an earlier build, else the tail, asked for now. */
@@ -91,7 +93,7 @@ function addRead(file: RemoteFile, ranges: FileRanges, offset: number, bytes: Bu
   return ranges.add(offset, bytes, isKnownPart(offset, bytes, parts(file.sha256)))
 }
 
-function access(file: RemoteFile, ranges: FileRanges, settings: Settings): RemoteAccess {
+function access(file: RemoteFile, ranges: FileRanges, settings: Settings, isCompared: boolean): RemoteAccess {
   const read = async (offset: number, length: number): Promise<Uint8Array> => {
     if (offset < 0 || offset + length > file.sizeBytes) throw new RangeError('Read past the end of a remote file')
     const found = ranges.find(offset, length)
@@ -104,13 +106,49 @@ function access(file: RemoteFile, ranges: FileRanges, settings: Settings): Remot
   return {
     sizeBytes: file.sizeBytes,
     read,
-    stream: (offset, length) =>
-      offset === 0 ? provenStart(file, length, ranges, settings) : rangeStream(read, offset, length),
+    stream: (offset, length) => {
+      if (offset > 0) return rangeStream(read, offset, length)
+      const start = isCompared ? bareStart(file, length, settings) : provenStart(file, length, ranges, settings)
+      return passing(file, start, ranges, settings)
+    },
     prove: async () => {
       if (ranges.isProven) return
-      for await (const _ of provenStart(file, 0, ranges, settings));
+      for await (const _ of passing(file, provenStart(file, 0, ranges, settings), ranges, settings));
     },
     close: async () => {},
+  }
+}
+
+/** Bytes of a file with the position behind them, and as many of them as were asked for. */
+interface Passed {
+  readonly at: number
+  readonly bytes: Uint8Array
+}
+
+/** The first bytes of a file in their turn, and what is kept of it when they have passed. */
+async function* passing(
+  file: RemoteFile,
+  start: AsyncIterable<Passed>,
+  ranges: FileRanges,
+  settings: Settings,
+): AsyncGenerator<Uint8Array> {
+  const release = await acquire(settings.limit)
+  const task = startTask(settings.report ?? silent, `download ${fileName(file.url)}`, {
+    totalBytes: file.sizeBytes,
+    kind: 'download',
+  })
+  let isDone = false
+  try {
+    for await (const { at, bytes } of start) {
+      task.bytes(at, file.sizeBytes)
+      if (bytes.length > 0) yield bytes
+    }
+    if (ranges.isProven) await saveRanges(settings.ranges, file.sha256, ranges)
+    settings.onPassed(file, ranges)
+    isDone = true
+  } finally {
+    task.end(isDone ? 'done' : 'failed')
+    release()
   }
 }
 
@@ -120,35 +158,25 @@ async function* provenStart(
   length: number,
   ranges: FileRanges,
   settings: Settings,
-): AsyncGenerator<Uint8Array> {
+): AsyncGenerator<Passed> {
   const what = maskUrl(file.url)
-  const release = await acquire(settings.limit)
-  const task = startTask(settings.report ?? silent, `download ${fileName(file.url)}`, {
-    totalBytes: file.sizeBytes,
-    kind: 'download',
-  })
-  let isDone = false
-  try {
-    let at = 0
-    let left = length
-    for await (const chunk of verify(
-      download(file, settings),
-      { digest: `sha256:${file.sha256}`, size: file.sizeBytes },
-      what,
-    )) {
-      ranges.compare(at, chunk, what)
-      at += chunk.length
-      task.bytes(at, file.sizeBytes)
-      if (left > 0) yield chunk.length > left ? chunk.subarray(0, left) : chunk
-      left -= chunk.length
-    }
-    ranges.isProven = true
-    await saveRanges(settings.ranges, file.sha256, ranges)
-    settings.onProven(file, ranges)
-    isDone = true
-  } finally {
-    task.end(isDone ? 'done' : 'failed')
-    release()
+  const expected = { digest: `sha256:${file.sha256}`, size: file.sizeBytes } as const
+  let at = 0
+  for await (const chunk of verify(download(file, settings), expected, what)) {
+    ranges.compare(at, chunk, what)
+    const bytes = chunk.subarray(0, Math.max(0, length - at))
+    yield { at: (at += chunk.length), bytes }
+  }
+  ranges.isProven = true
+}
+
+/** The first bytes of a file and no more. */
+async function* bareStart(file: RemoteFile, length: number, settings: Settings): AsyncGenerator<Passed> {
+  let at = 0
+  for await (const chunk of download(file, settings)) {
+    const bytes = chunk.subarray(0, length - at)
+    yield { at: (at += bytes.length), bytes }
+    if (at >= length) return
   }
 }
 

@@ -34,9 +34,9 @@ export function makeLayerContext(
   const openDirect = makeOpenDirect({ ...downloads, ranges, openWhole: openRemote, parts })
   return {
     openRemote,
-    openDirect: async (file: RemoteFile) => {
+    openDirect: async (file, options) => {
       const isStored = (await store.has(`sha256:${file.sha256}`)) === file.sizeBytes
-      return isStored ? openRemote(file) : openDirect(file)
+      return isStored ? openRemote(file) : openDirect(file, options)
     },
     ...(isKeeping
       ? { releaseRemote: ({ sha256 }: RemoteFile) => rm(store.path(`sha256:${sha256}`), { force: true }) }

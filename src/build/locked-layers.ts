@@ -7,6 +7,7 @@ import { keptWheels } from '../../layers/spliced-layers.ts'
 import type { LayerStore } from '../../layers/stored-layer.ts'
 import { hashOfSet, isClashFree, keysOfEnvironments } from '../../layers/notes.ts'
 import type { Cache } from '../core/cache.ts'
+import { maskUrl } from '../core/http.ts'
 import type { Lock, LockedLayer, LockedLayers, LockedPart } from '../lock/lock.ts'
 import { wheelLayersOf } from '../plan/make-plan.ts'
 import { findRecord } from '../store/records.ts'
@@ -41,10 +42,17 @@ export function withLockedLayers(store: LayerStore, lock: Lock, context: LockedL
         if (spec === undefined) throw new RangeError(`No layer of the lock has the key ${key}`)
         return makeLayerStream(spec, { ...context.layers, isKnown: true })
       },
+      nameOf: (key) => `the layer that the lock file knows of ${wheelNames(byKey.get(key))}`,
       isVerifying: context.isVerifying === true,
     },
     context.isKeeping === false ? undefined : context.store,
   )
+}
+
+/** The wheels of a layer, for people. */
+function wheelNames(spec: LayerSpec | undefined): string {
+  const [first, ...others] = spec?.kind === 'wheels' ? spec.wheels.map(({ url }) => maskUrl(url)) : []
+  return `${first ?? 'no wheel'}${others.length > 0 ? ` and ${others.length} others` : ''}`
 }
 
 /** What a lock says that the layer of a key becomes, as far as it can be relied on. */

@@ -34,6 +34,7 @@ async function known(comesOut: Buffer): Promise<StoredLayer> {
         { mediaType: record.mediaType, blob: openBytes(comesOut)(), diffId: () => record.diffId }
       ),
       isKept: () => true,
+      nameOf: (key) => `the layer ${key}`,
       isVerifying: false,
     },
     store,
@@ -56,6 +57,7 @@ test.each([Buffer.from('the bytes of a laYer'), Buffer.from('short'), Buffer.fro
     const { open } = await known(comesOut)
     await expect(collect(open({ isVerified: true }), 100)).rejects.toMatchObject({
       code: expect.stringMatching(/^(?:DIGEST|SIZE)_MISMATCH$/) as string,
+      message: expect.stringContaining('the layer a') as string,
     })
     expect(await store.has(record.digest)).toBeUndefined()
   },

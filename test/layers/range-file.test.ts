@@ -1,10 +1,11 @@
-import { randomBytes } from 'node:crypto'
+import { createHash, randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { LayerContext } from '../../layers/context.ts'
 import { makeLayerStream, type LayerSpec } from '../../layers/kinds/index.ts'
+import { FileRanges, type FilePart } from '../../layers/file-ranges.ts'
 import { makeOpenDirect } from '../../layers/range-file.ts'
 import { collect } from '../../src/core/bytes.ts'
 import { memoryCache } from '../../src/core/cache.ts'
@@ -162,5 +163,29 @@ describe('makeOpenDirect()', () => {
   test('proves a whole file at the end of its stream', async () => {
     const source = await open({ ...file(), sha256: '0'.repeat(64) })
     await expect(collect(source.stream(0, 10), 100)).rejects.toMatchObject({ code: 'DIGEST_MISMATCH' })
+  })
+
+  test('proves and keeps nothing for who compares what it makes, but what is known by its hash', async () => {
+    const ranges = memoryCache()
+    const tail = { offset: wheel.bytes.length - 2 ** 17, sizeBytes: 2 ** 17 }
+    const sha256 = createHash('sha256').update(wheel.bytes.subarray(tail.offset)).digest('hex')
+    const stream = async (parts: readonly FilePart[]): Promise<Buffer> => {
+      const source = await makeOpenDirect({ http: makeHttp(), ranges, parts: () => parts })(file(), {
+        isCompared: true,
+      })
+      return collect(source.stream(0, 1000), 2000)
+    }
+    partsOf = Buffer.from(wheel.bytes)
+    served = Buffer.from(wheel.bytes)
+    served.writeUInt8(served.readUInt8(5000) ^ 1, 5000)
+    expect((await stream([])).equals(wheel.bytes.subarray(0, 1000))).toBe(true)
+    expect(await ranges.get(wheel.sha256)).toBeUndefined()
+    await stream([{ ...tail, sha256 }])
+    expect(FileRanges.unpack((await ranges.get(wheel.sha256)) ?? Buffer.alloc(0))?.describe()).toEqual([
+      { ...tail, sha256 },
+    ])
+    await expect(makeOpenDirect({ http: makeHttp() })(file()).then((it) => it.prove?.())).rejects.toMatchObject({
+      code: 'DIGEST_MISMATCH',
+    })
   })
 })
