@@ -34,8 +34,8 @@ export interface LibraryCheck {
   readonly flavour?: string | undefined
 }
 
-/** Packages of Debian and Ubuntu that bring what wheels leave to the system most often. */
-const PACKAGES: Readonly<Record<string, string>> = {
+/** Packages of Debian and Ubuntu that bring what wheels leave to the system most often; python/launcher/hints.py has the same. */
+export const LIBRARY_PACKAGES: Readonly<Record<string, string>> = {
   'libGL.so.1': 'libgl1',
   'libEGL.so.1': 'libegl1',
   'libGLESv2.so.2': 'libgles2',
@@ -59,6 +59,12 @@ const PACKAGES: Readonly<Record<string, string>> = {
   'libtcmalloc.so.4': 'libgoogle-perftools4',
 }
 
+/**
+ * Plugins for hardware and launchers of clusters: CUDA's libraries look for them with `dlopen` and do without. The wheels of
+ * every torch have some, so that telling what they lack would teach people to read no warnings.
+ */
+const PLUGIN = /\/(?:libcufile_rdma|nvshmem_(?:bootstrap|transport)_\w+)\.so[\d.]*$/
+
 const CACHE_LIMIT_BYTES = 64 << 20
 
 /**
@@ -77,7 +83,7 @@ export async function findMissingLibraries(check: LibraryCheck): Promise<readonl
     if (spec.kind !== 'wheels') continue
     const found = await loadLibraries(spec, context, notes)
     if (found === undefined) return []
-    libraries.push(...found)
+    libraries.push(...found.filter(({ path }) => !PLUGIN.test(path)))
   }
   if (libraries.length === 0) return []
   const systemNames = layer === undefined ? new Set<string>() : await readSystemNames(layer)
@@ -90,13 +96,28 @@ function isMissingIn(flavour: string, needed: string): boolean {
   return library !== undefined && !flavourHas(flavour, library)
 }
 
-/** A missing library as a sentence with what to do. */
-export function describeMissingLibrary(missing: MissingLibrary): string {
-  return `\`${missing.by}\` needs ${missing.needed}, which nothing in the image has${remedyFor(missing)}`
+/** Missing libraries as sentences with what to do: one for all that system packages bring, one for each of the others. */
+export function describeMissingLibraries(missing: readonly MissingLibrary[]): readonly string[] {
+  const packaged = missing.filter(({ systemPackage }) => systemPackage !== undefined)
+  const others = missing.filter(({ systemPackage }) => systemPackage === undefined)
+  const packages = [...new Set(packaged.map(({ systemPackage }) => `\`${systemPackage}\``))].sort()
+  const remedy = `; add ${packages.join(', ')} to build.system_packages`
+  return [
+    ...(packaged.length === 0 ? [] : [sentence(packaged, remedy)]),
+    ...others.map((library) => sentence([library], remedyFor(library))),
+  ]
 }
 
-function remedyFor({ needed, systemPackage }: MissingLibrary): string {
-  if (systemPackage !== undefined) return `; add \`${systemPackage}\` to build.system_packages`
+function sentence(missing: readonly MissingLibrary[], remedy: string): string {
+  const [first = '', ...more] = [...new Set(missing.map(({ by }) => by.replace(/^.*\/site-packages\//, '')))]
+  const needed = missing.map((library) => library.needed).sort()
+  const names = needed.length === 1 ? needed.join('') : `${needed.slice(0, -1).join(', ')} and ${needed.at(-1)}`
+  const who =
+    more.length === 0 ? `\`${first}\` needs` : `\`${first}\` and ${more.length} more of the wheels’ files need`
+  return `${who} ${names}, which nothing in the image has${remedy}`
+}
+
+function remedyFor({ needed }: MissingLibrary): string {
   const library = cudaLibrary(needed)
   if (library === undefined) return ''
   const { wheel, flavour } = library
@@ -108,7 +129,7 @@ function summarise(unmet: readonly UnmetNeed[]): readonly MissingLibrary[] {
   return [...groupBy(unmet, ({ needed }) => needed)].map(([needed, needs]) => ({
     needed,
     by: needs[0]?.path ?? '',
-    systemPackage: PACKAGES[needed],
+    systemPackage: LIBRARY_PACKAGES[needed],
   }))
 }
 

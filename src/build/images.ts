@@ -130,10 +130,9 @@ async function reportMissingLibraries(
   const flavour = plan.base === undefined ? undefined : cudaFlavour(plan.base.location)
   const isSystemKnown = specs.some(({ kind }) => kind === 'debian-registration')
   if (!isSystemKnown && flavour === undefined) return
-  const { describeMissingLibrary, findMissingLibraries } = await import('./check-libraries.ts')
+  const { describeMissingLibraries, findMissingLibraries } = await import('./check-libraries.ts')
   const missing = await findMissingLibraries({ specs, layers, context: context.layers, notes, libraryPath, flavour })
-  for (const library of missing) {
-    const text = describeMissingLibrary(library)
+  for (const text of describeMissingLibraries(missing)) {
     context.layers.report({ type: 'note', level: 'warning', text, code: 'LIBRARY_MISSING' })
   }
 }

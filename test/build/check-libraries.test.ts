@@ -1,7 +1,9 @@
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { layerKey, type LayerSpec } from '../../layers/kinds/index.ts'
 import { saveNotes } from '../../layers/notes.ts'
-import { describeMissingLibrary, findMissingLibraries } from '../../src/build/check-libraries.ts'
+import { describeMissingLibraries, findMissingLibraries, LIBRARY_PACKAGES } from '../../src/build/check-libraries.ts'
 import { cudaFlavour } from '../../src/build/cuda-libraries.ts'
 import { memoryCache, type Cache } from '../../src/core/cache.ts'
 import { formatLoaderCache } from '../../src/debian/effects/loader-cache.ts'
@@ -44,14 +46,43 @@ async function check(
     libraryPath: [],
     flavour,
   })
-  return missing.map(describeMissingLibrary)
+  return describeMissingLibraries(missing)
 }
 
 test('a library that nothing brings is named with the package that has it', async () => {
   const path = 'opt/venv/lib/python3.11/site-packages/cv2/cv2.so'
   expect(await check([library(path, ['libc.so.6', 'libGL.so.1'])])).toEqual([
-    `\`${path}\` needs libGL.so.1, which nothing in the image has; add \`libgl1\` to build.system_packages`,
+    `\`cv2/cv2.so\` needs libGL.so.1, which nothing in the image has; add \`libgl1\` to build.system_packages`,
   ])
+})
+
+test('libraries that system packages bring are told at once, with all packages to add', async () => {
+  const site = 'opt/venv/lib/python3.11/site-packages/cv2.libs'
+  const lines = await check([
+    library(`${site}/libQt5Core.so.5`, ['libgthread-2.0.so.0', 'libglib-2.0.so.0', 'libzbar.so.0']),
+    library(`${site}/libQt5Gui.so.5`, ['libGL.so.1', 'libglib-2.0.so.0']),
+  ])
+  expect(lines).toEqual([
+    '`cv2.libs/libQt5Core.so.5` and 1 more of the wheels’ files need libGL.so.1, libglib-2.0.so.0 and libgthread-2.0.so.0, which nothing in the image has; add `libgl1`, `libglib2.0-0` to build.system_packages',
+    '`cv2.libs/libQt5Core.so.5` needs libzbar.so.0, which nothing in the image has',
+  ])
+})
+
+test('plugins that CUDA’s libraries do without are not missed', async () => {
+  const site = 'opt/venv/lib/python3.11/site-packages/nvidia'
+  expect(
+    await check([
+      library(`${site}/cufile/lib/libcufile_rdma.so.1`, ['libmlx5.so.1', 'libibverbs.so.1']),
+      library(`${site}/nvshmem/lib/nvshmem_bootstrap_pmix.so.3`, ['libpmix.so.2']),
+      library(`${site}/cufile/lib/libcufile.so.0`, ['libz.so.1']),
+    ]),
+  ).toEqual(['`nvidia/cufile/lib/libcufile.so.0` needs libz.so.1, which nothing in the image has'])
+})
+
+test('the server in the image knows the same packages', async () => {
+  const hints = await readFile(join(import.meta.dirname, '..', '..', 'python', 'launcher', 'hints.py'), 'utf8')
+  const pairs = [...hints.matchAll(/^ {4}"(lib[^"]+)": "([^"]+)",$/gm)].map(([, name, owner]) => [name, owner])
+  expect(Object.fromEntries(pairs)).toEqual(LIBRARY_PACKAGES)
 })
 
 test('what the system, another wheel or the driver brings is not missed', async () => {
