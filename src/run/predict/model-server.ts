@@ -36,7 +36,7 @@ const GIVE_UP_MS = 1000
  *
  * The container shares the host's network; its port is told by `PORT`, as every platform does.
  *
- * @throws BuildError RUN_FAILED, with what it printed, when it ends or its setup fails
+ * @throws BuildError RUN_FAILED, with what it printed in `data.logs`, when it ends or its setup fails
  */
 export async function startModelServer(request: ServerRequest, context: RunContext): Promise<ModelServer> {
   const port = request.port ?? (await freePort())
@@ -75,15 +75,20 @@ export async function startModelServer(request: ServerRequest, context: RunConte
     const timer = setTimeout(() => container.kill('SIGKILL'), graceMs)
     await exit.finally(() => clearTimeout(timer))
   }
-  try {
-    await waitUntilReady(port, request, () => ended, logs)
-    task.end()
-    return { port, container, stop: () => stop() }
-  } catch (error) {
+  const giveUp = async (): Promise<void> => {
     task.end('failed')
     await stop(GIVE_UP_MS)
-    throw error
   }
+  const failure = await waitUntilReady(port, request, () => ended).catch(async (error: unknown) => {
+    await giveUp()
+    throw error
+  })
+  if (failure !== undefined) {
+    await giveUp()
+    throw setupError(failure, logs.text())
+  }
+  task.end()
+  return { port, container, stop: () => stop() }
 }
 
 /** Cog's own server listens on every address of the machine unless an argument says otherwise; ours hears a variable. */
@@ -91,25 +96,32 @@ export function cogCommand(command: readonly string[], host: string): readonly s
   return command.at(-1) === 'cog.server.http' ? [...command, '--host', host] : undefined
 }
 
+/** Why there is no model to ask. */
+export interface SetupFailure {
+  readonly what: string
+  /** What the server kept of the setup; nothing where it says nothing. */
+  readonly logs?: string | undefined
+}
+
+/** Gives why there will be no model; nothing once there is one. */
 async function waitUntilReady(
   port: number,
   request: ServerRequest,
   ended: () => number | undefined,
-  logs: LogTail,
-): Promise<void> {
+): Promise<SetupFailure | undefined> {
   const deadline = request.setupTimeoutMs === undefined ? Infinity : Date.now() + request.setupTimeoutMs
   for (;;) {
     request.signal?.throwIfAborted()
     const status = ended()
-    if (status !== undefined) throw failed(`The container ended with status ${status} before it was ready`, logs.text())
+    if (status !== undefined) return { what: `The container ended with status ${status} before it was ready` }
     const answer = await askLocal(port, 'GET', '/health-check', { signal: request.signal })
     const health = readHealth(answer?.body)
-    if (health.status === 'READY' || health.status === 'BUSY') return
+    if (health.status === 'READY' || health.status === 'BUSY') return undefined
     if (health.status === 'SETUP_FAILED' || health.status === 'DEFUNCT') {
-      throw failed('The setup of the model failed', health.logs || logs.text())
+      return { what: 'The setup of the model failed', logs: health.logs }
     }
-    if (answer?.status === 404) throw failed('The container has no /health-check: it is no model image', logs.text())
-    if (Date.now() > deadline) throw failed('The setup of the model took too long', logs.text())
+    if (answer?.status === 404) return { what: 'The container has no /health-check: it is no model image' }
+    if (Date.now() > deadline) return { what: 'The setup of the model took too long' }
     await sleep(POLL_MS, undefined, request.signal === undefined ? {} : { signal: request.signal })
   }
 }
@@ -123,9 +135,18 @@ function readHealth(body: unknown): { readonly status: string; readonly logs: st
   }
 }
 
-function failed(what: string, logs: string): BuildError {
-  const text = logs.trim()
-  return new BuildError('RUN_FAILED', text === '' ? what : `${what}:\n${text}`, { data: { logs: text } })
+/**
+ * The error of a model that is not there: one line with the reason, since the traceback has been shown as it was printed.
+ *
+ * @param shown  what the container has printed; a reason that is not in it comes with all that is known
+ */
+export function setupError({ what, logs }: SetupFailure, shown: string): BuildError {
+  const known = (logs || shown).trim()
+  const [text = '', hint] = known.split(/\n+hint: (?=[^\n]*$)/)
+  const reason = text.trimEnd().split('\n').at(-1) ?? ''
+  if (reason === '') return new BuildError('RUN_FAILED', what, { data: { logs: known } })
+  const message = shown.includes(reason) ? `${what}: ${reason}` : `${what}:\n${text.trimEnd()}`
+  return new BuildError('RUN_FAILED', message, { hint, data: { logs: known } })
 }
 
 /** Passes what a container prints on, and keeps its end. */
