@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import gc
 import logging
 import os
@@ -25,9 +26,13 @@ log = logging.getLogger("layerwright")
 def start(settings: Settings) -> int:
     """Start the model first, since its imports take longest, then everything else; serve; give the exit status."""
     if settings.predict is None:
-        raise SettingsError("COG_PREDICT_TYPE_STUB is not set: it names the model, as in `predict.py:Predictor`")
+        name, example = ("COG_TRAIN", "train.py:train") if settings.is_training else ("COG_PREDICT", "predict.py:Predictor")
+        raise SettingsError(f"{name}_TYPE_STUB is not set: it names the model, as in `{example}`")
     document = _load(settings.schema_path)
-    engine = Engine(settings, settings.predict, Schema(document, is_batch=settings.batch_size > 1), Files(settings), Reaper())
+    if settings.is_training:
+        settings = dataclasses.replace(settings, concurrency=1, batch_size=1)
+    schema = Schema(document, "TrainingInput" if settings.is_training else "Input", settings.batch_size > 1)
+    engine = Engine(settings, settings.predict, schema, Files(settings), Reaper())
     try:
         engine.model.spawn()
     except OSError as error:

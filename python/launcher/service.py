@@ -24,7 +24,7 @@ class Service:
         #: set when no more work is to be taken
         self.stopping = asyncio.Event()
         components = (document or {}).get("components", {}).get("schemas", {})
-        if settings.train is not None and "TrainingInput" in components:
+        if settings.train is not None and not settings.is_training and "TrainingInput" in components:
             # Trainings get a process of their own, started by the first of them.
             self.trainer = Engine(
                 dataclasses.replace(settings, concurrency=1, batch_size=1),

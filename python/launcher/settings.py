@@ -21,6 +21,8 @@ class Settings:
 
     predict: str | None = None
     train: str | None = None
+    #: ``predict`` is the training function, and there is no other model
+    is_training: bool = False
     project: str = "."
     python: str = sys.executable
     schema_path: str | None = None
@@ -126,6 +128,7 @@ def _load(arguments: list[str], environment: Mapping[str, str]) -> Settings:
     return Settings(
         predict=train if is_train else predict,
         train=train,
+        is_training=is_train,
         project=project,
         python=_interpreter(env),
         schema_path=_schema(env, project),

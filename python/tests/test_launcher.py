@@ -418,6 +418,28 @@ def test_training_has_a_process_of_its_own(make_project: Any, start: Any) -> Non
     assert server.predict(name="still").json()["output"] == "hello still"
 
 
+def test_a_server_for_training_alone_sets_up_one_process(make_project: Any, start: Any) -> None:
+    train = """
+        from cog import BaseModel
+
+        print("loading")
+
+        class TrainingOutput(BaseModel):
+            rounds: int
+
+        def train(rounds: int) -> TrainingOutput:
+            return TrainingOutput(rounds=rounds)
+    """
+    broken = "raise SystemExit('the model is not to be loaded')"
+    project = make_project(broken, document(HELLO_INPUTS, training={"rounds": {**INTEGER, "maximum": 10}}), train__py=train)
+    server = start(project, "launcher", ("--x-mode", "train"), COG_TRAIN_TYPE_STUB="train.py:train", LOG_FORMAT="console").wait()
+    for route in ("/trainings", "/predictions"):  # Cog's, too, trains on both
+        assert server.request("POST", route, {"input": {"rounds": 2}}).json()["output"] == {"rounds": 2}
+        assert server.request("POST", route, {"input": {"rounds": 11}}).status == 422
+    assert "trainings_url" in server.get("/").json()
+    assert server.log.count("Model is ready") == 1 and server.get("/health-check").json()["setup"]["logs"] == "loading\n"
+
+
 @pytest.mark.skipif(IMAGE is not None, reason="starts the launcher of the source tree")
 def test_sagemaker_s_train_word(make_project: Any, tmp_path: pathlib.Path) -> None:
     train = """

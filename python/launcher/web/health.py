@@ -52,7 +52,8 @@ def _discovery(service: Service) -> dict[str, Any]:
         "openapi_url": "/openapi.json",
         "shutdown_url": "/shutdown",
     }
-    for name in ("predictions", "trainings") if service.trainer is not None else ("predictions",):
+    can_train = service.trainer is not None or service.settings.is_training
+    for name in ("predictions", "trainings") if can_train else ("predictions",):
         one = "{prediction_id}" if name == "predictions" else "{training_id}"
         urls[f"{name}_url"] = f"/{name}"
         urls[f"{name}_idempotent_url"] = f"/{name}/{one}"
