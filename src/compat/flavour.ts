@@ -172,8 +172,8 @@ function whyDevel({ wheels, sources = [] }: FlavourRequest): string | undefined 
     : `${cupy.name} compiles kernels against CUDA's headers, which no wheel brings`
 }
 
-/** Triton compiles a small C program at its first use. */
-function compilerPackages(wheels: readonly FlavourWheel[], reasons: Reason[]): readonly string[] {
+/** Packages of the compiler that wheels call while they work: triton compiles a small C program at its first use. */
+export function compilerPackages(wheels: readonly Pick<FlavourWheel, 'name'>[], reasons: Reason[]): readonly string[] {
   const triton = wheels.find(({ name }) => /^(pytorch-)?triton$/.test(name))
   if (triton === undefined) return []
   reasons.push({

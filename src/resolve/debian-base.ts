@@ -1,3 +1,4 @@
+import { compilerPackages, type Reason } from '../compat/index.ts'
 import { resolveDebian } from '../debian/resolve.ts'
 import { DEBIAN_SUITES, debianSources } from '../debian/source.ts'
 import type { DebianLock } from '../debian/lock.ts'
@@ -5,6 +6,7 @@ import type { LockedInterpreter, LockedLibc } from '../lock/lock.ts'
 import { openAptSources } from './apt-sources.ts'
 import { interpreterChoice, type BaseDraft, type BaseRequest } from './base-draft.ts'
 import type { ResolveContext } from './context.ts'
+import { lockChoice } from './environment.ts'
 import { archiveFor, chooseSuite } from './interpreter.ts'
 
 /** A root file system composed from Debian's packages: the embedded default, which needs no registry. */
@@ -15,27 +17,45 @@ export async function debianBase(reason: string, request: BaseRequest, context: 
   const { python } = DEBIAN_SUITES[suite]
   const { mirror, snapshot } = build.debian
   const sources = debianSources(suite, { archive: mirror, snapshot })
-  const packages = await resolveDebian(
-    {
-      suite,
-      architecture: platform.architecture,
-      isBootstrap: true,
-      packages: ['apt', 'ca-certificates', ...(hasPython ? [`python${python}`] : []), ...build.systemPackages],
-      sources: context.archives?.(sources) ?? sources,
-      extraSources: await openAptSources(build.aptSources, context),
-    },
-    { ...context, cache: context.cache('debian'), now: () => new Date(context.now()) },
-  )
+  const extraSources = await openAptSources(build.aptSources, context)
+  const resolveWith = (further: readonly string[]): Promise<DebianLock> =>
+    resolveDebian(
+      {
+        suite,
+        architecture: platform.architecture,
+        isBootstrap: true,
+        packages: [
+          'apt',
+          'ca-certificates',
+          ...(hasPython ? [`python${python}`] : []),
+          ...build.systemPackages,
+          ...further,
+        ],
+        sources: context.archives?.(sources) ?? sources,
+        extraSources,
+      },
+      { ...context, cache: context.cache('debian'), now: () => new Date(context.now()) },
+    )
+  const packages = await resolveWith([])
   const interpreter = hasPython
     ? debianInterpreter(packages, python)
     : await archiveFor({ build, platform, version: environment.python, found: [] }, context)
   return {
     interpreter,
     libc: libcOf(packages),
-    complete: async () => ({
-      base: { kind: 'debian', suite, packages },
-      choices: [{ key: 'base', value: `debian ${suite}`, reason }, interpreterChoice(interpreter, build.pythonVersion)],
-    }),
+    complete: async (wheels) => {
+      const reasons: Reason[] = []
+      const compiler = build.gpu ? compilerPackages(wheels, reasons) : []
+      const choices = [
+        { key: 'base', value: `debian ${suite}`, reason },
+        interpreterChoice(interpreter, build.pythonVersion),
+        ...reasons.map(lockChoice),
+      ]
+      return {
+        base: { kind: 'debian', suite, packages: compiler.length === 0 ? packages : await resolveWith(compiler) },
+        choices,
+      }
+    },
   }
 }
 
