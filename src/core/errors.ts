@@ -46,6 +46,7 @@ export const ERROR_CODES = {
   DIGEST_MISMATCH: EXIT.integrity,
   SIZE_MISMATCH: EXIT.integrity,
   SIGNATURE_INVALID: EXIT.integrity,
+  CERTIFICATE_INVALID: EXIT.integrity,
   ARCHIVE_INVALID: EXIT.integrity,
   WHEEL_INVALID: EXIT.integrity,
   IMAGE_INVALID: EXIT.integrity,

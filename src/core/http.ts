@@ -78,7 +78,8 @@ export interface HttpResponse {
   readonly sharedBy?: number | undefined
 }
 
-/** Sends a request; any HTTP status is an answer, only a broken connection throws (BuildError NETWORK_FAILED). */
+/** Sends a request; any HTTP status is an answer, only a broken connection throws (BuildError NETWORK_FAILED,
+ * CERTIFICATE_INVALID, or CREDENTIALS_INVALID where a client certificate is wanted). */
 export type Http = (request: HttpRequest) => Promise<HttpResponse>
 
 /** Settings of {@link makeHttp}; every one has a default. */

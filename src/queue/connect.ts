@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import type { RedisClientType } from '@redis/client'
 import { createClient, createCluster, createSentinel, ErrorReply } from '@redis/client'
-import { BuildError } from '../core/errors.ts'
+import { BuildError, type ErrorCode } from '../core/errors.ts'
 import { parseQueueUrl, type QueueAddress } from './queue-url.ts'
 
 /** What a queue asks of Redis, be it one server, a cluster or what sentinels watch. */
@@ -13,7 +13,8 @@ export type Connection = Pick<
 /**
  * Connects.
  *
- * @throws BuildError USAGE for a URL or certificate that cannot be read, NETWORK_FAILED when nobody answers
+ * @throws BuildError USAGE for a URL or certificate that cannot be read, NETWORK_FAILED when nobody answers,
+ *   CERTIFICATE_INVALID, CREDENTIALS_INVALID
  */
 export async function connect(url: string): Promise<Connection> {
   const address = parseQueueUrl(url)
@@ -25,10 +26,8 @@ export async function connect(url: string): Promise<Connection> {
     await client.connect()
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause)
-    throw new BuildError('NETWORK_FAILED', `Redis does not answer: \`${describe(address)}\`: ${reason}`, {
-      cause,
-      hint: hintOf(address, reason),
-    })
+    const { code, hint } = explainFailure(address, reason)
+    throw new BuildError(code, `Redis does not answer: \`${describe(address)}\`: ${reason}`, { cause, hint })
   }
   return client as unknown as Connection
 }
@@ -102,10 +101,19 @@ function describe({ kind, nodes, path, service }: QueueAddress): string {
   ]
 }
 
-function hintOf({ isTls }: QueueAddress, reason: string): string {
-  if (/certificate|self.signed|issuer/i.test(reason)) return 'Name the authority: `?ssl_ca_certs=/etc/ca.pem`.'
-  if (/WRONGPASS|NOAUTH|NOPERM|ERR AUTH/.test(reason)) return 'Check user and password in the URL.'
-  return isTls
+/** What has gone wrong before the first command: neither certificates nor passwords are cured by asking again. */
+export function explainFailure(
+  { isTls }: Pick<QueueAddress, 'isTls'>,
+  reason: string,
+): { readonly code: ErrorCode; readonly hint: string } {
+  if (/alert.*(certificate|unknown ca)/i.test(reason))
+    return { code: 'CREDENTIALS_INVALID', hint: 'Show a client certificate: `?ssl_certfile=FILE&ssl_keyfile=FILE`.' }
+  if (/certificate|self.signed|issuer/i.test(reason))
+    return { code: 'CERTIFICATE_INVALID', hint: 'Name the authority: `?ssl_ca_certs=/etc/ca.pem`.' }
+  if (/WRONGPASS|NOAUTH|NOPERM|ERR AUTH/.test(reason))
+    return { code: 'CREDENTIALS_INVALID', hint: 'Check user and password in the URL.' }
+  const hint = isTls
     ? 'Check host and port, and that the server speaks TLS there.'
     : 'Check host and port; `rediss://` is for TLS.'
+  return { code: 'NETWORK_FAILED', hint }
 }

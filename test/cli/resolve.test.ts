@@ -86,7 +86,7 @@ describe('layerwright resolve', () => {
     try {
       await writeFile(join(folder, 'untrusted.txt'), `-i https://${host}/simple/\nlib==1.0\n`)
       await writeFile(join(folder, 'trusted.txt'), `--trusted-host localhost\n-r untrusted.txt\n`)
-      expect(await run('-r', 'untrusted.txt')).toMatchObject({ status: 75, stdout: '' })
+      expect(await run('-r', 'untrusted.txt')).toMatchObject({ status: 5, stdout: '' })
       expect((await run('-r', 'trusted.txt', '--format', 'requirements')).stdout).toMatch(/^lib==1\.0/)
       const flag = await run('-r', 'untrusted.txt', '--trusted-host', host, '--refresh', '--format', 'requirements')
       expect(flag.stdout).toMatch(/^lib==1\.0/)

@@ -160,7 +160,7 @@ describe("Debian's docker-registry", () => {
     needTool(tools['docker-registry'], 'docker-registry', context)
     const base = { certificate: tls('server.crt'), key: tls('server.key') }
     const { host } = await start({ tls: base })
-    await expect(roundTrip(host, registriesOf())).rejects.toMatchObject({ code: 'NETWORK_FAILED' })
+    await expect(roundTrip(host, registriesOf())).rejects.toMatchObject({ code: 'CERTIFICATE_INVALID' })
     await roundTrip(host, registriesOf({ env: { SSL_CERT_FILE: tls('ca.crt') } }))
     const mutual = await start({ tls: { ...base, clientcas: [tls('ca.crt')] } })
     const certs = join(folder, 'etc', 'docker', 'certs.d', mutual.host)

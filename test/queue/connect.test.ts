@@ -1,6 +1,6 @@
 import { ErrorReply } from '@redis/client'
 import { expect, test } from 'vitest'
-import { explainRefusal } from '../../src/queue/connect.ts'
+import { explainFailure, explainRefusal } from '../../src/queue/connect.ts'
 
 test.each([
   ["OOM command not allowed when used memory > 'maxmemory'.", 'NETWORK_FAILED', 'maxmemory'],
@@ -16,4 +16,18 @@ test.each([
 test('explainRefusal() leaves our own faults alone', () => {
   const fault = new TypeError('x')
   expect(explainRefusal(fault)).toBe(fault)
+})
+
+test.each([
+  ['connect ECONNREFUSED 127.0.0.1:9', 'NETWORK_FAILED', 'rediss'],
+  ['self-signed certificate in certificate chain', 'CERTIFICATE_INVALID', 'ssl_ca_certs'],
+  ['unable to get local issuer certificate', 'CERTIFICATE_INVALID', 'ssl_ca_certs'],
+  [
+    '40F7:error:0A00045C:SSL routines:ssl3_read_bytes:tlsv13 alert certificate required',
+    'CREDENTIALS_INVALID',
+    'ssl_certfile',
+  ],
+  ['WRONGPASS invalid username-password pair or user is disabled.', 'CREDENTIALS_INVALID', 'password'],
+])('explainFailure() of %s', (reason, code, hint) => {
+  expect(explainFailure({ isTls: false }, reason)).toEqual({ code, hint: expect.stringContaining(hint) as string })
 })

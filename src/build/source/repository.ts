@@ -64,7 +64,7 @@ export function parseRepository(location: string): RepositoryLocation {
   return { url, revision, subdirectory }
 }
 
-/** The commit that a branch or tag means now. @throws BuildError REQUIREMENT_INVALID, HOST_UNSUPPORTED, NETWORK_FAILED */
+/** The commit that a branch or tag means now. @throws BuildError REQUIREMENT_INVALID, HOST_UNSUPPORTED, NETWORK_FAILED, CERTIFICATE_INVALID */
 export async function resolveCommit(location: RepositoryLocation, context: RepositoryContext): Promise<string> {
   const { url, revision = 'HEAD' } = location
   if (COMMIT.test(revision)) return revision
@@ -91,7 +91,7 @@ export async function resolveCommit(location: RepositoryLocation, context: Repos
  *
  * History is part of it, since version numbers are often made from tags.
  *
- * @throws BuildError HOST_UNSUPPORTED without git; NETWORK_FAILED with git's own words
+ * @throws BuildError HOST_UNSUPPORTED without git; NETWORK_FAILED, CERTIFICATE_INVALID with git's own words
  */
 export async function fetchRepository(
   location: RepositoryLocation & { readonly commit: string },
@@ -178,8 +178,20 @@ async function removeCredentials(gitFolder: string): Promise<void> {
 async function git(args: readonly string[], url: string, context: RepositoryContext): Promise<string> {
   // Files of this machine are reached only where the requirement itself names one; a submodule must not.
   const protocols = url.startsWith('file:') ? 'file' : PROTOCOLS.filter((each) => each !== 'file').join(':')
-  const env = { GIT_TERMINAL_PROMPT: '0', GIT_ALLOW_PROTOCOL: protocols, GIT_LFS_SKIP_SMUDGE: '1', LC_ALL: 'C' }
+  const env = {
+    GIT_TERMINAL_PROMPT: '0',
+    GIT_ALLOW_PROTOCOL: protocols,
+    GIT_LFS_SKIP_SMUDGE: '1',
+    LC_ALL: 'C',
+    ...authorities(context.env),
+  }
   return tool('git', ['-c', 'core.hooksPath=/dev/null', '-c', 'advice.detachedHead=false', ...args], context, env, url)
+}
+
+/** git asks curl's library, which does not look at the variable that everything else here does. */
+function authorities(env: RepositoryContext['env']): Readonly<Record<string, string>> {
+  const file = env['SSL_CERT_FILE']
+  return file && !env['GIT_SSL_CAINFO'] ? { GIT_SSL_CAINFO: file } : {}
 }
 
 async function tool(
@@ -212,15 +224,21 @@ async function tool(
         .slice(-5)
         .join('\n')
         .replaceAll(/\/\/[^/@\s]*@/g, '//***@')
-      reject(
-        url === ''
-          ? new BuildError('BUILD_FAILED', `\`${program}\` failed:\n${words}`)
-          : new BuildError('NETWORK_FAILED', `git could not read ${maskUrl(url)}:\n${words}`, {
-              cause: new Error(words),
-            }),
-      )
+      reject(url === '' ? new BuildError('BUILD_FAILED', `\`${program}\` failed:\n${words}`) : unreadable(url, words))
     })
   })
+}
+
+function unreadable(url: string, words: string): BuildError {
+  const isUntrusted = /certificate (?:problem|verif)|SSL certificate/i.test(words)
+  return new BuildError(
+    isUntrusted ? 'CERTIFICATE_INVALID' : 'NETWORK_FAILED',
+    `git could not read ${maskUrl(url)}:\n${words}`,
+    {
+      cause: new Error(words),
+      hint: isUntrusted ? 'Name the file of the certificate authority in SSL_CERT_FILE or GIT_SSL_CAINFO.' : undefined,
+    },
+  )
 }
 
 function parseKnown(bytes: Buffer | undefined): Pick<Descriptor, 'digest' | 'size'> | undefined {

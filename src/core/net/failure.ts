@@ -1,5 +1,5 @@
 import type { Open } from '../bytes.ts'
-import { BuildError, isBuildError, systemErrorCode } from '../errors.ts'
+import { BuildError, isBuildError, systemErrorCode, type ErrorCode } from '../errors.ts'
 
 /** A wrong body is found by its own reader, which must not be taken for a fault of the network. */
 export class SourceError extends Error {}
@@ -22,11 +22,18 @@ export function asNetworkError(error: unknown, url: string, tries: number): unkn
   const reason = reasonOf(error)
   const code = systemErrorCode(error)
   const times = tries > 1 ? ` (tried ${tries} times)` : ''
-  return new BuildError('NETWORK_FAILED', `No answer from ${maskUrl(url)}${times}: ${reason}`, {
+  return new BuildError(codeFor(code), `No answer from ${maskUrl(url)}${times}: ${reason}`, {
     hint: isOfProxy(error) ? PROXY_HINT : hintFor(code),
     data: { tries, ...(code === undefined ? {} : { reason: code }) },
     cause: error,
   })
+}
+
+/** A certificate is not cured by asking again, so it is no failure of the network, which leads to "try later". */
+function codeFor(code: string | undefined): ErrorCode {
+  if (code === undefined) return 'NETWORK_FAILED'
+  if (CLIENT_CERTIFICATE.test(code)) return 'CREDENTIALS_INVALID'
+  return SERVER_CERTIFICATE.test(code) ? 'CERTIFICATE_INVALID' : 'NETWORK_FAILED'
 }
 
 /** OpenSSL's messages hold the place in its sources and a line's end; `reason` has what it means. */
@@ -49,13 +56,17 @@ function hintFor(code: string | undefined): string | undefined {
   if (code === 'CERT_HAS_EXPIRED' || code === 'CERT_NOT_YET_VALID')
     return "The certificate's time is over or has not come. Is the clock of this machine right?"
   if (CLIENT_CERTIFICATE.test(code)) return CLIENT_HINT
-  if (/CERT|SELF_SIGNED|DEPTH_ZERO|UNABLE_TO/.test(code))
-    return 'Name the file of the certificate authority in SSL_CERT_FILE or NODE_EXTRA_CA_CERTS.'
+  if (SERVER_CERTIFICATE.test(code))
+    return 'Name the file of the certificate authority in SSL_CERT_FILE or NODE_EXTRA_CA_CERTS. For one registry it may lie in `certs.d/HOST:PORT/ca.crt` instead.'
   if (code === 'EPROTO' || code.startsWith('ERR_SSL_')) return 'The server does not speak TLS on this port.'
   if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') return 'Check the host name, the network, and the proxy variables.'
   if (code === 'ECONNREFUSED') return 'Nothing listens there. Is the server running, and is the port right?'
   return undefined
 }
+
+/** What OpenSSL and Node find wrong with a server's certificate. @see Node.js, "TLS", "X509 certificate error codes" */
+const SERVER_CERTIFICATE =
+  /^(ERR_TLS_CERT_|CERT_|CRL_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_|INVALID_CA|INVALID_PURPOSE|PATH_LENGTH_|HOSTNAME_MISMATCH)/
 
 /** Alerts by which a server says that it wants another client certificate, or any (RFC 8446, section 6.2). */
 const CLIENT_CERTIFICATE = /^ERR_SSL_\w+_ALERT_(\w*CERTIFICATE\w*|UNKNOWN_CA|HANDSHAKE_FAILURE)$/

@@ -2,9 +2,11 @@ import { once } from 'node:events'
 import { createReadStream, existsSync, statSync } from 'node:fs'
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
+import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { readTar } from '../../../layers/tar.ts'
 import { openPath } from '../../../src/core/file-access.ts'
@@ -140,6 +142,28 @@ describe('a repository', () => {
       expect(bytes.includes('./sub/file')).toBe(true)
       expect(bytes.includes('127.0.0.1')).toBe(true)
       expect(bytes.includes('word-of-mine')).toBe(false)
+    } finally {
+      server.closeAllConnections()
+      server.close()
+    }
+  })
+
+  it('trusts the authority that is set, and says where to name it', async () => {
+    const tls = (name: string): URL => new URL(`../../../fixtures/tls/${name}`, import.meta.url)
+    const [key, cert] = await Promise.all([readFile(tls('server.key')), readFile(tls('server.crt'))])
+    const server = createTlsServer({ key, cert }, (_, response) => response.writeHead(404).end()).listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    try {
+      const url = `https://localhost:${(server.address() as AddressInfo).port}/a.git`
+      await expect(resolveCommit({ url }, context)).rejects.toMatchObject({
+        code: 'CERTIFICATE_INVALID',
+        hint: expect.stringContaining('SSL_CERT_FILE') as string,
+      })
+      const env = { ...context.env, GIT_SSL_CAINFO: undefined, SSL_CERT_FILE: fileURLToPath(tls('ca.crt')) }
+      await expect(resolveCommit({ url }, { ...context, env })).rejects.toMatchObject({
+        code: 'NETWORK_FAILED',
+        message: expect.stringContaining('not found') as string,
+      })
     } finally {
       server.closeAllConnections()
       server.close()

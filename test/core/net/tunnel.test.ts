@@ -127,7 +127,7 @@ describe('makeHttp() over TLS', () => {
     const http = makeHttp({ env: {}, retry: false })
     const answer = http({ url: `https://localhost:${portOf(origin)}/blob`, decode: false, bulk: true })
     await expect(answer).rejects.toMatchObject({
-      code: 'NETWORK_FAILED',
+      code: 'CERTIFICATE_INVALID',
       hint: expect.stringContaining('SSL_CERT_FILE'),
     })
   })
@@ -136,7 +136,7 @@ describe('makeHttp() over TLS', () => {
     const lookup = async () => [{ address: '127.0.0.1', family: 4 }]
     const http = makeHttp({ env: { SSL_CERT_FILE: path('ca.crt') }, retry: false, lookup })
     await expect(http({ url: `https://other.test:${portOf(origin)}/blob` })).rejects.toMatchObject({
-      code: 'NETWORK_FAILED',
+      code: 'CERTIFICATE_INVALID',
       hint: expect.stringContaining('another name'),
     })
   })
