@@ -630,6 +630,43 @@ def test_metrics_are_prometheus_s(hello: Any) -> None:
     lines = answer.body.decode().splitlines()
     assert 'layerwright_predictions_total{status="succeeded"} 1' in lines
     assert 'layerwright_prediction_seconds_bucket{le="+Inf"} 1' in lines
+    assert any(re.fullmatch(r"process_resident_memory_bytes [1-9][0-9]+", line) for line in lines)
+
+
+def test_metrics_keep_prometheus_s_conventions(hello: Any) -> None:
+    """What ``promtool check metrics`` asks for, and that what is said of a metric stands before its samples, once.
+
+    See Prometheus, "Metric and label naming" and "Text-based format".
+    """
+    name = 'a "model" \\ of two\nlines'
+    server = hello(LAYERWRIGHT_MODEL_NAME=name)
+    server.predict(name="a")
+    text = server.get("/metrics").body.decode()
+    kinds: dict[str, str] = {}
+    helped: set[str] = set()
+    series: set[str] = set()
+    for line in text.splitlines():
+        if line.startswith("# HELP "):
+            _, _, metric, words = line.split(" ", 3)
+            assert metric not in helped and words.endswith(".")
+            helped.add(metric)
+        elif line.startswith("# TYPE "):
+            _, _, metric, kind = line.split(" ")
+            assert metric in helped and metric not in kinds
+            kinds[metric] = kind
+        else:
+            sample = re.fullmatch(r'([a-z_]+)(\{(?:[a-z_]+="(?:[^"\\]|\\["\\n])*",?)+\})? (\S+)', line)
+            assert sample is not None, line
+            metric = list(kinds)[-1]
+            assert sample[1] in ([f"{metric}_bucket", f"{metric}_sum", f"{metric}_count"] if kinds[metric] == "histogram" else [metric])
+            assert sample[1] + (sample[2] or "") not in series and float(sample[3]) >= 0
+            series.add(sample[1] + (sample[2] or ""))
+    for metric, kind in kinds.items():
+        assert metric.endswith("_total") == (kind == "counter"), metric
+        assert re.match("layerwright_|process_", metric)
+        assert not re.search("milli|micro|kilo|_ms|_mb|minutes|hours|gauge|counter|histogram", metric)
+    escaped = name.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    assert re.search(r'^layerwright_build_info\{version="\d[^"]*",cog_version="0[^"]*",model="(.*)"\} 1$', text, re.M)[1] == escaped
 
 
 @pytest.mark.skipif(IMAGE is not None, reason="a container runtime may write to the same stream")
