@@ -10,6 +10,7 @@ import { listReferrers, listRepositories, listTags } from './handlers/lists.ts'
 import { deleteManifest, getManifest, putManifest } from './handlers/manifests.ts'
 import { deleteUpload, getUpload, patchUpload, putUpload, startUpload } from './handlers/uploads.ts'
 import { isRepositoryName } from './names.ts'
+import { watchBody } from './patience.ts'
 import type { Registry } from './registry.ts'
 import { parseRoute, type Route } from './route.ts'
 
@@ -28,12 +29,17 @@ export interface HandlerOptions {
   /** Everybody may do everything when there is none. */
   readonly authenticate?: Authenticator | undefined
   readonly onRequest?: ((event: RequestEvent) => void) | undefined
+  /** A request whose body does not get on for this long is given up; 5 minutes unless given. */
+  readonly idleMs?: number | undefined
   /** Is told what went wrong on our side; the client only learns that something did. */
   readonly onError?: ((error: unknown) => void) | undefined
 }
 
 /** Answers requests of Node's server. Never throws. `mustContinue`: the client waits for `100 Continue`. */
 export type Handler = (request: IncomingMessage, response: ServerResponse, mustContinue?: boolean) => void
+
+/** Generous: a client may make the next part of a layer before it sends it. */
+export const IDLE_MS = 5 * 60 * 1000
 
 /** Makes the request handler of a registry, to be put on a server. */
 export function makeHandler(registry: Registry, options: HandlerOptions = {}): Handler {
@@ -47,6 +53,7 @@ export function makeHandler(registry: Registry, options: HandlerOptions = {}): H
         durationMs: performance.now() - startedMs,
       })
     })
+    watchBody(request, response, options.idleMs ?? IDLE_MS)
     void respond(registry, options, { request, response, mustContinue })
   }
 }
@@ -82,6 +89,7 @@ async function handle(registry: Registry, options: HandlerOptions, connection: C
   if ('repository' in route && !isRepositoryName(route.repository)) {
     throw new Fault('NAME_INVALID', `Not a repository name, or a reserved one: ${route.repository}`)
   }
+  assertPlainBody(request)
   const call = makeCall(request, query, () => {
     if (connection.mustContinue) response.writeContinue()
   })
@@ -134,6 +142,14 @@ async function admit(options: HandlerOptions, request: IncomingMessage): Promise
   }
   if (options.authenticate === undefined || (await options.authenticate(request.headers.authorization))) return
   throw new Fault('UNAUTHORIZED', 'User and password needed', { headers: { 'www-authenticate': CHALLENGE } })
+}
+
+/** Digests are of the bytes themselves: to store an encoded body would be to store something else (RFC 9110, section 8.4). */
+function assertPlainBody({ headers }: IncomingMessage): void {
+  const encoding = headers['content-encoding'] ?? 'identity'
+  if (encoding.trim().toLowerCase() === 'identity' || encoding.trim() === '') return
+  const options = { status: 415, headers: { 'accept-encoding': 'identity' } }
+  throw new Fault('UNSUPPORTED', `Bodies are taken as they are, without an encoding: ${encoding}`, options)
 }
 
 function parseTarget(target: string): { readonly path: string; readonly query: URLSearchParams } {

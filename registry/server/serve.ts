@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net'
 import { BuildError } from '../../src/core/errors.ts'
 import { htpasswdAuthenticator } from './authentication.ts'
 import { directoryStorage } from './directory-storage.ts'
-import { makeHandler, type HandlerOptions, type RequestEvent } from './handler.ts'
+import { IDLE_MS, makeHandler, type HandlerOptions, type RequestEvent } from './handler.ts'
 import { memoryStorage } from './memory-storage.ts'
 import { Registry, type RegistrySettings } from './registry.ts'
 
@@ -23,6 +23,8 @@ export interface ServeOptions extends RegistrySettings {
   readonly tls?:
     | { readonly cert: string | Buffer; readonly key: string | Buffer; readonly clientCa?: string | Buffer | undefined }
     | undefined
+  /** A connection on which nothing moves for this long is cut, and so is one whose body trickles; 5 minutes unless given. */
+  readonly idleMs?: number | undefined
   readonly onRequest?: ((event: RequestEvent) => void) | undefined
   readonly onError?: ((error: unknown) => void) | undefined
 }
@@ -41,8 +43,6 @@ export interface ServedRegistry {
 /** Uploads that nobody touched for a day are thrown away. */
 const UPLOAD_EXPIRY_MS = 24 * 60 * 60 * 1000
 const EXPIRY_INTERVAL_MS = 60 * 60 * 1000
-/** A connection on which nothing moves for this long is cut. */
-const IDLE_MS = 5 * 60 * 1000
 
 /**
  * Serves an OCI registry from this process.
@@ -94,9 +94,9 @@ function makeServer(options: ServeOptions, registry: Registry, handling: Handler
         })
   server.on('request', (request, response) => handler(request, response))
   server.on('checkContinue', (request, response) => handler(request, response, true))
-  // A layer may take hours; what must not happen is that nothing moves.
+  // A layer may take hours; what must not happen is that nothing moves: see patience.ts.
   server.requestTimeout = 0
-  server.setTimeout(IDLE_MS)
+  server.setTimeout(options.idleMs ?? IDLE_MS)
   // Longer than clients keep connections, so that they are the ones who close: a request never meets a closing server.
   server.keepAliveTimeout = 120_000
   return server

@@ -4,6 +4,7 @@ import { resolve } from 'node:path'
 import { BuildError } from '../../core/errors.ts'
 import type { RequestEvent, ServeOptions } from '../../../registry/server/serve.ts'
 import type { Command, Io } from '../command.ts'
+import { parseDuration } from '../quantity.ts'
 
 /** `layerwright registry serve`: an OCI registry in this process, until it is interrupted. */
 export const command: Command = {
@@ -17,6 +18,7 @@ export const command: Command = {
       .option('--tls-key <file>', 'the key of the certificate (PEM)')
       .option('--tls-client-ca <file>', 'let only clients in whose certificate this authority signed (PEM)')
       .option('--allow-missing', 'accept manifests whose blobs are not all there (sparse images)')
+      .option('--idle-timeout <time>', 'cut uploads and downloads that do not move for this long', '5m')
       .option('--verbose', 'print each request')
   },
   async run(_args, options, io) {
@@ -48,6 +50,7 @@ interface Flags {
   readonly tlsKey?: string
   readonly tlsClientCa?: string
   readonly allowMissing?: boolean
+  readonly idleTimeout: string
   readonly verbose?: boolean
 }
 
@@ -74,7 +77,15 @@ async function serveOptions(flags: Flags, io: Io): Promise<ServeOptions> {
           },
         }),
     allowMissing: flags.allowMissing === true,
+    idleMs: idleOf(flags.idleTimeout),
   }
+}
+
+/** Below a second every client would be cut; Node's timers end at 24 days. */
+function idleOf(text: string): number {
+  const idleMs = parseDuration(text)
+  if (idleMs >= 1000 && idleMs < 2 ** 31) return idleMs
+  throw new BuildError('USAGE', `--idle-timeout must be from 1s to 24d: \`${text}\``)
 }
 
 async function readInput(path: string): Promise<Buffer> {

@@ -38,6 +38,8 @@ test('registry serve warns when everybody gets in', async () => {
 test.each([
   [['--port', 'x'], 2, 'Not a port: `x`'],
   [['--port', '70000'], 2, 'Not a port'],
+  [['--idle-timeout', '5'], 2, 'Not a length of time: `5`'],
+  [['--idle-timeout', '0.5s'], 2, '--idle-timeout must be from 1s to 24d: `0.5s`'],
   [['--tls-cert', 'a.pem'], 2, 'HTTPS needs both'],
   [['--htpasswd', 'absent'], 1, 'Cannot read the password file'],
 ])('registry serve %j is refused', async (args, status, message) => {
