@@ -3,6 +3,7 @@ import { homedir } from 'node:os'
 import { isAbsolute, join } from 'node:path'
 import { BuildError, systemErrorCode } from '../src/core/errors.ts'
 import type { TlsSettings } from '../src/core/http.ts'
+import { readDaemonJson } from './daemon-json.ts'
 import { readHostsToml } from './hosts-toml.ts'
 import type { ConfigFile, ConfigPlace, HostConfiguration, HostOptions, HostPlaces, HostSettings } from './hosts.ts'
 import { apiHost } from './reference.ts'
@@ -13,8 +14,8 @@ import { applyRegistriesConf, readRegistriesConf, type RegistriesConf } from './
  *
  * Order, the first that says something about a registry decides: `--insecure`; `registries.conf` (version 2:
  * `CONTAINERS_REGISTRIES_CONF`, else `~/.config/containers/registries.conf`, else `/etc/containers/registries.conf`, and the
- * `registries.conf.d` beside it); containerd's `hosts.toml` (`/etc/containerd/certs.d/HOST`, `/etc/docker/certs.d/HOST`). Certificates of a host are joined from all `certs.d`
- * folders: `~/.config/containers`, `/etc/containers`, `~/.docker`, `/etc/docker`, and what its `hosts.toml` names.
+ * `registries.conf.d` beside it); containerd's `hosts.toml` (`/etc/containerd/certs.d/HOST`, `/etc/docker/certs.d/HOST`); Docker's `daemon.json` (`~/.config/docker`,
+ * `~/.docker`, `/etc/docker`). Certificates of a host are joined from all `certs.d` folders: `~/.config/containers`, `/etc/containers`, `~/.docker`, `/etc/docker`, and what its `hosts.toml` names.
  *
  * Files are read when a registry is first asked for.
  */
@@ -55,13 +56,19 @@ class HostFiles {
   settings(registry: string, repository: string): HostSettings {
     const base = this.#base(registry)
     const ruled = applyRegistriesConf(this.#registriesConf(), registry, repository, base)
-    if (ruled !== undefined) {
-      for (const place of [ruled.location, ...ruled.mirrors])
-        if (place?.insecure === true) this.#skipVerify.add(place.host)
-      if (ruled.insecure) this.#skipVerify.add(registry)
-      return ruled
-    }
-    return this.#fromHostsToml(registry, base) ?? base
+    if (ruled !== undefined) return this.#allowing(ruled, registry)
+    const own = this.#fromHostsToml(registry, base)
+    if (own !== undefined) return own
+    const docker = this.#fromDaemonJson(registry, base)
+    return docker === undefined ? base : this.#allowing(docker, registry)
+  }
+
+  /** Remembers for which hosts a file allows untrusted certificates. */
+  #allowing(settings: HostSettings, registry: string): HostSettings {
+    for (const place of [settings.location, ...settings.mirrors])
+      if (place?.insecure === true) this.#skipVerify.add(place.host)
+    if (settings.insecure) this.#skipVerify.add(registry)
+    return settings
   }
 
   tls(host: string): TlsSettings | undefined {
@@ -79,7 +86,8 @@ class HostFiles {
   places(registry: string, repository: string): HostPlaces {
     const { origins, location } = this.settings(registry, repository)
     const { main, dropIns } = this.#registriesConfPaths()
-    const files = [...main, ...dropIns, ...this.#hostsTomlPaths(registry).map(({ path }) => path)]
+    const tomls = this.#hostsTomlPaths(registry).map(({ path }) => path)
+    const files = [...main, ...dropIns, ...tomls, ...this.#daemonJsonPaths()]
     const state = (where: string, isThere: boolean): ConfigPlace => ({
       where,
       state: origins.includes(where) ? 'used' : isThere ? 'silent' : 'absent',
@@ -159,6 +167,26 @@ class HostFiles {
         })
       }
       return read.settings
+    }
+    return undefined
+  }
+
+  /** Of Docker without root, of Docker Desktop, of the machine's. */
+  #daemonJsonPaths(): readonly string[] {
+    const home = this.#home
+    const config = this.#options.env['XDG_CONFIG_HOME'] || (home === undefined ? undefined : join(home, '.config'))
+    return [
+      ...(config === undefined ? [] : [join(config, 'docker')]),
+      ...(home === undefined ? [] : [join(home, '.docker')]),
+      join(this.#etc, 'docker'),
+    ].map((folder) => join(folder, 'daemon.json'))
+  }
+
+  #fromDaemonJson(registry: string, base: HostSettings): HostSettings | undefined {
+    for (const path of this.#daemonJsonPaths()) {
+      const file = readConfig(path)
+      const settings = file === undefined ? undefined : readDaemonJson(file, registry, base)
+      if (settings !== undefined) return settings
     }
     return undefined
   }

@@ -79,6 +79,10 @@ test('examineRegistry() lists settings in the order in which they count, with wh
   expect([own, system, toml].map((path) => paths.indexOf(path))).toEqual(
     [own, system, toml].map((path) => paths.indexOf(path)).sort((a, b) => a - b),
   )
+  const daemon = await write('etc/docker/daemon.json', '{"registry-mirrors": ["https://hub.example"]}')
+  expect(said(await look('a.example', { offline: true }), daemon)).toBe('skipped: there, says nothing that counts')
+  const hub = await look('docker.io', { offline: true })
+  expect([said(hub, daemon), said(hub, 'Mirror 1')]).toEqual(['ok: used', 'ok: https://hub.example/v2'])
   const outside = await look('a.example', { offline: true })
   expect(said(outside, toml)).toBe('ok: used')
   expect(said(outside, 'Server')).toBe('ok: https://c.example/v2')

@@ -164,6 +164,74 @@ describe('hosts.toml', () => {
   })
 })
 
+describe('daemon.json', () => {
+  const mirrors = (...urls: readonly string[]): string => JSON.stringify({ 'registry-mirrors': urls })
+  const MACHINE = 'etc/docker/daemon.json'
+
+  test('its mirrors are of Docker Hub alone, in order, and may be insecure', async () => {
+    const file = {
+      'registry-mirrors': ['https://one.local', 'http://two.local:5000/', 'https://three.local:8443'],
+      'insecure-registries': ['three.local:8443', 'plain.local:5000', '10.0.0.0/8'],
+    }
+    const hosts = await load({ [MACHINE]: JSON.stringify(file) })
+    const hub = hosts.settings('docker.io', 'library/ubuntu')
+    expect(
+      hub.mirrors.map(({ host, scheme, insecure, resolvesTags }) => [host, scheme, insecure, resolvesTags]),
+    ).toEqual([
+      ['one.local', 'https', false, true],
+      ['two.local:5000', 'http', false, true],
+      ['three.local:8443', 'https', true, true],
+    ])
+    expect(hub).toMatchObject({ insecure: false, origins: [join(folder, MACHINE)] })
+    expect(hosts.tls('three.local:8443')).toMatchObject({ insecure: true })
+    expect(hosts.tls('one.local')).toBeUndefined()
+    expect(hosts.settings('plain.local:5000', 'x')).toMatchObject({ insecure: true, mirrors: [] })
+    expect(hosts.tls('plain.local:5000')).toMatchObject({ insecure: true })
+    expect(hosts.settings('quay.io', 'x')).toMatchObject({ insecure: false, mirrors: [], origins: [] })
+  })
+
+  test('the first that says something counts: without root, Docker Desktop, the machine', async () => {
+    const hosts = await load({
+      'home/.config/docker/daemon.json': '{"debug": true}',
+      'home/.docker/daemon.json': mirrors('https://desktop.local'),
+      [MACHINE]: mirrors('https://machine.local'),
+    })
+    expect(hosts.settings('docker.io', 'a').mirrors.map(({ host }) => host)).toEqual(['desktop.local'])
+  })
+
+  test('registries.conf and hosts.toml go before it', async () => {
+    const [toml, conf] = ['etc/containerd/certs.d/docker.io/hosts.toml', 'etc/containers/registries.conf']
+    const files = { [MACHINE]: mirrors('https://docker.local'), [toml]: '[host."https://toml.local"]' }
+    const hostsOf = async (more: Record<string, string>): Promise<unknown> =>
+      (await load(more)).settings('docker.io', 'a').mirrors.map(({ host }) => host)
+    expect(await hostsOf(files)).toEqual(['toml.local'])
+    const rule = '[[registry]]\nlocation="docker.io"\n[[registry.mirror]]\nlocation="conf.local"'
+    expect(await hostsOf({ ...files, [conf]: rule })).toEqual(['conf.local'])
+  })
+
+  test.each(['', '  \n', '\uFEFF{}', '{"registry-mirrors": null}'])('one without a word is none: %j', async (text) => {
+    expect((await load({ [MACHINE]: text })).settings('docker.io', 'a').mirrors).toEqual([])
+  })
+
+  test.each([
+    ['{"registry-mirrors": [', 'not valid JSON'],
+    ['[]', 'not a JSON object'],
+    ['{"registry-mirrors": "https://a"}', '`registry-mirrors` is not a list'],
+    ['{"insecure-registries": [1]}', '`insecure-registries` is not a list'],
+    [mirrors('mirror.local'), 'not `https://HOST`'],
+    [mirrors('https://mirror.local/path'), 'not `https://HOST`'],
+    [mirrors('https://me:secret@mirror.local'), 'not `https://HOST`'],
+    [mirrors('ftp://mirror.local'), 'not `https://HOST`'],
+  ])('a wrong file is named, and no secret: %s', async (text, message) => {
+    const hosts = await load({ [MACHINE]: text })
+    const read = (): unknown => hosts.settings('docker.io', 'x')
+    expect(read).toThrow(expect.objectContaining({ code: 'CONFIG_INVALID' }))
+    expect(read).toThrow(message)
+    expect(read).toThrow(join(folder, MACHINE))
+    expect(read).not.toThrow('secret')
+  })
+})
+
 describe('mirrors', () => {
   test('a pull asks the mirror, and the registry for what the mirror lacks', async () => {
     const [mirror, origin] = [await start(), await start()]
