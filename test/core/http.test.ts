@@ -149,9 +149,12 @@ describe('makeHttp() retries', () => {
 })
 
 describe('makeHttp() patience', () => {
+  /** Long enough for a busy machine to bring what does come, and no longer: each test waits for it once or twice. */
+  const patienceMs = 750
+
   test('a server that never answers is given up and asked again', async () => {
     const server = await serve((_, response, count) => void (count > 1 && response.end('ok')))
-    const { http } = quick({ patienceMs: 40 })
+    const { http } = quick({ patienceMs })
     expect((await http({ url: server.url })).tries).toBe(2)
   })
 
@@ -160,7 +163,7 @@ describe('makeHttp() patience', () => {
       response.writeHead(200, { 'content-length': '100' })
       response.write('x')
     })
-    const { http } = quick({ patienceMs: 40, retry: false })
+    const { http } = quick({ patienceMs, retry: false })
     for (const decode of [true, false]) {
       const response = await http({ url: server.url, decode })
       const read = (async () => {
@@ -172,10 +175,10 @@ describe('makeHttp() patience', () => {
 
   test('a slow consumer is not taken for a stalled server', async () => {
     const server = await serve((_, response) => void response.end(Buffer.alloc(3_000_000)))
-    const { http } = quick({ patienceMs: 60 })
+    const { http } = quick({ patienceMs })
     let size = 0
     for await (const chunk of (await http({ url: server.url, decode: false })).body) {
-      if (size === 0) await new Promise((resolve) => setTimeout(resolve, 200))
+      if (size === 0) await new Promise((resolve) => setTimeout(resolve, 2 * patienceMs))
       size += chunk.length
     }
     expect(size).toBe(3_000_000)
@@ -186,7 +189,7 @@ describe('makeHttp() patience', () => {
       if (count === 1) request.pause()
       else void readBody(request).then(() => response.end())
     })
-    const { http } = quick({ patienceMs: 60 })
+    const { http } = quick({ patienceMs })
     const chunk = Buffer.alloc(1 << 20)
     const body = async function* () {
       for (let i = 0; i < 16; i++) yield chunk

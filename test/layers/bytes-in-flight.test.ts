@@ -74,5 +74,5 @@ test('a build into a slow store holds as much as its few downloads may, whatever
   // that is done gives its memory back when it is closed, which may be just after the next one has begun.
   expect(most).toBeGreaterThan(0)
   expect(most).toBeLessThanOrEqual(2 * (2 * 3 * slabs.bytes + 2 * batches.bytes))
-  await vi.waitFor(() => expect(inFlight()).toBe(before))
-}, 60_000)
+  await vi.waitFor(() => expect(inFlight()).toBe(before), 30_000)
+})
