@@ -218,12 +218,14 @@ describe('openRemote()', () => {
   test('runs no more downloads at once than it may', async () => {
     let now = 0
     let most = 0
+    let meet = (): void => {}
+    const met = new Promise<void>((resolve) => (meet = resolve))
     answer = (_, response) => {
       most = Math.max(most, ++now)
-      setTimeout(() => {
-        now--
-        response.end('x')
-      }, 5)
+      // Nobody is answered before as many have asked as may, and then a moment later: a third would come meanwhile.
+      if (now === 2) meet()
+      const answerLater = (): unknown => setTimeout(() => (now--, response.end('x')), 5)
+      void met.then(answerLater)
     }
     const open = await opener({ limit: makeLimiter(2) })
     const one = createHash('sha256').update('x').digest('hex')

@@ -115,11 +115,15 @@ test('layers of another registry are streamed through, each read once', async ()
 test('two pushes to one registry share its limit', async () => {
   const { registries } = quickRegistries()
   const running = { now: 0, most: 0 }
+  let meet = (): void => {}
+  const met = new Promise<void>((resolve) => (meet = resolve))
   const watched = (name: string): Layer => {
     const layer = sampleLayer(name, 200_000)
     const open: Open = async function* (options) {
       running.most = Math.max(running.most, ++running.now)
-      // Long enough for everybody who may begin.
+      // Nobody goes on before as many have begun as may, and then a moment later: a fifth would begin meanwhile.
+      if (running.now === 4) meet()
+      await met
       await new Promise((resolve) => setTimeout(resolve, 20))
       try {
         yield* layer.open(options)
