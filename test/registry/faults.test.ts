@@ -23,6 +23,7 @@ const KIB = 1024
 let registry: FaultRegistry
 /** Short only where silence is the fault: a busy machine is slow to answer, too. */
 let patienceMs: number | undefined
+const STALL_MS = 300
 const image = sampleImage({ layers: [sampleLayer('small', 200), sampleLayer('large', 300 * KIB)] })
 /** For faults that are not about bodies. */
 const small = sampleImage({ layers: [sampleLayer('tiny', 50), sampleLayer('small', 200)] })
@@ -61,7 +62,7 @@ function expectWhole(repository: string, what: Image = image): void {
     expect(registry.blobs.get(repository)?.has(digest)).toBe(true)
 }
 
-const CUT: Misbehaviour = { kind: 'cut', afterBytes: 100 * KIB }
+const CUT = { kind: 'cut', afterBytes: 100 * KIB } as const satisfies Misbehaviour
 const unavailable = (status: number, headers = {}): Misbehaviour => ({ kind: 'status', status, headers })
 
 /** What may go wrong with any request, once and three times. */
@@ -81,7 +82,7 @@ const PULL_KINDS: readonly RequestKind[] = ['get-manifest', 'get-blob']
 const COPY_KINDS: readonly RequestKind[] = ['get-manifest', 'head-manifest', 'mount', 'put-manifest']
 
 describe.each(Object.entries(ANYWHERE))('%s', (_, behaviour) => {
-  beforeEach(() => void (patienceMs = behaviour.kind === 'stall' ? 60 : undefined))
+  beforeEach(() => void (patienceMs = behaviour.kind === 'stall' ? STALL_MS : undefined))
 
   describe.each([1, 3])('%i times', (times) => {
     test.each(PUSH_KINDS)('a push survives it on %s', async (on) => {
@@ -189,11 +190,12 @@ describe.each([
       [onLarge({ kind: 'headers', set: { 'content-length': undefined, 'transfer-encoding': 'chunked' } })],
     ],
     ['whose connection is reset', [onLarge({ kind: 'reset' })]],
+    ['reset in the middle, with what was on its way', [onLarge({ ...CUT, isReset: true })]],
     ['refused with 503 for a while', [onLarge(unavailable(503, { 'retry-after': '1' }), { times: 2 })]],
     ['whose range is refused', [onLarge(CUT), onLarge({ kind: 'status', status: 416 })]],
   ] as const)('%s gives the right bytes', async (name, faults) => {
     await registry.seed('app', 'v1', what)
-    if (name.startsWith('stalled')) patienceMs = 60
+    if (name.startsWith('stalled')) patienceMs = STALL_MS
     registry.fail(...faults)
     await pullIt()
   })

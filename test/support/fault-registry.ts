@@ -30,7 +30,7 @@ export type Misbehaviour =
   /** Answers this instead. The body of the request is read first. */
   | { readonly kind: 'status'; readonly status: number; readonly headers?: Headers; readonly body?: string }
   /** Breaks the connection after this many bytes of the body, ours for a GET, theirs for an upload. */
-  | { readonly kind: 'cut'; readonly afterBytes: number }
+  | { readonly kind: 'cut'; readonly afterBytes: number; readonly isReset?: boolean }
   /** Breaks the connection before anything is read or said. */
   | { readonly kind: 'reset' }
   /** Goes silent: before the answer, or after some bytes of it. */
@@ -504,7 +504,10 @@ async function deliver(
     case 'stall': {
       response.writeHead(status, { 'content-length': String(body.length), ...all })
       response.write(body.subarray(0, fault.afterBytes), () => {
-        if (fault.kind === 'cut') setTimeout(() => request.socket.resetAndDestroy(), 5)
+        if (fault.kind === 'stall') return
+        // A reset takes along whatever the client has not read yet, on a busy machine all of it.
+        if (fault.isReset === true) setTimeout(() => request.socket.resetAndDestroy(), 5)
+        else request.socket.destroy()
       })
       return
     }
