@@ -32,8 +32,8 @@ export function drains(seconds: number, path: string, bodyOf: (input: Probe['inp
         const predict = () => probe.ask('POST', path, { body: bodyOf(probe.input), timeoutMs: 60_000 })
         const before = await predict()
         const running = predict()
-        // A quick one has ended by then, and nothing can be lost.
-        await sleep(RUNNING_MS)
+        // A quick one has ended by then, and nothing can be lost. A server that is slow to answer is slow to hear, too.
+        await sleep(Math.max(RUNNING_MS, (before?.milliseconds ?? 0) / 4))
         probe.terminate()
         return judge(before, await running, seconds)
       },

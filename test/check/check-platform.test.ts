@@ -122,11 +122,11 @@ describe.concurrent('checkPlatform(), at SIGTERM', () => {
   const DRAINING = ['sagemaker', 'cloudrun', 'kserve'] as const
 
   it.each(DRAINING)('waits for the prediction that runs, on %s', async (target) => {
-    expect(await problems(target, await serve({ predictionMs: 450 }), good)).toEqual([])
+    expect(await problems(target, await serve({ predictionMs: 1600 }), good)).toEqual([])
   })
 
   it.each(DRAINING)('names a server that breaks it off, on %s', async (target) => {
-    const server = await serve({ predictionMs: 450, onTerm: 'break' })
+    const server = await serve({ predictionMs: 1600, onTerm: 'break' })
     expect(await problems(target, server, good)).toEqual(['its connection was broken'])
   })
 
