@@ -11,7 +11,10 @@ let folder = ''
 let cache = memoryCache()
 /** The key under which the folder is remembered. */
 let key: string | undefined
+/** Milliseconds since the epoch: before anything was written. */
+let born = 0
 beforeEach(async () => {
+  born = Date.now()
   folder = await realpath(await mkdtemp(join(tmpdir(), 'lw-index-')))
   cache = memoryCache()
   key = undefined
@@ -28,7 +31,7 @@ async function write(files: Readonly<Record<string, string | Buffer>>): Promise<
 /** When what was written now has lain untouched for a while. */
 const later = (): number => Date.now() + 60_000
 
-/** Looks as a build does; `isFresh` when what was touched now would not be believed. */
+/** Looks as a build does; `isFresh` when what was touched now would not be believed, however long the test takes. */
 function look({ isFresh = false } = {}): Promise<ProjectLook> {
   const hashes = {
     get: cache.get,
@@ -37,7 +40,7 @@ function look({ isFresh = false } = {}): Promise<ProjectLook> {
       return cache.set(name, bytes)
     },
   }
-  return lookAtProject(folder, { hashes, ...(isFresh ? {} : { now: later }) })
+  return lookAtProject(folder, { hashes, now: isFresh ? () => born : later })
 }
 
 /** Puts another hash in the place of every file's, so that it shows whether the index is believed. */
