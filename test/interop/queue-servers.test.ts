@@ -105,7 +105,7 @@ test(
         requirepass: 'watch',
         'sentinel monitor': `main 127.0.0.1 ${first} 1`,
         'sentinel auth-pass': 'main pw',
-        'sentinel down-after-milliseconds': 'main 3000',
+        'sentinel down-after-milliseconds': 'main 6000',
         'sentinel failover-timeout': 'main 6000',
       },
       '--sentinel',

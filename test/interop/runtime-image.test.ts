@@ -9,7 +9,7 @@ import { expectPassInImages } from '../support/runtime-suite.ts'
 
 test(
   "the runtime passes its suite inside an image, as any uid, and Cog's beside it",
-  { timeout: 1_800_000 },
+  { timeout: 3_600_000 },
   (context) =>
     expectPassInImages(context, ['python/tests'], async (folder) => ({
       LAYERWRIGHT_TEST_IMAGE: await makeRuntimeBundle(path.join(folder, 'runtime'), {

@@ -59,8 +59,10 @@ describe.skipIf(!hasBrowser)('the page at /docs (chromium)', () => {
       if (tries > 1800) throw new Error('The server is not ready')
       await new Promise((resolve) => setTimeout(resolve, 50))
     }
-    browser = await chromium.launch({ executablePath: browserPath, args: ['--no-sandbox'] })
+    // Half a minute, which is usual, is short for a browser on a busy machine.
+    browser = await chromium.launch({ executablePath: browserPath, args: ['--no-sandbox'], timeout: 300_000 })
     page = await browser.newPage()
+    page.setDefaultTimeout(300_000)
     page.on('request', (request) => {
       if (!request.url().startsWith(base) && !request.url().startsWith('data:')) foreign.push(request.url())
     })
@@ -76,7 +78,7 @@ describe.skipIf(!hasBrowser)('the page at /docs (chromium)', () => {
 
   it('shows a field for each input, and the state of the model', async () => {
     expect(await page.locator('.field label').allTextContents()).toEqual(['text *', 'times', 'style', 'file'])
-    await expect.poll(() => page.locator('#state').textContent(), { timeout: 30_000 }).toBe('READY')
+    await expect.poll(() => page.locator('#state').textContent(), { timeout: 300_000 }).toBe('READY')
     expect(await page.locator('#input-times').inputValue()).toBe('2')
   })
 
@@ -86,7 +88,7 @@ describe.skipIf(!hasBrowser)('the page at /docs (chromium)', () => {
     await page.click('#run')
     // The page's own policy forbids strings as code, so what it shows is polled from here.
     const problem = page.locator('.field .error').nth(1)
-    await expect.poll(() => problem.textContent(), { timeout: 30_000 }).toContain('less than or equal to 5')
+    await expect.poll(() => problem.textContent(), { timeout: 300_000 }).toContain('less than or equal to 5')
   })
 
   it('runs a prediction with an uploaded file and shows the stream of its output and its logs', async () => {
@@ -95,7 +97,7 @@ describe.skipIf(!hasBrowser)('the page at /docs (chromium)', () => {
     const buffer = Buffer.from('from a file')
     await page.setInputFiles('#input-file', { name: 'note.txt', mimeType: 'text/plain', buffer })
     await page.click('#run')
-    await expect.poll(() => page.locator('#time').textContent(), { timeout: 30_000 }).toMatch(/ s$/)
+    await expect.poll(() => page.locator('#time').textContent(), { timeout: 300_000 }).toMatch(/ s$/)
     expect(await page.locator('#output').textContent()).toBe('ABC ABC ABC from a file')
     expect(await page.locator('#logs').textContent()).toContain('saying abc')
   })

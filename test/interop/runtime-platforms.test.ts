@@ -11,7 +11,7 @@ import { findTool, needTool } from '../support/tool.ts'
 // The runtime inside images for what this machine is not: another architecture, another C library. Each starts by its
 // image's entry point as any uid on a read-only root, as in runtime-image.test.ts; here a part of the suite is enough.
 
-const LIMIT = { timeout: 1_800_000 }
+const LIMIT = { timeout: 3_600_000 }
 /** Each kind of work that meets the machine: validation in Rust, processes, files, streams, tensors, the queue. */
 const SHORT = [
   'python/tests/test_conformance.py::test_types_of_inputs_and_object_outputs[launcher]',

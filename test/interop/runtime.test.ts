@@ -4,7 +4,7 @@ import { cogEnvironment, launcherEnvironment, runPytest, whatIsMissing } from '.
 // The runtime's own suite (pytest), with other people's clients and with Cog's server as the oracle, in virtual
 // environments that are kept under `.cache` and made again when their requirements change.
 
-test('the runtime passes its suite, with other clients and beside Cog', { timeout: 1_800_000 }, async ({ skip }) => {
+test('the runtime passes its suite, with other clients and beside Cog', { timeout: 3_600_000 }, async ({ skip }) => {
   const missing = await whatIsMissing('redis-server')
   if (missing !== undefined) {
     if (process.env['LAYERWRIGHT_INTEROP'] === 'required') throw new Error(missing)
