@@ -33,7 +33,8 @@ beforeEach(() => {
   outside = mkdtempSync(join(tmpdir(), 'lw-breakout-'))
   root = join(outside, 'rootfs')
   mkdirSync(root)
-  writeFileSync(join(outside, 'file'), 'host content', { mode: 0o640 })
+  writeFileSync(join(outside, 'file'), 'host content')
+  chmodSync(join(outside, 'file'), 0o640)
 })
 afterEach(() => removeTree(outside))
 
