@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import fcntl
+import functools
 import http.client
 import http.server
 import itertools
@@ -45,15 +46,34 @@ SERIAL = itertools.count(1)
 
 
 def free_port() -> int:
-    """A port that nobody listens on, below those that the kernel gives to outgoing connections."""
-    while True:
-        port = random.SystemRandom().randrange(10_000, 32_000)
-        with socket.socket() as sock:
-            try:
-                sock.bind(("127.0.0.1", port))
-            except OSError:
-                continue
+    """A port that nobody listens on, and that no other process of these tests is given."""
+    for port in own_ports():
+        with contextlib.suppress(OSError), socket.socket() as sock:
+            sock.bind(("127.0.0.1", port))
             return port
+    raise AssertionError("There is always another port")
+
+
+@functools.cache
+def own_ports() -> Iterator[int]:
+    """One after the other, over and over, of a block that is locked for as long as this process lives.
+
+    All are below those that the kernel gives to outgoing connections. A server listens a second after it was given its
+    port: by chance alone another process would be given the same one in between, once in some hundred runs.
+    """
+    starts = range(10_000, 32_000, 200)
+    for start in random.sample(starts, len(starts)):
+        path = pathlib.Path(tempfile.gettempdir()) / f"layerwright-test-ports-{start}.lock"
+        with contextlib.suppress(OSError):  # somebody else's
+            # Not made where it is: another user's file in /tmp can be opened, but not "made or opened".
+            lock = os.open(path, os.O_RDONLY if path.exists() else os.O_RDONLY | os.O_CREAT, 0o644)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                os.close(lock)
+                continue
+            return itertools.cycle(range(start, start + 200))
+    raise AssertionError("Every block of ports is in use")
 
 
 def document(inputs: dict[str, Any], output: Any = None, *, streaming: bool = False, training: Any = None) -> dict[str, Any]:
@@ -177,8 +197,15 @@ class Server:
         """The launcher's process id."""
         if self.container is None:
             return self.process.pid
-        done = subprocess.run(["runc", "state", self.container], capture_output=True, check=True)
-        return int(json.loads(done.stdout)["pid"])
+        return int(until(self._container_pid))
+
+    def _container_pid(self) -> int:
+        """0 while there is none: its name is known to runc a moment after its start, and its pid a moment after that."""
+        if self.process.poll() is not None:
+            raise NotServing(f"The container exited with {self.process.returncode}:\n{self.log}")
+        done = subprocess.run(["runc", "state", self.container or ""], capture_output=True, check=False)
+        state = json.loads(done.stdout) if done.returncode == 0 else {}
+        return int(state["pid"]) if state.get("status") == "running" else 0
 
     @property
     def children(self) -> list[int]:
@@ -370,6 +397,15 @@ def container(image: str, name: str, project: pathlib.Path, arguments: tuple[str
     bundle.mkdir()
     (bundle / "config.json").write_text(json.dumps(config))
     return ["runc", "run", "--bundle", str(bundle), name]
+
+
+def has_ended(pid: int) -> bool:
+    """Whether a process is gone, or only waits for its parent to notice."""
+    try:
+        stat = pathlib.Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    return stat.rpartition(")")[2].split()[0] in ("Z", "X")
 
 
 def until(probe: Any, timeout: float = LIMIT) -> Any:

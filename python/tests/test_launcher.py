@@ -13,7 +13,7 @@ import threading
 from typing import Any
 
 import pytest
-from support import FILE, IMAGE, IMAGE_UID, INTEGER, LAUNCHER_PYTHON, LIMIT, MODEL_PYTHON, NUMBER, ROOT, SITE, TEXT, Receiver, Server, document, free_port, until
+from support import FILE, IMAGE, IMAGE_UID, INTEGER, LAUNCHER_PYTHON, LIMIT, MODEL_PYTHON, NUMBER, ROOT, SITE, TEXT, Receiver, Server, document, free_port, has_ended, until
 from test_conformance import HELD, HELD_INPUTS, HELLO, HELLO_INPUTS, STREAMING, STREAMING_INPUTS, STREAMING_OUTPUT, data_url
 
 
@@ -799,4 +799,4 @@ def test_the_launcher_s_death_ends_the_model(hello: Any) -> None:
     server = hello()
     (child,) = server.children
     server.crash()
-    until(lambda: not os.path.exists(f"/proc/{child}") or "Z" in open(f"/proc/{child}/stat").read().split()[2])
+    until(lambda: has_ended(child))

@@ -51,15 +51,16 @@ def test_a_setup_that_fails_says_where_and_what_to_try(make_project: Any, start:
                 return name
     """
     server = start(make_project(source, document({"name": TEXT})), LOG_FORMAT="console").wait("SETUP_FAILED")
-    for text in (server.log, server.get("/health-check").json()["setup"]["logs"]):
-        assert "predict.py\", line 2" in text and "No module named 'torchh'" in text
-        assert "hint: Add the package that has `torchh`" in text
+    words = ('predict.py", line 2', "No module named 'torchh'", "hint: Add the package that has `torchh`")
+    told = server.get("/health-check").json()["setup"]["logs"]
+    assert all(word in told for word in words), told
+    until(lambda: all(word in server.log for word in words))
 
 
 @pytest.mark.skipif(IMAGE is not None, reason="an image has a document")
 def test_a_project_without_a_document_is_warned_of(make_project: Any, start: Any) -> None:
     server = start(make_project(HELLO, None), LOG_FORMAT="console").wait()
-    assert "inputs are not validated" in server.log and "hint: `layerwright schema --openapi`" in server.log
+    until(lambda: "inputs are not validated" in server.log and "hint: `layerwright schema --openapi`" in server.log)
 
 
 @pytest.mark.skipif(IMAGE is not None, reason="starts the launcher of the source tree")
@@ -91,7 +92,7 @@ def test_a_full_disk_is_the_server_s_fault_and_said_so(make_project: Any, start:
         server = start(make_project(source, document({"image": FILE})), TMPDIR=str(small), LOG_FORMAT="console").wait()
         answer = server.predict(image=data_url("x" * 200_000)).json()
         assert answer["status"] == "failed" and "image: cannot be stored: No space left on device" in answer["error"]
-        assert f"below {small}" in server.log and "hint: Give the container a larger /tmp" in server.log
+        until(lambda: f"below {small}" in server.log and "hint: Give the container a larger /tmp" in server.log)
         assert server.predict(image=data_url("small")).json()["output"] == "small"
     finally:
         subprocess.run(["umount", "-l", small], check=True)

@@ -172,9 +172,10 @@ def test_a_delivery_that_cannot_be_noted_down_does_not_count(worker: Any, redis_
     pipeline.config_set("maxmemory", 1)
     pipeline.execute()
     until(lambda: redis.info("commandstats").get("cmdstat_xclaim", {}).get("calls", 0) >= 1)
-    until(lambda: server.log.count("The queue refused a command") == 1)
+    until(lambda: "The queue refused a command" in server.log)
     redis.config_set("maxmemory", 0)
     result = finished(redis, id)
+    assert server.log.count("The queue refused a command") == 1
     assert (result["status"], result["deliveries"]) == ("succeeded", 1) and redis.xlen(f"{STREAM}:dead") == 0
 
 
@@ -190,7 +191,8 @@ def test_a_result_that_is_too_large_is_a_failure_and_the_queue_goes_on(worker: A
 
 def test_a_killed_worker_s_job_starts_again_on_an_idle_queue(worker: Any, redis_server: Any, project: Any) -> None:
     redis = redis_server.client
-    workers = {name: worker(LAYERWRIGHT_CONSUMER=name).wait() for name in ("one", "two")}
+    # A busy machine may stop a worker for seconds, and its job then is another's, rightly.
+    workers = {name: worker(LAYERWRIGHT_CONSUMER=name, LAYERWRIGHT_IDLE_SECONDS="8").wait() for name in ("one", "two")}
     id = submit(redis, text="k", mode="held")
     until(lambda: starts(project)["k"] == 1)
     (held,) = redis.xpending_range(STREAM, STREAM, "-", "+", 1)
@@ -206,9 +208,9 @@ def test_a_long_job_runs_once_even_when_it_holds_the_gil(worker: Any, redis_serv
     redis = redis_server.client
     for _ in range(3):
         # A busy machine may stop a worker for seconds, and its job then is another's, rightly.
-        worker(LAYERWRIGHT_IDLE_SECONDS="4", LAYERWRIGHT_HEARTBEAT_SECONDS="0.5").wait()
-    plain = submit(redis, text="long", seconds=10)
-    gil = submit(redis, text="gil", seconds=10, mode="gil")
+        worker(LAYERWRIGHT_IDLE_SECONDS="8", LAYERWRIGHT_HEARTBEAT_SECONDS="0.5").wait()
+    plain = submit(redis, text="long", seconds=18)
+    gil = submit(redis, text="gil", seconds=18, mode="gil")
     assert finished(redis, plain)["deliveries"] == 1 and finished(redis, gil)["deliveries"] == 1
     assert starts(project) == {"long": 1, "gil": 1}
 
@@ -330,16 +332,20 @@ def test_200_jobs_survive_workers_that_are_killed_every_half_second(worker: Any,
     for server in workers:
         server.wait()
     ids = [submit(redis, text=f"j{number}", seconds=0.1) for number in range(200)]
+    limit = time.monotonic() + 4 * LIMIT
 
     def ended() -> int:
         return sum(1 for id in ids if redis.hget(f"{STREAM}:p:{id}", "status") in ("succeeded", "failed", "canceled"))
 
     kills, deadline = 0, time.monotonic() + 90
     taken: list[tuple[str, float]] = []
-    # On a slow machine workers hardly start within their turn: the killing ends, and what is left must still come.
-    while ended() < 200 and time.monotonic() < deadline:
+    # On a slow machine the killing ends before the jobs do, and what is left must still come; or the jobs do too soon.
+    while kills < 10 or len(taken) < 3 or (ended() < len(ids) and time.monotonic() < deadline):
+        assert time.monotonic() < limit, (kills, taken)
+        if ended() == len(ids):
+            ids += [submit(redis, text=f"m{kills}-{number}", seconds=0.1) for number in range(50)]
         victim = random.randrange(3)
-        workers[victim].crash()
+        workers[victim].wait().crash()  # one that only starts has nothing in hand
         seconds, micros = redis.time()
         taken += [(id, seconds + micros / 1e6) for id in held_by(redis, consumers[victim])]
         kills += 1
@@ -347,21 +353,21 @@ def test_200_jobs_survive_workers_that_are_killed_every_half_second(worker: Any,
         workers[victim] = worker(LAYERWRIGHT_CONSUMER=consumers[victim])
         time.sleep(0.5)
     results = {id: finished(redis, id) for id in ids}
-    assert kills >= 10
     statuses = collections.Counter(result["status"] for result in results.values())
-    assert statuses["succeeded"] + statuses["failed"] == 200, statuses
+    assert statuses["succeeded"] + statuses["failed"] == len(ids), statuses
     # Three workers in a row had to be killed with the same job in hand, as happens more often where they start slowly.
     assert statuses["failed"] <= 20, statuses
     dead = [fields for _, fields in redis.xrange(f"{STREAM}:dead")]
     assert sorted(one["id"] for one in dead) == sorted(id for id, result in results.items() if result["status"] == "failed")
-    assert all(one["deliveries"] in ("3", "4") and "deliveries ended without a result" in one["reason"] for one in dead)
+    # More than four, when the worker that was to bury it was killed, too.
+    assert all(int(one["deliveries"]) > 3 and one["reason"] == f"{int(one['deliveries']) - 1} deliveries ended without a result" for one in dead)
     assert until(lambda: redis.xlen(STREAM) == 0 and redis.xpending(STREAM, STREAM)["pending"] == 0)
     for id, result in results.items():
         ends = [f for _, f in redis.xrange(f"{STREAM}:p:{id}:events") if f["event"] == "completed"]
         assert len(ends) == 1 and json.loads(ends[0]["data"])["status"] == result["status"]
     # The promise is 5 s, and a job may lose its next worker, too. How long it takes is for bench/queue.ts to measure; here,
     # on whatever machine, each must have come back.
-    assert len(taken) >= 3 and all(came_back(redis, id, killed) for id, killed in taken)
+    assert all(came_back(redis, id, killed) for id, killed in taken)
 
 
 def test_several_queues_take_turns(worker: Any, redis_server: Any) -> None:

@@ -79,7 +79,8 @@ def certificates(tmp_path: pathlib.Path) -> dict[str, pathlib.Path]:
     extensions.write_text("subjectAltName=IP:127.0.0.1\n")
     sign = ("-CA", paths["ca"], "-CAkey", paths["ca_key"], "-CAcreateserial", "-extfile", extensions, "-days", "2")
     openssl("x509", "-req", "-in", paths["request"], *sign, "-out", paths["cert"])
-    paths["key"].chmod(0o644)  # the worker may be another user, as it is inside an image
+    for name in ("ca", "cert", "key"):
+        paths[name].chmod(0o644)  # the worker may be another user, as it is inside an image
     return paths
 
 
@@ -138,7 +139,7 @@ def test_sentinels_name_the_server_and_its_successor(worker: Any, launch: Any, t
     import redis
 
     first, second, sentinel = free_port(), free_port(), free_port()
-    common = ["--bind", "127.0.0.1", "--save", "", "--appendonly", "yes", "--requirepass", "pw", "--masterauth", "pw"]
+    common = ["--bind", "127.0.0.1", "--save", "", "--appendonly", "yes", "--appendfsync", "no", "--requirepass", "pw", "--masterauth", "pw"]
     primary = launch("first", "--port", first, *common)
     client = answering(redis.Redis(port=first, password="pw", decode_responses=True))
     launch("second", "--port", second, *common, "--replicaof", f"127.0.0.1 {first}")
@@ -147,7 +148,7 @@ def test_sentinels_name_the_server_and_its_successor(worker: Any, launch: Any, t
     path = tmp_path / "sentinel.conf"
     path.write_text(
         f"port {sentinel}\nbind 127.0.0.1\nsentinel monitor main 127.0.0.1 {first} 1\nsentinel auth-pass main pw\n"
-        "sentinel down-after-milliseconds main 3000\nsentinel failover-timeout main 6000\n"
+        "sentinel down-after-milliseconds main 6000\nsentinel failover-timeout main 6000\n"
     )
     launch("sentinel", path, "--sentinel")
     watcher = answering(redis.Redis(port=sentinel, decode_responses=True))

@@ -151,7 +151,8 @@ class Worker:
         log.warning("The queue is not reachable: %s\nhint: %s", error, hint)
 
     def _complain_refusal(self, text: str) -> None:
-        """Say what the servers refuse, the same thing once a minute."""
+        """Say what the servers refuse, the same thing once a minute, whichever script meets it."""
+        text = text.partition(" script: ")[0]
         said_at = self._refusals.get(text)
         if said_at is None or time.monotonic() - said_at > 60:
             self._refusals = {text: time.monotonic()}
