@@ -22,6 +22,7 @@ from .process import ModelProcess, Reaper
 from .schema import Schema
 from .settings import Settings
 from .supervisor import Supervisor
+from .tracing.untraced import NO_TRACER
 
 log = logging.getLogger("layerwright.engine")
 
@@ -50,10 +51,18 @@ class Engine:
     """
 
     def __init__(
-        self, settings: Settings, reference: str, schema: Schema, files: Any, reaper: Reaper, *, is_lazy: bool = False
+        self,
+        settings: Settings,
+        reference: str,
+        schema: Schema,
+        files: Any,
+        reaper: Reaper,
+        *,
+        is_lazy: bool = False,
+        tracer: Any = NO_TRACER,
     ) -> None:
-        self.settings, self.schema, self.files = settings, schema, files
-        self.model = Supervisor(settings, reference, reaper, self, is_lazy=is_lazy)
+        self.settings, self.schema, self.files, self.tracer = settings, schema, files, tracer
+        self.model = Supervisor(settings, reference, reaper, self, is_lazy=is_lazy, tracer=tracer)
         self.slots = settings.concurrency or 1
         self.queue: collections.deque[Prediction] = collections.deque()
         self.running: dict[str, Prediction] = {}
@@ -219,6 +228,8 @@ class Engine:
             prediction = self.running.get(frame[1])
             if prediction is not None and not prediction.is_terminal:
                 prediction.add_metric(frame[2], frame[3], frame[4])
+        elif kind == "span":
+            self.tracer.adopt(frame[1], frame[2])
         else:
             self.model.take(frame)
 
@@ -352,7 +363,11 @@ class Engine:
         batch = [self.queue.popleft() for _ in range(min(self._batching.size, len(self.queue)))]
         for prediction in batch:
             self._begin(prediction)
-        process.send(to_json(["batch", [_job(prediction) for prediction in batch]]))
+        spans = [prediction.span for prediction in batch]
+        for span in spans:
+            span.join(spans)
+        lead = next((prediction.trace for prediction in batch if prediction.span), None)
+        process.send(to_json(["batch", [_job(prediction) for prediction in batch], lead]))
 
     def _batch_due(self) -> None:
         self._timer = None
@@ -361,8 +376,8 @@ class Engine:
 
     def _log_line(self, id: str | None, name: str, text: str) -> None:
         prediction = self.running.get(id) if id is not None else None
-        trace_id = prediction.trace_id if prediction is not None else None
-        _model_log.info(text, extra={"prediction_id": id, "stream": name, "trace_id": trace_id})
+        trace_id, span_id = prediction.trace_ids if prediction is not None else (None, None)
+        _model_log.info(text, extra={"prediction_id": id, "stream": name, "trace_id": trace_id, "span_id": span_id})
 
     def _output(self, prediction: Prediction, value: Any, has_files: bool) -> None:
         if has_files or prediction.tail is not None:
@@ -379,7 +394,7 @@ class Engine:
 
     async def _send_files(self, prediction: Prediction, value: Any) -> Any:
         try:
-            return await self.files.send(value, prediction.id)
+            return await self.files.send(value, prediction)
         except FileError as error:
             self._end(prediction, "failed", error=str(error))
             return None
@@ -395,6 +410,7 @@ class Engine:
         if prediction is None:
             return
         if has_files or prediction.tail is not None:
+            prediction.left_model_at = time.time()
             prediction.tail = self.start(self._done_later(prediction, prediction.tail, status, value, seconds))
         else:
             self._conclude(prediction, status, value, seconds)

@@ -29,6 +29,7 @@ from .hints import hint_for
 from .prediction import Prediction
 from .schema import Schema
 from .settings import Settings
+from .tracing.untraced import CLIENT
 
 FILE_KEY = "\0file"
 
@@ -57,6 +58,15 @@ class Files:
         prediction.sent_input = values
         if not places:
             return
+        span = prediction.span.child("prepare_input")
+        try:
+            await self._fetch_all(prediction, places)
+        except FileError:
+            span.end("FileError")
+            raise
+        span.end()
+
+    async def _fetch_all(self, prediction: Prediction, places: list[Any]) -> None:
         try:
             prediction.folder = tempfile.mkdtemp(prefix="prediction-")
         except OSError as error:
@@ -107,7 +117,7 @@ class Files:
                     target.write(chunk)
         return path
 
-    async def send(self, value: Any, id: str) -> Any:
+    async def send(self, value: Any, prediction: Prediction) -> Any:
         """Replace the files of an output by URLs.
 
         :raises FileError: when a file cannot be read or uploaded
@@ -115,28 +125,37 @@ class Files:
         if isinstance(value, dict):
             if len(value) == 1 and FILE_KEY in value:
                 loop = asyncio.get_running_loop()
-                return await loop.run_in_executor(self._threads, self._send, str(value[FILE_KEY]), id)
-            return {key: await self.send(item, id) for key, item in value.items()}
+                return await loop.run_in_executor(self._threads, self._send, str(value[FILE_KEY]), prediction)
+            return {key: await self.send(item, prediction) for key, item in value.items()}
         if isinstance(value, list):
-            return [await self.send(item, id) for item in value]
+            return [await self.send(item, prediction) for item in value]
         return value
 
-    def _send(self, path: str, id: str) -> str:
+    def _send(self, path: str, prediction: Prediction) -> str:
         try:
             if self.settings.upload_url is not None:
-                return self._upload(path, media_type_of(path), id)
+                return self._upload(path, media_type_of(path), prediction)
             return encode_data_url(path, is_named=self.settings.output_names)
         except (OSError, http.client.HTTPException) as error:
             raise FileError(f"Cannot send output file {os.path.basename(path)}: {error}") from None
 
-    def _upload(self, path: str, kind: str, id: str) -> str:
+    def _upload(self, path: str, kind: str, prediction: Prediction) -> str:
+        size = os.path.getsize(path)
+        span = prediction.span.child("upload_output", CLIENT, {"cog.output.mime_type": kind, "cog.output.bytes": size})
+        try:
+            location = self._put(path, size, {"Content-Type": kind, "X-Prediction-ID": prediction.id, **span.carrier})
+        except (OSError, http.client.HTTPException) as error:
+            span.end(type(error).__name__, type(error).__name__)
+            raise
+        span.end()
+        return location
+
+    def _put(self, path: str, size: int, headers: dict[str, str]) -> str:
         base = str(self.settings.upload_url)
         target = base + ("" if base.endswith("/") else "/") + urllib.parse.quote(os.path.basename(path))
         with open(path, "rb") as source:
-            request = urllib.request.Request(target, data=source, method="PUT")  # noqa: S310 - the operator's URL
-            request.add_header("Content-Type", kind)
-            request.add_header("Content-Length", str(os.path.getsize(path)))
-            request.add_header("X-Prediction-ID", id)
+            headers = {**headers, "Content-Length": str(size)}
+            request = urllib.request.Request(target, source, headers, method="PUT")  # noqa: S310 - the operator's URL
             # The operator chose the upload address; it may well be inside the private network.
             with make_opener(True).open(request, timeout=25) as response:
                 location = response.headers.get("Location") or response.url

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from typing import Any, Callable
+from typing import Any, Callable, Mapping
+
+from .tracing.untraced import UNTRACED
 
 TERMINAL = frozenset(("succeeded", "failed", "canceled"))
 
@@ -42,11 +44,13 @@ class Prediction:
         "input",
         "is_crash",
         "is_named",
+        "left_model_at",
         "listeners",
         "logs",
         "metrics",
         "output",
         "sent_input",
+        "span",
         "started_at",
         "status",
         "streamed",
@@ -67,7 +71,10 @@ class Prediction:
         self.context: dict[str, str] | None = request.get("context")
         self.webhook: str | None = request.get("webhook")
         self.webhook_events_filter: list[str] | None = request.get("webhook_events_filter")
-        self.trace: dict[str, str] = {}
+        #: its span, or what stands in for one
+        self.span: Any = UNTRACED
+        #: the trace context that the model is given
+        self.trace: Mapping[str, str] = UNTRACED.carrier
         self.status = "starting"
         self.output: Any = None
         self.streamed = False
@@ -77,6 +84,8 @@ class Prediction:
         self.created_at = time.time()
         self.started_at: float | None = None
         self.completed_at: float | None = None
+        #: when the model was done, where files of the output are sent after that
+        self.left_model_at: float | None = None
         self.canceled_at: float | None = None
         #: inputs that are not shown again
         self.hidden: frozenset[str] = frozenset()
@@ -99,10 +108,10 @@ class Prediction:
         return self._done
 
     @property
-    def trace_id(self) -> str | None:
-        """Of the request's trace, where it is part of one (W3C Trace Context)."""
+    def trace_ids(self) -> tuple[str | None, str | None]:
+        """Its trace, if it is part of one, and the span around the model's call, else the caller's (W3C Trace Context)."""
         parts = self.trace.get("traceparent", "").split("-")
-        return parts[1] if len(parts) >= 4 else None
+        return (parts[1], parts[2]) if len(parts) >= 4 else (None, None)
 
     @property
     def is_terminal(self) -> bool:

@@ -11,7 +11,7 @@ import socket
 import struct
 import subprocess
 import threading
-from typing import Any, Callable
+from typing import Any, Callable, Mapping
 
 from pydantic_core import from_json
 
@@ -32,7 +32,9 @@ class ModelProcess:
     on_text: Callable[[str, str], None]
     on_exit: Callable[[str], None]
 
-    def __init__(self, python: str, project: str, reference: str, *, is_batch: bool = False) -> None:
+    def __init__(
+        self, python: str, project: str, reference: str, variables: Mapping[str, str] = {}, *, is_batch: bool = False
+    ) -> None:
         self._channel, theirs = socket.socketpair()
         self._control, their_control = socket.socketpair()
         for sock in (self._channel, theirs):
@@ -40,7 +42,7 @@ class ModelProcess:
         outputs = os.pipe(), os.pipe()
         arguments = [str(theirs.fileno()), str(their_control.fileno()), reference, *(["batch"] if is_batch else [])]
         environment = {key: value for key, value in os.environ.items() if key != "PYTHONSAFEPATH"}
-        environment["PYTHONUNBUFFERED"] = "1"
+        environment.update(variables, PYTHONUNBUFFERED="1")
         try:
             self._popen = subprocess.Popen(  # noqa: S603 - the interpreter is the image's
                 [python, _MAIN, *arguments],

@@ -19,6 +19,8 @@ from .process import Reaper
 from .schema import Schema, load
 from .service import Service
 from .settings import Settings, SettingsError
+from .tracing import is_asked_for
+from .tracing.untraced import NO_TRACER
 
 log = logging.getLogger("layerwright")
 
@@ -32,7 +34,7 @@ def start(settings: Settings) -> int:
     if settings.is_training:
         settings = dataclasses.replace(settings, concurrency=1, batch_size=1)
     schema = Schema(document, "TrainingInput" if settings.is_training else "Input", settings.batch_size > 1)
-    engine = Engine(settings, settings.predict, schema, Files(settings), Reaper())
+    engine = Engine(settings, settings.predict, schema, Files(settings), Reaper(), tracer=_tracer())
     try:
         engine.model.spawn()
     except OSError as error:
@@ -76,12 +78,21 @@ async def run(service: Service) -> int:
     grace = max(0.0, grace - (time.monotonic() - started))
     clean = await asyncio.gather(*(engine.stop(grace) for engine in engines))
     await service.webhooks.drain(5)
+    await loop.run_in_executor(None, service.tracer.close, 5.0)
     if server is not None and serving is not None:
         server.should_exit = True
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(serving, 5)
     has_failed = service.engine.model.setup["status"] == "failed"
     return 0 if all(clean) and not has_failed else 1
+
+
+def _tracer() -> Any:
+    if not is_asked_for(os.environ):
+        return NO_TRACER
+    from .tracing.tracer import make_tracer  # here: it loads TLS and more, which those who do not trace need not
+
+    return make_tracer()
 
 
 def _server(service: Service) -> tuple[Any, list[socket.socket]]:

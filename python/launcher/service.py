@@ -17,7 +17,7 @@ class Service:
 
     def __init__(self, settings: Settings, engine: Engine, document: dict[str, Any] | None) -> None:
         self.settings, self.engine, self.document = settings, engine, document
-        self.reaper = engine.model.reaper
+        self.reaper, self.tracer = engine.model.reaper, engine.tracer
         self.webhooks = Webhooks(settings)
         self.trainer: Engine | None = None
         self.queues: list[Any] = []
@@ -33,6 +33,7 @@ class Service:
                 engine.files,
                 engine.model.reaper,
                 is_lazy=True,
+                tracer=engine.tracer,
             )
 
     def shut_down(self) -> None:

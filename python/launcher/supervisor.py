@@ -12,6 +12,7 @@ from .hints import hint_for
 from .prediction import timestamp
 from .process import ModelProcess, Reaper
 from .settings import Settings
+from .tracing.untraced import NO_TRACER, UNTRACED
 
 log = logging.getLogger("layerwright.supervisor")
 
@@ -44,7 +45,9 @@ class Supervisor:
     A setup that fails is final, unless the model has worked before or is lazy: then it is tried again, later and later.
     """
 
-    def __init__(self, settings: Settings, reference: str, reaper: Reaper, work: Work, *, is_lazy: bool) -> None:
+    def __init__(
+        self, settings: Settings, reference: str, reaper: Reaper, work: Work, *, is_lazy: bool, tracer: Any = NO_TRACER
+    ) -> None:
         self.settings, self.reference, self.reaper, self.is_lazy = settings, reference, reaper, is_lazy
         self.process: ModelProcess | None = None
         #: starting, ready, failed (setup), restarting, stopped; lazy: started by the first one who needs it
@@ -56,7 +59,7 @@ class Supervisor:
         self.restarts = 0
         #: called when the state changes
         self.changed: set[Callable[[], None]] = set()
-        self._work = work
+        self._work, self._tracer, self._spans = work, tracer, UNTRACED
         self._was_ready = False
         self._failures = 0
         self._health: dict[int, asyncio.Future[str | None]] = {}
@@ -69,7 +72,9 @@ class Supervisor:
         :raises OSError: when there is no such interpreter or folder
         """
         settings = self.settings
-        self.process = ModelProcess(settings.python, settings.project, self.reference, is_batch=settings.batch_size > 1)
+        self._spans = self._tracer.setup()
+        is_batch, environment = settings.batch_size > 1, self._spans.environment
+        self.process = ModelProcess(settings.python, settings.project, self.reference, environment, is_batch=is_batch)
 
     def attach(self) -> Coroutine[Any, Any, None]:
         """Listen to the process that ``spawn`` started; call it before a turn of the loop may collect that."""
@@ -142,6 +147,7 @@ class Supervisor:
 
     def _ready(self, facts: dict[str, Any]) -> None:
         self.facts = facts
+        self._spans.end(None, facts.get("setup_seconds"))
         self.setup.update(status="succeeded", completed_at=timestamp())
         self.state, self._was_ready = "ready", True
         log.info("Model is ready")
@@ -160,6 +166,7 @@ class Supervisor:
         self.setup_logs.append(whole)
         self.setup.update(status="failed", completed_at=timestamp())
         self.state = "failed"
+        self._spans.end(reason)
         log.error("Setup failed: %s", reason if whole.rstrip() == reason else f"{reason}\n{whole.rstrip()}")
         self._work.on_unavailable("Setup failed: the model is not available")
         self._notify()
@@ -168,6 +175,7 @@ class Supervisor:
 
     def _exited(self, how: str) -> None:
         self.process, process = None, self.process
+        self._spans.end(how)
         for future in self._health.values():
             if not future.done():
                 future.set_result("Healthcheck failed: the model process died")

@@ -137,7 +137,7 @@ class _LocalFiles:
             if url.startswith(_LOCAL):
                 container[key] = unquote(url[len(_LOCAL) :])
 
-    async def send(self, value: Any, id: str) -> Any:
+    async def send(self, value: Any, prediction: Any) -> Any:
         """Outputs stay paths."""
         return value
 

@@ -11,15 +11,17 @@ import http.client
 import logging
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 import uuid
-from typing import Any
+from typing import Any, Mapping
 
 from pydantic_core import to_json
 
 from .files import FileError, make_opener, mask_url
 from .prediction import Prediction
 from .settings import Settings
+from .tracing.untraced import CLIENT
 
 log = logging.getLogger("layerwright.webhooks")
 
@@ -72,22 +74,34 @@ class Webhooks:
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=timeout)
 
-    async def post(self, url: str, event: str, body: bytes, trace: dict[str, str]) -> None:
+    async def post(self, url: str, event: str, body: bytes, prediction: Prediction) -> None:
         """Send one event; a ``completed`` that fails for now is tried again, for about seven minutes."""
+        address = urllib.parse.urlsplit(url)
+        attributes = {"http.request.method": "POST", "server.address": address.hostname or "", "cog.webhook.event": event}
+        span = prediction.span.child("webhook", CLIENT, attributes)
+        span.link(prediction.span)
+        problem = await self._try(url, event, body, span)
+        status = (problem or "").removeprefix("status ")
+        span.end(None if problem is None else status if status.isdigit() else "_OTHER")
+
+    async def _try(self, url: str, event: str, body: bytes, span: Any) -> str | None:
+        """Send one event, by as many tries as it may have; None, or why the last one failed."""
         identity = "msg_" + uuid.uuid4().hex  # the same for every try, so that the receiver can tell
         loop = asyncio.get_running_loop()
         for attempt in range(RETRIES + 1 if event == "completed" else 1):
             if attempt:
                 await asyncio.sleep(0.1 * 2 ** (attempt - 1))
-            headers = self.headers(identity, body, trace)
+                span.set("http.request.resend_count", attempt)
+            headers = self.headers(identity, body, span.carrier)
             problem, is_final = await loop.run_in_executor(self._threads, self._post, url, body, headers)
             if problem is None:
-                return
+                return None
             log.warning("Webhook to %s failed: %s", mask_url(url), problem)
             if is_final:
-                return
+                break
+        return problem
 
-    def headers(self, identity: str, body: bytes, trace: dict[str, str]) -> dict[str, str]:
+    def headers(self, identity: str, body: bytes, trace: Mapping[str, str]) -> dict[str, str]:
         """Authorization, trace context and, with a secret, a Standard Webhooks signature."""
         headers = {"Content-Type": "application/json", "User-Agent": "layerwright", **trace}
         if self.settings.webhook_token is not None:
@@ -156,7 +170,7 @@ class _Follower:
     async def run(self) -> None:
         """Post what is queued, in order, until the end."""
         last_logs = 0.0
-        url, trace = str(self.prediction.webhook), self.prediction.trace
+        url = str(self.prediction.webhook)
         while True:
             event, body = await self.queue.get()
             if event == "end":
@@ -172,4 +186,4 @@ class _Follower:
                 if self.queue.empty():
                     body = self._body()  # else older snapshots would follow a newer one
             if body is not None:
-                await self.webhooks.post(url, event, body, trace)
+                await self.webhooks.post(url, event, body, self.prediction)

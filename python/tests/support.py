@@ -339,6 +339,8 @@ class Receiver:
                 self.send_header("content-length", "0")
                 self.end_headers()
 
+            do_PUT = do_POST
+
             def log_message(self, *_: Any) -> None:
                 """Nothing."""
 

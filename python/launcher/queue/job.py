@@ -9,6 +9,7 @@ from pydantic_core import from_json, to_json
 
 from ..prediction import Prediction, timestamp
 from ..schema import InvalidRequest, Schema
+from ..tracing.untraced import pass_on
 
 
 class Keys:
@@ -66,6 +67,11 @@ class Job:
         key = self.message.get("response_queue")
         return key if isinstance(key, str) and key else None
 
+    @property
+    def carrier(self) -> dict[str, str]:
+        """The trace context that the message may have, W3C's."""
+        return {name: str(self.message.get(name) or "") for name in ("traceparent", "tracestate")}
+
     def make_prediction(self, schema: Schema) -> Prediction:
         """Check the message and make the prediction of it.
 
@@ -73,14 +79,14 @@ class Job:
         """
         self.prediction = Prediction(schema.check({**self.message, "id": self.id}), self.id)
         self.prediction.hidden = schema.secret_fields
-        trace = {name: self.message[name] for name in ("traceparent", "tracestate") if self.message.get(name)}
-        self.prediction.trace = {name: str(value) for name, value in trace.items()}
+        pass_on(self.carrier).follow(self.prediction)
         self.prediction.listeners.append(self.listen)
         return self.prediction
 
     def fail(self, error: str) -> Prediction:
         """A prediction that failed before it could run."""
         prediction = Prediction({}, self.id)  # without the input: what is wrong with it may be a secret
+        pass_on(self.carrier).follow(prediction)
         webhook = self.message.get("webhook")
         prediction.webhook = webhook if isinstance(webhook, str) and webhook.startswith("http") else None
         wanted = self.message.get("webhook_events_filter")

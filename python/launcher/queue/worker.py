@@ -261,12 +261,21 @@ class Worker:
     # --- running
 
     async def _run(self, job: Job, source: Source, *, is_canceled: bool) -> None:
+        span = self.service.tracer.delivery(source.stream, job.entry, int(job.deliveries), job.carrier)
+        try:
+            await self._run_traced(job, source, span, is_canceled)
+        finally:
+            span.end()
+
+    async def _run_traced(self, job: Job, source: Source, span: Any, is_canceled: bool) -> None:
         try:
             prediction = job.make_prediction(self.engine.schema)
         except InvalidRequest as error:
+            span.refuse(422)
             job.fail(describe(error))
             await self._finish(job, source, "")
             return
+        span.follow(prediction)
         if is_canceled:
             prediction.finish("canceled")
             await self._finish(job, source, "")
@@ -276,6 +285,7 @@ class Worker:
         try:
             self.engine.submit(prediction)
         except (NotReady, QueueFull, Duplicate):
+            span.refuse(503)
             self.service.webhooks.forget(prediction)
             await self._return(job, source, counts=False)
             return

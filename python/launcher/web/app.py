@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
+from typing import Any
 
 from ..service import Service
+from ..tracing.untraced import UNTRACED
 from . import docs, health, metrics, oip, platforms, predictions, replicate
 from .asgi import Exchange, HTTPError, Receive, Router, Scope, Send
 from .direct import Direct
@@ -32,15 +34,25 @@ class App:
         started = time.perf_counter() if self.service.settings.access_log else 0.0
         try:
             handler, exchange.parameters = self.router.find(scope["method"], scope["path"])
+            exchange.span = self._span(exchange)
             await handler(exchange)
         except Exception as error:
             answer = refusal_of(error)
             if answer is None:
                 log.exception("Unexpected error in %s %s", scope["method"], scope["path"])
                 answer = HTTPError(500, {"detail": "Internal Server Error"})
-            if not exchange.is_answered:
+            exchange.span.refuse(answer.status)
+            if not exchange.status:
                 await exchange.json(answer.status, answer.body, answer.headers)
         finally:
+            exchange.span.answer(exchange.status)
             if started:
                 milliseconds = round((time.perf_counter() - started) * 1000, 2)
                 log.info("%s %s", scope["method"], scope["path"], extra={"duration_ms": milliseconds})
+
+    def _span(self, exchange: Exchange) -> Any:
+        """Spans of a request that can make a prediction."""
+        method, path = exchange.scope["method"], exchange.scope["path"]
+        if method not in ("POST", "PUT"):
+            return UNTRACED
+        return self.service.tracer.request(method, lambda: self.router.template(path), exchange.header)

@@ -7,6 +7,8 @@ from typing import Any, Awaitable, Callable, Mapping
 
 from pydantic_core import to_json
 
+from ..tracing.untraced import UNTRACED
+
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -23,12 +25,14 @@ class HTTPError(Exception):
 class Exchange:
     """A request and the way to answer it."""
 
-    __slots__ = ("_headers", "is_answered", "parameters", "receive", "scope", "send")
+    __slots__ = ("_headers", "parameters", "receive", "scope", "send", "span", "status")
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, parameters: dict[str, str]) -> None:
         self.scope, self.receive, self.send, self.parameters = scope, receive, send, parameters
         self._headers: dict[bytes, bytes] | None = None
-        self.is_answered = False
+        #: of the answer, once it has begun
+        self.status = 0
+        self.span: Any = UNTRACED
 
     def header(self, name: bytes) -> str | None:
         """A request header by its lower-case name."""
@@ -78,14 +82,14 @@ class Exchange:
         lines = [(b"content-type", kind), (b"content-length", b"%d" % len(body))]
         if headers:
             lines += [(key.encode(), value.encode("latin-1")) for key, value in headers.items()]
-        self.is_answered = True
+        self.status = status
         await self.send({"type": "http.response.start", "status": status, "headers": lines})
         await self.send({"type": "http.response.body", "body": body})
 
     async def start_stream(self, kind: bytes = b"text/event-stream") -> None:
         """Begin an answer of unknown length."""
         headers = [(b"content-type", kind), (b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
-        self.is_answered = True
+        self.status = 200
         await self.send({"type": "http.response.start", "status": 200, "headers": headers})
 
     async def chunk(self, data: bytes, is_last: bool = False) -> None:
@@ -101,7 +105,7 @@ class Router:
 
     def __init__(self) -> None:
         self._static: dict[str, dict[str, Handler]] = {}
-        self._patterns: list[tuple[re.Pattern[str], dict[str, Handler]]] = []
+        self._patterns: list[tuple[re.Pattern[str], str, dict[str, Handler]]] = []
 
     def add(self, method: str, path: str, handler: Handler) -> None:
         """Register a handler; a later one for the same method and path is ignored."""
@@ -109,11 +113,11 @@ class Router:
             self._static.setdefault(path, {}).setdefault(method, handler)
             return
         pattern = re.compile(re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>[^/]+)", re.escape(path)) + r"\Z")
-        for known, methods in self._patterns:
+        for known, _, methods in self._patterns:
             if known.pattern == pattern.pattern:
                 methods.setdefault(method, handler)
                 return
-        self._patterns.append((pattern, {method: handler}))
+        self._patterns.append((pattern, path, {method: handler}))
 
     def find(self, method: str, path: str) -> tuple[Handler, dict[str, str]]:
         """The handler of a request and the path's parameters.
@@ -122,7 +126,7 @@ class Router:
         """
         methods, parameters = self._static.get(path), {}
         if methods is None:
-            for pattern, candidates in self._patterns:
+            for pattern, _, candidates in self._patterns:
                 match = pattern.match(path)
                 if match is not None:
                     methods, parameters = candidates, match.groupdict()
@@ -133,3 +137,7 @@ class Router:
         if handler is None:
             raise HTTPError(405, {"detail": "Method Not Allowed"}, {"allow": ", ".join(sorted(methods))})
         return handler, parameters
+
+    def template(self, path: str) -> str:
+        """The path as it was registered, of one that has a handler."""
+        return path if path in self._static else next(name for pattern, name, _ in self._patterns if pattern.match(path))

@@ -34,7 +34,7 @@ class Direct:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self.is_on = not engine.settings.access_log and engine.settings.body_limit >= BODY_LIMIT
+        self.is_on = not engine.settings.access_log and not engine.tracer.starts_traces and engine.settings.body_limit >= BODY_LIMIT
 
     def takes(self, headers: list[tuple[bytes, bytes]]) -> bool:
         """Whether the headers of a POST are those of a plain request."""

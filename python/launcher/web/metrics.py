@@ -53,6 +53,9 @@ def render(service: Service) -> str:
     metric("process_resident_memory_bytes", "gauge", "Resident memory of the launcher.", [("", own)] if own else [])
     metric("process_cpu_seconds_total", "counter", "Processor time of the launcher.", [("", _cpu_seconds())])
     metric("process_start_time_seconds", "gauge", "When the launcher began, since the epoch.", [("", _STARTED)])
+    if service.tracer.is_on:
+        spans = [(f'{{result="{result}"}}', count) for result, count in service.tracer.counts.items()]
+        metric("layerwright_trace_spans_total", "counter", "Spans that were exported, and those that were dropped.", spans)
     for worker in service.queues:
         samples = [(f'{{event="{name}"}}', count) for name, count in worker.counts.items()]
         metric("layerwright_queue_jobs_total", "counter", "Deliveries of the queue.", samples)

@@ -13,7 +13,7 @@ from ..schema import InvalidRequest
 from ..service import Service
 from .asgi import Exchange, HTTPError, Router
 from .sse import stream_events
-from .submission import is_json, run_to_end, trace_of
+from .submission import is_json, run_to_end
 
 
 def routes(router: Router, service: Service) -> None:
@@ -57,7 +57,7 @@ async def _invoke(service: Service, exchange: Exchange) -> None:
     checked = engine.schema.check(request)
     if "event-stream" in (exchange.header(b"accept") or "") and engine.schema.is_streaming:
         prediction = Prediction(checked)
-        prediction.trace = trace_of(exchange)
+        exchange.span.follow(prediction)
         await stream_events(exchange, engine, prediction, owns=True)
         return
     prediction = await run_to_end(engine, exchange, checked)

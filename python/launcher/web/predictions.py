@@ -10,7 +10,7 @@ from ..prediction import Prediction
 from ..service import Service
 from .asgi import Exchange, Handler, HTTPError, Router
 from .sse import stream_events
-from .submission import body_of, is_json, submit, trace_of, wait
+from .submission import body_of, is_json, submit, wait
 
 _WAIT = re.compile(r"\bwait(?:=(\d+(?:\.\d+)?))?", re.I)
 
@@ -85,7 +85,7 @@ def creator(service: Service, engine: Engine) -> Handler:
         if wants_events and not schema.is_streaming:
             raise HTTPError(406, {"detail": "This model does not stream; ask for application/json"})
         prediction = Prediction(request, id)
-        prediction.trace = trace_of(exchange)
+        exchange.span.follow(prediction)
         if prediction.webhook is not None:
             service.webhooks.follow(prediction)
         if wants_events:

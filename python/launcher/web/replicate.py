@@ -14,7 +14,7 @@ from ..service import Service
 from .asgi import Exchange, HTTPError, Router
 from .platforms import parse_object
 from .predictions import require
-from .submission import submit, trace_of
+from .submission import submit
 
 STARTED = timestamp()
 
@@ -39,7 +39,7 @@ def routes(router: Router, service: Service) -> None:
         message = parse_object(await exchange.body(service.settings.body_limit))
         request = engine.schema.check({key: value for key, value in message.items() if key != "id"})
         prediction = Prediction(request)
-        prediction.trace = trace_of(exchange)
+        exchange.span.follow(prediction)
         if prediction.webhook is not None:
             service.webhooks.follow(prediction)
         submit(engine, prediction)

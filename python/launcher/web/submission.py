@@ -16,7 +16,7 @@ from .asgi import Exchange, HTTPError
 async def run_to_end(engine: Engine, exchange: Exchange, request: dict[str, Any]) -> Prediction:
     """Run a checked request for one of the platforms' routes and wait for it."""
     prediction = Prediction({"input": request["input"], "context": request.get("context")}, request.get("id"))
-    prediction.trace = trace_of(exchange)
+    exchange.span.follow(prediction)
     submit(engine, prediction)
     await wait(exchange, engine, prediction)
     return prediction
@@ -110,15 +110,6 @@ def refuse_unready(engine: Engine) -> None:
     """503 unless the model can take work."""
     if engine.model.state not in ("ready", "restarting"):
         raise HTTPError(503, {"detail": "The model is not ready"})
-
-
-def trace_of(exchange: Exchange) -> dict[str, str]:
-    """The W3C trace context of a request."""
-    parent = exchange.header(b"traceparent")
-    if parent is None:
-        return {}
-    state = exchange.header(b"tracestate")
-    return {"traceparent": parent, **({"tracestate": state} if state else {})}
 
 
 def is_json(kind: str) -> bool:

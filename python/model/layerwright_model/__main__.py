@@ -13,6 +13,7 @@ sys.path[:0] = [os.getcwd(), os.path.dirname(_here)]
 import faulthandler  # noqa: E402
 import inspect  # noqa: E402
 import socket  # noqa: E402
+import time  # noqa: E402
 import traceback  # noqa: E402
 from typing import Any  # noqa: E402
 
@@ -31,7 +32,12 @@ def main(channel_fd: int, control_fd: int, reference: str, is_batch: bool) -> No
     # enough to push out what the model itself said last.
     faulthandler.enable(file=2, **({"c_stack": False} if sys.version_info >= (3, 14) else {}))
     outputs = streams.install(channel)
+    started, attach = time.perf_counter(), None
     try:
+        if "LAYERWRIGHT_TRACING" in os.environ:
+            from layerwright_model.tracing import open_tracing
+
+            attach = open_tracing(channel)
         model = Model(reference)
     except BaseException as error:
         _give_up(channel, outputs, error)
@@ -39,9 +45,9 @@ def main(channel_fd: int, control_fd: int, reference: str, is_batch: bool) -> No
     if model.is_async:
         import asyncio
 
-        asyncio.run(_serve_async(model, channel, control, outputs))
+        asyncio.run(_serve_async(model, channel, control, outputs, started, attach))
         return
-    server = SyncServer(model, channel, control, outputs, is_batch)
+    server = SyncServer(model, channel, control, outputs, is_batch, attach)
     server.watch_control()
     try:
         pending = model.setup()
@@ -50,14 +56,16 @@ def main(channel_fd: int, control_fd: int, reference: str, is_batch: bool) -> No
     except BaseException as error:
         _give_up(channel, outputs, error)
         return
-    _announce(channel, outputs, model)
+    _announce(channel, outputs, model, started)
     server.serve()
 
 
-async def _serve_async(model: Model, channel: Channel, control: Channel, outputs: Any) -> None:
+async def _serve_async(
+    model: Model, channel: Channel, control: Channel, outputs: Any, started: float, attach: Any
+) -> None:
     from layerwright_model.serve_async import AsyncServer
 
-    server = AsyncServer(model, channel, control, outputs, False)
+    server = AsyncServer(model, channel, control, outputs, False, attach)
     server.start()
     try:
         pending = model.setup()
@@ -66,11 +74,11 @@ async def _serve_async(model: Model, channel: Channel, control: Channel, outputs
     except BaseException as error:
         _give_up(channel, outputs, error)
         return
-    _announce(channel, outputs, model)
+    _announce(channel, outputs, model, started)
     await server.serve()
 
 
-def _announce(channel: Channel, outputs: Any, model: Model) -> None:
+def _announce(channel: Channel, outputs: Any, model: Model, started: float) -> None:
     for stream in outputs:
         stream.finish(None)
     facts = {
@@ -80,6 +88,7 @@ def _announce(channel: Channel, outputs: Any, model: Model) -> None:
         "concurrency": model.concurrency,
         "has_healthcheck": model.healthcheck is not None,
         "python": ".".join(map(str, sys.version_info[:3])),
+        "setup_seconds": time.perf_counter() - started,
     }
     channel.send(["ready", facts])
 

@@ -3,7 +3,7 @@
 To the model (main channel)::
 
     ["run", id, input, context, folder]
-    ["batch", [[id, input, context, folder], ...]]
+    ["batch", [[id, input, context, folder], ...], trace]
 
 To the model (control channel)::
 
@@ -14,8 +14,9 @@ From the model::
     ["ready", facts]            ["setup_failed", traceback]
     ["log", id, stream, text]   ["output", id, value]      ["metric", id, name, value, mode]
     ["done", id, status, value, seconds]   ["health", number, error]
+    ["span", scope, span]
 
-``id`` is null for logs outside of a prediction. An output value is plain JSON; a file in it is
+``id`` is null for logs outside of a prediction; ``trace`` and ``span`` are those of OpenTelemetry (see ``tracing``). An output value is plain JSON; a file in it is
 ``{"\\u0000file": path}``, and the launcher reads the file before it answers.
 """
 

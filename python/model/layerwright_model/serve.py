@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 import traceback
-from typing import Any
+from typing import Any, Callable
 
 from cog._scope import CancelationException, Scope, active
 
@@ -22,15 +22,24 @@ class Server:
     """What both ways of serving share."""
 
     def __init__(
-        self, model: Model, channel: Channel, control: Channel, streams: tuple[LogStream, LogStream], is_batch: bool
+        self,
+        model: Model,
+        channel: Channel,
+        control: Channel,
+        streams: tuple[LogStream, LogStream],
+        is_batch: bool,
+        attach: Callable[[dict[str, str]], None] | None = None,
     ) -> None:
-        self.model, self.channel, self.control, self.streams = model, channel, control, streams
+        """:param attach: makes the trace context of a run current, where that is wanted"""
+        self.model, self.channel, self.control, self.streams, self.attach = model, channel, control, streams, attach
         self.bind = input_binder(model.handler, is_batch)
         self.pid = os.getpid()
         self.main_thread = threading.main_thread().ident or 0
 
     def scope(self, id: str, context: dict[str, str] | None) -> Scope:
         """A scope whose metrics go to the launcher."""
+        if self.attach is not None:
+            self.attach(context or {})
         send = self.channel.send
         return Scope(lambda name, value, mode: send(["metric", id, name, to_json(value), mode]), context, id)
 
@@ -111,7 +120,7 @@ class SyncServer(Server):
             if frame[0] == "run":
                 self.run(frame[1], frame[2], frame[3])
             elif frame[0] == "batch":
-                self.run_batch(frame[1])
+                self.run_batch(frame[1], frame[2])
 
     def run(self, id: str, values: dict[str, Any], context: dict[str, str] | None) -> None:
         """Run one prediction and report it."""
@@ -143,11 +152,16 @@ class SyncServer(Server):
             active.set(None)
             self.targets.discard(id)
 
-    def run_batch(self, jobs: list[list[Any]]) -> None:
-        """Call the handler once with lists; every job gets its own item of the returned list."""
+    def run_batch(self, jobs: list[list[Any]], trace: dict[str, str] | None) -> None:
+        """Call the handler once with lists; every job gets its own item of the returned list.
+
+        :param trace: the context that the call belongs to, of one of the jobs
+        """
         started = time.perf_counter()
         ids = [job[0] for job in jobs]
         active.set(self.scope(ids[0], jobs[0][2]))
+        if self.attach is not None and trace is not None:
+            self.attach(trace)
         try:
             bound = [self.bind(job[1]) for job in jobs]
             results = self.model.handler(**{name: [one[name] for one in bound] for name in bound[0]})
