@@ -80,6 +80,7 @@ export class FileRanges {
     try {
       places = JSON.parse(packed.toString('utf8', 0, Math.max(head, 0)))
     } catch {
+      // Our own entry, damaged: as good as none.
       return undefined
     }
     if (!Array.isArray(places)) return undefined

@@ -205,6 +205,7 @@ export class Connection {
     }
     const fresh = this.#fetchToken(challenge, credential, scopes, signal)
     this.#tokens.set(key, fresh)
+    // Not kept, so that the next request asks again; who asked now gets the failure.
     fresh.catch(() => this.#tokens.get(key) === fresh && this.#tokens.delete(key))
     return fresh
   }
@@ -230,6 +231,7 @@ export class Connection {
 
   async #forget(scopes: readonly string[], authorization: string): Promise<void> {
     const key = scopes.join(' ')
+    // One that could not be had is no longer kept, and was told to who wanted it.
     const known = await this.#tokens.get(key)?.catch(() => undefined)
     if (known !== undefined && `Bearer ${known.value}` === authorization) this.#tokens.delete(key)
   }

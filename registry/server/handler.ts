@@ -158,6 +158,7 @@ function parseTarget(target: string): { readonly path: string; readonly query: U
   try {
     return { path: decodeURIComponent(mark < 0 ? target : target.slice(0, mark)), query }
   } catch {
+    // Which byte is wrong, decodeURIComponent does not say.
     throw new Fault('NAME_INVALID', 'The path is not properly encoded')
   }
 }

@@ -61,6 +61,7 @@ function parse(bytes: Buffer | undefined): KnownModel | undefined {
     const known = JSON.parse(bytes.toString('utf8')) as Partial<KnownModel>
     return known.files === undefined || known.model === undefined ? undefined : (known as KnownModel)
   } catch {
+    // Our own entry, damaged: described anew.
     return undefined
   }
 }

@@ -104,6 +104,7 @@ async function readRoot(folder: string, tag: string | null): Promise<string | un
       ({ annotations }) => (annotations?.['org.opencontainers.image.ref.name'] ?? null) === tag,
     )?.digest
   } catch {
+    // Absent or damaged: built, which says what is wrong with it.
     return undefined
   }
 }
@@ -112,6 +113,7 @@ async function sizeOf(folder: string, digest: Digest): Promise<number | undefine
   try {
     return (await stat(join(folder, 'blobs', digestAlgorithm(digest), digestHex(digest)))).size
   } catch {
+    // Absent, or not to be read: written, which says what is wrong with it.
     return undefined
   }
 }
@@ -124,6 +126,7 @@ function parseMemory(bytes: Buffer | undefined): BuildMemory | undefined {
     const isWhole = memory.files !== undefined && memory.root !== undefined && memory.places !== undefined
     return isWhole ? (memory as BuildMemory) : undefined
   } catch {
+    // Our own entry, damaged: built anew.
     return undefined
   }
 }

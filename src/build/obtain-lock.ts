@@ -157,6 +157,7 @@ function parseEntry(bytes: Buffer | undefined): { readonly madeAt: number; reado
     }
     return typeof madeAt === 'number' ? { madeAt, lock } : undefined
   } catch {
+    // Our own entry, damaged: resolved anew.
     return undefined
   }
 }

@@ -64,6 +64,7 @@ function parse(bytes: Buffer | undefined): KeptBasis | undefined {
     const isWhole = basis.config !== undefined && basis.lock !== undefined && basis.files !== undefined
     return isWhole ? (basis as KeptBasis) : undefined
   } catch {
+    // Our own entry, damaged: planned anew.
     return undefined
   }
 }

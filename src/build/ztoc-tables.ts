@@ -48,6 +48,7 @@ function parseFound(bytes: Buffer | undefined): StoredZtoc | undefined {
     const { digest, size } = JSON.parse(bytes.toString('utf8')) as Partial<Descriptor>
     return digest !== undefined && size !== undefined ? { digest, size } : undefined
   } catch {
+    // Our own entry, damaged: made anew.
     return undefined
   }
 }

@@ -35,9 +35,11 @@ async function checkFile(
   ending: string,
 ): Promise<void> {
   const absolute = isAbsolute(file) ? file : join(projectFolder, file)
+  // Not there, or in a folder that may not be entered: neither can be used, and the message names the path.
   const found = await stat(absolute).catch(() => undefined)
   if (found?.isFile() === true) return
   if (found !== undefined) return report('error', 'file-missing', path, `This is not a file: \`${file}\``)
+  // No folder, no suggestion.
   const beside = await readdir(dirname(absolute)).catch(() => [])
   const folder = file.slice(0, file.lastIndexOf('/') + 1)
   const suggestion = nearest(

@@ -109,6 +109,7 @@ function decode(text: string): string {
   try {
     return decodeURIComponent(text)
   } catch {
+    // The only thing that decodeURIComponent refuses.
     throw new WeightUriError(`The percent signs of this address are not followed by codes: \`${text}\``)
   }
 }

@@ -43,6 +43,7 @@ export async function writeAtomically<T>(
     await within(targetFolder, () => rename(temporary, place))
     return result
   } catch (error) {
+    // The first failure is what counts; what stays is cleared away with other temporary files.
     await rm(temporary, { force: true }).catch(() => {})
     throw explainWriteError(error, typeof target === 'string' ? target : targetFolder)
   }

@@ -16,6 +16,7 @@ function unpack(packed: Buffer | undefined): Buffer | undefined {
   try {
     return packed && gunzipSync(packed)
   } catch {
+    // As good as none: see above.
     return undefined
   }
 }

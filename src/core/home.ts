@@ -9,6 +9,7 @@ export function homeFolder(env: Readonly<Record<string, string | undefined>>): s
   try {
     return homedir()
   } catch {
+    // A user id without a passwd entry has no home.
     return undefined
   }
 }

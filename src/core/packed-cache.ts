@@ -108,6 +108,7 @@ function unpack(packed: Buffer | undefined): Buffer | undefined {
   try {
     return packed && gunzipSync(packed)
   } catch {
+    // Our own entry, damaged: as good as none.
     return undefined
   }
 }

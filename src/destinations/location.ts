@@ -78,6 +78,7 @@ function isReference(name: string): boolean {
   try {
     return parseReference(name).digest === undefined
   } catch {
+    // A question, and this is its answer.
     return false
   }
 }

@@ -43,6 +43,7 @@ const cdi: Check = {
   title: 'Device specifications',
   async run({ driver, env }) {
     if (driver === undefined) return skipped('This machine has no GPU')
+    // Usually only one of them is there.
     const files = (await Promise.all(CDI_FOLDERS.map((folder) => readdir(folder).catch(() => [])))).flat()
     if (files.some((name) => /\.(json|yaml)$/.test(name))) return ok(files.join(', '))
     return which('nvidia-ctk', env) === undefined

@@ -91,6 +91,7 @@ const home: Check = {
         `Credentials in ~/.docker are not found; the store is at ${store}. Set HOME if that is not wanted.`,
       )
     }
+    // Absent and unreadable are the same finding.
     const found = await stat(home).catch(() => undefined)
     if (found?.isDirectory() !== true) {
       return warning(
@@ -123,6 +124,7 @@ const openFiles: Check = {
   group: 'machine',
   title: 'Limit of open files',
   async run() {
+    // Only Linux has it.
     const text = await readFile('/proc/self/limits', 'utf8').catch(() => undefined)
     const soft = /^Max open files\s+(\S+)/m.exec(text ?? '')?.[1]
     if (soft === undefined) return skipped('This system does not tell')
@@ -137,6 +139,7 @@ const memory: Check = {
   group: 'machine',
   title: 'Free memory',
   async run() {
+    // Only Linux has it; elsewhere Node says something less exact.
     const text = await readFile('/proc/meminfo', 'utf8').catch(() => '')
     const kib = /^MemAvailable:\s+(\d+) kB/m.exec(text)?.[1]
     const free = kib === undefined ? freemem() : Number(kib) * 1024

@@ -52,6 +52,7 @@ async function certificateProblem(file: string): Promise<string | undefined> {
   try {
     return new X509Certificate(first).subject === undefined ? 'no subject' : undefined
   } catch {
+    // OpenSSL's words are about bytes; which file is what helps.
     return `${file} holds a broken certificate`
   }
 }

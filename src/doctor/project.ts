@@ -101,6 +101,7 @@ const imports: Check = {
     const files = [project.config.run, project.config.train].flatMap((pointer) =>
       pointer === undefined ? [] : pointer.slice(0, pointer.lastIndexOf(':')),
     )
+    // One that is missing is a finding of another check.
     const texts = await Promise.all(
       files.map((file) => readFile(join(project.projectFolder, file), 'utf8').catch(() => '')),
     )
@@ -129,6 +130,7 @@ const ignoreFile: Check = {
   async run({ project }) {
     if (project === undefined) return NO_PROJECT
     const file = join(project.projectFolder, '.dockerignore')
+    // One that may not be read here is of no use to a build either.
     const text = await readFile(file, 'utf8').catch(() => undefined)
     const write = async (): Promise<string> => {
       await writeFile(file, DOCKER_IGNORE, { flag: 'wx' })
@@ -196,6 +198,7 @@ async function measure(folder: string): Promise<{ files: number; bytes: number }
   const entries = await readdir(folder, { withFileTypes: true, recursive: true })
   const paths = entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name))
   let bytes = 0
+  // What goes away while it is measured does not count.
   for (const path of paths) bytes += (await stat(path).catch(() => undefined))?.size ?? 0
   return { files: paths.length, bytes }
 }

@@ -165,6 +165,7 @@ function parseLenientRequirement(text: string): Requirement {
     try {
       return parseRequirement(repaired)
     } catch {
+      // What was written is what the message must be about, not our repair.
       throw error
     }
   }
@@ -178,6 +179,7 @@ export function parseLenientSpecifiers(text: string): SpecifierSet {
     try {
       return parseSpecifiers(repair(text))
     } catch {
+      // Likewise.
       throw error
     }
   }

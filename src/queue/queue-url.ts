@@ -102,6 +102,7 @@ function splitLogin(scheme: string, credentials: string | undefined): readonly (
   try {
     return [decodeURIComponent(user), password === undefined ? undefined : decodeURIComponent(password)]
   } catch {
+    // decodeURIComponent's message would not say more, and must not show the password.
     throw unreadable(scheme, 'user and password are percent-encoded')
   }
 }

@@ -57,6 +57,7 @@ async function load(cache: Cache, key: string): Promise<BaseScan | undefined> {
       isProven: true,
     }
   } catch {
+    // Our own entry, damaged or of another make: read from the image again.
     return undefined
   }
 }

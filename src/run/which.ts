@@ -15,6 +15,7 @@ function isProgram(path: string): boolean {
     accessSync(path, constants.X_OK)
     return statSync(path).isFile()
   } catch {
+    // A question, and this is its answer.
     return false
   }
 }

@@ -112,8 +112,16 @@ export async function statFile(path: string): Promise<StoredFile | undefined> {
 /** The records of layers, by file; undefined for one that is damaged. */
 export async function listRecords(store: Store): Promise<ReadonlyMap<string, ReturnType<typeof parseRecord>>> {
   const files = await filesBelow(join(store.folder, 'cache', 'layers'))
-  const read = async (path: string): Promise<string> => readFile(path, 'utf8').catch(() => '')
-  return new Map(await Promise.all(files.map(async ({ path }) => [path, parseRecord(await read(path))] as const)))
+  const read = await Promise.all(files.map(async ({ path }) => [path, await readIfThere(path)] as const))
+  return new Map(read.flatMap(([path, text]) => (text === undefined ? [] : [[path, parseRecord(text)] as const])))
+}
+
+/** Undefined for one that went away since it was listed. What cannot be read is not damaged, and must not be taken for it. */
+async function readIfThere(path: string): Promise<string | undefined> {
+  return readFile(path, 'utf8').catch((error: unknown) => {
+    if (systemErrorCode(error) === 'ENOENT') return undefined
+    throw error
+  })
 }
 
 async function layerDigests(store: Store): Promise<ReadonlySet<Digest>> {

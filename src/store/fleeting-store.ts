@@ -43,6 +43,7 @@ export function fleetingStore(): Store {
     },
     alone: async (name, work) => {
       const before = turns.get(name)
+      // Whatever became of the one before, it is over; its own caller hears of it.
       const turn = (before ?? Promise.resolve()).catch(() => {}).then(() => work(before !== undefined))
       turns.set(name, turn)
       return turn

@@ -64,6 +64,7 @@ function isWritable(folder: string): boolean {
     accessSync(folder, constants.W_OK)
     return true
   } catch {
+    // A question, and this is its answer: another place is looked for.
     return false
   }
 }

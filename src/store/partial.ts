@@ -66,6 +66,7 @@ export async function putResumable(store: Store, source: PartialFile): Promise<P
 
 /** How many bytes of a file have come so far. */
 export async function partialBytes(store: Store, key: string): Promise<number> {
+  // Nothing came yet; one that may not be read fails where it is written on.
   const file = await open(partialPath(store, key), 'r').catch(() => undefined)
   try {
     return (await file?.stat())?.size ?? 0

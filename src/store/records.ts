@@ -28,6 +28,7 @@ export function parseRecord(text: string): DerivationRecord | undefined {
   try {
     value = JSON.parse(text)
   } catch {
+    // Our own record, damaged: its layer is made again.
     return undefined
   }
   if (typeof value !== 'object' || value === null) return undefined

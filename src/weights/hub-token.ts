@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { BuildError } from '../core/errors.ts'
+import { BuildError, systemErrorCode } from '../core/errors.ts'
 import { isLoopbackHost, type Environment } from '../core/http.ts'
 import { homeFolder } from '../core/home.ts'
 
@@ -19,7 +19,11 @@ export function hubEndpoint(env: Environment): string {
   return `${url.origin}${url.pathname}`.replace(/\/+$/, '')
 }
 
-/** Headers for an address of the hub: the user's token, and nothing for any other origin. */
+/**
+ * Headers for an address of the hub: the user's token, and nothing for any other origin.
+ *
+ * @throws BuildError FILE_UNREADABLE for a token that is there and cannot be read
+ */
 export async function hubHeaders(url: string, env: Environment): Promise<Record<string, string>> {
   if (new URL(url).origin !== new URL(hubEndpoint(env)).origin) return {}
   const token = await findToken(env)
@@ -35,6 +39,11 @@ async function findToken(env: Environment): Promise<string | undefined> {
   const folder = env['HF_HOME'] || (cache === undefined ? undefined : join(cache, 'huggingface'))
   const file = env['HF_TOKEN_PATH'] || (folder === undefined ? undefined : join(folder, 'token'))
   if (file === undefined) return undefined
-  const text = await readFile(file, 'utf8').catch(() => '')
+  const text = await readFile(file, 'utf8').catch((cause: unknown) => {
+    const code = systemErrorCode(cause)
+    if (code === 'ENOENT' || code === 'ENOTDIR') return ''
+    // Without it the hub would refuse what its owner may have, and nobody would know why.
+    throw new BuildError('FILE_UNREADABLE', `The token of the Hugging Face Hub cannot be read: \`${file}\``, { cause })
+  })
   return text.trim() === '' ? undefined : text.trim()
 }

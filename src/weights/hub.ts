@@ -126,6 +126,7 @@ function parseJson(text: string): unknown {
   try {
     return JSON.parse(text)
   } catch {
+    // A page instead of a document: refused by whoever looks for a field.
     return undefined
   }
 }

@@ -124,6 +124,7 @@ function parseJson(bytes: Buffer): unknown {
   try {
     return JSON.parse(bytes.toString('utf8'))
   } catch {
+    // The parser's message differs between versions of Node, and says no more.
     throw new Fault('MANIFEST_INVALID', 'The manifest is not JSON')
   }
 }

@@ -25,6 +25,7 @@ export async function exchangeBulk(exchange: Exchange, connect: ConnectOptions):
     queue.fail(error)
     giveUp(error)
   }
+  // Raced below; here only so that it does not count as unhandled before.
   given.catch(() => {})
   const onAbort = (): void => fail(new Error('Aborted'))
   let socket: Socket | undefined

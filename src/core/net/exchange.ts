@@ -66,6 +66,7 @@ export async function exchangeDecoded(exchange: Exchange & { body: Uint8Array | 
     patience.end()
     close()
     stop.abort()
+    // It ends with the connection; why is said by what is thrown.
     sent.catch(() => {})
     throw failure.error ?? error
   }

@@ -79,6 +79,7 @@ export function maskUrl(url: string): string {
   try {
     parsed = new URL(url)
   } catch {
+    // No URL, but it may look like one to whoever wrote it.
     return url.replace(/\/\/[^/@]*@/, '//***@')
   }
   const user = parsed.username === '' && parsed.password === '' ? '' : '***@'

@@ -15,6 +15,7 @@ export class Patience {
     this.#ms = ms
     this.#what = what
     this.over = new Promise((_, reject) => (this.#fail = reject))
+    // Raced by whoever waits; nobody may be waiting when it is over.
     this.over.catch(() => {})
     this.#timer = setTimeout(() => this.#check(), ms).unref()
   }

@@ -117,6 +117,7 @@ export class Routes {
     const { lookup, isPublicAddress } = this.#options
     const answer = addressesOf(hostname, lookup).then((all) => all.length > 0 && all.every(isPublicAddress))
     this.#isPublicHost.set(hostname, answer)
+    // A name that was not found out may be asked for again; who asked now hears of it.
     answer.catch(() => this.#isPublicHost.delete(hostname))
     return answer
   }

@@ -145,6 +145,7 @@ export class IndexClient {
   #store(key: string, bytes: () => Uint8Array): void {
     const write = this.#cache?.set(key, bytes())
     if (write === undefined) return
+    // Waited for by `settle`, which fails with it.
     write.catch(() => {})
     this.#writes.push(write)
   }

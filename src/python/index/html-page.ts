@@ -94,6 +94,7 @@ function resolveUrl(href: string, base: string): URL | undefined {
     const url = new URL(href.trim(), base)
     return /^(?:https?|file):$/.test(url.protocol) ? url : undefined
   } catch {
+    // A page is hostile or sloppy: what is no address is no file.
     return undefined
   }
 }
@@ -102,6 +103,7 @@ function decodePath(text: string): string | undefined {
   try {
     return decodeURIComponent(text)
   } catch {
+    // Neither is a name that cannot be read.
     return undefined
   }
 }

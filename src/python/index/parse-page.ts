@@ -145,6 +145,7 @@ function absoluteUrl(url: string, base: string): string | undefined {
     parsed.hash = ''
     return /^(?:https?|file):$/.test(parsed.protocol) ? parsed.href : undefined
   } catch {
+    // A page is hostile or sloppy: what is no address is no file.
     return undefined
   }
 }
