@@ -22,6 +22,9 @@ export interface PackedScan {
   readonly keptFolders: Readonly<Record<string, FolderMode>>
 }
 
+/** What is looked at of a member of a layer. */
+export type BaseMember = Pick<TarMember, 'name' | 'type' | 'linkName' | 'mode' | 'uid' | 'gid' | 'body'>
+
 const MAX_FILE_BYTES = 64 << 20
 
 /**
@@ -60,7 +63,7 @@ export class BaseSystemScan {
   }
 
   /** Looks at one member; reads its body when it is one of the files that matter. */
-  async visit(member: TarMember): Promise<void> {
+  async visit(member: BaseMember): Promise<void> {
     const path = member.name.replace(/^(?:\.?\/)+/, '').replace(/\/+$/, '')
     const slash = path.lastIndexOf('/')
     const name = path.slice(slash + 1)
@@ -74,7 +77,7 @@ export class BaseSystemScan {
       if (mode !== undefined) this.#keptFolders.set(path, mode)
     } else if (member.type === 'symlink') {
       this.#links.set(path, linkDestination(path, member.linkName))
-    } else if (member.type === 'file' && isWanted(path)) {
+    } else if (member.type === 'file' && isSystemFile(path)) {
       this.#files.set(path, await collect(member.body, MAX_FILE_BYTES))
     }
   }
@@ -143,6 +146,7 @@ export class BaseSystemScan {
   }
 }
 
-function isWanted(path: string): boolean {
+/** Whether the content of a file matters to a {@link BaseSystemScan}. @param path relative */
+export function isSystemFile(path: string): boolean {
   return BASE_LISTS.test(path) || BASE_KEYRING.test(path) || BASE_FILES.some((pattern) => pattern.test(path))
 }

@@ -1,14 +1,8 @@
-import { layerCompression } from 'oci-spec-types'
-import { collect } from '../core/bytes.ts'
-import { verify } from '../core/digest.ts'
-import { BuildError } from '../core/errors.ts'
-import { BaseSystemScan } from '../debian/base-system.ts'
-import { decompress, type Compression } from '../debian/compression.ts'
+import type { BaseSystemScan } from '../debian/base-system.ts'
 import { parseStatus, type InstalledPackage } from '../debian/status.ts'
-import { readTar } from '../core/tar-reader.ts'
 import type { LockedLibc } from '../lock/lock.ts'
 import type { InstalledDistribution } from '../python/installed.ts'
-import type { Layer } from '../../layers/layer.ts'
+import { APT_KEYS, APT_LISTS, DISTRIBUTION, MUSL, OS_RELEASE, type BaseScan } from './scan-base.ts'
 
 /** What must be known of an existing base before packages can be chosen for it. */
 export interface BaseFacts {
@@ -39,51 +33,6 @@ export interface FoundPython {
   readonly version: string
   /** Absolute path. */
   readonly executable: string
-}
-
-const LAYER_LIMIT_BYTES = 40 * 1024 ** 3
-const FILE_LIMIT_BYTES = 64 * 1024 ** 2
-/** Of all files that are kept: a large base has some 10 MB of them. */
-const FILES_LIMIT_BYTES = 256 * 1024 ** 2
-
-const OS_RELEASE = ['usr/lib/os-release', 'etc/os-release'] as const
-const STATUS = 'var/lib/dpkg/status'
-const APT_KEYS = /^(?:usr\/share\/keyrings|etc\/apt\/(?:keyrings|trusted\.gpg\.d))\/[^/]+\.(?:gpg|pgp|asc)$/
-const APT_LISTS = /^etc\/apt\/sources\.list(?:\.d\/[^/]+\.(?:list|sources))?$/
-const MUSL = /^lib\/ld-musl-[\w-]+\.so\.1$/
-const PATCHLEVEL = /^(usr\/(?:local\/)?)include\/python(3\.\d+)t?\/patchlevel\.h$/
-/** Where pip and Debian note what they installed, for all interpreters below `usr`. @see PEP 376 */
-const DISTRIBUTION =
-  /^usr\/(?:local\/)?lib\/python3(?:\.\d+)?\/(?:site|dist)-packages\/[^/]+\.(?:dist-info\/METADATA|egg-info\/PKG-INFO|egg-info)$/
-const EXECUTABLE = /^usr\/(?:local\/)?bin\/python3\.\d+$/
-
-/** What was read of a base. */
-export interface BaseScan {
-  readonly files: ReadonlyMap<string, Buffer>
-  readonly paths: ReadonlySet<string>
-  readonly system: BaseSystemScan
-  /** Whether every layer was read to its end and is what its digest says. */
-  readonly isProven: boolean
-}
-
-/**
- * Reads what the facts of a base follow from, from the top layer down; every layer is streamed once and nothing is unpacked.
- *
- * @param layers  lowest first
- * @throws BuildError IMAGE_INVALID when a layer is no readable tar, or holds more of such files than can be kept
- */
-export async function scanBase(layers: readonly Layer[], signal?: AbortSignal): Promise<BaseScan> {
-  const reading: Reading = {
-    files: new Map(),
-    paths: new Set(),
-    gone: new Set(),
-    system: new BaseSystemScan(),
-    roomBytes: FILES_LIMIT_BYTES,
-  }
-  let isProven = true
-  for (const layer of layers.toReversed()) isProven = (await readLayer(layer, reading, signal)) && isProven
-  const { files, paths, system } = reading
-  return { files, paths, system, isProven }
 }
 
 /**
@@ -141,88 +90,6 @@ export function distributionsFor(
     [...distributions].flatMap(([path, metadata]) =>
       path.startsWith(folder) && metadata !== '' ? [{ path, metadata }] : [],
     ),
-  )
-}
-
-/** What is known of a base while its layers are read, from the top down. */
-interface Reading {
-  readonly files: Map<string, Buffer>
-  readonly paths: Set<string>
-  /** What layers above removed, files and folders, with a slash at the end. */
-  readonly gone: Set<string>
-  readonly system: BaseSystemScan
-  /** How much more may be kept. */
-  roomBytes: number
-}
-
-/**
- * Keeps the wanted files of one layer, unless a layer above has them (or has removed them) already.
- *
- * @returns whether all of its bytes were read, and are what its digest says
- */
-async function readLayer(layer: Layer, reading: Reading, signal: AbortSignal | undefined): Promise<boolean> {
-  const { files, paths, gone, system } = reading
-  const { descriptor } = layer
-  let isProven = false
-  const bytes = async function* (): AsyncGenerator<Uint8Array> {
-    yield* verify(layer.open({ signal }), descriptor, `the layer ${descriptor.digest}`)
-    isProven = true
-  }
-  const compression = COMPRESSIONS[layerCompression(descriptor.mediaType) ?? 'gzip']
-  const removed: string[] = []
-  const folders: string[] = []
-  try {
-    for await (const member of readTar(decompress(bytes(), compression, LAYER_LIMIT_BYTES))) {
-      const path = member.name.replace(/^(?:\.?\/)+/, '').replace(/\/+$/, '')
-      const whiteout = /^(.*\/)?\.wh\.([^/]+)$/.exec(path)
-      if (whiteout?.[2] === '.wh..opq') folders.push(whiteout[1] ?? '')
-      else if (whiteout !== null) {
-        removed.push(`${whiteout[1] ?? ''}${whiteout[2]}`)
-        folders.push(`${whiteout[1] ?? ''}${whiteout[2]}/`)
-      }
-      if ((EXECUTABLE.test(path) || MUSL.test(path)) && !isGone(path, gone)) paths.add(path)
-      await system.visit(member)
-      if (!isWanted(path) || member.type !== 'file' || files.has(path) || isGone(path, gone)) continue
-      const limit = Math.min(FILE_LIMIT_BYTES, reading.roomBytes)
-      const content = system.read(path) ?? (await collect(member.body, limit))
-      reading.roomBytes -= content.length
-      files.set(path, content)
-    }
-    system.endLayer()
-  } catch (error) {
-    if (!(error instanceof RangeError)) throw error
-    throw new BuildError('IMAGE_INVALID', `A layer of the base cannot be read: ${descriptor.digest}`, {
-      cause: error,
-    })
-  }
-  // What this layer removes is gone for the layers below it: an empty file stands for "none".
-  for (const path of removed) if (isWanted(path) && !files.has(path)) files.set(path, Buffer.alloc(0))
-  for (const folder of folders) gone.add(folder)
-  return isProven
-}
-
-/** Whether a layer above removed the path, or a folder above it, as it does with a package of which it has another version. */
-function isGone(path: string, gone: ReadonlySet<string>): boolean {
-  const whole = `${path}/`
-  for (let end = whole.indexOf('/'); end !== -1; end = whole.indexOf('/', end + 1)) {
-    if (gone.has(whole.slice(0, end + 1))) return true
-  }
-  return gone.has('')
-}
-
-const COMPRESSIONS: Readonly<Record<'gzip' | 'zstd' | 'none', Compression>> = { gzip: 'gz', zstd: 'zst', none: '' }
-
-function isWanted(path: string): boolean {
-  return (
-    path === STATUS ||
-    path === OS_RELEASE[0] ||
-    path === OS_RELEASE[1] ||
-    PATCHLEVEL.test(path) ||
-    DISTRIBUTION.test(path) ||
-    APT_LISTS.test(path) ||
-    APT_KEYS.test(path) ||
-    // Distroless images keep one file a package; .md5sums lie beside them.
-    (path.startsWith('var/lib/dpkg/status.d/') && !path.endsWith('.md5sums'))
   )
 }
 

@@ -3,8 +3,9 @@ import { gunzip, gzip } from 'node:zlib'
 import type { Cache } from '../core/cache.ts'
 import { canonicalJson } from '../core/json.ts'
 import { BaseSystemScan, type PackedScan } from '../debian/base-system.ts'
-import { factsOf, scanBase, type BaseFacts, type BaseScan } from './base-facts.ts'
+import { factsOf, type BaseFacts } from './base-facts.ts'
 import type { OpenedBase, ResolveContext } from './context.ts'
+import { scanBase, type BaseScan } from './scan-base.ts'
 
 /** To be raised when more, or other things, are read of a base than before. */
 const SCAN_VERSION = 3

@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest'
-import { openBytes } from '../../src/core/bytes.ts'
+import { openBytes, type OpenOptions } from '../../src/core/bytes.ts'
 import { digestOf } from '../../src/core/digest.ts'
-import { distributionsFor, factsOf, scanBase, type BaseFacts } from '../../src/resolve/base-facts.ts'
+import { distributionsFor, factsOf, type BaseFacts } from '../../src/resolve/base-facts.ts'
+import { scanBase } from '../../src/resolve/scan-base.ts'
 import { makeLayer } from '../support/layers.ts'
 
 const DEBIAN = 'PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\nVERSION_ID="12"\nVERSION_CODENAME=bookworm\nID=debian\n'
@@ -90,6 +91,26 @@ test('scanBase() names a layer that cannot be read', async () => {
   const descriptor = { ...layer.descriptor, digest: digestOf(bytes), size: bytes.length }
   const broken = { ...layer, descriptor, open: openBytes(bytes) }
   await expect(readFacts([broken], [])).rejects.toMatchObject({ code: 'IMAGE_INVALID' })
+})
+
+test('scanBase() lets go of the other layers when one cannot be read, and says which one that was', async () => {
+  const good = await makeLayer({ a: 'b' })
+  const bytes = Buffer.from('not gzip')
+  const descriptor = { ...good.descriptor, digest: digestOf(bytes), size: bytes.length }
+  const broken = { ...good, descriptor, open: openBytes(bytes) }
+  const endless = {
+    ...good,
+    descriptor: { ...good.descriptor, digest: digestOf('endless'), size: 1 << 30 },
+    open: async function* ({ signal }: OpenOptions = {}): AsyncGenerator<Uint8Array> {
+      yield await new Promise<Uint8Array>((_, reject) => {
+        signal?.addEventListener('abort', () => reject(new Error('The layer was let go')))
+      })
+    },
+  }
+  await expect(scanBase([broken, endless])).rejects.toMatchObject({
+    code: 'IMAGE_INVALID',
+    message: expect.stringContaining(descriptor.digest) as string,
+  })
 })
 
 test('distributionsFor() finds the packages of an interpreter in the order in which it looks', async () => {
