@@ -17,6 +17,7 @@ import pytest
 sys.path.insert(0, os.path.dirname(__file__))
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
+from collector import Collector  # noqa: E402
 from support import COG_IMAGE, COG_PYTHON, IMAGE, LIMIT, Case, Receiver, Server, document, free_port  # noqa: E402
 
 
@@ -97,6 +98,20 @@ def receiver() -> Iterator[Callable[..., Receiver]]:
 
     def make(fail: int = 0) -> Receiver:
         made.append(Receiver(fail))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.server.shutdown()
+
+
+@pytest.fixture
+def collector() -> Iterator[Callable[..., Collector]]:
+    """Make collectors of traces that end with the test."""
+    made: list[Collector] = []
+
+    def make(*refusals: int) -> Collector:
+        made.append(Collector(*refusals))
         return made[-1]
 
     yield make

@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import time
-from typing import Any, Callable, Iterator
+from typing import Any
 
 import pytest
-from collector import Collector
 from support import FILE, IMAGE, TEXT, Receiver, document, free_port, until
 from test_conformance import HELLO, HELLO_INPUTS, data_url
 
@@ -29,20 +28,6 @@ MODEL = """
             return current_scope().context.get("traceparent", "none")
 """
 DOCUMENT = document({"name": TEXT, "image": {**FILE, "nullable": True}})
-
-
-@pytest.fixture
-def collector() -> Iterator[Callable[..., Collector]]:
-    """Make collectors that end with the test."""
-    made: list[Collector] = []
-
-    def make(*refusals: int) -> Collector:
-        made.append(Collector(*refusals))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.server.shutdown()
 
 
 def test_the_spans_of_a_request_are_named_as_cog_s_and_belong_together(make_project: Any, start: Any, collector: Any) -> None:

@@ -24,6 +24,8 @@ const CLIENTS = [
   'tritonclient[http]==2.73.0',
   'boto3==1.44.5',
   'standardwebhooks',
+  'opentelemetry-sdk==1.44.0',
+  'opentelemetry-proto==1.44.0',
 ]
 
 /** An interpreter with the launcher's packages, pytest and the clients. */
@@ -35,7 +37,7 @@ export async function launcherEnvironment(): Promise<string> {
 
 /** An interpreter with Cog's own server, the oracle. */
 export async function cogEnvironment(): Promise<string> {
-  return environment('cog', ['cog==0.23.1', 'coglet==0.23.1'])
+  return environment('cog', ['cog[tracing]==0.23.1', 'coglet==0.23.1'])
 }
 
 /** A sentence about the first tool that is not here. */
