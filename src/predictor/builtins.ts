@@ -1,14 +1,4 @@
-import {
-  asDict,
-  asList,
-  compareValues,
-  entryOf,
-  isDict,
-  MAX_ITEMS,
-  pythonText,
-  Unknowable,
-  type Value,
-} from './values.ts'
+import { asDict, asList, compareValues, MAX_ITEMS, pythonText, Unknowable, type Value } from './values.ts'
 
 /** A call of a function by its full name, such as `builtins.len`. @throws Unknowable */
 export function callBuiltin(name: string, args: readonly Value[]): Value {
@@ -57,32 +47,4 @@ function range(args: readonly Value[]): Value {
   const length = step === 0 ? Number.NaN : Math.max(0, Math.ceil((stop - start) / step))
   if (!(length <= MAX_ITEMS)) throw new Unknowable()
   return Array.from({ length }, (_, index) => start + index * step)
-}
-
-/** A call of a method of a dict or text. @throws Unknowable */
-export function callMethod(object: Value, name: string, args: readonly Value[]): Value {
-  if (isDict(object) && args.length === 0) {
-    if (name === 'keys') return object.entries.map(([key]) => key)
-    if (name === 'values') return object.entries.map(([, value]) => value)
-    if (name === 'items') return object.entries.map(([key, value]) => [key, value])
-    if (name === 'copy') return object
-  }
-  if (isDict(object) && name === 'get' && args.length > 0 && args.length <= 2) {
-    const found = entryOf(object, args[0])
-    return found === undefined ? (args[1] ?? null) : found
-  }
-  if (typeof object === 'string') {
-    const [first, second] = args
-    if (name === 'replace' && args.length === 2 && typeof first === 'string' && typeof second === 'string')
-      return object.replaceAll(first, () => second)
-    if (name === 'startswith' && args.length === 1 && typeof first === 'string') return object.startsWith(first)
-    if (name === 'endswith' && args.length === 1 && typeof first === 'string') return object.endsWith(first)
-    if (name === 'split' && args.length === 0) return object.trim().split(/\s+/)
-    if (name === 'split' && args.length === 1 && typeof first === 'string' && first !== '') return object.split(first)
-    if (name === 'lower' && args.length === 0) return object.toLowerCase()
-    if (name === 'upper' && args.length === 0) return object.toUpperCase()
-    if (name === 'strip' && args.length === 0) return object.trim()
-    if (name === 'join' && first !== undefined) return asList(first).map(pythonText).join(object)
-  }
-  throw new Unknowable()
 }

@@ -1,4 +1,5 @@
-import { callBuiltin, callMethod } from './builtins.ts'
+import { callBuiltin } from './builtins.ts'
+import { callMethod } from './methods.ts'
 import type { Meaning, Modules, Scope } from './modules.ts'
 import { binary, compare, isTrue, subscript, unary } from './operators.ts'
 import type { Expression, ExpressionOf } from './syntax.ts'

@@ -2,7 +2,7 @@ import { meantPackage } from '../core/package-names.ts'
 import type { ListedFile, Project } from './index/client.ts'
 import { refusedVersions, type RefusalSource, type RefusedVersion } from './refusals.ts'
 import type { ResolveHint } from './resolve-error.ts'
-import type { LoadedProject } from './resolution-source.ts'
+import type { LoadedProject } from './loaded-project.ts'
 import type { Incompatibility, PackageKey } from './solver/incompatibility.ts'
 import { fullPythonVersion } from './target.ts'
 
