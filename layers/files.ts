@@ -26,6 +26,15 @@ export function layerOfEntries(entries: Iterable<Entry>, options: FilesOptions =
   return layerOfTar(writeTar(arrange(entries), options.mtimeSeconds), options.compression)
 }
 
+/**
+ * Makes the same layer of entries that are sorted by path and hold no hard links, of which only one is held at a time.
+ *
+ * @throws BuildError, RangeError as {@link layerOfEntries}, while it is read
+ */
+export function layerOfSorted(entries: Iterable<Entry>, options: FilesOptions = {}): LayerStream {
+  return layerOfTar(writeTar(withParents(entries), options.mtimeSeconds), options.compression)
+}
+
 /** Makes a layer of a tar that is written elsewhere. */
 export function layerOfTar(tar: AsyncIterable<Uint8Array>, framing: Framing = 'gzip'): LayerStream {
   const digester = new Digester()
@@ -81,6 +90,30 @@ export function arrange(entries: Iterable<Entry>): readonly Entry[] {
       throw new RangeError(`\`${path}\` is a hard link to no file: \`${target}\``)
   }
   return [...sorted.filter((entry) => entry.kind !== 'hardlink'), ...links]
+}
+
+/** Adds missing parents to sorted entries. */
+function* withParents(entries: Iterable<Entry>): Generator<Entry> {
+  let last = ''
+  for (const entry of entries) {
+    const path = tarPath(entry)
+    if (last !== '' && comparePaths(last, path) >= 0)
+      throw new RangeError(`\`${path}\` does not come after \`${last}\``)
+    for (const parent of newParents(path, last)) yield { kind: 'directory', path: parent, mode: 0o755 }
+    yield entry
+    last = path
+  }
+}
+
+/** The folders above a path that neither are nor hold the one before it. */
+function newParents(path: string, last: string): readonly string[] {
+  const parents: string[] = []
+  for (let slash = path.lastIndexOf('/'); slash > 0; slash = path.lastIndexOf('/', slash - 1)) {
+    const isKnown = last.startsWith(path.slice(0, slash)) && (last.length === slash || last[slash] === '/')
+    if (isKnown) break
+    parents.unshift(path.slice(0, slash))
+  }
+  return parents
 }
 
 /** The path under which an entry stands in the tar. @throws BuildError PROJECT_INVALID */

@@ -13,8 +13,16 @@ export function parentsOf(paths: Iterable<string>): readonly string[] {
 
 /** Orders paths by code unit, with a directory directly before its contents. */
 export function comparePaths(a: string, b: string): number {
-  // A slash must sort before everything else that a name may hold, or `a-b` would come between `a` and `a/c`.
-  const left = a.replaceAll('/', '\0')
-  const right = b.replaceAll('/', '\0')
-  return left < right ? -1 : left > right ? 1 : 0
+  const length = Math.min(a.length, b.length)
+  let n = 0
+  while (n < length && a.charCodeAt(n) === b.charCodeAt(n)) n++
+  return n < length ? rankOf(a, n) - rankOf(b, n) : a.length - b.length
 }
+
+/** A slash sorts before everything else that a name may hold, or `a-b` would come between `a` and `a/c`. */
+function rankOf(path: string, at: number): number {
+  const unit = path.charCodeAt(at)
+  return unit === SLASH ? -1 : unit
+}
+
+const SLASH = 0x2f

@@ -1,39 +1,29 @@
-import { closeSync, openSync, readSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Open } from '../src/core/bytes.ts'
 import { verify } from '../src/core/digest.ts'
 import { BuildError } from '../src/core/errors.ts'
-import { openPath } from '../src/core/file-access.ts'
+import { openPath, readSmallFile } from '../src/core/file-access.ts'
 import type { Entry } from './entry.ts'
-
-/** A file or link of a folder, by content. Plain JSON. */
-export type ListedFile =
-  | {
-      /** Relative to the folder, `/` between parts. */
-      readonly path: string
-      readonly sizeBytes: number
-      /** Lower-case hex. */
-      readonly sha256: string
-      readonly mode: number
-    }
-  | { readonly path: string; readonly link: string }
-  | { readonly path: string; readonly directory: true }
+import type { ListedFiles } from './listed-files.ts'
 
 /**
- * Entries for listed files, laid at a target.
+ * Entries for listed files, laid at a target, each made when it is asked for.
  *
  * @param folder absolute, on this machine
  * @param target absolute path in the image, such as `/src`
  */
-export function entriesOf(files: readonly ListedFile[], folder: string, target: string): readonly Entry[] {
+export function* entriesOf(files: ListedFiles, folder: string, target: string): Generator<Entry> {
   const prefix = target.replace(/^\/+|\/+$/g, '')
   const place = (path: string): string => (prefix === '' ? path : `${prefix}/${path}`)
-  return files.map((file): Entry => {
-    if ('link' in file) return { kind: 'symlink', path: place(file.path), mode: 0o777, target: file.link }
-    if ('directory' in file) return { kind: 'directory', path: place(file.path), mode: 0o755 }
-    const { sizeBytes, mode } = file
-    return { kind: 'file', path: place(file.path), mode, sizeBytes, open: openListed(join(folder, file.path), file) }
-  })
+  for (const file of files) {
+    const path = place(file.path)
+    if ('link' in file) yield { kind: 'symlink', path, mode: 0o777, target: file.link }
+    else if ('directory' in file) yield { kind: 'directory', path, mode: 0o755 }
+    else {
+      const { sizeBytes, mode } = file
+      yield { kind: 'file', path, mode, sizeBytes, open: openListed(join(folder, file.path), file) }
+    }
+  }
 }
 
 /** Files below this are read at once; thousands of streams would cost more than their bytes. */
@@ -41,16 +31,9 @@ const SMALL_BYTES = 1 << 16
 
 /** The first bytes of a small file. */
 async function* readSmall(path: string, sizeBytes: number): AsyncGenerator<Buffer> {
-  const file = openSync(path, 'r')
-  try {
-    const buffer = Buffer.allocUnsafe(sizeBytes)
-    let done = 0
-    for (let count = 1; count > 0 && done < buffer.length; done += count)
-      count = readSync(file, buffer, done, buffer.length - done, null)
-    if (done > 0) yield buffer.subarray(0, done)
-  } finally {
-    closeSync(file)
-  }
+  const buffer = Buffer.allocUnsafe(sizeBytes)
+  const done = readSmallFile(path, buffer)
+  if (done > 0) yield buffer.subarray(0, done)
 }
 
 /** What a file had when it was listed: one that only grew since, as a log does, still has it. */

@@ -1,6 +1,6 @@
 import type { Stats } from 'node:fs'
 import { isDigest, type Digest } from 'oci-spec-types'
-import { digestOf } from '../src/core/digest.ts'
+import { Digester } from '../src/core/digest.ts'
 import { SETTLED_MS } from '../src/core/hash-file.ts'
 
 /** What an entry of a folder is to the image. */
@@ -82,16 +82,17 @@ export function formatIndex(folders: readonly KnownFolder[], content: Digest): B
     entries: folders.reduce((sum, { names }) => sum + names.length, 0),
     content,
   }
-  const body = Buffer.concat([
+  const parts = [
     Buffer.from(JSON.stringify(head).padEnd(HEAD_BYTES)),
     ...folders.map(({ stamp }) => bytesOf(stamp)),
     ...folders.map(({ stamps }) => bytesOf(stamps)),
     bytesOf(Float64Array.from(folders, ({ names }) => names.length)),
     ...folders.map(({ kinds }) => kinds),
     ...folders.map(({ hashes }) => hashes),
-    Buffer.from(folders.flatMap(({ path, names }) => [path, ...names]).join('\0')),
-  ])
-  return Buffer.concat([body, hashOf(body)])
+    // A text for each folder: one for all would be held three times, as names, as text and as bytes.
+    ...folders.map(({ path, names }, n) => Buffer.from(`${n === 0 ? '' : '\0'}${[path, ...names].join('\0')}`)),
+  ]
+  return Buffer.concat([...parts, hashOf(...parts)])
 }
 
 /** Reads an index; one that is damaged in any way is as good as none. */
@@ -102,15 +103,16 @@ export function parseIndex(bytes: Buffer | undefined): ProjectIndex | undefined 
   const { folders, entries, content } = JSON.parse(body.toString('utf8', 0, HEAD_BYTES)) as Head
   // What is whole was written by this program; a version of it that wrote something else used another key.
   if (!isDigest(content)) return undefined
-  const copy = body.buffer.slice(body.byteOffset, body.byteOffset + body.length)
+  // Numbers of eight bytes must lie at a multiple of that.
+  const { buffer, byteOffset } = body.byteOffset % 8 === 0 ? body : Buffer.from(new Uint8Array(body).buffer)
   let at = HEAD_BYTES
   const numbers = (count: number): Float64Array => {
-    const found = new Float64Array(copy, at, count)
+    const found = new Float64Array(buffer, byteOffset + at, count)
     at += found.byteLength
     return found
   }
   const take = (count: number): Uint8Array => {
-    const found = new Uint8Array(copy, at, count)
+    const found = new Uint8Array(buffer, byteOffset + at, count)
     at += count
     return found
   }
@@ -141,6 +143,8 @@ function bytesOf({ buffer, byteOffset, byteLength }: Float64Array): Buffer {
   return Buffer.from(buffer, byteOffset, byteLength)
 }
 
-function hashOf(bytes: Uint8Array): Buffer {
-  return Buffer.from(digestOf(bytes).slice('sha256:'.length), 'hex')
+function hashOf(...parts: readonly Uint8Array[]): Buffer {
+  const digester = new Digester()
+  for (const part of parts) digester.update(part)
+  return Buffer.from(digester.digest().slice('sha256:'.length), 'hex')
 }

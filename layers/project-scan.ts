@@ -2,7 +2,6 @@ import { lstatSync, readdirSync, type Dirent, type Stats } from 'node:fs'
 import { lstat, readlink, realpath } from 'node:fs/promises'
 import { posix, relative, sep } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
-import pLimit from 'p-limit'
 import { BuildError, systemErrorCode } from '../src/core/errors.ts'
 import type { IgnoreRules } from './docker-ignore.ts'
 import {
@@ -15,6 +14,7 @@ import {
   type KnownFolder,
   type ProjectIndex,
 } from './project-index.ts'
+import { SLICE, visitEntries } from './project-visit.ts'
 
 /** A folder as it is now. */
 export interface ScannedFolder extends KnownFolder {
@@ -46,10 +46,6 @@ export interface ScanOptions {
   readonly now: number
   readonly signal?: AbortSignal | undefined
 }
-
-/** Entries that are looked at in a row, and the milliseconds in which that is quick. */
-const SLICE = 64
-const OPEN_FILES = 16
 
 /**
  * Looks at every folder and file of a project. Of folders that were not touched, the rules need not be asked again.
@@ -168,38 +164,6 @@ async function isInside(root: string, path: string, link: string): Promise<boole
     if (systemErrorCode(error) === 'ELOOP') return true
     throw error
   }
-}
-
-/**
- * Does something with each entry that is wanted: one after the other as long as that is quick, without a promise for each; on a
- * slow disk, many at once are quicker.
- *
- * @param visitor  for a folder, what is done with its entry at a place; what it gives back is done later, beside others
- */
-export async function visitEntries(
-  folders: readonly ScannedFolder[],
-  isWanted: (folder: ScannedFolder, n: number) => boolean,
-  visitor: (folder: ScannedFolder) => (n: number, name: string, isQuick: boolean) => (() => Promise<void>) | undefined,
-  signal: AbortSignal | undefined,
-): Promise<void> {
-  const rest: (() => Promise<void>)[] = []
-  let [isQuick, count, began] = [true, 0, performance.now()]
-  for (const folder of folders) {
-    const visit = visitor(folder)
-    for (const [n, name] of folder.names.entries()) {
-      if (!isWanted(folder, n)) continue
-      const later = visit(n, name, isQuick)
-      if (later !== undefined) rest.push(later)
-      if (++count % SLICE !== 0) continue
-      signal?.throwIfAborted()
-      isQuick &&= performance.now() - began < SLICE
-      // Others have their turn.
-      await setImmediate()
-      began = performance.now()
-    }
-  }
-  const limit = pLimit(OPEN_FILES)
-  await Promise.all(rest.map((work) => limit(work)))
 }
 
 function stampFiles(walk: Walk): Promise<void> {

@@ -1,24 +1,14 @@
-import { constants, readFileSync } from 'node:fs'
 import { readFile, realpath } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import type { Digest } from 'oci-spec-types'
 import type { Cache } from '../src/core/cache.ts'
-import { digestOf } from '../src/core/digest.ts'
 import { BuildError, systemErrorCode } from '../src/core/errors.ts'
-import { changedFile, hashFile } from '../src/core/hash-file.ts'
 import { parseDockerIgnore } from './docker-ignore.ts'
-import { comparePaths } from './paths.ts'
-import type { ListedFile } from './project-files.ts'
-import { formatIndex, HASH_BYTES, KIND, parseIndex, STAMP_LENGTH } from './project-index.ts'
-import {
-  explainUnreadable,
-  pathOf,
-  placeOf,
-  scanProject,
-  visitEntries,
-  type ProjectScan,
-  type ScannedFolder,
-} from './project-scan.ts'
+import type { ListedFile } from './listed-files.ts'
+import { hashFiles } from './project-hashes.ts'
+import { formatIndex, parseIndex } from './project-index.ts'
+import { contentOf, listProject, type Project } from './project-list.ts'
+import { scanProject, type ProjectScan, type ScannedFolder } from './project-scan.ts'
 
 /** How a project is read. */
 export interface ProjectOptions {
@@ -33,20 +23,17 @@ export interface ProjectOptions {
   readonly now?: (() => number) | undefined
 }
 
-/** What a project folder holds, as layers see it. Sorted by path. */
-export interface Project {
-  readonly code: readonly ListedFile[]
-  readonly weights: readonly ListedFile[]
-  /** Files that look like secrets and will be in the image. */
-  readonly suspects: readonly string[]
-}
-
 /** A project folder that was looked at. */
 export interface ProjectLook {
   /** Of all that {@link Project} says. */
   readonly content: Digest
   /** Lists it; quick, since all is known. */
   readonly project: () => Project
+}
+
+/** A project whose files are all held. */
+export interface ReadProject extends Project {
+  readonly code: readonly ListedFile[]
 }
 
 /** Cog's own folder of temporary files; the lock file, which learns of the image that it would be part of. */
@@ -62,8 +49,9 @@ const INDEX_VERSION = 1
  *
  * @throws BuildError PROJECT_INVALID naming every link, socket, pipe or device that cannot be packed
  */
-export async function readProject(folder: string, options: ProjectOptions = {}): Promise<Project> {
-  return (await lookAtProject(folder, options)).project()
+export async function readProject(folder: string, options: ProjectOptions = {}): Promise<ReadProject> {
+  const project = (await lookAtProject(folder, options)).project()
+  return { ...project, code: [...project.code] }
 }
 
 /**
@@ -84,93 +72,9 @@ export async function lookAtProject(folder: string, options: ProjectOptions = {}
     return { content: index.content, project: () => listProject(scan, weightBytes) }
   await hashFiles(scan, root, options)
   const project = listProject(scan, weightBytes)
-  const content = digestOf(JSON.stringify(project))
+  const content = contentOf(project)
   if (hashes !== undefined && scan.isNew) await hashes.set(key, formatIndex(scan.folders, content))
   return { content, project: () => project }
-}
-
-function listProject({ folders, links }: ProjectScan, weightBytes: number): Project {
-  const files = folders.flatMap((folder) => listFolder(folder, links))
-  files.sort((a, b) => comparePaths(a.path, b.path))
-  const isWeight = (file: ListedFile): boolean => 'sizeBytes' in file && file.sizeBytes >= weightBytes
-  return {
-    code: files.filter((file) => !isWeight(file)),
-    weights: files.filter(isWeight),
-    suspects: files.map(({ path }) => path).filter((path) => SUSPECT.test(path)),
-  }
-}
-
-/** Names under which secrets usually lie. */
-const SUSPECT =
-  /(?:^|\/)(?:\.env(?:\.[^/]*)?|\.netrc|_netrc|\.npmrc|\.pypirc|\.git-credentials|id_(?:rsa|dsa|ecdsa|ed25519)|[^/]*\.pem|credentials\.json|\.aws\/credentials|\.docker\/config\.json|\.kube\/config)$/
-
-function listFolder(folder: ScannedFolder, links: ProjectScan['links']): ListedFile[] {
-  const { path: parent, names, kinds, stamps, hashes, isKept } = folder
-  const files: ListedFile[] = []
-  if (isKept && parent !== '' && kinds.every((kind) => kind === KIND.ignored || kind === KIND.passed))
-    files.push({ path: parent, directory: true })
-  const hex = Buffer.from(hashes.buffer, hashes.byteOffset, hashes.length).toString('hex')
-  for (const [n, name] of names.entries()) {
-    const path = pathOf(parent, name)
-    if (kinds[n] === KIND.link) files.push({ path, link: links.get(path) ?? '' })
-    if (kinds[n] !== KIND.file) continue
-    const [sizeBytes = 0, mode = 0] = [stamps[n * STAMP_LENGTH], stamps[n * STAMP_LENGTH + 5]]
-    const sha256 = hex.slice(n * 2 * HASH_BYTES, (n + 1) * 2 * HASH_BYTES)
-    files.push({ path, sizeBytes, mode: (mode & 0o100) === 0 ? 0o644 : 0o755, sha256 })
-  }
-  return files
-}
-
-/** Files below this are read whole. */
-const SMALL_BYTES = 1 << 18
-
-/** Hashes what was touched; small files one after the other, as long as that is quick. */
-function hashFiles(scan: ProjectScan, root: string, options: ProjectOptions): Promise<void> {
-  const isWanted = ({ kinds, isKnown }: ScannedFolder, n: number): boolean => kinds[n] === KIND.file && isKnown[n] !== 1
-  const visitor = (folder: ScannedFolder) => (n: number, name: string, isQuick: boolean) => {
-    const path = pathOf(folder.path, name)
-    const [sizeBytes = 0, mode = 0] = [folder.stamps[n * STAMP_LENGTH], folder.stamps[n * STAMP_LENGTH + 5]]
-    const file = { path, place: placeOf(root, path), sizeBytes }
-    // It was a file when its folder was read.
-    if ((mode & constants.S_IFMT) !== constants.S_IFREG) throw changedFile(file.place)
-    const keep = (sha256: string): void => folder.hashes.set(Buffer.from(sha256, 'hex'), n * HASH_BYTES)
-    if (!isQuick || sizeBytes >= SMALL_BYTES) return async () => keep(await hashLater(file, options))
-    keep(hashAtOnce(file))
-    return undefined
-  }
-  return visitEntries(scan.folders, isWanted, visitor, options.signal)
-}
-
-interface FileToHash {
-  readonly path: string
-  readonly place: string
-  /** Of before it is read. */
-  readonly sizeBytes: number
-}
-
-/** Blocks: for a local file that takes a tenth of the time that a promise for each step does. */
-function hashAtOnce({ path, place, sizeBytes }: FileToHash): string {
-  let bytes: Buffer
-  try {
-    bytes = readFileSync(place)
-  } catch (error) {
-    throw explainUnreadable(error, path)
-  }
-  if (bytes.length !== sizeBytes) throw changedFile(place)
-  return digestOf(bytes).slice('sha256:'.length)
-}
-
-/** The hash of a large file is remembered as soon as it is known: the build may end before the others' are. */
-async function hashLater({ path, place, sizeBytes }: FileToHash, options: ProjectOptions): Promise<string> {
-  const { hashes, weightBytes: largeBytes, signal, now } = options
-  signal?.throwIfAborted()
-  try {
-    const hashed = await hashFile(place, { hashes, largeBytes, signal, now })
-    if (hashed.sizeBytes !== sizeBytes) throw changedFile(place)
-    return hashed.sha256
-  } catch (error) {
-    throw explainUnreadable(error, path)
-  }
 }
 
 async function realFolder(folder: string): Promise<string> {

@@ -1,6 +1,7 @@
 import { join } from 'node:path'
-import { layerOfEntries } from '../files.ts'
-import { entriesOf, type ListedFile } from '../project-files.ts'
+import { layerOfSorted } from '../files.ts'
+import type { ListedFiles } from '../listed-files.ts'
+import { entriesOf } from '../project-files.ts'
 import type { LayerKind } from './kind.ts'
 
 /** Files of the project, as they are. */
@@ -10,12 +11,13 @@ export interface FilesLayerSpec {
   readonly root: string
   /** Absolute path in the image. */
   readonly target: string
-  readonly files: readonly ListedFile[]
+  /** Those that are made when they are asked for are the same each time. */
+  readonly files: ListedFiles
 }
 
 /** Lays files of the project. */
 export const filesKind: LayerKind<FilesLayerSpec> = {
   kind: 'files',
   make: ({ files, root, target }, context) =>
-    layerOfEntries(entriesOf(files, join(context.projectFolder, root), target), context),
+    layerOfSorted(entriesOf(files, join(context.projectFolder, root), target), context),
 }

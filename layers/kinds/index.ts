@@ -1,5 +1,4 @@
-import { digestOf } from '../../src/core/digest.ts'
-import { canonicalJson } from '../../src/core/json.ts'
+import { canonicalDigest } from '../../src/core/json.ts'
 import { baseFilesDigest } from '../../src/debian/base-files.ts'
 import { compressorName, type Compression } from '../compress.ts'
 import { DEFAULT_MTIME_SECONDS, LAYOUT_VERSION, type LayerContext } from '../context.ts'
@@ -52,9 +51,7 @@ export function layerKey(spec: LayerSpec, compression: Compression = 'gzip', mti
   const keys = known.get(spec) ?? new Map<string, string>()
   const made = keys.get(`${framing} ${mtime}`)
   if (made !== undefined) return made
-  const key = digestOf(
-    canonicalJson({ layout: LAYOUT_VERSION, compression: framing, mtime, spec: withoutUrls(contentOf(spec)) }),
-  )
+  const key = canonicalDigest({ layout: LAYOUT_VERSION, compression: framing, mtime, spec: contentOf(spec) }, 'url')
   known.set(spec, keys.set(`${framing} ${mtime}`, key))
   return key
 }
@@ -78,14 +75,4 @@ const TIMED_KINDS: ReadonlySet<string> = new Set(['files', 'inline', 'weights', 
 // The table is checked member by member; that the tag picks the one that fits is not: methods take any of the specs.
 function kindOf(spec: LayerSpec): Promise<LayerKind<LayerSpec>> {
   return KINDS[spec.kind]()
-}
-
-function withoutUrls(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(withoutUrls)
-  if (typeof value !== 'object' || value === null) return value
-  return Object.fromEntries(
-    Object.entries(value)
-      .filter(([key]) => key !== 'url')
-      .map(([key, member]) => [key, withoutUrls(member)]),
-  )
 }

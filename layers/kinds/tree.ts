@@ -1,7 +1,8 @@
 import { join } from 'node:path'
 import { packageRoot } from '../../src/core/package-root.ts'
 import { layerOfEntries } from '../files.ts'
-import { entriesOf, type ListedFile } from '../project-files.ts'
+import type { ListedFile } from '../listed-files.ts'
+import { entriesOf } from '../project-files.ts'
 import type { LayerKind } from './kind.ts'
 
 /** Files that come with this program, such as the launcher. */
@@ -24,7 +25,7 @@ export const treeKind: LayerKind<TreeLayerSpec> = {
   // The program's own files have the program's own time: SOURCE_DATE_EPOCH is about the project.
   make: ({ parts }, { compression }) =>
     layerOfEntries(
-      parts.flatMap(({ root, target, files }) => entriesOf(files, join(packageRoot(), root), target)),
+      parts.flatMap(({ root, target, files }) => [...entriesOf(files, join(packageRoot(), root), target)]),
       { compression },
     ),
 }

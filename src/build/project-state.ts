@@ -1,6 +1,7 @@
 import type { Digest } from 'oci-spec-types'
 import type { TreeLayerSpec } from '../../layers/kinds/tree.ts'
-import { lookAtProject, type Project } from '../../layers/project.ts'
+import type { Project } from '../../layers/project-list.ts'
+import { lookAtProject } from '../../layers/project.ts'
 import { digestOf } from '../core/digest.ts'
 import { canonicalJson } from '../core/json.ts'
 import { settleAll } from '../core/settle.ts'

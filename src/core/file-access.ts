@@ -1,4 +1,4 @@
-import { createReadStream } from 'node:fs'
+import { closeSync, createReadStream, openSync, readSync } from 'node:fs'
 import { open } from 'node:fs/promises'
 import type { Open, OpenOptions, RandomAccess } from './bytes.ts'
 import { SlabPool, slabs } from './slabs.ts'
@@ -103,4 +103,17 @@ async function* readReusing(path: string, { offset = 0, signal }: OpenOptions): 
     await file.close()
   }
   for (const buffer of buffers) slabs.give(buffer)
+}
+
+/** Reads the first bytes of a file into a space, blocking, until either ends. @returns how many they are */
+export function readSmallFile(path: string, space: Uint8Array): number {
+  const file = openSync(path, 'r')
+  try {
+    let done = 0
+    for (let count = 1; count > 0 && done < space.length; done += count)
+      count = readSync(file, space, done, space.length - done, null)
+    return done
+  } finally {
+    closeSync(file)
+  }
 }

@@ -1,5 +1,6 @@
 import { ANNOTATION, type Annotations } from 'oci-spec-types'
 import { groupFiles, LAYER_BUDGET } from '../../layers/group.ts'
+import { filterFiles } from '../../layers/listed-files.ts'
 import type { InlineFile } from '../../layers/kinds/inline.ts'
 import { describeFiles, LARGE_WEIGHT_BYTES } from '../../layers/kinds/weight-files.ts'
 import { maskAddresses } from '../core/mask.ts'
@@ -177,7 +178,7 @@ function projectLayers({ project, weights = [] }: PlanInput, below: number): Pla
         kind: 'files',
         root: '.',
         target: LAYOUT.project,
-        files: project.code.filter(({ path }) => !isElsewhere(path)),
+        files: weights.length === 0 ? project.code : filterFiles(project.code, ({ path }) => !isElsewhere(path)),
       },
     },
   ]

@@ -1,5 +1,5 @@
 import type { TreeLayerSpec } from '../../layers/kinds/tree.ts'
-import type { Project } from '../../layers/project.ts'
+import type { Project } from '../../layers/project-list.ts'
 import type { Config } from '../config/config.ts'
 import type { LockedWeights, PlatformLock } from '../lock/lock.ts'
 import type { PlannedLayer } from './plan.ts'

@@ -1,5 +1,5 @@
 import type { Digest } from 'oci-spec-types'
-import type { ListedFile } from '../../layers/project-files.ts'
+import type { ListedFile } from '../../layers/listed-files.ts'
 import { readProject } from '../../layers/project.ts'
 import { digestOf } from '../core/digest.ts'
 import { canonicalJson } from '../core/json.ts'

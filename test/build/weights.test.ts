@@ -232,7 +232,7 @@ describe('files of this machine', () => {
     expect(Object.keys(files).sort()).toEqual(['models/own/a.bin', 'models/own/sub/link.bin'])
     const code = result.planned.plans[0]?.layers.at(-1)
     const spec = code !== undefined && 'spec' in code && code.spec.kind === 'files' ? code.spec.files : []
-    const names = spec.map((file) => file.path)
+    const names = [...spec].map((file) => file.path)
     expect(names).toContain('weights/notes.txt')
     expect(names).not.toContain('weights/a.bin')
   })

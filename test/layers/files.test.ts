@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import type { Entry } from '../../layers/entry.ts'
-import { layerOfEntries } from '../../layers/files.ts'
+import { layerOfEntries, layerOfSorted } from '../../layers/files.ts'
 import { makeLayerStream, type LayerSpec } from '../../layers/kinds/index.ts'
 import { collect, openBytes } from '../../src/core/bytes.ts'
 import { silent } from '../../src/core/progress.ts'
@@ -115,6 +115,55 @@ describe('layerOfEntries()', () => {
 
   test('knows its diffId only when it was read', () => {
     expect(() => layerOfEntries([file('a')]).diffId()).toThrow(TypeError)
+  })
+})
+
+describe('layerOfSorted()', () => {
+  const link = (path: string): Entry => ({ kind: 'symlink', path, mode: 0o777, target: 'x' })
+
+  test.each([
+    ['no entries', []],
+    ['a file at the top', [file('a')]],
+    [
+      'folders of all depths',
+      [file('a/b/c/d'), file('a/b/e'), file('a/b-c'), file('a-b/c'), link('f/g/h'), file('f/i')],
+    ],
+    [
+      'a folder of its own',
+      [{ kind: 'directory', path: 'a/b', mode: 0o700 }, file('a/b/c'), file('a/bc/d')] satisfies Entry[],
+    ],
+    ['names that begin alike', [file('lib/a'), file('lib.d/a'), file('library'), file('libs/a')]],
+    ['other alphabets', [file('a/é'), file('a/日本'), file('a/\u{1F600}'), file('é/a')]],
+  ])('is the layer that the same entries in any order become: %s', async (_, entries: readonly Entry[]) => {
+    const layer = await readLayer(layerOfSorted(entries))
+    expect(layer.members).toEqual((await readLayer(layerOfEntries(entries.toReversed()))).members)
+    expect(layer.digest).toBe((await readLayer(layerOfEntries(entries.toReversed()))).digest)
+  })
+
+  test.each([
+    ['in the wrong order', [file('b'), file('a')]],
+    ['in the order of code units', [file('a-b'), file('a/c')]],
+    ['twice', [file('a'), file('a')]],
+  ])('refuses entries %s', async (_, entries) => {
+    await expect(readLayer(layerOfSorted(entries))).rejects.toThrow(RangeError)
+  })
+
+  test('refuses names that mean "deleted"', async () => {
+    await expect(readLayer(layerOfSorted([file('a/.wh.b')]))).rejects.toMatchObject({ code: 'PROJECT_INVALID' })
+  })
+
+  test('asks for an entry when the one before it is written', async () => {
+    const asked: string[] = []
+    const entries = function* (): Generator<Entry> {
+      for (const path of ['a', 'b', 'c']) {
+        asked.push(path)
+        yield file(path, 'x'.repeat(1 << 16))
+      }
+    }
+    const blob = layerOfSorted(entries(), { compression: 'none' }).blob[Symbol.asyncIterator]()
+    expect(asked).toEqual([])
+    for (let n = 0; n < 3; n++) await blob.next()
+    expect(asked.length).toBeLessThan(3)
   })
 })
 

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { formatIndex, HASH_BYTES, isSameStamp, KIND, parseIndex, writeStamp } from '../../layers/project-index.ts'
-import { lookAtProject, readProject, type Project, type ProjectLook } from '../../layers/project.ts'
+import { lookAtProject, readProject, type ProjectLook, type ReadProject } from '../../layers/project.ts'
 import { memoryCache } from '../../src/core/cache.ts'
 import { digestOf } from '../../src/core/digest.ts'
 
@@ -31,8 +31,13 @@ async function write(files: Readonly<Record<string, string | Buffer>>): Promise<
 /** When what was written now has lain untouched for a while. */
 const later = (): number => Date.now() + 60_000
 
+interface Looked {
+  readonly content: ProjectLook['content']
+  readonly project: () => ReadProject
+}
+
 /** Looks as a build does; `isFresh` when what was touched now would not be believed, however long the test takes. */
-function look({ isFresh = false } = {}): Promise<ProjectLook> {
+async function look({ isFresh = false } = {}): Promise<Looked> {
   const hashes = {
     get: cache.get,
     set: (name: string, bytes: Uint8Array) => {
@@ -40,7 +45,8 @@ function look({ isFresh = false } = {}): Promise<ProjectLook> {
       return cache.set(name, bytes)
     },
   }
-  return lookAtProject(folder, { hashes, now: isFresh ? () => born : later })
+  const { content, project } = await lookAtProject(folder, { hashes, now: isFresh ? () => born : later })
+  return { content, project: () => ({ ...project(), code: [...project().code] }) }
 }
 
 /** Puts another hash in the place of every file's, so that it shows whether the index is believed. */
@@ -54,7 +60,7 @@ async function forge(): Promise<void> {
 const FORGED = 'f'.repeat(64)
 
 /** The paths whose hashes were taken from the index after {@link forge}. */
-function believed({ code }: Project): string[] {
+function believed({ code }: ReadProject): string[] {
   return code.flatMap((file) => ('sha256' in file && file.sha256 === FORGED ? [file.path] : []))
 }
 

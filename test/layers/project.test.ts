@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { mkdir, mkdtemp, realpath, rm, symlink, utimes, writeFile, chmod } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { once } from 'node:events'
@@ -7,6 +8,7 @@ import { dirname, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { makeLayerStream } from '../../layers/kinds/index.ts'
+import { comparePaths } from '../../layers/paths.ts'
 import { readProject } from '../../layers/project.ts'
 import { memoryCache, type Cache } from '../../src/core/cache.ts'
 import { silent } from '../../src/core/progress.ts'
@@ -183,6 +185,26 @@ describe('readProject()', () => {
     for (const name of ['a.py', 'model.bin']) await utimes(join(folder, name), 0, 0)
     await readProject(folder, { weightBytes: 1000, hashes, now: () => before })
     expect(kept).toEqual([])
+  })
+
+  test('lists in the order of paths, a folder directly before what lies in it', async () => {
+    const paths = ['a!/x', 'a-b/x', 'a.txt', 'a/b/c', 'a/b-c', 'a/b.py', 'ab/x', 'b', 'é/x', 'é.py']
+    await write(Object.fromEntries(paths.map((path) => [path, path])))
+    await mkdir(join(folder, 'a/empty/deep'), { recursive: true })
+    const { code } = await readProject(folder)
+    const found = code.map(({ path }) => path)
+    expect(found).toEqual([...paths, 'a/empty/deep'].toSorted(comparePaths))
+  })
+
+  test.each([0, 1, 1 << 17, (1 << 18) - 1, 1 << 18, 400_000])('hashes a file of %i bytes', async (size) => {
+    const content = Buffer.alloc(size, 'content')
+    await write({ before: 'x'.repeat(300), file: content, later: 'y' })
+    expect((await readProject(folder)).code).toContainEqual({
+      path: 'file',
+      sizeBytes: size,
+      mode: 0o644,
+      sha256: createHash('sha256').update(content).digest('hex'),
+    })
   })
 
   test('copes with very many files in very deep folders', async () => {

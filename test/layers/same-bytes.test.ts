@@ -72,7 +72,7 @@ const specs: Readonly<Record<string, () => Promise<LayerSpec>>> = {
     kind: 'files',
     root: '.',
     target: '/src',
-    files: [await projectFile('run.py', prose(200_000)), await projectFile('empty', Buffer.alloc(0))],
+    files: [await projectFile('empty', Buffer.alloc(0)), await projectFile('run.py', prose(200_000))],
   }),
   inline: async () => ({ kind: 'inline', label: 'launcher', files: [{ path: 'etc/a', text: String(prose(5000)) }] }),
   environment: async () => ({
