@@ -11,10 +11,11 @@ export async function checkFiles(yaml: CogYaml, projectFolder: string, report: R
   for (const key of ['run', 'predict', 'train'] as const) {
     const pointer = yaml[key]
     if (pointer === undefined) continue
-    const file = pointer.slice(0, pointer.lastIndexOf(':'))
-    if (isAbsolute(file) || normalize(file).startsWith('..')) {
-      report('error', 'file-outside', [key], `The file must lie in the project folder: \`${file}\``)
-    } else await checkFile(file, [key], projectFolder, report, '.py')
+    await checkOwnFile(pointer.slice(0, pointer.lastIndexOf(':')), [key], projectFolder, report)
+  }
+  const provider = yaml.observability?.config
+  if (provider !== undefined) {
+    await checkOwnFile(provider, ['observability', 'config'], projectFolder, report)
   }
   const requirements = yaml.build?.python_requirements
   if (requirements !== undefined) {
@@ -25,6 +26,18 @@ export async function checkFiles(yaml: CogYaml, projectFolder: string, report: R
     if (typeof key !== 'string' || isArmoredKey(key)) continue
     await checkFile(key, ['build', 'apt_sources', index, 'key'], projectFolder, report, '')
   }
+}
+
+/** A Python file that has to be in the image. */
+async function checkOwnFile(
+  file: string,
+  path: readonly PathPart[],
+  projectFolder: string,
+  report: ReportIssue,
+): Promise<void> {
+  if (isAbsolute(file) || normalize(file).startsWith('..')) {
+    report('error', 'file-outside', path, `The file must lie in the project folder: \`${file}\``)
+  } else await checkFile(file, path, projectFolder, report, '.py')
 }
 
 async function checkFile(

@@ -32,6 +32,7 @@ const CHECKS: readonly ((yaml: CogYaml, report: ReportIssue) => void)[] = [
   checkConcurrency,
   checkEnvironment,
   checkWeights,
+  checkTracing,
   checkRuntime,
   checkRunFlags,
   checkSecrets,
@@ -189,6 +190,22 @@ function checkPackages(yaml: CogYaml, report: ReportIssue): void {
       { suggestion: meant },
     )
   }
+}
+
+function checkTracing({ observability, runtime }: CogYaml, report: ReportIssue): void {
+  const { traces, config } = observability ?? {}
+  const noEffect = (path: readonly string[], reason: string): void => {
+    report('warning', 'no-effect', path, `\`${path.join('.')}\` has no effect${reason}`, { atKey: true })
+  }
+  if (traces?.sampler_arg !== undefined && traces.sampler?.includes('ratio') !== true) {
+    noEffect(['observability', 'traces', 'sampler_arg'], ': `sampler` takes no share')
+  }
+  if (traces?.trace_header_format !== undefined && traces.trace_header === undefined) {
+    noEffect(['observability', 'traces', 'trace_header_format'], ' without `trace_header`')
+  }
+  if (config === undefined) return
+  if (traces?.enabled !== true) noEffect(['observability', 'config'], ' without `traces.enabled`')
+  else if (runtime === 'coglet') noEffect(['observability', 'config'], ' with `runtime: coglet`')
 }
 
 function checkRuntime(yaml: CogYaml, report: ReportIssue): void {

@@ -10,10 +10,24 @@ export interface Config {
   readonly concurrency?: { readonly max: number; readonly defaultTarget?: number }
   /** Requests gathered into one call. */
   readonly batch?: { readonly maxSize: number; readonly maxWaitMs: number }
+  /** Where the image is to trace. */
+  readonly tracing?: TracingConfig
   /** In the order of the file; names are unique. */
   readonly environment: readonly EnvironmentVariable[]
   readonly weights: readonly WeightConfig[]
   readonly runtime: 'layerwright' | 'coglet'
+}
+
+/** What the image says of traces; the collector is named where it runs. */
+export interface TracingConfig {
+  /** One of OpenTelemetry's samplers. */
+  readonly sampler?: string
+  /** As written, `0` to `1`. */
+  readonly samplerArgument?: string
+  readonly header?: string
+  readonly headerFormat?: string
+  /** A file of the project, relative to its folder. */
+  readonly providerFile?: string
 }
 
 /** How the image is made. */

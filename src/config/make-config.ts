@@ -22,6 +22,7 @@ export function makeConfig(yaml: CogYaml): Config {
     ...(yaml.batch === undefined
       ? {}
       : { batch: { maxSize: yaml.batch.max_size, maxWaitMs: yaml.batch.max_wait_ms ?? 10 } }),
+    ...makeTracing(yaml.observability),
     environment: (yaml.environment ?? []).map(parseEnvironment),
     weights: (yaml.weights ?? []).map(makeWeight),
     runtime: yaml.runtime ?? 'layerwright',
@@ -30,6 +31,18 @@ export function makeConfig(yaml: CogYaml): Config {
 
 function makeConcurrency(yaml: NonNullable<CogYaml['concurrency']>): NonNullable<Config['concurrency']> {
   return { max: yaml.max, ...(yaml.default_target === undefined ? {} : { defaultTarget: yaml.default_target }) }
+}
+
+function makeTracing({ traces, config }: NonNullable<CogYaml['observability']> = {}): Pick<Config, 'tracing'> {
+  if (traces?.enabled !== true) return {}
+  const tracing = given({
+    sampler: traces.sampler,
+    samplerArgument: traces.sampler_arg,
+    header: traces.trace_header,
+    headerFormat: traces.trace_header_format,
+    providerFile: config === undefined ? undefined : posix.normalize(config),
+  })
+  return { tracing }
 }
 
 function makeBuild(yaml: BuildYaml): BuildConfig {

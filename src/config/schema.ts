@@ -285,6 +285,50 @@ const weight = z.strictObject({
     .meta({ description: 'One source, or a list of them.' }),
 })
 
+const SAMPLERS = [
+  'always_on',
+  'always_off',
+  'traceidratio',
+  'parentbased_always_on',
+  'parentbased_always_off',
+  'parentbased_traceidratio',
+] as const
+
+const traces = z
+  .strictObject({
+    enabled: z
+      .boolean()
+      .optional()
+      .meta({ description: 'Whether the image traces, given a collector.', default: false }),
+    sampler: z
+      .enum(SAMPLERS)
+      .optional()
+      .meta({ description: 'Which requests are recorded.', default: 'parentbased_always_off' }),
+    sampler_arg: version(/^(0(\.\d+)?|1(\.0+)?|\.\d+)$/, 'A share is written `0` to `1`')
+      .optional()
+      .meta({ description: 'The share that a sampler with `ratio` in its name takes.', default: '1' }),
+    trace_header: z
+      .string()
+      .regex(/^[A-Za-z0-9!#$%&'*+.^_`|~-]+$/, 'This is not the name of an HTTP header')
+      .optional()
+      .meta({ description: 'A header beside `traceparent` that names the parent.' }),
+    trace_header_format: z
+      .enum(['w3c', 'jaeger'])
+      .optional()
+      .meta({ description: 'The form of that header.', default: 'w3c' }),
+  })
+  .meta({ description: 'Spans of requests and predictions, for an OpenTelemetry collector.' })
+
+const observability = z
+  .strictObject({
+    traces: traces.optional(),
+    config: nonEmpty
+      .regex(/\.py$/, 'This is not a Python file')
+      .optional()
+      .meta({ description: 'A file whose `create_tracer_provider()` makes the provider of the model’s own spans.' }),
+  })
+  .meta({ description: 'What is told of the running model.' })
+
 const pointer = z.string().regex(/^[^:\0]+\.py:[A-Za-z_]\w*$/, 'This is not written `file.py:Name`')
 
 /** What may stand in a cog.yaml. */
@@ -331,6 +375,7 @@ export const cogYamlSchema = z
       .array(z.string().meta({ pattern: '^[A-Za-z_][A-Za-z0-9_]*=' }))
       .optional()
       .meta({ description: 'Environment variables as `NAME=value`; the value is taken byte for byte.' }),
+    observability: observability.optional(),
     batch: z
       .strictObject({
         max_size: z
@@ -365,6 +410,7 @@ export const VERBATIM_PATHS: ReadonlySet<string> = new Set([
   'build.user',
   'build.targets.min_driver',
   'build.targets.architectures.*',
+  'observability.traces.sampler_arg',
 ])
 
 /** The JSON Schema (draft 7) of cog.yaml, for editors. */

@@ -93,8 +93,25 @@ function makeEnvironment({ config, concurrency = 1, base, gpu }: RuntimeInput): 
     ours.push({ name: 'LAYERWRIGHT_BATCH_SIZE', value: String(config.batch.maxSize) })
     ours.push({ name: 'LAYERWRIGHT_BATCH_WAIT_MS', value: String(config.batch.maxWaitMs) })
   }
+  if (config.tracing !== undefined) ours.push(...traceVariables(config.tracing, config.runtime))
   if (gpu !== undefined) ours.push(...gpuVariables(gpu, valueOf))
   return mergeEnvironment(mergeEnvironment(inherited, ours), config.environment)
+}
+
+/** Cog's variables; where spans go is said where the image runs. */
+function traceVariables(tracing: NonNullable<Config['tracing']>, runtime: Config['runtime']): Variable[] {
+  const { sampler, samplerArgument, header, headerFormat, providerFile } = tracing
+  // Cog's server takes this file from a place of its own alone.
+  const provider = providerFile === undefined || runtime === 'coglet' ? undefined : `${LAYOUT.project}/${providerFile}`
+  const variables = {
+    COG_TRACE_CONFIGURED: 'true',
+    COG_TRACE_SAMPLER: sampler,
+    COG_TRACE_SAMPLER_ARG: samplerArgument,
+    COG_TRACE_HEADER: header,
+    COG_TRACE_HEADER_FORMAT: headerFormat,
+    COG_OBSERVABILITY_CONFIG: provider,
+  }
+  return Object.entries(variables).flatMap(([name, value]) => (value === undefined ? [] : [{ name, value }]))
 }
 
 /** The contract between an image and whatever gives it GPUs (nvidia-container-toolkit, CDI), on any base. */

@@ -5,19 +5,28 @@ import { parseRequirement } from '../python/requirement.ts'
 import type { RootRequirement } from '../python/resolution-input.ts'
 
 /**
- * The requirement of Cog's own SDK, which brings its server `coglet` from 0.17 on; none with our runtime.
+ * What the runtime needs in the model's environment: Cog's own SDK, which brings its server `coglet` from 0.17 on; with our
+ * runtime nothing, or where the image traces what makes the model's own spans.
  *
  * Without a version the newest release is taken, with `prerelease` the newest of all.
  */
-export function sdkRequirement({ runtime, build }: Config): Sdk | undefined {
-  if (runtime !== 'coglet') return undefined
+export function sdkRequirement({ runtime, build, tracing }: Config): Sdk | undefined {
+  if (runtime !== 'coglet') {
+    if (tracing === undefined) return undefined
+    const requirement = parseRequirement('opentelemetry-sdk')
+    return { root: { requirement, origin: 'observability.traces' }, allowsPreReleases: false }
+  }
   const { sdkVersion } = build
   const allowsPreReleases = sdkVersion === 'prerelease'
   const version = sdkVersion === undefined || allowsPreReleases ? '>=0.16.0' : `==${sdkVersion}`
-  return { root: { requirement: parseRequirement(`cog${version}`), origin: 'runtime: coglet' }, allowsPreReleases }
+  const extra = tracing === undefined ? '' : '[tracing]'
+  return {
+    root: { requirement: parseRequirement(`cog${extra}${version}`), origin: 'runtime: coglet' },
+    allowsPreReleases,
+  }
 }
 
-/** Cog's SDK as it is asked for. */
+/** That package as it is asked for. */
 export interface Sdk {
   readonly root: RootRequirement
   /** Whether pre-releases of it, and of what it needs, are taken as readily as releases. */

@@ -321,6 +321,25 @@ describe('diagnostics', () => {
       ['error not-supported build.python_requirements 1:9-28'],
     ],
     ["what Cog's server does not do", 'runtime: coglet\nbatch: {max_size: 4}', ['warning no-effect batch 2:1-6']],
+    [
+      'traces that say what nothing follows from',
+      'observability: {config: t.py, traces: {sampler_arg: 0.10, trace_header_format: jaeger}}',
+      [
+        'warning no-effect observability.config 1:17-23',
+        'warning no-effect observability.traces.sampler_arg 1:40-51',
+        'warning no-effect observability.traces.trace_header_format 1:59-78',
+      ],
+    ],
+    [
+      'traces that cannot be',
+      'observability: {config: t.txt, traces: {sampler: sometimes, sampler_arg: 2, trace_header: "a b"}}',
+      [
+        'error invalid-value observability.config 1:25-30',
+        'error invalid-value observability.traces.sampler 1:50-59',
+        'error invalid-value observability.traces.sampler_arg 1:74-75',
+        'error invalid-value observability.traces.trace_header 1:91-96',
+      ],
+    ],
   ])('names %s', (_, text, expected) => {
     expect(summary(text)).toEqual(expected)
   })

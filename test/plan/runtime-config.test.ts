@@ -126,3 +126,33 @@ test('makeRuntimeConfig() tells the server how requests are gathered', () => {
   expect(variable(made.Env, 'LAYERWRIGHT_BATCH_SIZE')).toBe('8')
   expect(variable(made.Env, 'LAYERWRIGHT_BATCH_WAIT_MS')).toBe('25')
 })
+
+const traced = {
+  ...config,
+  tracing: {
+    sampler: 'traceidratio',
+    samplerArgument: '0.10',
+    header: 'x-trace',
+    headerFormat: 'jaeger',
+    providerFile: 'lib/telemetry.py',
+  },
+}
+
+test.each([
+  ['layerwright' as const, '/src/lib/telemetry.py'],
+  ['coglet' as const, undefined],
+])('makeRuntimeConfig() tells the server %s what to trace', (runtime, provider) => {
+  const made = makeRuntimeConfig({
+    config: { ...traced, runtime },
+    interpreter: '/python',
+    base: undefined,
+    gpu: undefined,
+    labels: {},
+  })
+  expect(variable(made.Env, 'COG_TRACE_CONFIGURED')).toBe('true')
+  expect(variable(made.Env, 'COG_TRACE_SAMPLER')).toBe('traceidratio')
+  expect(variable(made.Env, 'COG_TRACE_SAMPLER_ARG')).toBe('0.10')
+  expect(variable(made.Env, 'COG_TRACE_HEADER')).toBe('x-trace')
+  expect(variable(made.Env, 'COG_TRACE_HEADER_FORMAT')).toBe('jaeger')
+  expect(variable(made.Env, 'COG_OBSERVABILITY_CONFIG')).toBe(provider)
+})
