@@ -80,12 +80,15 @@ class Webhooks:
         attributes = {"http.request.method": "POST", "server.address": address.hostname or "", "cog.webhook.event": event}
         span = prediction.span.child("webhook", CLIENT, attributes)
         span.link(prediction.span)
-        problem = await self._try(url, event, body, span)
+        problem = await self._try(url, event, body, span, {"prediction_id": prediction.id, "trace_id": prediction.trace_ids[0]})
         status = (problem or "").removeprefix("status ")
         span.end(None if problem is None else status if status.isdigit() else "_OTHER")
 
-    async def _try(self, url: str, event: str, body: bytes, span: Any) -> str | None:
-        """Send one event, by as many tries as it may have; None, or why the last one failed."""
+    async def _try(self, url: str, event: str, body: bytes, span: Any, extra: dict[str, Any]) -> str | None:
+        """Send one event, by as many tries as it may have; None, or why the last one failed.
+
+        :param extra: what a line of the log has besides
+        """
         identity = "msg_" + uuid.uuid4().hex  # the same for every try, so that the receiver can tell
         loop = asyncio.get_running_loop()
         for attempt in range(RETRIES + 1 if event == "completed" else 1):
@@ -96,7 +99,7 @@ class Webhooks:
             problem, is_final = await loop.run_in_executor(self._threads, self._post, url, body, headers)
             if problem is None:
                 return None
-            log.warning("Webhook to %s failed: %s", mask_url(url), problem)
+            log.warning("Webhook to %s failed: %s", mask_url(url), problem, extra=extra)
             if is_final:
                 break
         return problem

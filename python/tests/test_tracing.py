@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
 from typing import Any
 
 import pytest
-from support import FILE, IMAGE, TEXT, Receiver, document, free_port, until
+from support import FILE, TEXT, Receiver, document, free_port, until
 from test_conformance import HELLO, HELLO_INPUTS, data_url
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -212,15 +213,16 @@ def test_a_header_of_the_operator_s_own_names_the_parent(make_project: Any, star
     assert (taker.one("POST /predictions").trace, taker.one("POST /predictions").parent) == (TRACE, PARENT)
 
 
-@pytest.mark.skipif(IMAGE is not None, reason="reads the launcher's memory of the source tree")
 def test_lines_of_the_log_name_trace_and_span(make_project: Any, start: Any, collector: Any) -> None:
-    import json
-
     taker = collector()
     source = MODEL.replace("if name ==", "print('at work')\n            if name ==", 1)
-    server = start(make_project(source, DOCUMENT), **taker.env).wait()
-    server.predict(name="a")
+    server = start(make_project(source, DOCUMENT), **taker.env, LAYERWRIGHT_ACCESS_LOG="1").wait()
+    body = {"input": {"name": "a"}, "webhook": f"http://127.0.0.1:{free_port()}", "webhook_events_filter": ["start"]}
+    server.request("POST", "/predictions", body)
     invoke = taker.one("cog.prediction.invoke")
-    until(lambda: "at work" in server.log)
-    (line,) = [json.loads(line) for line in server.log.split("\n")[:-1] if "at work" in line]
-    assert (line["trace_id"], line["span_id"]) == (invoke.trace, invoke.id)
+    until(lambda: "at work" in server.log and "POST /predictions" in server.log and "Webhook to" in server.log)
+    lines = [json.loads(line) for line in server.log.split("\n")[:-1]]
+    for part in ("at work", "POST /predictions", "Webhook to"):
+        (line,) = [line for line in lines if part in line["message"]]
+        assert line["trace_id"] == invoke.trace and line.get("span_id") in (None, invoke.id)
+        assert ("span_id" in line) == (part == "at work")

@@ -15,6 +15,7 @@ from launcher.tracing.prediction import caller_tags, exception_type
 from launcher.tracing.protobuf import REQUEST, encode
 from launcher.tracing.sampler import NAMES, make_sampler
 from launcher.tracing.settings import load
+from launcher.tracing.transport import Transport
 from launcher.tracing.untraced import pass_on
 from support import until
 
@@ -282,3 +283,22 @@ def test_what_is_not_traced_passes_on_what_is_well_formed() -> None:
         assert pass_on(carrier).carrier == {}
     given = {"traceparent": f"00-{TRACE}-{SPAN}-00", "tracestate": "a=b"}
     assert pass_on(given).carrier == given and not pass_on(given) and pass_on(given).child("x").carrier == given
+
+
+@pytest.mark.parametrize(
+    ("protocol", "answer", "expected"),
+    [
+        ("http/json", b'{"partialSuccess": {"rejectedSpans": "2", "errorMessage": "full"}}', 2),
+        ("http/json", b'{"partialSuccess": {}}', 0),
+        ("http/json", b"no JSON", 0),
+        ("http/protobuf", bytes.fromhex("0a 08 08 02 12 04") + b"full", 2),
+        ("http/protobuf", bytes.fromhex("0a 03 08 ac 02"), 300),
+        ("http/protobuf", bytes.fromhex("0a 04 12 02") + b"ok", 0),
+        ("http/protobuf", b"\x0a", 0),
+        ("http/protobuf", b"", 0),
+        ("http/protobuf", b"<html>", 0),
+    ],
+)
+def test_spans_that_the_collector_rejects_of_a_request_are_counted(protocol: str, answer: bytes, expected: int) -> None:
+    outcome = Transport(load({URL: "http://c", "OTEL_EXPORTER_OTLP_PROTOCOL": protocol}))._read(answer)
+    assert outcome.rejected == expected and (outcome.problem is not None) == (expected > 0) and outcome.retry_after is None

@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 import collections
-import gzip
-import http.client
 import logging
 import random
-import ssl
 import threading
 import time
-import urllib.error
-import urllib.request
 from typing import Any, Dict, Tuple
 
-from pydantic_core import to_json
-
 from ..files import mask_url
-from .protobuf import REQUEST, encode
 from .settings import TracingSettings
 from .span import key_values
+from .transport import Transport
 
 log = logging.getLogger("layerwright.tracing")
 
-#: OTLP/HTTP, "Failures": the statuses after which the same request is sent again
-_RETRY_STATUSES = frozenset((429, 502, 503, 504))
 #: how long one batch is tried, in seconds
 _PATIENCE = 30.0
 
@@ -36,13 +27,14 @@ class Exporter:
     """A bounded queue and the thread that empties it; what finds the queue full is counted and dropped."""
 
     def __init__(self, settings: TracingSettings) -> None:
+        """:raises OSError: when a certificate cannot be read"""
         self.settings = settings
         self.counts = {"exported": 0, "dropped": 0}
+        self._transport = Transport(settings)
         self._queue: collections.deque[Item] = collections.deque()
         self._wake, self._closing = threading.Event(), threading.Event()
         self._deadline = float("inf")
         self._is_away = False
-        self._opener = _make_opener(settings)
         self._thread = threading.Thread(target=self._run, name="traces", daemon=True)
         self._thread.start()
 
@@ -75,52 +67,30 @@ class Exporter:
     def _send(self, batch: list[Item]) -> None:
         """Send a batch, or drop it: when it is refused, and when the collector is away for too long."""
         try:
-            body = self._body(batch)
+            body = self._transport.encode(self._message(batch))
         except Exception as error:  # a span of the model's own making can be anything, and this thread must live
-            return self._drop(batch, f"a span cannot be encoded: {error}")
+            self._count(0, len(batch), f"a span cannot be encoded: {error}")
+            return
         until, pause = time.monotonic() + _PATIENCE, 1.0
         while True:
-            problem, wait = self._post(body)
-            if problem is None:
-                self.counts["exported"] += len(batch)
-                if self._is_away:
-                    self._is_away = False
-                    log.info("Traces are exported again")
+            timeout = min(self.settings.timeout, self._deadline - time.monotonic())
+            outcome = self._transport.post(body, max(0.1, timeout))
+            if outcome.problem is None or outcome.rejected:
+                self._count(len(batch) - outcome.rejected, outcome.rejected, outcome.problem)
                 return
-            self._complain(problem)
-            if wait is not None:
-                wait = max(wait, pause * random.uniform(0.5, 1.0))
-            if wait is None or time.monotonic() + wait > min(until, self._deadline):
-                return self._drop(batch, problem)
+            wait = max(outcome.retry_after or 0.0, pause * random.uniform(0.5, 1.0))
+            if outcome.retry_after is None or time.monotonic() + wait > min(until, self._deadline):
+                self._count(0, len(batch), outcome.problem)
+                return
+            self._count(0, 0, outcome.problem)
             self._closing.wait(wait)
             pause *= 2
 
-    def _post(self, body: bytes) -> tuple[str | None, float | None]:
-        """Post once: None, or what went wrong and after how many seconds to try again, if at all."""
-        remaining = self._deadline - time.monotonic()
-        request = urllib.request.Request(self.settings.endpoint, body, self._headers())  # noqa: S310 - checked by the settings
-        try:
-            with self._opener.open(request, timeout=max(0.1, min(self.settings.timeout, remaining))) as response:
-                response.read(65536)
-            return None, None
-        except urllib.error.HTTPError as error:
-            after = error.headers.get("Retry-After") or ""
-            return f"status {error.code}", (float(after) if after.isdigit() else 0.0) if error.code in _RETRY_STATUSES else None
-        except (OSError, http.client.HTTPException) as error:
-            return str(getattr(error, "reason", None) or error), 0.0
-        except ValueError as error:
-            return str(error), None
-
-    def _headers(self) -> dict[str, str]:
-        kind = "application/json" if self.settings.protocol == "http/json" else "application/x-protobuf"
-        coding = {"Content-Encoding": "gzip"} if self.settings.is_compressed else {}
-        return {"User-Agent": "OTel-OTLP-Exporter-layerwright", **self.settings.headers, "Content-Type": kind, **coding}
-
-    def _body(self, batch: list[Item]) -> bytes:
+    def _message(self, batch: list[Item]) -> dict[str, Any]:
         groups: dict[str, dict[str, list[dict[str, Any]]]] = {}
         for role, scope, span in batch:
             groups.setdefault(role, {}).setdefault(scope, []).append(span)
-        message = {
+        return {
             "resourceSpans": [
                 {
                     "resource": {"attributes": key_values({**self.settings.resource, "cog.process.role": role})},
@@ -129,32 +99,15 @@ class Exporter:
                 for role, scopes in groups.items()
             ]
         }
-        body = to_json(message) if self.settings.protocol == "http/json" else encode(message, REQUEST)
-        return gzip.compress(body, 1) if self.settings.is_compressed else body
 
-    def _drop(self, batch: list[Any], reason: str) -> None:
-        self.counts["dropped"] += len(batch)
-        self._complain(reason)
-
-    def _complain(self, reason: str) -> None:
-        """Say once per outage what is wrong; predictions go on."""
-        if not self._is_away:
+    def _count(self, exported: int, dropped: int, problem: str | None) -> None:
+        """Note what became of spans, and say once per outage what is wrong; predictions go on."""
+        self.counts["exported"] += exported
+        self.counts["dropped"] += dropped
+        if problem is None and self._is_away:
+            self._is_away = False
+            log.info("Traces are exported again")
+        elif problem is not None and not self._is_away:
             self._is_away = True
             hint = "Predictions go on; spans are tried again for a while and then dropped. OTEL_EXPORTER_OTLP_ENDPOINT names the collector."
-            log.warning("Traces cannot be exported to %s: %s\nhint: %s", mask_url(self.settings.endpoint), reason, hint)
-
-
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """A redirect would take the token in the headers elsewhere, and make a GET of the POST."""
-
-    def redirect_request(self, *_: Any) -> None:
-        return None
-
-
-def _make_opener(settings: TracingSettings) -> urllib.request.OpenerDirector:
-    if not settings.endpoint.startswith("https:"):
-        return urllib.request.build_opener(_NoRedirect())
-    context = ssl.create_default_context(cafile=settings.certificate)
-    if settings.client_certificate is not None:
-        context.load_cert_chain(*settings.client_certificate)
-    return urllib.request.build_opener(_NoRedirect(), urllib.request.HTTPSHandler(context=context))
+            log.warning("Traces cannot be exported to %s: %s\nhint: %s", mask_url(self.settings.endpoint), problem, hint)

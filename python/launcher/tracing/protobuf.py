@@ -1,26 +1,31 @@
 """OTLP/JSON to OTLP's protobuf, the encoding that every collector takes (opentelemetry-proto, ``trace/v1/trace.proto``).
 
-Six messages of scalars do not need protobuf's compiler and its 1.3 MiB: each is a table of field numbers.
+A few messages of scalars do not need protobuf's compiler and its 1.3 MiB: each is a table of its fields.
 """
 
 from __future__ import annotations
 
 import struct
-from typing import Any, Callable, Mapping
+from typing import Any, Callable, Mapping, Tuple
 
-#: gives the wire type and the bytes of a value
-Encode = Callable[[Any], "tuple[int, bytes]"]
+#: what comes before each value (field number and wire type), and what makes the value's bytes
+Field = Tuple[bytes, Callable[[Any], bytes]]
+Table = Mapping[str, Field]
 
 
-def encode(message: Mapping[str, Any], table: "Mapping[str, tuple[int, Encode]]") -> bytes:
+def encode(message: Mapping[str, Any], table: Table) -> bytes:
     """A message; a list is a repeated field, and names that the table does not have are left out."""
     parts: list[bytes] = []
     for name, value in message.items():
-        number, encoding = table.get(name, (0, _text))
-        for item in value if isinstance(value, list) else (value,):
-            if number:
-                kind, data = encoding(item)
-                parts += (_varint(number << 3 | kind), data)
+        field = table.get(name)
+        if field is None:
+            continue
+        tag, encoding = field
+        if isinstance(value, list):
+            for item in value:
+                parts += (tag, encoding(item))
+        else:
+            parts += (tag, encoding(value))
     return b"".join(parts)
 
 
@@ -36,64 +41,67 @@ def _varint(value: int) -> bytes:
 
 
 _BYTES = [bytes((value,)) for value in range(128)]
+_VARINT, _FIXED64, _SIZED, _FIXED32 = 0, 1, 2, 5
 
 
-def _sized(data: bytes) -> tuple[int, bytes]:
-    return 2, _varint(len(data)) + data
+def _field(number: int, wire_type: int, encoding: Callable[[Any], bytes]) -> Field:
+    return _varint(number << 3 | wire_type), encoding
 
 
-def _text(value: str) -> tuple[int, bytes]:
-    return _sized(value.encode("utf-8", "replace"))
+def _sized(data: bytes) -> bytes:
+    return _varint(len(data)) + data
 
 
-def _hex(value: str) -> tuple[int, bytes]:
-    return _sized(bytes.fromhex(value))
+def _text(number: int) -> Field:
+    return _field(number, _SIZED, lambda value: _sized(value.encode("utf-8", "replace")))
 
 
-def _int(value: Any) -> tuple[int, bytes]:
-    return 0, _varint(int(value) & 0xFFFFFFFFFFFFFFFF)  # negative ones as two's complement of 64 bits
+def _hex(number: int) -> Field:
+    return _field(number, _SIZED, lambda value: _sized(bytes.fromhex(value)))
 
 
-def _double(value: Any) -> tuple[int, bytes]:
-    return 1, struct.pack("<d", float(value))
+def _int(number: int) -> Field:
+    # Negative ones as two's complement of 64 bits.
+    return _field(number, _VARINT, lambda value: _varint(int(value) & 0xFFFFFFFFFFFFFFFF))
 
 
-def _fixed64(value: Any) -> tuple[int, bytes]:
-    return 1, struct.pack("<Q", int(value))
+def _double(number: int) -> Field:
+    return _field(number, _FIXED64, lambda value: struct.pack("<d", value))
 
 
-def _fixed32(value: Any) -> tuple[int, bytes]:
-    return 5, struct.pack("<I", int(value))
+def _fixed64(number: int) -> Field:
+    return _field(number, _FIXED64, lambda value: int(value).to_bytes(8, "little"))
 
 
-def _message(table: "Mapping[str, tuple[int, Encode]]") -> Encode:
-    return lambda value: _sized(encode(value, table))
+def _fixed32(number: int) -> Field:
+    return _field(number, _FIXED32, lambda value: int(value).to_bytes(4, "little"))
 
 
-_ANY: "dict[str, tuple[int, Encode]]" = {"stringValue": (1, _text), "boolValue": (2, _int), "intValue": (3, _int), "doubleValue": (4, _double)}
-_ANY["arrayValue"] = (5, _message({"values": (1, _message(_ANY))}))
-_KEY_VALUE = _message({"key": (1, _text), "value": (2, _message(_ANY))})
-_EVENT = _message({"timeUnixNano": (1, _fixed64), "name": (2, _text), "attributes": (3, _KEY_VALUE)})
-_LINK = _message({"traceId": (1, _hex), "spanId": (2, _hex), "traceState": (3, _text), "attributes": (4, _KEY_VALUE)})
-_SPAN = _message(
-    {
-        "traceId": (1, _hex),
-        "spanId": (2, _hex),
-        "traceState": (3, _text),
-        "parentSpanId": (4, _hex),
-        "name": (5, _text),
-        "kind": (6, _int),
-        "startTimeUnixNano": (7, _fixed64),
-        "endTimeUnixNano": (8, _fixed64),
-        "attributes": (9, _KEY_VALUE),
-        "events": (11, _EVENT),
-        "links": (13, _LINK),
-        "status": (15, _message({"message": (2, _text), "code": (3, _int)})),
-        "flags": (16, _fixed32),
-    }
-)
-_SCOPE = _message({"name": (1, _text), "version": (2, _text)})
-_SCOPE_SPANS = _message({"scope": (1, _SCOPE), "spans": (2, _SPAN)})
-_RESOURCE_SPANS = _message({"resource": (1, _message({"attributes": (1, _KEY_VALUE)})), "scopeSpans": (2, _SCOPE_SPANS)})
+def _message(number: int, table: Table) -> Field:
+    return _field(number, _SIZED, lambda value: _sized(encode(value, table)))
+
+
+_ANY: dict[str, Field] = {"stringValue": _text(1), "boolValue": _int(2), "intValue": _int(3), "doubleValue": _double(4)}
+_ANY["arrayValue"] = _message(5, {"values": _message(1, _ANY)})
+_KEY_VALUE: Table = {"key": _text(1), "value": _message(2, _ANY)}
+_EVENT: Table = {"timeUnixNano": _fixed64(1), "name": _text(2), "attributes": _message(3, _KEY_VALUE)}
+_LINK: Table = {"traceId": _hex(1), "spanId": _hex(2), "traceState": _text(3), "attributes": _message(4, _KEY_VALUE)}
+_SPAN: Table = {
+    "traceId": _hex(1),
+    "spanId": _hex(2),
+    "traceState": _text(3),
+    "parentSpanId": _hex(4),
+    "name": _text(5),
+    "kind": _int(6),
+    "startTimeUnixNano": _fixed64(7),
+    "endTimeUnixNano": _fixed64(8),
+    "attributes": _message(9, _KEY_VALUE),
+    "events": _message(11, _EVENT),
+    "links": _message(13, _LINK),
+    "status": _message(15, {"message": _text(2), "code": _int(3)}),
+    "flags": _fixed32(16),
+}
+_SCOPE_SPANS: Table = {"scope": _message(1, {"name": _text(1), "version": _text(2)}), "spans": _message(2, _SPAN)}
+_RESOURCE: Table = {"attributes": _message(1, _KEY_VALUE)}
 #: of ExportTraceServiceRequest
-REQUEST: "dict[str, tuple[int, Encode]]" = {"resourceSpans": (1, _RESOURCE_SPANS)}
+REQUEST: Table = {"resourceSpans": _message(1, {"resource": _message(1, _RESOURCE), "scopeSpans": _message(2, _SCOPE_SPANS)})}

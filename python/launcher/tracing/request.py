@@ -22,6 +22,11 @@ class RequestSpans:
         self._span, self._noun, self._mode = span, noun, mode
         self._prediction: PredictionSpans | None = None
 
+    @property
+    def trace_id(self) -> str:
+        """Of the trace that it is part of."""
+        return self._span.context.trace_id
+
     def follow(self, prediction: Any) -> None:
         """Begin the spans of a prediction; what came before it was reading and checking the request."""
         span = self._begin()

@@ -108,10 +108,12 @@ def key_values(values: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _any_value(value: Any) -> dict[str, Any]:
+    if isinstance(value, str):
+        return {"stringValue": value if len(value) <= TEXT_LENGTH else value[:TEXT_LENGTH]}
     if isinstance(value, bool):
         return {"boolValue": value}
     if isinstance(value, int):
         return {"intValue": str(value)}
     if isinstance(value, float):
         return {"doubleValue": value}
-    return {"stringValue": str(value)[:TEXT_LENGTH]}
+    return _any_value(str(value))

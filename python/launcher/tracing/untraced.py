@@ -25,6 +25,12 @@ class Untraced:
     def __bool__(self) -> bool:
         return False
 
+    @property
+    def trace_id(self) -> str | None:
+        """Of the trace that is handed on."""
+        context = parse_carrier(self.carrier)
+        return None if context is None else context.trace_id
+
     def child(self, name: str, *_: Any, **options: Any) -> "Untraced":
         """Itself."""
         return self

@@ -48,7 +48,8 @@ class App:
             exchange.span.answer(exchange.status)
             if started:
                 milliseconds = round((time.perf_counter() - started) * 1000, 2)
-                log.info("%s %s", scope["method"], scope["path"], extra={"duration_ms": milliseconds})
+                extra = {"duration_ms": milliseconds, "trace_id": exchange.span.trace_id}
+                log.info("%s %s", scope["method"], scope["path"], extra=extra)
 
     def _span(self, exchange: Exchange) -> Any:
         """Spans of a request that can make a prediction."""
