@@ -61,6 +61,18 @@ describe.skipIf(!hasRedis)('a queue (redis-server)', () => {
     expect(await queue.status(id)).toMatchObject({ id, status: 'starting', deliveries: 0 })
   })
 
+  it('says so when nobody takes a job that is waited for', async () => {
+    const program = path.join(import.meta.dirname, '..', '..', 'bin', 'layerwright.mjs')
+    const args = [program, 'queue', 'submit', '--url', url, '--queue', 'forgotten', '-i', 'a=1', '--wait']
+    const waiting = spawn(process.execPath, args, { stdio: ['ignore', 'ignore', 'pipe'] })
+    let text = ''
+    for await (const chunk of waiting.stderr) {
+      text += String(chunk)
+      if (text.includes('serve IMAGE')) waiting.kill('SIGINT')
+    }
+    expect(text).toContain('warning: No worker has taken the job yet')
+  })
+
   it('refuses an id that is in use, and a queue that is full', async () => {
     await queue.submit({ id: 'twice', input: {} })
     await expect(queue.submit({ id: 'twice', input: {} })).rejects.toMatchObject({ code: 'INPUT_INVALID' })

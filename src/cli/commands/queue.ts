@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises'
 import type { Command as Program } from 'commander'
 import { BuildError } from '../../core/errors.ts'
 import type { Queue } from '../../queue/queue.ts'
@@ -9,6 +8,9 @@ interface QueueFlags {
   readonly url?: string
   readonly queue: string
 }
+
+/** How long `--wait` says nothing of a job that nobody takes. */
+const QUIET_WAIT_MS = 5000
 
 type Work = (
   queue: Queue,
@@ -50,14 +52,21 @@ function subcommand(define: (program: Program) => void, work: Work): Command {
 const submit = subcommand(
   (program) =>
     program
-      .option('-i, --input <name=value>', 'an input; a value that is JSON is taken as such; repeatable', append, [])
-      .option('--json <file>', 'file with the input as a JSON object')
+      .option(
+        '-i, --input <name=value>',
+        'an input; `name=@file` for a file; a value that is JSON is taken as such; repeatable',
+        append,
+        [],
+      )
+      .option('--json <inputs>', 'a JSON object, or the file with one')
       .option('--id <id>', 'id of the job; made unless given')
       .option('--webhook <url>', 'address that is told of the job')
       .option('--max-length <count>', 'refuse when so many jobs are in the queue', '0')
       .option('--wait', 'wait for the end and print the prediction'),
   async (queue, _, options, io) => {
-    const input = await readInput(options, io)
+    const { readJobInput } = await import('../job-input.ts')
+    const { json, input: words } = options as { json?: string; input: readonly string[] }
+    const input = readJobInput(json, words, io.cwd)
     const {
       id: wanted,
       webhook,
@@ -73,12 +82,18 @@ const submit = subcommand(
     if (!Number.isInteger(maximum)) throw new BuildError('USAGE', `--max-length must be a number: \`${maxLength}\``)
     const id = await queue.submit({ id: wanted, input, webhook }, maximum)
     if (wait !== true) return void io.stdout.write(`${id}\n`)
-    for (;;) {
+    const noticeAt = Date.now() + QUIET_WAIT_MS
+    for (let isTold = false; ;) {
       io.signal.throwIfAborted()
       const state = await queue.status(id)
       if (state !== undefined && ['succeeded', 'failed', 'canceled'].includes(state.status)) {
         io.stdout.write(`${JSON.stringify(state.prediction, undefined, 2)}\n`)
         return state.status === 'succeeded' ? 0 : 1
+      }
+      if (!isTold && Date.now() > noticeAt && state?.deliveries === 0) {
+        isTold = true
+        const text = `No worker has taken the job yet: \`${id}\`. \`layerwright serve IMAGE -e LAYERWRIGHT_QUEUE=URL\` starts one.`
+        io.report({ type: 'note', level: 'warning', text, code: 'JOB_WAITS' })
       }
       await new Promise((resolve) => setTimeout(resolve, 100))
     }
@@ -149,31 +164,4 @@ export const command: Command = {
 
 function entry(name: string, summary: string, made: Command): CommandEntry {
   return { name, summary, group: 'Run', load: () => Promise.resolve({ command: made }) }
-}
-
-async function readInput(options: Readonly<Record<string, unknown>>, io: Io): Promise<Record<string, unknown>> {
-  const { json, input: words } = options as { json?: string; input: readonly string[] }
-  let input: Record<string, unknown> = {}
-  if (json !== undefined) {
-    const value = parse(await readFile(new URL(json, `file://${io.cwd}/`), 'utf8'))
-    if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-      throw new BuildError('INPUT_INVALID', `The input must be a JSON object: \`${json}\``)
-    }
-    input = { ...value }
-  }
-  for (const word of words) {
-    const cut = word.indexOf('=')
-    if (cut < 1) throw new BuildError('USAGE', `An input is name=value: \`${word}\``)
-    input[word.slice(0, cut)] = parse(word.slice(cut + 1))
-  }
-  return input
-}
-
-/** JSON where it is JSON, else the text itself. */
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text) as unknown
-  } catch {
-    return text
-  }
 }

@@ -13,7 +13,7 @@ const MAX_FILE_BYTES = 2 ** 29
  * `@file` is the file as a data URI where the model takes a file, else its text; a list takes several words of the same
  * name, or one in JSON.
  *
- * @param schema undefined when unknown: then a value that is JSON is taken as that, else as text
+ * @param schema undefined when unknown: then a value that is JSON is taken as that, else as text, and several of a name as a list
  * @throws BuildError USAGE for a word without `=`, INPUT_INVALID (all problems at once)
  */
 export function parseInputs(
@@ -42,6 +42,7 @@ export function parseInputs(
     const isList = schema?.properties.get(name)?.types.includes('array') === true
     if (isList) inputs[name] = given.flat()
     else if (given.length === 1) inputs[name] = given[0]
+    else if (schema === undefined) inputs[name] = given
     else problems.push(`\`${name}\` is given ${given.length} times but takes one value`)
   }
   for (const name of schema?.required ?? []) {

@@ -10,6 +10,13 @@ import { BuildError } from '../../core/errors.ts'
  * @throws BuildError FILE_UNREADABLE, USAGE for what is no JSON object
  */
 export function readJsonWords(text: string, folder: string): readonly string[] {
+  return Object.entries(readJsonObject(text, folder)).map(
+    ([name, member]) => `${name}=${typeof member === 'string' ? member : JSON.stringify(member)}`,
+  )
+}
+
+/** The object itself. @throws BuildError FILE_UNREADABLE, USAGE for what is no JSON object */
+export function readJsonObject(text: string, folder: string): Readonly<Record<string, unknown>> {
   const source = text.trim()
   const json = source.startsWith('@') ? read(source.slice(1), folder) : source
   let value: unknown
@@ -20,9 +27,7 @@ export function readJsonWords(text: string, folder: string): readonly string[] {
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value))
     throw new BuildError('USAGE', 'The inputs are not a JSON object', { hint: 'Such as {"text": "you", "count": 3}.' })
-  return Object.entries(value).map(
-    ([name, member]) => `${name}=${typeof member === 'string' ? member : JSON.stringify(member)}`,
-  )
+  return { ...value }
 }
 
 function read(path: string, folder: string): string {
