@@ -172,14 +172,23 @@ function whyDevel({ wheels, sources = [] }: FlavourRequest): string | undefined 
     : `${cupy.name} compiles kernels against CUDA's headers, which no wheel brings`
 }
 
-/** Packages of the compiler that wheels call while they work: triton compiles a small C program at its first use. */
-export function compilerPackages(wheels: readonly Pick<FlavourWheel, 'name'>[], reasons: Reason[]): readonly string[] {
+/**
+ * Packages of the compiler that wheels call while they work: triton compiles a small C program at its first use.
+ *
+ * @param headers  the package with `Python.h`, where the interpreter comes without it
+ */
+export function compilerPackages(
+  wheels: readonly Pick<FlavourWheel, 'name'>[],
+  reasons: Reason[],
+  headers?: string,
+): readonly string[] {
   const triton = wheels.find(({ name }) => /^(pytorch-)?triton$/.test(name))
   if (triton === undefined) return []
+  const packages = ['gcc', 'libc6-dev', ...(headers === undefined ? [] : [headers])]
   reasons.push({
     key: 'compiler',
-    value: 'gcc, libc6-dev',
+    value: packages.join(', '),
     reason: `${triton.name} compiles a launcher in C when it is first used`,
   })
-  return ['gcc', 'libc6-dev']
+  return packages
 }

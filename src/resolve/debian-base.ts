@@ -45,7 +45,8 @@ export async function debianBase(reason: string, request: BaseRequest, context: 
     libc: libcOf(packages),
     complete: async (wheels) => {
       const reasons: Reason[] = []
-      const compiler = build.gpu ? compilerPackages(wheels, reasons) : []
+      const headers = hasPython ? `libpython${python}-dev` : undefined
+      const compiler = build.gpu ? compilerPackages(wheels, reasons, headers) : []
       const choices = [
         { key: 'base', value: `debian ${suite}`, reason },
         interpreterChoice(interpreter, build.pythonVersion),

@@ -73,6 +73,7 @@ function debianPackages(libc: string, python: string, pythonVersion: string): De
     { package: 'libgl1', version: '1.6.0-1' },
     { package: 'gcc', version: '4:12.2.0-3' },
     { package: 'libc6-dev', version: libc, fields: { Depends: 'libc6' } },
+    { package: `libpython${python}-dev`, version: pythonVersion, fields: { Depends: 'libc6-dev' } },
   ]
 }
 
