@@ -63,6 +63,9 @@ export async function* registrationEntries(
       })
     }
   }
+  for (const text of uncompiledSettings(system)) {
+    context.report({ type: 'note', level: 'warning', code: 'SCRIPT_NOT_RUN', text })
+  }
   const outputs = new Map(system.outputs())
   for (const path of parentsOf(outputs.keys())) {
     if (outputs.has(path)) continue
@@ -70,6 +73,16 @@ export async function* registrationEntries(
     outputs.set(path, { kind: 'directory', ...mode })
   }
   for (const [path, output] of [...outputs].sort(([a], [b]) => comparePaths(a, b))) yield entryOf(path, output)
+}
+
+/** Schemas that programs of desktops bring for their settings, and end without when they are not compiled. */
+function* uncompiledSettings(system: System): Generator<string> {
+  const schemas = [...system.paths()].filter(({ path }) =>
+    /^usr\/share\/glib-2\.0\/schemas\/.*\.gschema\.xml$/.test(path),
+  )
+  if (schemas.length === 0) return
+  const command = '/usr/lib/*/glib-2.0/glib-compile-schemas /usr/share/glib-2.0/schemas'
+  yield `The schemas of settings (${schemas.length}) are not compiled; programs that use them need \`${command}\` in build.run`
 }
 
 function entryOf(path: string, output: Output): Entry {

@@ -8,7 +8,7 @@ import type { ArchiveContext } from './release.ts'
 import { isHonoured, unhonouredScripts, type UnhonouredScript } from './scripts.ts'
 
 /** Bump when scripts are judged otherwise. */
-const JUDGEMENT_VERSION = 1
+const JUDGEMENT_VERSION = 2
 /** Holds the control archive of nearly every package, which stands at its start. */
 const PREFIX_BYTES = 1 << 15
 const CONCURRENCY = 8

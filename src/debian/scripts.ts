@@ -72,6 +72,9 @@ const HONOURED: ReadonlySet<string> = new Set([
   'libsensors5',
   // The cache is made on first use.
   'fontconfig',
+  // They compile schemas of settings, which only desktop programs bring (the registration warns of them); modules are found without a cache.
+  'libglib2.0-0',
+  'libglib2.0-0t64',
 ])
 
 /** Commands that change nothing in an image, or whose effect is computed elsewhere. */
@@ -107,7 +110,8 @@ function leftOver(script: string): string | undefined {
       .trim()
     if (line === '' || SYNTAX.test(line) || WITHOUT_EFFECT.test(line)) continue
     if (/^(?:for|case)\b/.test(line) || /^\w+=\S*$/.test(line) || /^[[(]/.test(line)) continue
-    return line.length > 80 ? `${line.slice(0, 77)}...` : line
+    const words = line.replaceAll(/\s+/g, ' ')
+    return words.length > 80 ? `${words.slice(0, 77)}...` : words
   }
   return undefined
 }

@@ -177,6 +177,30 @@ describe('debs layer', () => {
     expect([...found.keys()]).toEqual(['var'])
   })
 
+  it('writes the list of picture loaders, and says what settings lack', async () => {
+    const loaders = './usr/lib/x86_64-linux-gnu/gdk-pixbuf-2.0/2.10.0/loaders'
+    const postinst = '#!/bin/sh\nhandle_triggers $2\n'
+    const { debs, context } = store([
+      { package: 'libglib2.0-0', controlFiles: { postinst } },
+      {
+        package: 'libgdk-pixbuf-2.0-0',
+        members: ['gif', 'bmp', 'odd'].map((name) => file(`${loaders}/libpixbufloader-${name}.so`)),
+        controlFiles: { postinst },
+      },
+      { package: 'editor', members: [file('./usr/share/glib-2.0/schemas/org.editor.gschema.xml')] },
+    ])
+    const notes: string[] = []
+    const report: typeof context.report = (event) => void (event.type === 'note' && notes.push(event.text))
+    const spec = { kind: 'debian-registration', architecture: 'amd64', debs } as const
+    const found = await list((await debianRegistrationKind.make(spec, { ...context, report })).blob)
+    const text = found.get('usr/lib/x86_64-linux-gnu/gdk-pixbuf-2.0/2.10.0/loaders.cache')?.text ?? ''
+    expect(text.match(/^"\/.*$/gm)).toEqual(
+      ['bmp', 'gif'].map((name) => `"${loaders.slice(1)}/libpixbufloader-${name}.so"`),
+    )
+    expect(text).toMatch(/^"GIF8" "" 100\n\n\n$/m)
+    expect(notes).toEqual([expect.stringContaining('settings (1) are not compiled')])
+  })
+
   it('holds every folder above what it holds, those of the base with the mode that they have there', async () => {
     const found = await lay([{ package: 'a', members: [file('./var/mail/x'), file('./lib/y/z')] }], {
       keptFolders: { 'var/mail': { mode: 0o2775, uid: 0, gid: 8 } },

@@ -162,6 +162,7 @@ describe('unhonouredReason()', () => {
 
   it('names the first thing that nobody did', () => {
     expect(reason('set -e\nif [ -x /usr/bin/x ]; then\n  build-cache --all\nfi')).toBe('build-cache --all')
+    expect(reason('make-cache \\\n      --all')).toBe('make-cache --all')
   })
 })
 

@@ -62,6 +62,7 @@ export const SYSTEM_PROGRAMS: Readonly<Record<string, string>> = {
   locales: 'localedef -i de_DE -f UTF-8 /tmp/de_DE.UTF-8',
   fontconfig: 'fc-list | grep -i dejavu',
   'libglib2.0-0': loads('libglib-2.0.so.0', 'libgio-2.0.so.0'),
+  'libgdk-pixbuf-2.0-0': `cd /usr/lib/*/gdk-pixbuf-2.0 && ./gdk-pixbuf-query-loaders $(find $PWD/2.10.0/loaders -name '*.so' | LC_ALL=C sort) | diff - 2.10.0/loaders.cache`,
   'redis-server': 'redis-server --version && getent passwd redis',
   'openssh-client': 'ssh -V && getent group _ssh',
   git: 'git init -q /tmp/repository && git -C /tmp/repository status',

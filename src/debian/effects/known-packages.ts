@@ -1,4 +1,6 @@
+import { posix } from 'node:path'
 import { javaKeyStore } from './java-key-store.ts'
+import pixbuf from './tables/gdk-pixbuf-loaders.json' with { type: 'json' }
 import graphviz from './tables/graphviz-plugins.json' with { type: 'json' }
 import type { System } from './system.ts'
 
@@ -29,6 +31,12 @@ export const KNOWN: Readonly<Record<string, (system: System) => void>> = {
       graphvizPlugins((library) => system.has(`${folder}/${library}`)),
     )
   },
+  'libgdk-pixbuf-2.0-0': (system) => {
+    const folder = /^usr\/lib\/[^/]+\/gdk-pixbuf-2\.0\/2\.10\.0\/loaders\/[^/]+\.so$/
+    const loaders = [...system.paths()].map(({ path }) => path).filter((path) => folder.test(path))
+    const [first] = loaders.sort()
+    if (first !== undefined) system.write(posix.join(first, '../../loaders.cache'), pixbufLoaders(loaders))
+  },
   'ca-certificates-java': (system) => {
     const paths = [...system.find(/^usr\/share\/ca-certificates\/.*\.crt$/)].sort()
     const certificates = paths.flatMap((path) => {
@@ -49,6 +57,14 @@ const GIT_LFS = `[filter "lfs"]
 \tprocess = git-lfs filter-process
 \trequired = true
 `
+
+function pixbufLoaders(paths: readonly string[]): string {
+  const known = paths.map((path) => {
+    const lines = pixbuf.loaders.find(({ library }) => library === posix.basename(path))?.lines
+    return lines === undefined ? '' : [`"/${path}"`, ...lines, '', ''].join('\n')
+  })
+  return [...pixbuf.head, ''].join('\n') + known.join('') + '\n'
+}
 
 function makeJavaPreferences(system: System): void {
   for (const folder of ['etc/.java', 'etc/.java/.systemPrefs']) if (!system.has(folder)) system.folder(folder)
