@@ -505,7 +505,7 @@ async function deliver(
       response.writeHead(status, { 'content-length': String(body.length), ...all })
       response.write(body.subarray(0, fault.afterBytes), () => {
         if (fault.kind === 'stall') return
-        // A reset takes along whatever the client has not read yet, on a busy machine all of it.
+        // A reset takes along what is still on its way; on some systems also what the client has not read yet.
         if (fault.isReset === true) setTimeout(() => request.socket.resetAndDestroy(), 5)
         else request.socket.destroy()
       })
