@@ -15,7 +15,7 @@ import threading
 from typing import Any
 
 import pytest
-from support import IMAGE, INTEGER, NUMBER, TEXT, Receiver, document, until
+from support import IMAGE, INTEGER, LIMIT, NUMBER, TEXT, Receiver, document, until
 from test_conformance import HELLO, HELLO_INPUTS, STREAMING, STREAMING_INPUTS, STREAMING_OUTPUT
 
 pytestmark = pytest.mark.interop
@@ -68,8 +68,8 @@ def schemathesis(description: str, url: str, folder: pathlib.Path, *options: str
     need("schemathesis")
     command = [str(pathlib.Path(sys.executable).with_name("schemathesis")), "run", description, "--url", url]
     command += ["--checks", "all", "--seed", "1", "--max-examples", os.environ.get("LAYERWRIGHT_SCHEMATHESIS_N", "100")]
-    command += ["--no-color", "--phases", "examples,coverage,fuzzing", *options]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=550)
+    command += ["--no-color", "--phases", "examples,coverage,fuzzing", "--request-timeout", str(LIMIT), *options]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=2000)
     assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
     return done.stdout
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import os
 import signal
-import time
 from typing import Any
 
 import pytest
-from support import FILE, TEXT, Receiver, document, free_port, until
+from support import FILE, LIMIT, TEXT, Receiver, document, free_port, until
 from test_conformance import HELLO, HELLO_INPUTS, data_url
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -104,8 +103,9 @@ def test_by_default_only_sampled_callers_are_followed(make_project: Any, start: 
     assert server.predict(UNSAMPLED, name="a").json()["output"] == UNSAMPLED["traceparent"]
     assert server.predict({"traceparent": "nonsense"}, name="a").json()["output"] == "none"
     server.predict(SAMPLED, name="a")
+    taker.one("cog.prediction")
     server.kill()
-    assert {span.trace for span in taker.spans} == {TRACE} and taker.one("cog.prediction")
+    assert {span.trace for span in taker.spans} == {TRACE}
 
 
 @pytest.mark.parametrize(
@@ -173,10 +173,8 @@ def test_a_collector_that_is_away_costs_spans_and_nothing_else(make_project: Any
     until(lambda: 'layerwright_trace_spans_total{result="dropped"}' in server.get("/metrics").body.decode())
     until(lambda: 'result="dropped"} 0' not in server.get("/metrics").body.decode())
     assert 'result="exported"} 0' in server.get("/metrics").body.decode()
-    started = time.monotonic()
     os.kill(server.pid, signal.SIGTERM)
-    server.process.wait(60)
-    assert server.process.returncode == 0 and time.monotonic() - started < 30
+    assert server.process.wait(LIMIT) == 0
     assert server.log.count("Traces cannot be exported") == 1 and "hunter2" not in server.log
 
 
@@ -193,7 +191,7 @@ def test_spans_are_sent_again_when_the_collector_says_so_and_at_the_end(make_pro
     server.predict(name="a")
     assert late.spans == []
     os.kill(server.pid, signal.SIGTERM)
-    server.process.wait(60)
+    server.process.wait(LIMIT)
     assert late.one("cog.prediction")
 
 
