@@ -73,6 +73,35 @@ def test_both_servers_make_the_same_tree(make_project: Any, start: Any, collecto
     uploads.server.shutdown()
 
 
+STREAMING = """
+    from cog import BasePredictor, ConcatenateIterator, streaming
+
+    class Predictor(BasePredictor):
+        @streaming
+        def predict(self, name: str) -> ConcatenateIterator[str]:
+            yield from "abc"
+"""
+PIECES = {"type": "array", "items": TEXT, "x-cog-array-type": "iterator", "x-cog-array-display": "concatenate"}
+
+
+@pytest.mark.skipif(IMAGE is not None, reason="the image's model has no OpenTelemetry")
+def test_both_servers_say_how_a_prediction_is_answered(make_project: Any, start: Any, collector: Any, kind: str) -> None:
+    if kind == "cog" and COG_IMAGE is not None:
+        pytest.skip("Cog's image has no OpenTelemetry")
+    taker = collector()
+    project = make_project(STREAMING, document({"name": TEXT}, PIECES, streaming=True))
+    server = start(project, kind, **{**taker.env, **CONFIGURED}).wait()
+    body = {"input": {"name": "a"}}
+    for number, header in enumerate([{"accept": "text/event-stream"}, {"prefer": "respond-async"}, {}], 1):
+        server.wait().request("POST", "/predictions", body, header)
+        taker.find("cog.prediction.invoke", number)
+    modes = [span.attributes["cog.prediction.response_mode"] for span in taker.find("cog.prediction", 3)]
+    assert modes == ["sse", "async", "sync"]
+    server.wait().request("PUT", "/trainings/one", body)
+    request, training = taker.one("PUT /trainings/{id}"), taker.one("cog.train")
+    assert training.parent == request.id and training.attributes["cog.prediction.id"] == "one"
+
+
 OWN_SPANS = """
     import os, signal
     from cog import BasePredictor, current_scope

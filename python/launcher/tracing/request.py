@@ -73,7 +73,7 @@ def begin_request(tracer: Tracer, method: str, route: str, header: Callable[[byt
     if isinstance(span, Untraced):
         return span
     mode = "async" if "respond-async" in (header(b"prefer") or "") else "sync"
-    mode = "stream" if "event-stream" in (header(b"accept") or "") else mode
+    mode = "sse" if "event-stream" in (header(b"accept") or "") else mode
     return RequestSpans(span, "cog.train" if route.startswith("/trainings") else "cog.prediction", mode)
 
 
