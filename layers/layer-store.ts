@@ -22,7 +22,8 @@ export function layerStore(store: Store): LayerStore {
     find,
     findHere: find,
     save: async (key, stream) => {
-      const { digest, size } = await store.put(stream.blob)
+      const { blob: bytes, made } = stream
+      const { digest, size } = await (made === undefined ? store.put(bytes) : store.putHashed({ bytes, made }))
       const record = { mediaType: stream.mediaType, digest, size, diffId: stream.diffId() }
       await saveRecord(records, key, record)
       const layer = stored(record)

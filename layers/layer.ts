@@ -1,5 +1,6 @@
 import type { Descriptor, Digest } from 'oci-spec-types'
 import type { Open } from '../src/core/bytes.ts'
+import type { Expected } from '../src/core/digest.ts'
 
 /**
  * One layer of an image whose digest is known. Immutable; its bytes come from wherever they lie and may be opened
@@ -27,6 +28,8 @@ export interface LayerStream {
   readonly mediaType: string
   /** The compressed bytes, once. Whoever reads them is done with a chunk when it asks for the next. */
   readonly blob: AsyncIterable<Uint8Array>
+  /** What `blob` was, when somebody hashes it on its way already; known when it has ended. */
+  readonly made?: (() => Expected) | undefined
   /** Digest of the uncompressed tar; known when `blob` has ended. */
   diffId(): Digest
 }

@@ -1,4 +1,4 @@
-import { Digester, verify } from '../src/core/digest.ts'
+import { hashedStream, verify } from '../src/core/digest.ts'
 import { isBuildError } from '../src/core/errors.ts'
 import type { RemoteFile } from '../src/core/remote-file.ts'
 import { findRecord, saveRecord, type DerivationRecord } from '../src/store/records.ts'
@@ -52,10 +52,11 @@ export function splicedLayerStore(layers: LayerStore, spliced: SplicedLayers, st
     save: async (key, stream) => {
       const wheels = spliced.wheelsOf(key)
       if (wheels === undefined) return layers.save(key, stream)
-      const digester = new Digester()
-      for await (const chunk of stream.blob) digester.update(chunk)
       const { mediaType } = stream
-      const record = { mediaType, digest: digester.digest(), size: digester.sizeBytes, diffId: stream.diffId() }
+      const { bytes, made } =
+        stream.made === undefined ? hashedStream(stream.blob) : { bytes: stream.blob, made: stream.made }
+      for await (const _ of bytes);
+      const record = { mediaType, ...made(), diffId: stream.diffId() }
       await saveRecord(records, key, record)
       return layerOf(key, record, wheels)
     },

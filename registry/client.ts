@@ -10,7 +10,7 @@ import { describeManifest, fetchManifest, storeManifest } from './manifests.ts'
 import type { Patience } from './patience.ts'
 import { keepReferrer, listReferrers } from './referrers.ts'
 import { Remote, type RemoteOptions } from './remote.ts'
-import { listTags } from './tags.ts'
+import { isUntagged, listTags } from './tags.ts'
 import { uploadStream, type PushedStream, type StreamedBlob } from './stream-upload.ts'
 import { isWorthAHead, uploadBlob, type PushedBlob, type PushOutcome } from './upload.ts'
 import type { UploadTarget } from './upload-session.ts'
@@ -199,6 +199,11 @@ export class RegistryClient {
   /** All tags, page by page. Entries that are no tags (null, digests) are left out. @throws RegistryError */
   tags(): AsyncGenerator<string> {
     return listTags(this.#origin)
+  }
+
+  /** Whether there is nothing in the repository that a tag names. @throws RegistryError when it may not be asked */
+  isNew(): Promise<boolean> {
+    return isUntagged(this.#origin)
   }
 
   /**

@@ -30,6 +30,8 @@ export interface PushedStream {
   readonly open: Open
   /** When it is known ahead: some proxies want to be told the length. */
   readonly sizeBytes?: number | undefined
+  /** What the stream was, when somebody hashes it on its way already; asked when it has ended. */
+  readonly made?: (() => StreamedBlob) | undefined
 }
 
 /** What a stream turned out to be. */
@@ -62,7 +64,10 @@ export async function uploadStream(target: UploadTarget, stream: PushedStream): 
 class StreamUpload {
   readonly #target: UploadTarget
   readonly #stream: PushedStream
-  readonly #digester = new Digester()
+  /** Absent where somebody else hashes. */
+  readonly #digester: Digester | undefined
+  /** How far the stream was ever read. */
+  #seenBytes = 0
   #session: Session | undefined
   /** Undefined: all in one request. */
   #chunkBytes: number | undefined
@@ -71,6 +76,7 @@ class StreamUpload {
   constructor(target: UploadTarget, stream: PushedStream) {
     this.#target = target
     this.#stream = stream
+    if (stream.made === undefined) this.#digester = new Digester()
   }
 
   /** Brings all bytes to the registry. Progress earns new tries. */
@@ -108,9 +114,8 @@ class StreamUpload {
 
   /** Says the digest. An answer that got lost is found by asking for the blob; a lost upload is made once more. */
   async close(): Promise<StreamedBlob> {
-    const { sizeBytes: size } = this.#digester
-    const digest = this.#digester.digest()
-    const blob = { digest, size }
+    const blob = this.#blob()
+    const { digest } = blob
     const response = await send(this.#target, {
       method: 'PUT',
       path: withDigest(this.#session?.location ?? '', digest),
@@ -130,6 +135,14 @@ class StreamUpload {
     this.#session = undefined
     await uploadBlob(this.#target, { descriptor: blob, open: this.#stream.open })
     return blob
+  }
+
+  /** @throws BuildError SIZE_MISMATCH when who hashes has seen another number of bytes */
+  #blob(): StreamedBlob {
+    const made = this.#stream.made?.() ?? { digest: this.#digester?.digest(), size: this.#seenBytes }
+    const { digest, size } = made
+    if (digest !== undefined && size === this.#seenBytes) return { digest, size }
+    throw new BuildError('SIZE_MISMATCH', `Of a blob of ${size} bytes ${this.#seenBytes} were sent`)
   }
 
   /** Tells the registry that nothing more comes. It forgets by itself, too, so that its answer does not matter. */
@@ -157,7 +170,7 @@ class StreamUpload {
       body: (options) => this.#rest(session.offset, options),
     })
     if (!isStored(response.status)) return response
-    this.#session = await readSession(this.#target, response, this.#digester.sizeBytes)
+    this.#session = await readSession(this.#target, response, this.#seenBytes)
     return undefined
   }
 
@@ -196,8 +209,11 @@ class StreamUpload {
     let position = offset
     try {
       for await (const chunk of this.#stream.open({ ...options, offset })) {
-        const known = Math.max(0, this.#digester.sizeBytes - position)
-        if (known < chunk.length) this.#digester.update(chunk.subarray(known))
+        const known = Math.max(0, this.#seenBytes - position)
+        if (known < chunk.length) {
+          this.#digester?.update(chunk.subarray(known))
+          this.#seenBytes += chunk.length - known
+        }
         yield chunk
         position += chunk.length
         onBytes?.(position)
@@ -210,8 +226,8 @@ class StreamUpload {
   }
 
   #assertSize(position: number): void {
-    const expected = this.#stream.sizeBytes ?? this.#digester.sizeBytes
-    if (position === expected && position === this.#digester.sizeBytes) return
+    const expected = this.#stream.sizeBytes ?? this.#seenBytes
+    if (position === expected && position === this.#seenBytes) return
     throw new BuildError('SIZE_MISMATCH', `The source of a blob gave ${position} bytes instead of ${expected}`)
   }
 

@@ -23,6 +23,16 @@ export async function* listTags(remote: Remote): AsyncGenerator<string> {
   }
 }
 
+/** Whether a repository has no tags, or does not exist. @throws RegistryError */
+export async function isUntagged(remote: Remote): Promise<boolean> {
+  const response: HttpResponse = await remote.send({ method: 'GET', path: '/tags/list?n=1' })
+  if (response.status === 200) return (await readTags(response)).length === 0
+  if (response.status !== 404)
+    throw await registryError(response, { method: 'GET', what: `list the tags of ${remote.name}` })
+  await response.discard()
+  return true
+}
+
 /** The page after this one: `Link: <...>; rel="next"`, followed on the same origin only (RFC 8288). */
 export function nextPage(response: HttpResponse, origin: string): string | undefined {
   const target = /<([^>]*)>\s*;[^,]*\brel="?next"?/i.exec(response.header('link') ?? '')?.[1]

@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import type { Descriptor, Digest } from 'oci-spec-types'
 import type { Compression } from '../layers/compress.ts'
 import type { StoredLayer } from '../layers/stored-layer.ts'
-import type { SentLayers } from '../layers/sent-layers.ts'
+import type { Send } from '../layers/sent-layers.ts'
 import { makeLayerSource } from './build/layer-source.ts'
 import type { BuildContext, BuildRequest } from './build/context.ts'
 import { planBuild } from './build/plan-build.ts'
@@ -32,8 +32,8 @@ export type { PlannedBuild } from './build/planned-build.ts'
 export interface LayerListener {
   /** Hears of every layer that had to be made, as soon as it is there, and of large ones that are still to be made. */
   readonly onLayer?: ((layer: StoredLayer) => void) | undefined
-  /** Takes the bytes of layers that a build without a store is making. */
-  readonly send?: SentLayers['send'] | undefined
+  /** Takes the bytes of layers while they are made. */
+  readonly send?: readonly Send[] | undefined
 }
 
 /**
@@ -175,7 +175,7 @@ async function makeAndDeliver(
   request: BuildRequest,
   context: BuildContext,
 ): Promise<Pick<BuildResult, 'image' | 'copies'>> {
-  const { shared, report } = context
+  const { shared, report, isKeeping } = context
   const failed = new AbortController()
   const signal = context.signal === undefined ? failed.signal : AbortSignal.any([context.signal, failed.signal])
   const deliveries = sinks.map((sink) => {
@@ -204,9 +204,9 @@ async function makeAndDeliver(
     const listener = {
       onLayer: offer,
       send: deliveries.map(
-        ({ delivery }) =>
-          (bytes: AsyncIterable<Uint8Array>) =>
-            delivery.stream(bytes),
+        ({ delivery }): Send =>
+          (blob) =>
+            isKeeping === false ? delivery.stream(blob) : delivery.streamIfNew(blob),
       ),
     }
     const made = await makeImages(planned, request, { ...context, signal }, listener)

@@ -2,7 +2,7 @@ import type { LayerContext } from '../../layers/context.ts'
 import { layerKey, makeLayerStream, type LayerSpec } from '../../layers/kinds/index.ts'
 import { layerStore } from '../../layers/layer-store.ts'
 import type { LayerStore } from '../../layers/stored-layer.ts'
-import { sentLayerStore, type SentLayers } from '../../layers/sent-layers.ts'
+import { sendingStore, sentLayerStore, type Send } from '../../layers/sent-layers.ts'
 import { keptWheels, splicedLayerStore, type SplicedLayers } from '../../layers/spliced-layers.ts'
 import { isPlannedStep } from '../plan/plan.ts'
 import type { Lock } from '../lock/lock.ts'
@@ -16,8 +16,8 @@ import { lockedRecords, withLockedLayers } from './locked-layers.ts'
 export interface LayerSourceOptions {
   readonly layers: LayerContext
   readonly isVerifying?: boolean | undefined
-  /** Takes the bytes of layers that are not kept. */
-  readonly send?: SentLayers['send'] | undefined
+  /** Takes the bytes of layers while they are made. */
+  readonly send?: readonly Send[] | undefined
 }
 
 /** Where the layers of a planned build are found and kept. */
@@ -34,7 +34,7 @@ export function makeLayerSource(
   }
   if (shared?.isGiving === true) return isVerifying === true ? shared : withGivenLayers(shared, lock, layers)
   // Caches are given layers from the store.
-  const stored = shared ?? splicedLayers(planned, layers, store)
+  const stored = sendingStore(shared ?? splicedLayers(planned, layers, store), send)
   return withLockedLayers(stored, lock, { store, layers, isVerifying })
 }
 
@@ -72,7 +72,7 @@ function withGivenLayers(shared: SharedLayerStore, lock: Lock, layers: LayerCont
 }
 
 /** Layers of a build that keeps nothing: sent on while they are made, and made again where that did not do. */
-function sentLayers(planned: PlannedBuild, layers: LayerContext, send: SentLayers['send'], store: Store): LayerStore {
+function sentLayers(planned: PlannedBuild, layers: LayerContext, send: readonly Send[], store: Store): LayerStore {
   const byKey = specsByKey(planned, layers)
   return sentLayerStore({
     send,

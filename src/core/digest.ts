@@ -48,6 +48,30 @@ export async function* digesting(stream: AsyncIterable<Uint8Array>, digester: Di
 /** The size and digest that bytes must turn out to have. */
 export type Expected = Pick<Descriptor, 'digest' | 'size'>
 
+/** Bytes that are hashed once, for all who must know what they were. */
+export interface HashedStream {
+  readonly bytes: AsyncIterable<Uint8Array>
+  /** What the bytes were. To be asked when all have passed, any number of times. @throws RangeError before */
+  readonly made: () => Expected
+}
+
+/** Hashes bytes on their way. */
+export function hashedStream(stream: AsyncIterable<Uint8Array>): HashedStream {
+  const digester = new Digester()
+  let made: Expected | undefined
+  const pass = async function* (): AsyncGenerator<Uint8Array> {
+    yield* digesting(stream, digester)
+    made = { digest: digester.digest(), size: digester.sizeBytes }
+  }
+  return {
+    bytes: pass(),
+    made: () => {
+      if (made === undefined) throw new RangeError('A digest is known only when all bytes have passed')
+      return made
+    },
+  }
+}
+
 /** Streams from this size on are worth the start of a thread. */
 const THREAD_BYTES = 16 << 20
 

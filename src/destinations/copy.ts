@@ -1,5 +1,6 @@
 import type { Digest } from 'oci-spec-types'
 import { proven, type Open } from '../core/bytes.ts'
+import type { HashedStream } from '../core/digest.ts'
 import { BuildError, isBuildError } from '../core/errors.ts'
 import { makeUploadLimiter, type Limiter } from '../core/limits.ts'
 import { silent, startTask, type Report } from '../core/progress.ts'
@@ -61,7 +62,9 @@ export interface Delivery {
    * Sends the bytes of a blob that is being made, where the destination takes such. What becomes of it is no failure of the
    * delivery: a blob that did not get there is put when the content is known, like any other.
    */
-  stream(bytes: AsyncIterable<Uint8Array>): Promise<void>
+  stream(blob: HashedStream): Promise<void>
+  /** As `stream`, as long as that is worth it: to a destination that has nothing yet, and takes what is sent so. */
+  streamIfNew(blob: HashedStream): Promise<void>
   /** Puts what is missing, then the manifests, the name last. @throws whatever broke */
   finish(content: Content): Promise<CopyResult>
   /** Gives up; once it resolves nothing moves any more, and nothing is visible at the destination. */
@@ -82,6 +85,16 @@ export function startDelivery(destination: Destination, options: DeliveryOptions
   const run = new Copy(destination, { ...options, signal })
   const offered: Promise<unknown>[] = []
   let preparing: Promise<void> | undefined
+  let isNew: Promise<boolean> | undefined
+  const stream = async (blob: HashedStream): Promise<void> => {
+    if (destination.putStream === undefined || signal.aborted) return
+    preparing ??= destination.prepare?.(options.homes ?? [])
+    await preparing
+    const streaming = run.putStream(blob)
+    offered.push(streaming)
+    // What is refused once is not tried again for the next blob.
+    if (!(await streaming)) isNew = Promise.resolve(false)
+  }
   const put = async (blob: Blob): Promise<void> => {
     preparing ??= destination.prepare?.(options.homes ?? [])
     await preparing
@@ -99,13 +112,13 @@ export function startDelivery(destination: Destination, options: DeliveryOptions
       putting.catch((error: unknown) => options.onFailure?.(error))
       offered.push(putting)
     },
-    async stream(bytes) {
-      if (destination.putStream === undefined || signal.aborted) return
+    stream,
+    async streamIfNew(blob) {
       preparing ??= destination.prepare?.(options.homes ?? [])
       await preparing
-      const streaming = run.putStream(bytes)
-      offered.push(streaming)
-      await streaming
+      // Whoever may not ask may still put; what is wrong with it is told where blobs are put.
+      isNew ??= (destination.isNew?.() ?? Promise.resolve(false)).catch(() => false)
+      if (await isNew) await stream(blob)
     },
     async finish(content) {
       try {
@@ -169,24 +182,29 @@ class Copy {
     return this.#limit(() => this.#put(blob))
   }
 
-  /** One blob whose digest its bytes will tell. */
-  putStream(bytes: AsyncIterable<Uint8Array>): Promise<void> {
+  /** One blob whose digest its bytes will tell; gives back whether it got there. */
+  putStream({ bytes, made }: HashedStream): Promise<boolean> {
     return this.#limit(async () => {
       const task = startTask(this.#report, 'a blob as it is made', { kind: 'upload' })
       const signal = this.#signal
       const clock = startClock()
       try {
         const open = openOnce(clocked(bytes, clock))
-        const blob = await this.#destination.putStream?.({ open }, { onBytes: (done) => task.bytes(done), signal })
+        const blob = await this.#destination.putStream?.(
+          { open, made },
+          { onBytes: (done) => task.bytes(done), signal },
+        )
         if (blob !== undefined) {
           this.#stored.set(blob.digest, Promise.resolve('uploaded'))
           this.#counts.uploaded++
           this.#uploadedBytes += blob.size
         }
         task.end('done', blob?.digest.slice(0, 19))
+        return blob !== undefined
       } catch (error) {
         signal?.throwIfAborted()
         task.end('skipped', error instanceof Error ? error.message : String(error))
+        return false
       } finally {
         this.#tell(clock)
       }

@@ -37,6 +37,8 @@ export interface Destination {
    * @throws whatever the source throws; nothing of it then stays
    */
   putStream?(stream: PushedStream, options?: PutBlobOptions): Promise<StreamedBlob>
+  /** Whether nothing was ever put there, so that nothing of what comes is there already; absent where it cannot be asked. */
+  isNew?(): Promise<boolean>
   /** Stores a manifest by its digest. */
   putManifest(manifest: RawManifest): Promise<void>
   /** Publishes the root manifest. */

@@ -72,6 +72,7 @@ export function registryDestination(
       return use().pushBlob({ descriptor, open }, { from, onBytes })
     },
     putStream: (stream, { onBytes, signal } = {}) => use().pushStream(stream, { onBytes, signal }),
+    isNew: () => use().isNew(),
     putManifest: (manifest) => use().putManifest(manifest.descriptor.digest, manifest),
     async finish(root) {
       await use().putManifest(tag ?? root.descriptor.digest, root)

@@ -1,10 +1,10 @@
-import { mkdir, readFile, rm, stat, utimes } from 'node:fs/promises'
+import { mkdir, readFile, rm, stat, utimes, type FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
-import { digestAlgorithm, digestHex, type Descriptor, type Digest } from 'oci-spec-types'
+import { digestAlgorithm, digestHex, type Descriptor, type Digest, type DigestAlgorithm } from 'oci-spec-types'
 import { explainWriteError, writeAtomically, writeFileAtomically } from '../core/atomic-file.ts'
 import type { Open, OpenOptions, RandomAccess } from '../core/bytes.ts'
 import type { Cache } from '../core/cache.ts'
-import { Digester, digestOf, verify, type Expected } from '../core/digest.ts'
+import { Digester, digesting, digestOf, verify, type Expected, type HashedStream } from '../core/digest.ts'
 import { BuildError, systemErrorCode } from '../core/errors.ts'
 import { openFile, openPath } from '../core/file-access.ts'
 import { writeStream } from '../core/write-stream.ts'
@@ -111,15 +111,19 @@ export class Store {
     }
     const algorithm = expected === undefined ? 'sha256' : digestAlgorithm(expected.digest)
     const checked = expected === undefined ? stream : verify(stream, expected, 'the download')
-    return writeAtomically(
-      { folder: join(this.folder, 'blobs', algorithm), name: ({ digest }) => digestHex(digest) },
-      async (file) => {
-        const digester = new Digester(algorithm)
-        await writeStream(file, digesting(checked, digester))
-        return { digest: digester.digest(), size: digester.sizeBytes }
-      },
-      { temporaryFolder: join(this.folder, 'tmp'), ...NOT_FLUSHED },
-    )
+    return writeBlob(this.folder, algorithm, async (file) => {
+      const digester = new Digester(algorithm)
+      await writeStream(file, digesting(checked, digester))
+      return { digest: digester.digest(), size: digester.sizeBytes }
+    })
+  }
+
+  /** Stores a stream that somebody hashes on its way. @throws BuildError DISK_FULL */
+  putHashed({ bytes, made }: HashedStream): Promise<Pick<Descriptor, 'digest' | 'size'>> {
+    return writeBlob(this.folder, 'sha256', async (file) => {
+      await writeStream(file, bytes)
+      return made()
+    })
   }
 
   /**
@@ -158,11 +162,14 @@ export class Store {
   }
 }
 
-async function* digesting(stream: AsyncIterable<Uint8Array>, digester: Digester): AsyncGenerator<Uint8Array> {
-  for await (const chunk of stream) {
-    digester.update(chunk)
-    yield chunk
-  }
+/** Writes a blob that is named by what `fill` wrote. */
+function writeBlob(
+  store: string,
+  algorithm: DigestAlgorithm,
+  fill: (file: FileHandle) => Promise<Expected>,
+): Promise<Expected> {
+  const target = { folder: join(store, 'blobs', algorithm), name: ({ digest }: Expected) => digestHex(digest) }
+  return writeAtomically(target, fill, { temporaryFolder: join(store, 'tmp'), ...NOT_FLUSHED })
 }
 
 async function closeUnread(stream: AsyncIterable<Uint8Array>): Promise<void> {

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { beforeEach, expect, test } from 'vitest'
 import { collect, type Open } from '../../src/core/bytes.ts'
-import { digestOf } from '../../src/core/digest.ts'
+import { digestOf, hashedStream, type HashedStream } from '../../src/core/digest.ts'
 import { BuildError } from '../../src/core/errors.ts'
 import type { Report } from '../../src/core/progress.ts'
 import { contentOf, type Content } from '../../src/destinations/content.ts'
@@ -129,7 +129,8 @@ test('stream() puts a blob whose digest its bytes tell, and leaves one that did 
     },
   }
   const delivery = startDelivery(taking)
-  await delivery.stream(layer.open())
+  const whole = (): HashedStream => hashedStream(layer.open())
+  await delivery.stream(whole())
   expect((await delivery.finish(content)).blobs.uploaded).toBe(content.blobs.length)
   expect(calls).not.toContain(layer.descriptor.digest)
   const refusing = startDelivery({
@@ -138,9 +139,37 @@ test('stream() puts a blob whose digest its bytes tell, and leaves one that did 
   })
   images.blobs.clear()
   images.roots.clear()
-  await refusing.stream(layer.open())
+  await refusing.stream(whole())
   await refusing.finish(content)
   expect(calls).toContain(layer.descriptor.digest)
+})
+
+test('streamIfNew() streams to what has nothing yet, asks that once, and no more after a refusal', async () => {
+  const [, layer] = content.blobs
+  if (layer === undefined) throw new Error('The sample has no layer')
+  const told: string[] = []
+  const watched = (isNew: () => Promise<boolean>, takes = true): Destination => ({
+    ...destination(),
+    isNew: () => (told.push('asked'), isNew()),
+    async putStream({ open, made }) {
+      told.push('streamed')
+      if (!takes) throw new BuildError('REGISTRY_FAILED', 'no')
+      for await (const _ of open());
+      return made?.() ?? expect.unreachable('Nobody hashes the stream')
+    },
+  })
+  const twice = async (to: Destination): Promise<string[]> => {
+    told.length = 0
+    const delivery = startDelivery(to)
+    await delivery.streamIfNew(hashedStream(layer.open()))
+    await delivery.streamIfNew(hashedStream(layer.open()))
+    await delivery.abort(new Error('The test is over'))
+    return told
+  }
+  expect(await twice(watched(async () => true))).toEqual(['asked', 'streamed', 'streamed'])
+  expect(await twice(watched(async () => false))).toEqual(['asked'])
+  expect(await twice(watched(() => Promise.reject(new Error('denied'))))).toEqual(['asked'])
+  expect(await twice(watched(async () => true, false))).toEqual(['asked', 'streamed'])
 })
 
 test('abort() of a delivery ends what is on its way', async () => {

@@ -1,9 +1,15 @@
-import { expect, test } from 'vitest'
-import { sentLayerStore, type SentLayers } from '../../layers/sent-layers.ts'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { layerStore } from '../../layers/layer-store.ts'
+import type { LayerStore } from '../../layers/stored-layer.ts'
+import { sendingStore, sentLayerStore, type Send, type SentLayers } from '../../layers/sent-layers.ts'
 import type { FoundLayerStream } from '../../layers/kinds/kind.ts'
 import { collect } from '../../src/core/bytes.ts'
 import { memoryCache } from '../../src/core/cache.ts'
 import { digestOf } from '../../src/core/digest.ts'
+import { Store } from '../../src/store/store.ts'
 
 const large = Buffer.alloc(3 << 20, 'layer ')
 const small = Buffer.from('small')
@@ -35,11 +41,13 @@ function store(change: Partial<SentLayers> = {}): ReturnType<typeof sentLayerSto
 }
 
 const taking =
-  (into: Buffer[]): SentLayers['send'][number] =>
-  async (copy) => {
+  (into: Buffer[]): Send =>
+  async ({ bytes, made }) => {
     const chunks: Buffer[] = []
-    for await (const chunk of copy) chunks.push(Buffer.from(chunk))
-    into.push(Buffer.concat(chunks))
+    for await (const chunk of bytes) chunks.push(Buffer.from(chunk))
+    const sent = Buffer.concat(chunks)
+    expect(made()).toEqual({ digest: digestOf(sent), size: sent.length })
+    into.push(sent)
   }
 
 test('save() sends a large layer to every place while it is made, whole', async () => {
@@ -79,4 +87,57 @@ test('save() goes on when a place lets go, and fails with the source', async () 
   const sent: Buffer[] = []
   await expect(store({ send: [taking(sent)] }).save('key', broken)).rejects.toThrow('cut')
   expect(sent).toEqual([])
+})
+
+describe('sendingStore()', () => {
+  const huge = Buffer.alloc(6 << 20, 'layer ')
+  let folder: string
+  let kept: LayerStore
+  let files: Store
+  beforeEach(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'sending-store-'))
+    files = await Store.open(folder)
+    kept = layerStore(files)
+  })
+  afterEach(() => rm(folder, { recursive: true }))
+
+  test('keeps a large layer and sends it on, hashed once; of a small one it sends nothing', async () => {
+    const sent: Buffer[] = []
+    const sending = sendingStore(kept, [taking(sent)])
+    const { descriptor, open } = await sending.save('key', layer(huge))
+    expect(descriptor).toMatchObject({ digest: digestOf(huge), size: huge.length })
+    expect((await collect(open(), huge.length)).equals(huge)).toBe(true)
+    expect(sent.map((bytes) => bytes.equals(huge))).toEqual([true])
+    expect((await sending.save('small', layer(small))).descriptor.digest).toBe(digestOf(small))
+    expect((await sending.find('small'))?.descriptor.size).toBe(small.length)
+    expect(sent).toHaveLength(1)
+  })
+
+  test('keeps a layer also when nobody wants it any more', async () => {
+    const letsGo: Send = async ({ bytes }) => void (await bytes[Symbol.asyncIterator]().next())
+    const { descriptor } = await sendingStore(kept, [letsGo]).save('key', layer(huge))
+    expect(await files.has(descriptor.digest)).toBe(huge.length)
+  })
+
+  test('keeps and sends nothing of a layer that breaks off, and closes one that cannot be written', async () => {
+    let isClosed = false
+    const broken = (error?: Error): FoundLayerStream => ({
+      ...layer(huge),
+      blob: (async function* () {
+        try {
+          yield* reusing(huge)
+          if (error !== undefined) throw error
+        } finally {
+          isClosed = true
+        }
+      })(),
+    })
+    const sent: Buffer[] = []
+    await expect(sendingStore(kept, [taking(sent)]).save('key', broken(new Error('cut')))).rejects.toThrow('cut')
+    expect([sent, await files.has(digestOf(huge))]).toEqual([[], undefined])
+    isClosed = false
+    const full: LayerStore = { ...kept, save: () => Promise.reject(new Error('full')) }
+    await expect(sendingStore(full, [taking(sent)]).save('key', broken())).rejects.toThrow('full')
+    expect(isClosed).toBe(true)
+  })
 })

@@ -47,6 +47,14 @@ test('pushStream() sends POST, one PATCH and a PUT, and tells digest and size', 
   expect(openings).toEqual([0])
 })
 
+test('pushStream() believes who hashes the stream on its way, and notices when that was another one', async () => {
+  expect(await push({ open: source, made: () => WHOLE })).toEqual(WHOLE)
+  expect(stored()?.equals(BYTES)).toBe(true)
+  await expect(push({ open: source, made: () => ({ ...WHOLE, size: 1 }) })).rejects.toMatchObject({
+    code: 'SIZE_MISMATCH',
+  })
+})
+
 test('pushStream() says the length when it is known', async () => {
   expect(await push({ open: source, sizeBytes: BYTES.length })).toEqual(WHOLE)
   expect(registry.requests[1]?.headers['content-length']).toBe(String(BYTES.length))
