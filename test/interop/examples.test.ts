@@ -99,6 +99,24 @@ test.skipIf(!hasTools)('examples/tabular: lists and dicts in, a dict out', async
   expect(JSON.parse(stdout)).toMatchObject({ output: { count: 2, positive: 1 } })
 })
 
+test.skipIf(!hasTools)('examples/language: a model that its wheel brings names languages, line by line', async () => {
+  const { layout } = await throughRegistry('language')
+  const words = ['Das ist ein Haus am See.', 'Ceci est une petite maison.', 'Questa casa è bella.'].join('\n')
+  await writeFile(join(folder, 'words.txt'), words)
+  const { stdout } = await layerwright(['predict', layout, '-i', `file=@${join(folder, 'words.txt')}`, '--json'])
+  const { output } = JSON.parse(stdout) as {
+    readonly output: readonly { readonly language: string; readonly probability: number; readonly text: string }[]
+  }
+  expect(output.map(({ language }) => language)).toEqual(['de', 'fr', 'it'])
+  expect(output.map(({ text }) => text).join('\n')).toBe(words)
+  for (const { probability } of output) expect(probability).toBeGreaterThan(0.5)
+})
+
+test('examples/ocr is planned with what its wheels leave to the system', async () => {
+  const { stdout } = await layerwright(['plan', 'examples/ocr', '--json'])
+  for (const name of ['rapidocr_onnxruntime-1.4.4', 'libgl1', 'libglib2.0-0']) expect(stdout).toContain(name)
+})
+
 test.skipIf(!hasTools)('inside an image pip check is content and pip list agrees with the lock', async () => {
   const layout = join(folder, 'tabular')
   const check = await layerwright(['exec', '--image', `oci:${layout}:v1`, '--', 'python', '-m', 'pip', 'check'])
