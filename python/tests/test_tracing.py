@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import pytest
 from support import FILE, LIMIT, TEXT, Receiver, document, free_port, until
 from test_conformance import HELLO, HELLO_INPUTS, data_url
+from test_operator import whole_lines
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 SAMPLED = {"traceparent": f"00-{TRACE}-{PARENT}-01", "tracestate": "vendor=value"}
@@ -218,9 +218,9 @@ def test_lines_of_the_log_name_trace_and_span(make_project: Any, start: Any, col
     body = {"input": {"name": "a"}, "webhook": f"http://127.0.0.1:{free_port()}", "webhook_events_filter": ["start"]}
     server.request("POST", "/predictions", body)
     invoke = taker.one("cog.prediction.invoke")
-    until(lambda: "at work" in server.log and "POST /predictions" in server.log and "Webhook to" in server.log)
-    lines = [json.loads(line) for line in server.log.split("\n")[:-1]]
-    for part in ("at work", "POST /predictions", "Webhook to"):
-        (line,) = [line for line in lines if part in line["message"]]
+    parts = ("at work", "POST /predictions", "Webhook to")
+    until(lambda: all(whole_lines(server, part) for part in parts))
+    for part in parts:
+        (line,) = whole_lines(server, part)
         assert line["trace_id"] == invoke.trace and line.get("span_id") in (None, invoke.id)
         assert ("span_id" in line) == (part == "at work")
