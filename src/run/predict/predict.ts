@@ -42,6 +42,11 @@ export async function predict(request: PredictRequest, context: RunContext): Pro
   const kind = request.kind ?? 'prediction'
   const labelled = documentOfLabel(request)
   const schema = parseInputSchema(labelled, INPUTS[kind])
+  if (kind === 'training' && labelled !== undefined && schema === undefined) {
+    throw new BuildError('INPUT_INVALID', 'The image has no training function', {
+      hint: 'Name one with `train` in cog.yaml, such as `train.py:train`, and build again.',
+    })
+  }
   const checked = schema === undefined ? undefined : parseInputs(request.inputs, schema, request.folder)
   // Told so, the launcher sets up the training function alone.
   const command = kind === 'training' ? ['--x-mode', 'train'] : request.command
