@@ -21,13 +21,14 @@ export async function visitEntries<F extends Folder>(
   signal: AbortSignal | undefined,
 ): Promise<void> {
   const beside = new Beside(OPEN_FILES)
-  let [isQuick, count, began] = [true, 0, performance.now()]
+  const pace = new Pace()
+  let [count, began] = [0, performance.now()]
   try {
     for (const folder of folders) {
       const visit = visitor(folder)
       for (const [n, name] of folder.names.entries()) {
         if (!isWanted(folder, n)) continue
-        const later = visit(n, name, isQuick)
+        const later = visit(n, name, pace.isQuick)
         if (later !== undefined) {
           const startedAt = performance.now()
           await beside.start(later)
@@ -35,7 +36,7 @@ export async function visitEntries<F extends Folder>(
         }
         if (++count % SLICE !== 0) continue
         signal?.throwIfAborted()
-        isQuick &&= performance.now() - began < SLICE
+        pace.note(performance.now() - began)
         // Others have their turn.
         await setImmediate()
         began = performance.now()
@@ -45,6 +46,32 @@ export async function visitEntries<F extends Folder>(
     await beside.settled()
   }
   beside.throwIfFailed()
+}
+
+/** A slow disk is looked at as one for so many slices at most before it is tried again. */
+const MOST_SLOW_SLICES = 64
+
+/**
+ * Whether entries are done one after the other. A slice that takes long may be a slow disk's, or have waited for a processor: the
+ * next ones are done beside each other, each time it happens twice as many, and then it is tried again.
+ */
+class Pace {
+  #slow = 0
+  #next = 1
+
+  get isQuick(): boolean {
+    return this.#slow === 0
+  }
+
+  /** Hears how long a slice took. */
+  note(ms: number): void {
+    if (this.#slow > 0) this.#slow--
+    else if (ms < SLICE) this.#next = 1
+    else {
+      this.#slow = this.#next
+      this.#next = Math.min(this.#next * 2, MOST_SLOW_SLICES)
+    }
+  }
 }
 
 /** Work that is done beside a loop, so much at a time; the loop waits for a place. */

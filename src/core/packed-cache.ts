@@ -14,10 +14,10 @@ export interface PackedCache extends Cache {
 const SMALL_BYTES = 4096
 
 /** How many files small entries are spread over, by the hash of their keys. */
-const PACKS = 128
+const PACKS = 32
 
 /** A file is not filled beyond this: what was written first goes first. 16 MiB of small entries in all. */
-const PACK_BYTES = 128 << 10
+const PACK_BYTES = 512 << 10
 
 /**
  * Puts small entries of a cache together, many to an entry, so that thousands of answers take the room of their bytes.

@@ -1,5 +1,5 @@
 import { setTimeout } from 'node:timers/promises'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { visitEntries } from '../../layers/project-visit.ts'
 
 const folders = [
@@ -72,6 +72,26 @@ describe('visitEntries()', () => {
     }
     await expect(visitEntries(folders, () => true, visitor, undefined)).rejects.toThrow('at once')
     expect(running).toBe(0)
+  })
+
+  test('does entries beside each other after a slow slice, ever more of them, and tries again', async () => {
+    let now = 0
+    const clock = vi.spyOn(performance, 'now').mockImplementation(() => now)
+    try {
+      const slices: boolean[] = []
+      const names = Array.from({ length: 64 * 12 }, (_, n) => `${n}`)
+      const visitor = () => (n: number, _: string, isQuick: boolean) => {
+        if (n % 64 === 0) slices.push(isQuick)
+        // Slow until the ninth slice.
+        if (isQuick && n < 8 * 64) now += 1
+        return isQuick ? undefined : async () => {}
+      }
+      await visitEntries([{ names }], () => true, visitor, undefined)
+      const [quick, slow] = [true, false]
+      expect(slices).toEqual([quick, slow, quick, slow, slow, quick, slow, slow, slow, slow, quick, quick])
+    } finally {
+      clock.mockRestore()
+    }
   })
 
   test('stops when it is told to', async () => {
