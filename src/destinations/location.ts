@@ -34,7 +34,7 @@ export function parseLocation(text: string): Location {
     default:
       if (TRANSPORTS_ELSEWHERE.test(text))
         throw new BuildError('NOT_SUPPORTED', `This transport is not supported: \`${transport}:\``, {
-          hint: 'Known are oci:DIR, oci-archive:FILE, docker-archive:FILE, docker://REFERENCE and a bare reference.',
+          hint: 'Known are oci:DIR, oci-archive:FILE, docker-archive:FILE[:NAME:TAG], docker://REFERENCE and a bare reference.',
         })
       if (/^[./~]/.test(text)) throw invalid(text, 'a path needs its kind in front')
       return { kind: 'registry', reference: parseReference(text) }
@@ -85,6 +85,6 @@ function isReference(name: string): boolean {
 
 function invalid(text: string, problem: string): BuildError {
   return new BuildError('REFERENCE_INVALID', `Not an image location, ${problem}: \`${text}\``, {
-    hint: 'A location looks like oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE, docker://REFERENCE or a bare reference.',
+    hint: 'A location looks like oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:NAME:TAG], docker://REFERENCE or a bare reference.',
   })
 }

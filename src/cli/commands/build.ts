@@ -23,7 +23,7 @@ export function defineBuildOptions(program: Program, { isProjectOption = false }
     .option('-t, --tag <name>', 'name of the image; repeatable', append, [])
     .option(
       '-o, --output <location>',
-      'where the image goes: oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE, docker://REF; repeatable',
+      'where the image goes: oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:NAME:TAG], docker://REF; repeatable',
       append,
       [],
     )

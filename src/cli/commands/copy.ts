@@ -7,7 +7,10 @@ import { formatBytes } from '../progress/format.ts'
 export const command: Command = {
   define(program) {
     program
-      .argument('<source>', 'oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE, a reference, or a local image')
+      .argument(
+        '<source>',
+        'oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:NAME:TAG], a reference, or a local image',
+      )
       .argument('<destination>', 'the same kinds')
       .option('--all', 'copy an index with all its platforms')
       .option('--platform <os/arch>', 'copy this platform of an index; this machine’s unless given')
