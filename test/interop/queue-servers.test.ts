@@ -67,7 +67,7 @@ test('TLS with a private authority and a user; a client certificate where it is 
   )
 
   const refused = await queue(`rediss://jane:pa%3Ass%40word@127.0.0.1:${port}/0`, 'dead', 'list')
-  expect(refused).toMatchObject({ status: 75, stderr: expect.stringContaining('hint: Name the authority') as string })
+  expect(refused).toMatchObject({ status: 5, stderr: expect.stringContaining('hint: Name the authority') as string })
   expect(refused.stderr).not.toMatch(/ss.{1,3}word/)
   const wrong = await queue(`rediss://jane:hunter2@127.0.0.1:${port}/0?ssl_ca_certs=${files.ca}`, 'dead', 'list')
   expect(wrong.stderr).toContain('hint: Check user and password')
