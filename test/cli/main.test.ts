@@ -1,13 +1,17 @@
 import { EventEmitter } from 'node:events'
+import { rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
-import { expect, test } from 'vitest'
+import { afterAll, expect, test } from 'vitest'
 import { commands } from '../../src/cli/commands/index.ts'
 import { interruptionOf, outputOf, runCommandLine } from '../../src/cli/main.ts'
 import { errorToJson, renderError } from '../../src/cli/render-error.ts'
 import { BuildError } from '../../src/core/errors.ts'
 import { recordIo } from '../support/output.ts'
+
+const store = join(tmpdir(), `layerwright-main-${process.pid}`)
+afterAll(() => rm(store, { recursive: true, force: true }))
 
 const plain = { bold: (text: string) => text, red: (text: string) => text, dim: (text: string) => text }
 
@@ -53,7 +57,7 @@ test('a limit of the store that is no size is told before anything is made', asy
 })
 
 test('a key that cannot be read is told before anything is built', async () => {
-  const io = recordIo({ cwd: '/', env: { LAYERWRIGHT_CACHE: join(tmpdir(), `layerwright-main-${process.pid}`) } })
+  const io = recordIo({ cwd: '/', env: { LAYERWRIGHT_CACHE: store } })
   const args = ['push', 'registry.example.test/x', '--no-store', '--project', '/nothere', '--attest-key', 'no.pem']
   expect(await runCommandLine(args, io)).toBe(1)
   expect(io.stderr.text()).toMatch(/FILE_UNREADABLE.*no\.pem/)
@@ -86,7 +90,7 @@ test('errorToJson() keeps code, hint and data', () => {
 
 test('a pipe gets no colours, also in CI', async () => {
   const stderr = new PassThrough().setEncoding('utf8')
-  const io = { ...recordIo(), env: { CI: 'true' }, stderr: outputOf(stderr) }
+  const io = { ...recordIo(), env: { CI: 'true', LAYERWRIGHT_CACHE: store }, stderr: outputOf(stderr) }
   expect(await runCommandLine(['predict', 'oci:no-such-image', '-i', 'text=you'], io)).not.toBe(0)
   expect(stderr.read()).toMatch(/^error\[[A-Z_]+\]: /)
 })

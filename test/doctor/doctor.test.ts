@@ -156,7 +156,11 @@ describe('examine()', () => {
 
   it('notices an odd home and certificates that are none', async () => {
     const cache = await temporary()
-    const env = { HOME: '/nonexistent', LAYERWRIGHT_CACHE: cache, SSL_CERT_FILE: join(packageRoot(), 'package.json') }
+    const env = {
+      HOME: join(cache, 'none'),
+      LAYERWRIGHT_CACHE: cache,
+      SSL_CERT_FILE: join(packageRoot(), 'package.json'),
+    }
     const results = await look(await project('hello'), { env, groups: undefined })
     expect(results.get('home')?.status).toBe('warning')
     expect(results.get('certificates')).toMatchObject({ status: 'error' })
