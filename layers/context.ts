@@ -61,6 +61,9 @@ export const DEFAULT_MTIME_SECONDS = 315532800
 /** Part of every layer's key: a change of how layers are laid out makes all of them new. */
 export const LAYOUT_VERSION = 2
 
+/** Part of the key of what registers Debian packages: a change of what it works out makes those layers new. */
+export const REGISTRATION_VERSION = 2
+
 /** From this size on a file is not kept: it becomes a layer of its own, and whoever has the layer needs no file. */
 export const DIRECT_BYTES = 8_000_000
 

@@ -1,7 +1,7 @@
 import { canonicalDigest } from '../../src/core/json.ts'
 import { baseFilesDigest } from '../../src/debian/base-files.ts'
 import { compressorName, type Compression } from '../compress.ts'
-import { DEFAULT_MTIME_SECONDS, LAYOUT_VERSION, type LayerContext } from '../context.ts'
+import { DEFAULT_MTIME_SECONDS, LAYOUT_VERSION, REGISTRATION_VERSION, type LayerContext } from '../context.ts'
 import type { FoundLayerStream, LayerKind } from './kind.ts'
 
 /**
@@ -65,9 +65,10 @@ function compressorOf(spec: LayerSpec, compression: Compression): string {
 }
 
 // A base's files are packed in the spec, and what packs them is zlib, which promises the same bytes for no two versions.
-function contentOf(spec: LayerSpec): LayerSpec {
-  if (spec.kind !== 'debian-registration' || spec.base === undefined) return spec
-  return { ...spec, base: baseFilesDigest(spec.base) }
+function contentOf(spec: LayerSpec): object {
+  if (spec.kind !== 'debian-registration') return spec
+  const base = spec.base === undefined ? undefined : baseFilesDigest(spec.base)
+  return { ...spec, base, version: REGISTRATION_VERSION }
 }
 
 const TIMED_KINDS: ReadonlySet<string> = new Set(['files', 'inline', 'weights', 'weight-set'])

@@ -13,6 +13,8 @@ export interface Output {
 export interface OutputDefaults {
   readonly compression: Compression
   readonly format: ImageFormat
+  /** What a `docker-archive:` that names nothing names the image, for whoever loads it. */
+  readonly name?: string | undefined
 }
 
 /** In the order of `--help`. */
@@ -37,9 +39,10 @@ export function parseOutput(word: string, defaults: OutputDefaults): Output {
 }
 
 /** A place that says nothing itself. @throws as {@link parseOutput} */
-export function outputAt(location: Location, { compression, format }: OutputDefaults): Output {
+export function outputAt(location: Location, { compression, format, name }: OutputDefaults): Output {
   // What is said of all places is not meant of one that cannot.
-  if (location.kind === 'docker-archive') return { location, compression: 'gzip' }
+  if (location.kind === 'docker-archive')
+    return { location: { ...location, tag: location.tag ?? name }, compression: 'gzip' }
   if (format === 'docker' && compression !== 'gzip') throw refuse(compression)
   return { location, compression }
 }

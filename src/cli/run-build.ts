@@ -1,7 +1,7 @@
 import { resolve } from 'node:path'
 import type { Digest } from 'oci-spec-types'
 import type { Compression } from '../../layers/compress.ts'
-import { parseReference } from '../../registry/reference.ts'
+import { formatFamiliar, parseReference, referenceTag } from '../../registry/reference.ts'
 import {
   recallBuild,
   rememberBuild,
@@ -260,11 +260,13 @@ async function remember(
 function outputsOf(imageName: string, options: BuildOptions, store: Store, cwd: string): readonly Output[] {
   const names = options.tag.length > 0 ? options.tag : [imageName]
   // A name that no registry and no engine takes is refused before anything is made.
-  for (const name of names) parseReference(name)
+  const [reference] = names.map(parseReference)
+  const name =
+    reference && formatFamiliar({ ...reference, tag: referenceTag(reference) ?? 'latest', digest: undefined })
   const isPushed = options.push === true
   const staysHere = !isPushed && (options.tag.length > 0 || options.output.length === 0)
   return [
-    ...options.output.map((word) => parseOutput(resolvePath(word, cwd), options)),
+    ...options.output.map((word) => parseOutput(resolvePath(word, cwd), { ...options, name })),
     ...(isPushed ? names.map((name) => parseOutput(`docker://${name}`, options)) : []),
     ...(staysHere ? names.map((name) => outputAt(localImage(store, name), options)) : []),
   ]

@@ -30,6 +30,13 @@ test('parseOutput() takes what is said of all places where a place says nothing'
   expect(parseOutput('docker-archive:x.tar', defaults).compression).toBe('gzip')
 })
 
+test('a Docker archive that names nothing takes the name of the image', () => {
+  const named = { compression: 'gzip', format: 'oci', name: 'model:v1' } as const
+  expect(parseOutput('docker-archive:x.tar', named).location).toMatchObject({ tag: 'model:v1' })
+  expect(parseOutput('docker-archive:x.tar:other:v2', named).location).toMatchObject({ tag: 'other:v2' })
+  expect(parseOutput('oci:x', named).location).toMatchObject({ tag: undefined })
+})
+
 test.each([
   ['oci:x,compression=lzma', oci, /Not a compression: `lzma`/],
   ['docker-archive:x.tar,compression=zstd', oci, /not of this compression: zstd/],
