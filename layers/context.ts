@@ -6,7 +6,7 @@ import type { FactsCache } from '../src/debian/facts-file.ts'
 import type { Compression } from './compress.ts'
 import type { InstalledRecords } from './installed-records.ts'
 import type { CheckPool } from './workers/pool.ts'
-import type { ZtocParts } from './ztoc/ztoc.ts'
+import type { ZtocParts } from './ztoc/spill.ts'
 
 /** A file that is read where it lies, and may not be proven yet. */
 export interface RemoteAccess extends RandomAccess {
@@ -47,6 +47,8 @@ export interface LayerContext {
   readonly isKnown?: boolean | undefined
   /** Keeps the table for lazy pulling of a layer that was made; kinds that inflate their layers make one if it is given. */
   readonly keepZtoc?: ((layer: Descriptor, ztoc: ZtocParts) => Promise<void>) | undefined
+  /** A folder for temporary files, where such a table may lie until it is kept. */
+  readonly spillFolder?: string | undefined
   /** RECORD files of large wheels whose layers were made before: the environment needs some of them. */
   readonly installedRecords?: InstalledRecords | undefined
   /** Facts of packages that were read before; without it each is read again when it must be known. */

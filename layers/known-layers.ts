@@ -1,4 +1,5 @@
 import { verify } from '../src/core/digest.ts'
+import { startThreadDigester } from '../src/core/hash-thread/pool.ts'
 import { BuildError } from '../src/core/errors.ts'
 import { passThrough } from '../src/core/pass-through.ts'
 import { copied, proven, type Open, type OpenOptions } from '../src/core/bytes.ts'
@@ -78,7 +79,8 @@ function openKnown(key: string, record: DerivationRecord, { layers, known, store
         return
       }
       const { blob } = await known.make(key)
-      const checked = verify(blob, record, known.nameOf(key))
+      // Nothing is inflated meanwhile.
+      const checked = verify(blob, record, known.nameOf(key), startThreadDigester)
       const isKept = store !== undefined && known.isKept(key)
       const kept = isKept ? passThrough(checked, (copy) => store.putProven(copy, record)) : checked
       let skip = options.offset ?? 0

@@ -7,7 +7,8 @@ import { canInflateRaw } from './inflate/raw-inflater.ts'
 import { Outbox } from './outbox.ts'
 import { TAR_BLOCK_BYTES, tarPadding } from './tar-header.ts'
 import { openZstd, type ZstdWriter } from './zstd.ts'
-import { openIndexingGunzip, type ZtocParts } from './ztoc/ztoc.ts'
+import type { ZtocParts } from './ztoc/spill.ts'
+import { openIndexingGunzip } from './ztoc/ztoc.ts'
 
 /** What a file of a layer must turn out to hold. In the layer's order; directories are left out. */
 export interface ExpectedFile {
@@ -43,6 +44,8 @@ export interface CheckTask {
   readonly output?: CheckOutput | undefined
   /** Make the table for lazy pulling, too. */
   readonly isIndexing?: boolean | undefined
+  /** A folder where what is too much to hold of a table may lie meanwhile. */
+  readonly spillFolder?: string | undefined
 }
 
 /** Takes a layer's bytes as they are made. */
@@ -70,7 +73,13 @@ const NOTHING: Buffer = Buffer.alloc(0)
  * Reads back a spliced layer while it is written: inflates it, hashes the tar for the diffId, and proves every file's
  * CRC-32, size and RECORD hash from the bytes that will be published.
  */
-export function checkLayer({ expected, what, output = 'nothing', isIndexing = false }: CheckTask): LayerCheck {
+export function checkLayer({
+  expected,
+  what,
+  output = 'nothing',
+  isIndexing = false,
+  spillFolder,
+}: CheckTask): LayerCheck {
   const reader = new TarCheck(expected, what)
   const made = new Outbox()
   let zstd: ZstdWriter | undefined
@@ -79,7 +88,7 @@ export function checkLayer({ expected, what, output = 'nothing', isIndexing = fa
     if (output === 'zstd') zstd?.write(chunk)
     if (output === 'none') made.add(chunk)
   }
-  const indexing = isIndexing && canInflateRaw() ? openIndexingGunzip(hear, what) : undefined
+  const indexing = isIndexing && canInflateRaw() ? openIndexingGunzip(hear, what, spillFolder) : undefined
   const gunzip = indexing ?? openGunzip(hear)
   let spentMs = 0
   const explained = async (work: () => Promise<void>): Promise<void> => {

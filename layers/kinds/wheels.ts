@@ -45,7 +45,8 @@ export const wheelsKind: LayerKind<WheelsLayerSpec> = {
     const what = installed.length === 1 ? (spec.wheels[0]?.filename ?? '') : `A layer of ${installed.length} wheels`
     let findings: LayerFindings | undefined
     const isIndexing = compression === 'gzip' && context.keepZtoc !== undefined
-    const task = { expected: layout.expected, what, output: OUTPUTS[compression], isIndexing }
+    const { spillFolder } = context
+    const task = { expected: layout.expected, what, output: OUTPUTS[compression], isIndexing, spillFolder }
     const expectedBytes = spec.wheels.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
     const blob =
       compression === 'gzip' && context.isKnown === true

@@ -55,7 +55,7 @@ export function serveChecks(port: MessagePort): void {
           sendMade(id, check)
           answer(
             { type: 'done', id, findings },
-            findings.ztoc?.map(({ buffer }) => buffer),
+            findings.ztoc?.flatMap((part) => (part instanceof Uint8Array ? [part.buffer] : [])),
           )
           checks.delete(id)
         })

@@ -1,13 +1,14 @@
 import { createHash } from 'node:crypto'
 import type { Digest } from 'oci-spec-types'
 import type { Checkpoint } from '../inflate/gzip-reader.ts'
+import type { Spill, ZtocParts } from './spill.ts'
 
 /** Where a layer's spans begin, and what is needed to begin there. */
 export interface Spans {
   /** Of the compressed bytes of each span. */
   readonly digests: readonly Digest[]
   /** Their number and the span, then place in the file, place in the tar, bits and window of each. Little-endian. */
-  readonly checkpoints: readonly Uint8Array<ArrayBuffer>[]
+  readonly checkpoints: ZtocParts
   readonly compressedBytes: number
 }
 
@@ -15,12 +16,15 @@ const WINDOW_BYTES = 32768
 const CHECKPOINT_BYTES = 8 + 8 + 1 + WINDOW_BYTES
 /** Checkpoints lie together in pieces of about a megabyte: a large layer has hundreds. */
 const PIECE_CHECKPOINTS = 31
+/** Pieces that are held where others can be spilled: a layer of less than 250 MB of content needs no file. */
+const HELD_PIECES = 2
 
-/** Notes the spans of a layer that is inflated, and hashes each. Holds what was written last, and all checkpoints. */
+/** Notes the spans of a layer that is inflated, and hashes each. Holds what was written last, and the checkpoints that are not spilled. */
 export class SpanRecorder {
   readonly #spanBytes: number
   readonly #digests: Digest[] = []
   readonly #packed: Uint8Array<ArrayBuffer>[] = []
+  readonly #spill: Spill | undefined
   #count = 0
   #hash = createHash('sha256')
   /** Compressed bytes whose span is not known yet, where they begin, and the byte before them. */
@@ -28,9 +32,13 @@ export class SpanRecorder {
   #heldAt = 0
   #last = 0
 
-  /** @param spanBytes content between two checkpoints */
-  constructor(spanBytes: number) {
+  /**
+   * @param spanBytes content between two checkpoints
+   * @param spill     takes checkpoints that are too many to hold; all are held without it
+   */
+  constructor(spanBytes: number, spill?: Spill) {
     this.#spanBytes = spanBytes
+    this.#spill = spill
   }
 
   /** Takes bytes before they are inflated. */
@@ -66,17 +74,26 @@ export class SpanRecorder {
     const head = Buffer.from(new ArrayBuffer(12))
     head.writeInt32LE(this.#count, 0)
     head.writeBigInt64LE(BigInt(this.#spanBytes), 4)
-    const unused = (this.#packed.length * PIECE_CHECKPOINTS - this.#count) * CHECKPOINT_BYTES
     const last = this.#packed.pop()
-    const packed = last === undefined ? [] : [...this.#packed, last.subarray(0, last.length - unused)]
-    return { digests: this.#digests, checkpoints: [head, ...packed], compressedBytes: this.#heldAt }
+    const used = (this.#count % PIECE_CHECKPOINTS || PIECE_CHECKPOINTS) * CHECKPOINT_BYTES
+    const rest = last === undefined ? [] : [last.subarray(0, used)]
+    const checkpoints = [head, ...this.#packed, ...(this.#spill?.finish() ?? []), ...rest]
+    return { digests: this.#digests, checkpoints, compressedBytes: this.#heldAt }
   }
 
   #nextPlace(): Buffer {
     const n = this.#count % PIECE_CHECKPOINTS
-    if (n === 0) this.#packed.push(new Uint8Array(PIECE_CHECKPOINTS * CHECKPOINT_BYTES))
+    if (n === 0) this.#packed.push(this.#spillPiece() ?? new Uint8Array(PIECE_CHECKPOINTS * CHECKPOINT_BYTES))
     const { buffer } = this.#packed.at(-1) ?? new Uint8Array()
     return Buffer.from(buffer, n * CHECKPOINT_BYTES, CHECKPOINT_BYTES)
+  }
+
+  /** Writes the last piece away. @returns its memory, if it was */
+  #spillPiece(): Uint8Array<ArrayBuffer> | undefined {
+    if (this.#spill === undefined || this.#packed.length <= HELD_PIECES) return undefined
+    const piece = this.#packed.pop()
+    if (piece !== undefined) this.#spill.write(piece)
+    return piece
   }
 
   #endSpan(): void {

@@ -1,6 +1,7 @@
 import { Builder } from 'flatbuffers'
 import type { TarMemberHead } from '../tar-members.ts'
 import type { Spans } from './spans.ts'
+import type { ZtocParts } from './spill.ts'
 
 const TOOL = 'layerwright'
 
@@ -19,12 +20,7 @@ export class ZtocWriter {
     this.#members.push(writeMember(this.#builder, member))
   }
 
-  finish({
-    digests,
-    checkpoints,
-    compressedBytes,
-    tarBytes,
-  }: Spans & { readonly tarBytes: number }): readonly Uint8Array<ArrayBuffer>[] {
+  finish({ digests, checkpoints, compressedBytes, tarBytes }: Spans & { readonly tarBytes: number }): ZtocParts {
     const builder = this.#builder
     const version = builder.createString('0.9')
     const tool = builder.createString(TOOL)

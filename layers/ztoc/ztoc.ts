@@ -3,6 +3,7 @@ import { GzipReader } from '../inflate/gzip-reader.ts'
 import { TarGuard } from '../tar-guard.ts'
 import { readTarHead } from '../tar-members.ts'
 import { SpanRecorder } from './spans.ts'
+import { Spill, type ZtocParts } from './spill.ts'
 import { ZtocWriter } from './ztoc-writer.ts'
 
 /** Part of what names a ztoc: another layout of ours would need another number. */
@@ -10,9 +11,6 @@ export const ZTOC_VERSION = 2
 
 /** Content between two places at which reading can begin; what SOCI itself takes. */
 export const SPAN_BYTES = 4 * 2 ** 20
-
-/** A ztoc in pieces that lie in memory of their own, one after another. */
-export type ZtocParts = readonly Uint8Array<ArrayBuffer>[]
 
 /** Inflates a layer, and makes its table on the way. */
 export interface IndexingGunzip extends Gunzip {
@@ -26,17 +24,19 @@ export interface IndexingGunzip extends Gunzip {
  *
  * It holds every file's place in the tar, and every 4 MiB a checkpoint: bit position in the gzip file and the 32 KiB of
  * content before it, so that inflating can begin there. The layer itself stays as it is. What is held meanwhile is the table,
- * some 0.8 % of the tar. Ask `canInflateRaw` first.
+ * some 0.8 % of the tar, or a few megabytes of it where the rest can be spilled. Ask `canInflateRaw` first.
  *
  * @param data hears what was inflated, in order; the memory is used again once it returns
  * @param what names the layer in errors
+ * @param spillFolder  a folder for temporary files, where there is one
  * @throws InflateError, BuildError ARCHIVE_INVALID for a layer that is damaged; its gzip headers must be plain, as this program
  *   writes them
  * @see SOCI snapshotter, ztoc version 0.9
  */
-export function openIndexingGunzip(data: (chunk: Buffer) => void, what: string): IndexingGunzip {
+export function openIndexingGunzip(data: (chunk: Buffer) => void, what: string, spillFolder?: string): IndexingGunzip {
   const writer = new ZtocWriter()
-  const spans = new SpanRecorder(SPAN_BYTES)
+  const spill = spillFolder === undefined ? undefined : new Spill(spillFolder)
+  const spans = new SpanRecorder(SPAN_BYTES, spill)
   const guard = new TarGuard(what, (head) => writer.addMember(readTarHead(head)))
   let tarBytes = 0
   const hear = (chunk: Buffer): void => {
@@ -57,6 +57,6 @@ export function openIndexingGunzip(data: (chunk: Buffer) => void, what: string):
       guard.end()
     },
     ztoc: () => writer.finish({ ...spans.finish(), tarBytes }),
-    close: () => {},
+    close: () => spill?.close(),
   }
 }

@@ -11,6 +11,7 @@ import type { Store } from '../store/store.ts'
 import type { BuildContext } from './context.ts'
 import type { PlannedBuild } from './planned-build.ts'
 import { sourceDate } from './source-date.ts'
+import { removeParts } from '../../layers/ztoc/spill.ts'
 import { isIndexable, ztocTables } from './ztoc-tables.ts'
 
 /** What the layers of a planned build may ask of the world. */
@@ -47,11 +48,13 @@ export function makeLayerContext(
     facts: factsCache(store.cache('debian')),
     mtimeSeconds: sourceDate(context.env),
     keepZtoc: isLazy ? keepZtoc(store) : undefined,
+    spillFolder: store.temporaryFolder,
   }
 }
 
 function keepZtoc(store: Store): LayerContext['keepZtoc'] {
   return async (layer, ztoc) => {
     if (isIndexable(layer)) await ztocTables(store).keep(layer.digest, ztoc)
+    else await removeParts(ztoc)
   }
 }

@@ -126,7 +126,7 @@ async function findTable(
   const found =
     (await tables.find(layerDigest)) ??
     (await runTask(report, `index ${layer.createdBy}`, async () =>
-      tables.keep(layerDigest, await indexLayer(layer, { signal, checks })),
+      tables.keep(layerDigest, await indexLayer(layer, { signal, checks, spillFolder: store.temporaryFolder })),
     ))
   const annotations: Annotations = {
     'com.amazon.soci.image-layer-mediaType': mediaType,

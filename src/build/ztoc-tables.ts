@@ -1,5 +1,6 @@
 import { OCI, type Descriptor, type Digest } from 'oci-spec-types'
-import { ZTOC_VERSION, type ZtocParts } from '../../layers/ztoc/ztoc.ts'
+import { readParts, type ZtocParts } from '../../layers/ztoc/spill.ts'
+import { ZTOC_VERSION } from '../../layers/ztoc/ztoc.ts'
 import type { Store } from '../store/store.ts'
 
 /** A table as it lies in the store. */
@@ -30,15 +31,11 @@ export function ztocTables(store: Store): ZtocTables {
       return found !== undefined && (await store.has(found.digest)) === found.size ? found : undefined
     },
     keep: async (layer, ztoc) => {
-      const stored = await store.put(stream(ztoc))
+      const stored = await store.put(readParts(ztoc))
       await tables.set(keyOf(layer), Buffer.from(JSON.stringify(stored)))
       return stored
     },
   }
-}
-
-async function* stream(parts: ZtocParts): AsyncGenerator<Uint8Array> {
-  yield* parts
 }
 
 /** Our own cache entry; anything odd about it means that there is none. */

@@ -2,7 +2,7 @@ import { createHash, type Hash } from 'node:crypto'
 import { digestAlgorithm, type Descriptor, type Digest, type DigestAlgorithm } from 'oci-spec-types'
 import { BuildError } from './errors.ts'
 import type { ThreadDigester } from './hash-thread/digester.ts'
-import { startThreadDigester } from './hash-thread/pool.ts'
+import { startDigesterOfMany } from './hash-thread/pool.ts'
 
 /** Hashes bytes as they pass and counts them. */
 export class Digester {
@@ -89,7 +89,7 @@ export async function* verify(
   stream: AsyncIterable<Uint8Array>,
   expected: Expected,
   what: string,
-  startBeside: (algorithm: DigestAlgorithm) => ThreadDigester | undefined = startThreadDigester,
+  startBeside: (algorithm: DigestAlgorithm) => ThreadDigester | undefined = startDigesterOfMany,
 ): AsyncGenerator<Uint8Array> {
   const algorithm = digestAlgorithm(expected.digest)
   const beside = expected.size < THREAD_BYTES ? undefined : startBeside(algorithm)

@@ -12,3 +12,11 @@ export function occupyProcessor(): () => void {
 export function hasSpareProcessor(processors: number = availableParallelism()): boolean {
   return working + 1 < processors
 }
+
+/**
+ * Whether one is left of more than two. Of two, a thread that hashes what is downloaded or read gains nothing while layers are
+ * inflated or a base is looked through, and costs 25 to 35 MB from its first stream on, with the slabs on their way to it.
+ */
+export function hasSpareOfMany(processors: number = availableParallelism()): boolean {
+  return processors > 2 && hasSpareProcessor(processors)
+}

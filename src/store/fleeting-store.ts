@@ -24,6 +24,7 @@ export function fleetingStore(): Store {
   }
   return {
     folder: '',
+    temporaryFolder: undefined,
     path: () => {
       throw new TypeError('A store in memory has no files')
     },

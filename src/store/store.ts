@@ -147,6 +147,11 @@ export class Store {
     return oneAtATime(this.folder, name, work, options)
   }
 
+  /** For files that are of no use once this process has ended: what a killed one leaves there is removed by the next. Undefined without a disk. */
+  get temporaryFolder(): string | undefined {
+    return join(this.folder, 'tmp')
+  }
+
   /** A named space of small entries. */
   cache(space: string): Cache {
     const folder = join(this.folder, 'cache', space)

@@ -9,7 +9,7 @@ import type { HashAnswer, HashRequest } from '../../src/core/hash-thread/message
 import { HashPool, hashThreadStarter } from '../../src/core/hash-thread/pool.ts'
 import { serveHashes } from '../../src/core/hash-thread/serve.ts'
 import { packageRoot } from '../../src/core/package-root.ts'
-import { hasSpareProcessor, occupyProcessor } from '../../src/core/processors.ts'
+import { hasSpareOfMany, hasSpareProcessor, occupyProcessor } from '../../src/core/processors.ts'
 import { batches } from '../../src/core/slabs.ts'
 
 const always = (): boolean => true
@@ -113,7 +113,9 @@ describe('HashPool', () => {
     expect(hasSpareProcessor(2)).toBe(true)
     const release = occupyProcessor()
     expect([hasSpareProcessor(2), hasSpareProcessor(3)]).toEqual([false, true])
+    expect([2, 3, 4].map((processors) => hasSpareOfMany(processors))).toEqual([false, true, true])
     release()
+    expect([1, 2, 3].map((processors) => hasSpareOfMany(processors))).toEqual([false, false, true])
   })
 })
 

@@ -1,7 +1,7 @@
 import { isMainThread } from 'node:worker_threads'
 import type { DigestAlgorithm } from 'oci-spec-types'
 import { BuildError } from '../errors.ts'
-import { hasSpareProcessor, occupyProcessor } from '../processors.ts'
+import { hasSpareOfMany, hasSpareProcessor, occupyProcessor } from '../processors.ts'
 import { threadStarter } from '../thread.ts'
 import { ThreadDigester, type HashPort } from './digester.ts'
 import type { HashAnswer, HashRequest } from './messages.ts'
@@ -76,9 +76,14 @@ class HashThread {
 let pool: HashPool | 'none' | undefined
 
 /** Begins to hash on another thread. @returns undefined where none would be of use: see {@link HashPool} */
-export function startThreadDigester(algorithm: DigestAlgorithm): ThreadDigester | undefined {
+export function startThreadDigester(algorithm: DigestAlgorithm, hasRoom?: () => boolean): ThreadDigester | undefined {
   pool ??= makePool() ?? 'none'
-  return pool === 'none' ? undefined : pool.digester(algorithm)
+  return pool === 'none' ? undefined : pool.digester(algorithm, hasRoom)
+}
+
+/** The same beside work that fills two processors: see {@link hasSpareOfMany}. */
+export function startDigesterOfMany(algorithm: DigestAlgorithm): ThreadDigester | undefined {
+  return startThreadDigester(algorithm, hasSpareOfMany)
 }
 
 /** How threads that hash are started. @param program  the compiled form of `thread.ts`  @returns as {@link threadStarter} */
