@@ -31,6 +31,8 @@ export function registryDestination(
   let client: RegistryClient | undefined
   let begun: Content | undefined
   let present: ReadonlySet<string> = new Set()
+  /** What the tag named when that was asked first. */
+  let tagged: ReturnType<RegistryClient['headManifest']> | undefined
   const use = (): RegistryClient => {
     client ??= registries.client({ registry, repository }, { actions: 'push' })
     return client
@@ -57,7 +59,10 @@ export function registryDestination(
           'REFERENCE_INVALID',
           `The image has the digest ${digest}, so it cannot be pushed as: \`${name}\``,
         )
-      const found = await announce(homesOf(content)).headManifest(tag ?? digest)
+      const asked = announce(homesOf(content))
+      // What was seen a while ago need not hold for a tag that has the image already: others move it. A failure is asked for anew.
+      const seen = await tagged?.catch(() => undefined)
+      const found = seen === undefined || seen.digest === digest ? await asked.headManifest(tag ?? digest) : seen
       if (found === undefined || found.digest === digest) return found !== undefined
       // A registry keeps what its manifests name: nobody needs to be asked for the blobs of one that is there now.
       present = await namedBy(found.digest, options.contents)
@@ -72,7 +77,12 @@ export function registryDestination(
       return use().pushBlob({ descriptor, open }, { from, onBytes })
     },
     putStream: (stream, { onBytes, signal } = {}) => use().pushStream(stream, { onBytes, signal }),
-    isNew: () => use().isNew(),
+    async isNew() {
+      if (tag === undefined) return use().isNew()
+      // A tag that is there answers as well, and `begin` would ask for it.
+      tagged ??= use().headManifest(tag)
+      return (await tagged) === undefined && use().isNew()
+    },
     putManifest: (manifest) => use().putManifest(manifest.descriptor.digest, manifest),
     async finish(root) {
       await use().putManifest(tag ?? root.descriptor.digest, root)

@@ -44,6 +44,31 @@ test('what a tag had is not believed of another tag or another registry', async 
   expect(requests).toHaveLength(before)
 })
 
+test('a repository is new while it has no tag, and a tag that is there is asked for once', async () => {
+  const open = (to: string): ReturnType<typeof openDestination> =>
+    openDestination(`docker://${registry.authority}/${to}`, { registries, contents })
+  expect(await (await open('app:v1')).isNew?.()).toBe(true)
+  await push('code')
+  expect(await (await open('app:v2')).isNew?.()).toBe(false)
+  requests.length = 0
+  const again = await open('app:v1')
+  expect(await again.isNew?.()).toBe(false)
+  await copyImage(sampleImage({ layers: [...stable, sampleLayer('code, changed')] }), again)
+  // As without the first question.
+  expect(requests).toHaveLength(6)
+})
+
+test('a tag that was moved after it was asked for is put back', async () => {
+  const image = sampleImage({ layers: [...stable, sampleLayer('code')] })
+  await push('code')
+  const destination = await openDestination(`docker://${registry.authority}/app:v1`, { registries, contents })
+  await destination.isNew?.()
+  await push('code of somebody else')
+  expect((await copyImage(image, destination)).outcome).toBe('copied')
+  const { descriptor } = await openImage(`docker://${registry.authority}/app:v1`, { registries })
+  expect(descriptor.digest).toBe(image.descriptor.digest)
+})
+
 test('blobs that got lost under a manifest that stayed are brought again', async () => {
   await push('code')
   const [lost] = stable
