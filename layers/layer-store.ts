@@ -1,6 +1,7 @@
 import { proven } from '../src/core/bytes.ts'
 import { findRecord, saveRecord, type DerivationRecord } from '../src/store/records.ts'
 import type { Store } from '../src/store/store.ts'
+import { hashedBlob } from './layer.ts'
 import type { LayerStore, StoredLayer } from './stored-layer.ts'
 
 /** The local store as a place for layers: blobs by digest, and a record of what each key became. */
@@ -22,8 +23,7 @@ export function layerStore(store: Store): LayerStore {
     find,
     findHere: find,
     save: async (key, stream) => {
-      const { blob: bytes, made } = stream
-      const { digest, size } = await (made === undefined ? store.put(bytes) : store.putHashed({ bytes, made }))
+      const { digest, size } = await store.putHashed(hashedBlob(stream))
       const record = { mediaType: stream.mediaType, digest, size, diffId: stream.diffId() }
       await saveRecord(records, key, record)
       const layer = stored(record)

@@ -1,6 +1,6 @@
 import type { Descriptor, Digest } from 'oci-spec-types'
 import type { Open } from '../src/core/bytes.ts'
-import type { Expected } from '../src/core/digest.ts'
+import { hashedStream, type Expected, type HashedStream } from '../src/core/digest.ts'
 
 /**
  * One layer of an image whose digest is known. Immutable; its bytes come from wherever they lie and may be opened
@@ -32,4 +32,9 @@ export interface LayerStream {
   readonly made?: (() => Expected) | undefined
   /** Digest of the uncompressed tar; known when `blob` has ended. */
   diffId(): Digest
+}
+
+/** The bytes of a layer with what they turn out to be: hashed here, unless somebody does so already. */
+export function hashedBlob({ blob, made }: LayerStream): HashedStream {
+  return made === undefined ? hashedStream(blob) : { bytes: blob, made }
 }

@@ -1,8 +1,8 @@
 import { copied, openBytes, type Open } from '../src/core/bytes.ts'
 import type { Cache } from '../src/core/cache.ts'
-import { hashedStream, type HashedStream } from '../src/core/digest.ts'
+import type { HashedStream } from '../src/core/digest.ts'
 import { passThrough } from '../src/core/pass-through.ts'
-import type { LayerStream } from './layer.ts'
+import { hashedBlob, type LayerStream } from './layer.ts'
 import type { FoundLayerStream } from './kinds/kind.ts'
 import type { LayerStore, StoredLayer } from './stored-layer.ts'
 
@@ -25,7 +25,7 @@ const KEPT_BYTES = 1 << 20
 export function sentLayerStore({ send, remake, notes, alone }: SentLayers): LayerStore {
   const known = new Map<string, StoredLayer>()
   const save = async (key: string, stream: FoundLayerStream): Promise<StoredLayer> => {
-    const { bytes, made } = hashedStream(stream.blob)
+    const { bytes, made } = hashedBlob(stream)
     const { start, rest } = await begun(bytes, KEPT_BYTES)
     const open = rest === undefined ? openBytes(Buffer.concat(start)) : openAgain(key, remake)
     if (rest !== undefined) for await (const _ of sentTo(send, rest, made));
@@ -45,7 +45,7 @@ export function sendingStore(layers: LayerStore, send: readonly Send[]): LayerSt
   return {
     ...layers,
     save: async (key, stream) => {
-      const { bytes, made } = hashedStream(stream.blob)
+      const { bytes, made } = hashedBlob(stream)
       const { start, rest, close } = await begun(bytes, SENT_BYTES)
       const blob = rest === undefined ? streamOf(start) : sentTo(send, rest, made)
       try {

@@ -1,11 +1,11 @@
-import { hashedStream, verify } from '../src/core/digest.ts'
+import { verify } from '../src/core/digest.ts'
 import { isBuildError } from '../src/core/errors.ts'
 import type { RemoteFile } from '../src/core/remote-file.ts'
 import { findRecord, saveRecord, type DerivationRecord } from '../src/store/records.ts'
 import type { Store } from '../src/store/store.ts'
 import { DIRECT_BYTES } from './context.ts'
 import type { LayerSpec } from './kinds/index.ts'
-import type { LayerStream } from './layer.ts'
+import { hashedBlob, type LayerStream } from './layer.ts'
 import type { LayerStore, StoredLayer } from './stored-layer.ts'
 import { openAgain } from './sent-layers.ts'
 
@@ -53,8 +53,7 @@ export function splicedLayerStore(layers: LayerStore, spliced: SplicedLayers, st
       const wheels = spliced.wheelsOf(key)
       if (wheels === undefined) return layers.save(key, stream)
       const { mediaType } = stream
-      const { bytes, made } =
-        stream.made === undefined ? hashedStream(stream.blob) : { bytes: stream.blob, made: stream.made }
+      const { bytes, made } = hashedBlob(stream)
       for await (const _ of bytes);
       const record = { mediaType, ...made(), diffId: stream.diffId() }
       await saveRecord(records, key, record)
