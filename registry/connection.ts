@@ -1,6 +1,6 @@
 import { isBuildError } from '../src/core/errors.ts'
 import type { Open } from '../src/core/bytes.ts'
-import type { Http, HttpResponse } from '../src/core/http.ts'
+import { speaksNoTls, type Http, type HttpResponse } from '../src/core/http.ts'
 import { makeUploadLimiter } from '../src/core/limits.ts'
 import { chooseChallenge, parseChallenges, type Challenge } from './challenge.ts'
 import type { Credential, Credentials } from './credentials.ts'
@@ -85,7 +85,7 @@ export class Connection {
    * Credentials go to the registry's own origin and to its token server, nowhere else.
    *
    * @returns any answer but a 401 that can be helped
-   * @throws BuildError NETWORK_FAILED, NETWORK_REFUSED; RegistryError from the token server
+   * @throws BuildError as of `Http`, NETWORK_REFUSED; RegistryError from the token server
    */
   async send(request: RegistryRequest): Promise<HttpResponse> {
     let { scopes } = request
@@ -130,7 +130,7 @@ export class Connection {
     try {
       return await attempt()
     } catch (error) {
-      if (this.endpoint.scheme !== 'either' || !speaksNoTls(error, this.endpoint.host)) throw error
+      if (this.endpoint.scheme !== 'either' || !isPlainHttp(error, this.endpoint.host)) throw error
       this.#scheme = 'http'
       return attempt()
     }
@@ -244,11 +244,9 @@ function withScope(scopes: readonly string[], challenge: Challenge): readonly st
   return [...new Set([...scopes, ...scope.split(' ').filter((entry) => entry !== '')])]
 }
 
-/** A server that answers a TLS greeting with something else; or that does not listen on the port of https at all. */
-function speaksNoTls(error: unknown, host: string): boolean {
-  if (!isBuildError(error, 'NETWORK_FAILED')) return false
-  const reason = error.data?.['reason']
-  if (typeof reason !== 'string') return false
-  if (/^(EPROTO|ERR_SSL_(WRONG_VERSION_NUMBER|PACKET_LENGTH_TOO_LONG))$/.test(reason)) return true
-  return reason === 'ECONNREFUSED' && !/:\d+$/.test(host)
+/** A server that speaks plain HTTP there; or that does not listen on the port of https at all. */
+function isPlainHttp(error: unknown, host: string): boolean {
+  if (speaksNoTls(error)) return true
+  const isRefused = isBuildError(error, 'NETWORK_FAILED') && error.data?.['reason'] === 'ECONNREFUSED'
+  return isRefused && !/:\d+$/.test(host)
 }

@@ -47,11 +47,17 @@ function causes(error: Error): string[] {
   const found: string[] = []
   let shown = error.message
   for (let cause = error.cause; cause instanceof Error && found.length < 5; cause = cause.cause) {
+    const words = wordsOf(cause)
     // A message that repeats its cause's words says it all already.
-    if (!shown.includes(cause.message)) found.push(cause.message)
-    shown = cause.message
+    if (words !== '' && !shown.includes(words)) found.push(words.replaceAll('\n', '\n    '))
+    shown = words
   }
   return found
+}
+
+/** OpenSSL's messages hold the place in its sources and end in empty lines; `reason` has what they mean. */
+function wordsOf(error: Error): string {
+  return 'reason' in error && typeof error.reason === 'string' ? error.reason : error.message.trim()
 }
 
 function renderBug(error: unknown, style: ErrorStyle): string {

@@ -24,7 +24,7 @@ export type { Environment } from './net/proxy.ts'
 export type { RetryPolicy } from './net/retry.ts'
 export type { TlsSettings } from './net/tls.ts'
 export { isLoopbackHost } from './net/addresses.ts'
-export { maskUrl } from './net/failure.ts'
+export { maskUrl, speaksNoTls } from './net/failure.ts'
 
 /** One request. `url` may hold no credentials; they go into `headers`. */
 export interface HttpRequest {
@@ -79,7 +79,7 @@ export interface HttpResponse {
 }
 
 /** Sends a request; any HTTP status is an answer, only a broken connection throws (BuildError NETWORK_FAILED,
- * CERTIFICATE_INVALID, or CREDENTIALS_INVALID where a client certificate is wanted). */
+ * HOST_NOT_FOUND, TLS_FAILED, CERTIFICATE_INVALID, or CREDENTIALS_INVALID where a client certificate is wanted). */
 export type Http = (request: HttpRequest) => Promise<HttpResponse>
 
 /** Settings of {@link makeHttp}; every one has a default. */
@@ -357,7 +357,7 @@ function closeGate(gates: Gates, origin: string, untilMs: number): void {
 
 function parseHttpUrl(text: string, base: string): URL {
   const url = URL.canParse(text, base) ? new URL(text, base) : undefined
-  if (url === undefined) throw new BuildError('NETWORK_FAILED', `Not a URL: \`${maskUrl(text)}\``)
+  if (url === undefined) throw new BuildError('NETWORK_REFUSED', `Not a URL: \`${maskUrl(text)}\``)
   if (url.protocol !== 'http:' && url.protocol !== 'https:')
     throw new BuildError('NETWORK_REFUSED', `Only http and https are followed: ${maskUrl(url.href)}`)
   url.username = ''

@@ -110,6 +110,13 @@ export function explainFailure(
     return { code: 'CREDENTIALS_INVALID', hint: 'Show a client certificate: `?ssl_certfile=FILE&ssl_keyfile=FILE`.' }
   if (/certificate|self.signed|issuer/i.test(reason))
     return { code: 'CERTIFICATE_INVALID', hint: 'Name the authority: `?ssl_ca_certs=/etc/ca.pem`.' }
+  if (/ENOTFOUND/.test(reason))
+    return { code: 'HOST_NOT_FOUND', hint: 'No name server knows this host. Check its name.' }
+  if (/wrong version number|packet length too long|EPROTO/i.test(reason))
+    return {
+      code: 'TLS_FAILED',
+      hint: 'The server speaks no TLS on this port: `redis://` is for that, `rediss://` for TLS.',
+    }
   if (/WRONGPASS|NOAUTH|NOPERM|ERR AUTH/.test(reason))
     return { code: 'CREDENTIALS_INVALID', hint: 'Check user and password in the URL.' }
   const hint = isTls

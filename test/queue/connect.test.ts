@@ -20,6 +20,8 @@ test('explainRefusal() leaves our own faults alone', () => {
 
 test.each([
   ['connect ECONNREFUSED 127.0.0.1:9', 'NETWORK_FAILED', 'rediss'],
+  ['getaddrinfo ENOTFOUND queue.nowhere.invalid', 'HOST_NOT_FOUND', 'name'],
+  ['80FC:error:0A00010B:SSL routines:ssl3_get_record:wrong version number', 'TLS_FAILED', 'redis://'],
   ['self-signed certificate in certificate chain', 'CERTIFICATE_INVALID', 'ssl_ca_certs'],
   ['unable to get local issuer certificate', 'CERTIFICATE_INVALID', 'ssl_ca_certs'],
   [

@@ -23,17 +23,25 @@ export function asNetworkError(error: unknown, url: string, tries: number): unkn
   const code = systemErrorCode(error)
   const times = tries > 1 ? ` (tried ${tries} times)` : ''
   return new BuildError(codeFor(code), `No answer from ${maskUrl(url)}${times}: ${reason}`, {
-    hint: isOfProxy(error) ? PROXY_HINT : hintFor(code),
+    hint: isOfProxy(error) ? proxyHint(code) : hintFor(code),
     data: { tries, ...(code === undefined ? {} : { reason: code }) },
     cause: error,
   })
 }
 
-/** A certificate is not cured by asking again, so it is no failure of the network, which leads to "try later". */
+/** What asking again does not cure is no failure of the network, which leads to "try later". */
 function codeFor(code: string | undefined): ErrorCode {
   if (code === undefined) return 'NETWORK_FAILED'
+  if (code === 'ENOTFOUND') return 'HOST_NOT_FOUND'
+  if (NO_COMMON_TLS.test(code)) return 'TLS_FAILED'
   if (CLIENT_CERTIFICATE.test(code)) return 'CREDENTIALS_INVALID'
   return SERVER_CERTIFICATE.test(code) ? 'CERTIFICATE_INVALID' : 'NETWORK_FAILED'
+}
+
+/** Tells whether a failure means that the server answered a TLS greeting with something else. */
+export function speaksNoTls(error: unknown): boolean {
+  const reason = isBuildError(error, 'TLS_FAILED') ? error.data?.['reason'] : undefined
+  return typeof reason === 'string' && NO_TLS.test(reason)
 }
 
 /** OpenSSL's messages hold the place in its sources and a line's end; `reason` has what it means. */
@@ -42,8 +50,10 @@ function reasonOf(error: unknown): string {
   return 'reason' in error && typeof error.reason === 'string' ? error.reason : error.message.trim()
 }
 
-const PROXY_HINT =
-  'The proxy comes from HTTPS_PROXY, HTTP_PROXY or ALL_PROXY. Correct it, or list the host in NO_PROXY to ask it directly.'
+function proxyHint(code: string | undefined): string {
+  const what = code !== undefined && NO_TLS.test(code) ? 'It speaks plain HTTP: write `http://` there' : 'Correct it'
+  return `The proxy comes from HTTPS_PROXY, HTTP_PROXY or ALL_PROXY. ${what}, or list the host in NO_PROXY to ask it directly.`
+}
 
 function isOfProxy(error: unknown): boolean {
   return error instanceof Error && 'proxy' in error
@@ -58,8 +68,15 @@ function hintFor(code: string | undefined): string | undefined {
   if (CLIENT_CERTIFICATE.test(code)) return CLIENT_HINT
   if (SERVER_CERTIFICATE.test(code))
     return 'Name the file of the certificate authority in SSL_CERT_FILE or NODE_EXTRA_CA_CERTS. For one registry it may lie in `certs.d/HOST:PORT/ca.crt` instead.'
-  if (code === 'EPROTO' || code.startsWith('ERR_SSL_')) return 'The server does not speak TLS on this port.'
-  if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') return 'Check the host name, the network, and the proxy variables.'
+  if (NO_TLS.test(code))
+    return 'The server does not speak TLS on this port. Correct the port; or, where plain HTTP is meant, write `http://` into the address of an index or archive, and use `--insecure` for a registry.'
+  if (NO_COMMON_TLS.test(code))
+    return 'The server has no version or cipher of TLS that is still safe. It must be updated.'
+  if (code === 'ENOTFOUND')
+    return 'No name server knows this host. Check how it is spelled; where only a proxy reaches it, set HTTPS_PROXY.'
+  if (code === 'EAI_AGAIN') return 'No name server answered. Check the network, and the proxy variables.'
+  if (code.startsWith('HPE_'))
+    return 'What answers is no HTTP. Is it a server of HTTPS, so that the address begins with `https://`?'
   if (code === 'ECONNREFUSED') return 'Nothing listens there. Is the server running, and is the port right?'
   return undefined
 }
@@ -67,6 +84,14 @@ function hintFor(code: string | undefined): string | undefined {
 /** What OpenSSL and Node find wrong with a server's certificate. @see Node.js, "TLS", "X509 certificate error codes" */
 const SERVER_CERTIFICATE =
   /^(ERR_TLS_CERT_|CERT_|CRL_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_|INVALID_CA|INVALID_PURPOSE|PATH_LENGTH_|HOSTNAME_MISMATCH)/
+
+/** The answer to a TLS greeting is none: OpenSSL reads another protocol's first bytes as a record of TLS. */
+const NO_TLS = /^(EPROTO|ERR_SSL_(WRONG_VERSION_NUMBER|PACKET_LENGTH_TOO_LONG|HTTP_REQUEST|UNKNOWN_PROTOCOL))$/
+
+/** That, or TLS of versions and ciphers which this program does not speak. */
+const NO_COMMON_TLS = new RegExp(
+  `${NO_TLS.source}|^ERR_SSL_(UNSUPPORTED_PROTOCOL|VERSION_TOO_LOW|NO_SHARED_CIPHER|DH_KEY_TOO_SMALL|\\w*ALERT_(PROTOCOL_VERSION|INSUFFICIENT_SECURITY))$`,
+)
 
 /** Alerts by which a server says that it wants another client certificate, or any (RFC 8446, section 6.2). */
 const CLIENT_CERTIFICATE = /^ERR_SSL_\w+_ALERT_(\w*CERTIFICATE\w*|UNKNOWN_CA|HANDSHAKE_FAILURE)$/
