@@ -5,8 +5,17 @@ import { expect, test } from 'vitest'
 /** The picture: a file imports its own folder or a lower line, never a sibling on its line. */
 const LINES: readonly (readonly string[])[] = [
   ['src/cli'],
-  ['src/build', 'src/attest', 'src/doctor', 'src/index.ts', 'src/check'],
-  ['src/resolve', 'src/destinations', 'src/run', 'src/init', 'src/remote-cache', 'src/queue', 'src/deploy'],
+  ['src/build', 'src/attest', 'src/doctor', 'src/index.ts', 'src/check', 'src/versions'],
+  [
+    'src/resolve',
+    'src/destinations',
+    'src/run',
+    'src/init',
+    'src/remote-cache',
+    'src/queue',
+    'src/deploy',
+    'src/route',
+  ],
   ['src/plan', 'src/image', 'src/weights'],
   ['layers', 'src/bases', 'src/lock'],
   ['registry', 'src/python', 'src/debian', 'src/predictor', 'src/store', 'src/config', 'src/compat'],

@@ -62,6 +62,7 @@ export const ERROR_CODES = {
   NETWORK_FAILED: EXIT.retry,
   NETWORK_REFUSED: EXIT.failed,
   OFFLINE: EXIT.failed,
+  TAG_MOVED: EXIT.retry,
   QUEUE_FULL: EXIT.retry,
   INTERRUPTED: EXIT.interrupted,
 } as const satisfies Record<string, number>

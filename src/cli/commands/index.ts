@@ -61,6 +61,24 @@ export const commands: readonly CommandEntry[] = [
   },
   { name: 'tags', group: 'Look', summary: 'list the tags of a repository', load: () => import('./tags.ts') },
   {
+    name: 'versions',
+    group: 'Look',
+    summary: 'list the images of a repository with their tags and releases',
+    load: () => import('./versions.ts'),
+  },
+  {
+    name: 'promote',
+    group: 'Move',
+    summary: 'give a tag of a repository to another of its images',
+    load: () => import('./promote.ts'),
+  },
+  {
+    name: 'rollback',
+    group: 'Move',
+    summary: 'give a tag back to the image that it meant before',
+    load: () => import('./rollback.ts'),
+  },
+  {
     name: 'delete',
     group: 'Move',
     summary: 'delete tags and images from registries',
