@@ -22,7 +22,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from typing import Any
+from typing import Any, Container
 
 from .data_urls import decode_data_url, encode_data_url, extension_of, file_name, media_type_of
 from .hints import hint_for
@@ -47,14 +47,15 @@ class Files:
         self.settings = settings
         self._threads = concurrent.futures.ThreadPoolExecutor(8, thread_name_prefix="files")
 
-    async def fetch(self, prediction: Prediction, schema: Schema) -> None:
+    async def fetch(self, prediction: Prediction, schema: Schema, known: Container[str] = ()) -> None:
         """Put every file input of a prediction on disk; ``sent_input`` then holds paths.
 
+        :param known: URLs that the caller has the files of
         :raises FileError: with the name of the input
         """
         missing = {name: value for name, value in schema.file_defaults.items() if name not in prediction.input}
         values = copy.deepcopy({**prediction.input, **missing})
-        places = list(schema.files(values))
+        places = [place for place in schema.files(values) if place[2] not in known]
         prediction.sent_input = values
         if not places:
             return

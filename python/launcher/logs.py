@@ -8,7 +8,7 @@ import sys
 
 from .prediction import timestamp
 
-_EXTRA = ("prediction_id", "stream", "duration_ms", "trace_id", "span_id")
+_EXTRA = ("prediction_id", "stream", "duration_ms", "trace_id", "span_id", "model")
 
 
 class JsonFormatter(logging.Formatter):

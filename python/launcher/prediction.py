@@ -44,6 +44,7 @@ class Prediction:
         "input",
         "is_crash",
         "is_named",
+        "keeper",
         "left_model_at",
         "listeners",
         "logs",
@@ -91,6 +92,8 @@ class Prediction:
         self.hidden: frozenset[str] = frozenset()
         #: the model process died under it
         self.is_crash = False
+        #: of a pipeline's step: who moves its files, since they stay on disk; None for anything else
+        self.keeper: Any = None
         #: temporary folder of the input files
         self.folder: str | None = None
         self.listeners: list[Listener] = []

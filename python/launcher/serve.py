@@ -15,6 +15,7 @@ from typing import Any
 
 from .engine import Engine
 from .files import Files
+from .models.registry import Models, load_models
 from .process import Reaper
 from .schema import Schema, load
 from .service import Service
@@ -27,24 +28,21 @@ log = logging.getLogger("layerwright")
 
 def start(settings: Settings) -> int:
     """Start the model first, since its imports take longest, then everything else; serve; give the exit status."""
-    if settings.predict is None:
+    if settings.predict is None and settings.models_path is None:
         name, example = ("COG_TRAIN", "train.py:train") if settings.is_training else ("COG_PREDICT", "predict.py:Predictor")
         raise SettingsError(f"{name}_TYPE_STUB is not set: it names the model, as in `{example}`")
-    document = _load(settings.schema_path)
+    document = _load(settings)
     if settings.is_training:
         settings = dataclasses.replace(settings, concurrency=1, batch_size=1)
-    schema = Schema(document, "TrainingInput" if settings.is_training else "Input", settings.batch_size > 1)
-    engine = Engine(settings, settings.predict, schema, Files(settings), Reaper(), tracer=_tracer())
-    try:
-        engine.model.spawn()
-    except OSError as error:
-        raise SettingsError(f"Cannot start the model's interpreter {settings.python}: {error.strerror}") from None
+    reaper = Reaper()
+    models, document = _models(settings, document, reaper)
+    models.spawn()
 
     async def main() -> int:
         # Modules and routes live as long as the process: the collector need not look at them again.
         gc.freeze()
         gc.set_threshold(20_000, 20, 50)
-        return await run(Service(settings, engine, document))
+        return await run(Service(settings, models, document, reaper))
 
     # Plain asyncio: uvloop measured the same through two processes, for 4.5 MB of layer.
     return asyncio.run(main())
@@ -53,12 +51,12 @@ def start(settings: Settings) -> int:
 async def run(service: Service) -> int:
     """Serve until a signal or ``POST /shutdown``; give the exit status."""
     loop = asyncio.get_running_loop()
-    await service.engine.model.attach()
+    await service.models.attach()
     service.reaper.install()
     for number in (signal.SIGTERM, signal.SIGINT):
         ignored = number == signal.SIGTERM and service.settings.ignore_sigterm
         loop.add_signal_handler(number, (lambda: None) if ignored else service.shut_down)
-    service.engine.model.changed.add(lambda: _note_ready(service))
+    service.models.whole.changed.add(lambda: _note_ready(service))
     server, serving = None, None
     if service.settings.serve_http:
         server, sockets = _server(service)
@@ -69,22 +67,33 @@ async def run(service: Service) -> int:
         service.queues = await start_workers(service)
     await service.stopping.wait()
     log.info("Shutting down")
-    engines = [service.engine, *([service.trainer] if service.trainer is not None else [])]
-    for engine in engines:
-        engine.is_draining = True  # connections that are kept alive go on asking
+    trainers = [service.trainer] if service.trainer is not None else []
+    service.models.drain()
+    for trainer in trainers:
+        trainer.is_draining = True
     grace = service.settings.grace
     started = time.monotonic()
     await asyncio.gather(*(worker.stop(grace) for worker in service.queues))
     grace = max(0.0, grace - (time.monotonic() - started))
-    clean = await asyncio.gather(*(engine.stop(grace) for engine in engines))
+    clean = await asyncio.gather(service.models.stop(grace), *(trainer.stop(grace) for trainer in trainers))
     await service.webhooks.drain(5)
     await loop.run_in_executor(None, service.tracer.close, 5.0)
     if server is not None and serving is not None:
         server.should_exit = True
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(serving, 5)
-    has_failed = service.engine.model.setup["status"] == "failed"
+    has_failed = service.models.whole.setup["status"] == "failed"
     return 0 if all(clean) and not has_failed else 1
+
+
+def _models(settings: Settings, document: dict[str, Any] | None, reaper: Reaper) -> tuple[Models, dict[str, Any] | None]:
+    """The models, and the document that clients see."""
+    files, tracer = Files(settings), _tracer()
+    if settings.models_path is not None:
+        models, default = load_models(settings, files, reaper, tracer)
+        return models, document or default
+    schema = Schema(document, "TrainingInput" if settings.is_training else "Input", settings.batch_size > 1)
+    return Models.of_one(Engine(settings, str(settings.predict), schema, files, reaper, tracer=tracer)), document
 
 
 def _tracer() -> Any:
@@ -122,13 +131,13 @@ def _server(service: Service) -> tuple[Any, list[socket.socket]]:
 
 
 def _note_ready(service: Service) -> None:
-    if service.engine.model.state == "ready" and os.environ.get("KUBERNETES_SERVICE_HOST"):
+    if service.models.whole.state == "ready" and os.environ.get("KUBERNETES_SERVICE_HOST"):
         # Cog's readiness file; a read-only root or another uid may forbid it, and probes over HTTP do without.
         with contextlib.suppress(OSError):
             os.makedirs("/var/run/cog", exist_ok=True)
             with open("/var/run/cog/ready", "w"):
                 pass
-    if service.engine.model.state == "failed" and not service.settings.serve_http:
+    if service.models.whole.state == "failed" and not service.settings.serve_http:
         service.shut_down()  # nobody could ask why; the orchestrator sees the exit status
 
 
@@ -152,8 +161,9 @@ def open_sockets(settings: Settings) -> list[socket.socket]:
     return sockets
 
 
-def _load(path: str | None) -> dict[str, Any] | None:
-    if path is None:
+def _load(settings: Settings) -> dict[str, Any] | None:
+    path = settings.schema_path
+    if path is None and settings.models_path is None:
         log.warning("There is no .cog/openapi_schema.json: inputs are not validated\nhint: `layerwright schema --openapi` prints it.")
     try:
         return load(path)

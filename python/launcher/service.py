@@ -7,6 +7,8 @@ import dataclasses
 from typing import Any
 
 from .engine import Engine
+from .models.registry import Models
+from .process import Reaper
 from .schema import Schema
 from .settings import Settings
 from .webhooks import Webhooks
@@ -15,9 +17,11 @@ from .webhooks import Webhooks
 class Service:
     """One server's parts; ``serve`` puts them to work."""
 
-    def __init__(self, settings: Settings, engine: Engine, document: dict[str, Any] | None) -> None:
-        self.settings, self.engine, self.document = settings, engine, document
-        self.reaper, self.tracer = engine.model.reaper, engine.tracer
+    def __init__(self, settings: Settings, models: Models, document: dict[str, Any] | None, reaper: Reaper) -> None:
+        self.settings, self.models, self.document, self.reaper = settings, models, document, reaper
+        #: of what is served where nobody names a model
+        self.engine = models.default
+        self.tracer = self.engine.tracer
         self.webhooks = Webhooks(settings)
         self.trainer: Engine | None = None
         self.queues: list[Any] = []
@@ -30,10 +34,10 @@ class Service:
                 dataclasses.replace(settings, concurrency=1, batch_size=1),
                 settings.train,
                 Schema(document, "TrainingInput"),
-                engine.files,
-                engine.model.reaper,
+                self.engine.files,
+                reaper,
                 is_lazy=True,
-                tracer=engine.tracer,
+                tracer=self.tracer,
             )
 
     def shut_down(self) -> None:

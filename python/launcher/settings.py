@@ -9,6 +9,8 @@ from typing import Mapping, Sequence
 
 #: Where a project's OpenAPI document may lie, relative to the project first, as Cog has it.
 SCHEMA_PATHS = (".cog/openapi_schema.json", "/opt/layerwright/app/openapi.json")
+#: where the build puts the list of models and pipelines, if there are several
+MODELS_PATHS = (".cog/models.json", "/opt/layerwright/app/models.json")
 
 
 class SettingsError(Exception):
@@ -26,6 +28,8 @@ class Settings:
     project: str = "."
     python: str = sys.executable
     schema_path: str | None = None
+    #: of ``models.json``; None: there is one model, which ``predict`` names
+    models_path: str | None = None
     host: str = "0.0.0.0"
     ports: tuple[int, ...] = (5000,)
     #: ports that are listened on when they are free, and not missed otherwise
@@ -131,7 +135,8 @@ def _load(arguments: list[str], environment: Mapping[str, str]) -> Settings:
         is_training=is_train,
         project=project,
         python=_interpreter(env),
-        schema_path=_schema(env, project),
+        schema_path=_path(env, "LAYERWRIGHT_SCHEMA", project, SCHEMA_PATHS),
+        models_path=None if is_train else _path(env, "LAYERWRIGHT_MODELS", project, MODELS_PATHS),
         host=(flags.get("host") or [env.text("LAYERWRIGHT_HOST") or "0.0.0.0"])[-1],
         ports=ports,
         extra_ports=extra,
@@ -217,9 +222,10 @@ def _interpreter(env: _Env) -> str:
     return "/opt/venv/bin/python" if os.path.exists("/opt/venv/bin/python") else sys.executable
 
 
-def _schema(env: _Env, project: str) -> str | None:
-    named = env.text("LAYERWRIGHT_SCHEMA")
+def _path(env: _Env, variable: str, project: str, places: Sequence[str]) -> str | None:
+    """A file that a variable names, else the first of the usual ones that is there."""
+    named = env.text(variable)
     if named:
         return named
-    candidates = [os.path.join(project, path) for path in SCHEMA_PATHS]
+    candidates = [os.path.join(project, path) for path in places]
     return next((path for path in candidates if os.path.exists(path)), None)

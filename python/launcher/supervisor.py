@@ -46,8 +46,18 @@ class Supervisor:
     """
 
     def __init__(
-        self, settings: Settings, reference: str, reaper: Reaper, work: Work, *, is_lazy: bool, tracer: Any = NO_TRACER
+        self,
+        settings: Settings,
+        reference: str,
+        reaper: Reaper,
+        work: Work,
+        *,
+        is_lazy: bool,
+        tracer: Any = NO_TRACER,
+        name: str | None = None,
     ) -> None:
+        """:param name: of the model, for messages where there are several"""
+        self._subject, self._of = (f"Model {name}", f" of {name}") if name is not None else ("Model", "")
         self.settings, self.reference, self.reaper, self.is_lazy = settings, reference, reaper, is_lazy
         self.process: ModelProcess | None = None
         #: starting, ready, failed (setup), restarting, stopped; lazy: started by the first one who needs it
@@ -134,8 +144,12 @@ class Supervisor:
         finally:
             self._health.pop(number, None)
 
+    def retire(self) -> None:
+        """Begin no process any more; ``end`` ends the one that is there."""
+        self.state = "stopped"
+
     async def end(self, *, is_clean: bool) -> None:
-        """End the process, by its own exit handlers when it is clean of work; the state is ``stopped`` before that."""
+        """End the process, by its own exit handlers when it is clean of work; ``retire`` goes before it."""
         process = self.process
         if process is None:
             return
@@ -150,7 +164,7 @@ class Supervisor:
         self._spans.end(None, facts.get("setup_seconds"))
         self.setup.update(status="succeeded", completed_at=timestamp())
         self.state, self._was_ready = "ready", True
-        log.info("Model is ready")
+        log.info("%s is ready", self._subject)
         self._work.on_ready()
         self._notify()
 
@@ -167,7 +181,7 @@ class Supervisor:
         self.setup.update(status="failed", completed_at=timestamp())
         self.state = "failed"
         self._spans.end(reason)
-        log.error("Setup failed: %s", reason if whole.rstrip() == reason else f"{reason}\n{whole.rstrip()}")
+        log.error("Setup%s failed: %s", self._of, reason if whole.rstrip() == reason else f"{reason}\n{whole.rstrip()}")
         self._work.on_unavailable("Setup failed: the model is not available")
         self._notify()
 
@@ -187,10 +201,10 @@ class Supervisor:
             self._restart_later()  # it worked before, so the cause may pass
         elif self.state in ("ready", "restarting"):
             last = "\n".join(process.last_lines) if process is not None else ""
-            message = f"Model process {how}" + (f"; its last lines were:\n{last}" if last else "")
-            log.error("%s", message)
+            end = f"process {how}" + (f"; its last lines were:\n{last}" if last else "")
+            log.error("%s %s", self._subject, end)
             self.state = "restarting"
-            self._work.on_crash(message)
+            self._work.on_crash(f"Model {end}")
             self._restart_later()
 
     def _restart_later(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import logging
 import os
@@ -13,7 +14,7 @@ from typing import Any
 from pydantic_core import to_json
 from redis.exceptions import AuthenticationError, ResponseError
 
-from ..engine import Duplicate, NotReady, QueueFull
+from ..runs import Duplicate, NotReady, QueueFull, Runs
 from ..schema import InvalidRequest
 from ..service import Service
 from . import scripts
@@ -70,6 +71,7 @@ class Worker:
     def __init__(self, service: Service) -> None:
         settings = service.settings
         self.service, self.engine, self.settings = service, service.engine, settings
+        self.models = service.models
         self.consumer = settings.consumer or f"{socket.gethostname()}-{os.getpid()}-{os.urandom(3).hex()}"
         clients = [connect(url) for url in settings.redis_urls]
         self.sources = [Source(client, stream) for client in clients for stream in settings.queues]
@@ -86,8 +88,9 @@ class Worker:
 
     def start(self) -> None:
         """Begin to take work as soon as the model is ready."""
-        self.engine.model.changed.add(self._free.set)
-        self.engine.freed.add(self._free.set)
+        self.models.whole.changed.add(self._free.set)
+        for engine in self.models.engines.values():
+            engine.freed.add(self._free.set)
         loop = asyncio.get_running_loop()
         self._loops = [loop.create_task(self._forever(step)) for step in (self._take, self._keep, self._watch_waiting)]
 
@@ -163,7 +166,12 @@ class Worker:
     @property
     def room(self) -> int:
         """How many jobs can begin now."""
-        if self._stopping or self.engine.model.state != "ready" or self.engine.queue or self.engine.ahead or self.engine.preparing:
+        if self._stopping:
+            return 0
+        if self.models.named:
+            # A job may be for any of them; those that wait for a model that is busy are no more than all slots together.
+            return min(self.models.room, self.models.slots - len(self.jobs))
+        if self.engine.model.state != "ready" or self.engine.queue or self.engine.ahead or self.engine.preparing:
             return 0
         return self.engine.slots - max(len(self.engine.running), len(self.jobs))
 
@@ -269,7 +277,8 @@ class Worker:
 
     async def _run_traced(self, job: Job, source: Source, span: Any, is_canceled: bool) -> None:
         try:
-            prediction = job.make_prediction(self.engine.schema)
+            engine = self._engine_of(job)
+            prediction = job.make_prediction(engine.schema)
         except InvalidRequest as error:
             span.refuse(422)
             job.fail(describe(error))
@@ -283,7 +292,7 @@ class Worker:
         if prediction.webhook is not None:
             self.service.webhooks.follow(prediction, is_final=False)
         try:
-            self.engine.submit(prediction)
+            engine.submit(prediction)
         except (NotReady, QueueFull, Duplicate):
             span.refuse(503)
             self.service.webhooks.forget(prediction)
@@ -298,7 +307,7 @@ class Worker:
         if job.is_lost:
             self.counts["lost"] += 1
             log.warning("Another worker has taken over: %s", job.id)
-            self.engine.cancel(job.id)
+            engine.cancel(job.id)
             self.jobs.pop(job, None)
             return
         if prediction.is_crash:
@@ -308,6 +317,24 @@ class Worker:
             await self._finish(job, source, prediction.error or "The model process died")
             return
         await self._finish(job, source, "")
+
+    def _engine_of(self, job: Job) -> Runs:
+        """What runs a job: the default, unless its message names one of several.
+
+        :raises InvalidRequest: when there is none of that name
+        """
+        name = job.message.get("model")
+        if not self.models.named or name is None:
+            return self.engine
+        if not isinstance(name, str) or name not in self.models.named:
+            problem = f"There is no model {name}; this worker has {', '.join(self.models.named)}"
+            raise InvalidRequest([{"loc": ["body", "model"], "msg": problem, "type": "value_error"}])
+        return self.models.named[name]
+
+    def _cancel(self, job: Job) -> None:
+        """Cancel a job that was begun; one that names nothing is no more by then."""
+        with contextlib.suppress(InvalidRequest):
+            self._engine_of(job).cancel(job.id)
 
     async def _write_progress(self, job: Job, source: Source) -> None:
         if not job.events:
@@ -408,7 +435,7 @@ class Worker:
             if answer == 0 and job in self.jobs:
                 job.is_lost = True
             elif answer == 2 or (job.cancel_key is not None and await source.client.exists(job.cancel_key)):
-                self.engine.cancel(job.id)
+                self._cancel(job)
 
     async def _watch_waiting(self) -> None:
         """Cancel jobs that have not begun: they would otherwise wait behind the running ones to hear of it."""
@@ -446,7 +473,7 @@ class Worker:
             return
         job = Job(source.stream, entry, found[0][1], self.consumer)
         try:
-            prediction = job.make_prediction(self.engine.schema)
+            prediction = job.make_prediction(self._engine_of(job).schema)
         except InvalidRequest as error:
             prediction = job.fail(describe(error))
         prediction.finish("canceled")

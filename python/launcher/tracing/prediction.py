@@ -47,6 +47,11 @@ class PredictionSpans:
             if other is not self:
                 self.invoke.link(other)
 
+    def follow_step(self, prediction: Any, name: str, model: str) -> None:
+        """Begin the spans of a step's prediction, below the one that stands around the model's call elsewhere."""
+        attributes = {"layerwright.step.name": name, "layerwright.step.model": model}
+        PredictionSpans(self.invoke.child(f"{self._noun}.step", attributes=attributes, role="parent"), prediction, self._noun)
+
     def refuse(self, reason: str) -> None:
         """The engine did not take it."""
         if self._prediction is not None:

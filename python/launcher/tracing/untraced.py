@@ -48,6 +48,10 @@ class Untraced:
         """Let a prediction pass the trace context on."""
         prediction.span, prediction.trace = self, self.carrier
 
+    def follow_step(self, prediction: Any, name: str, model: str) -> None:
+        """Let a step's prediction pass the trace context on."""
+        self.follow(prediction)
+
     def join(self, others: Any) -> None:
         """Nothing."""
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..service import Service
 from ..tracing.untraced import UNTRACED
-from . import docs, health, metrics, oip, platforms, predictions, replicate
+from . import docs, health, metrics, models, oip, platforms, predictions, replicate
 from .asgi import Exchange, HTTPError, Receive, Router, Scope, Send
 from .direct import Direct
 from .submission import refusal_of
@@ -24,7 +24,7 @@ class App:
         self.router = Router()
         #: plain predictions do not come here: see its module
         self.direct = Direct(service.engine)
-        for module in (predictions, health, docs, metrics, platforms, oip, replicate):
+        for module in (predictions, models, health, docs, metrics, platforms, oip, replicate):
             module.routes(self.router, service)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

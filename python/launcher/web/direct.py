@@ -14,8 +14,8 @@ from typing import Any, Mapping, Protocol
 from pydantic_core import to_json
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
-from ..engine import Engine
 from ..prediction import Prediction
+from ..runs import Runs
 from .asgi import HTTPError
 from .submission import body_of, is_json, refusal_of, submit
 
@@ -32,7 +32,7 @@ class Direct:
 
     path = b"/predictions"
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Runs) -> None:
         self.engine = engine
         self.is_on = not engine.settings.access_log and not engine.tracer.starts_traces and engine.settings.body_limit >= BODY_LIMIT
 
@@ -84,7 +84,7 @@ class DirectCycle:
 
     __slots__ = ("disconnected", "engine", "keep_alive", "prediction", "protocol", "response_complete")
 
-    def __init__(self, protocol: Connection, engine: Engine, keep_alive: bool) -> None:
+    def __init__(self, protocol: Connection, engine: Runs, keep_alive: bool) -> None:
         self.protocol, self.engine, self.keep_alive = protocol, engine, keep_alive
         self.prediction: Prediction | None = None
         self.response_complete = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .. import COG_VERSION
-from ..engine import Engine
+from ..runs import Runs
 from ..service import Service
 from .asgi import Exchange, HTTPError, Router
 
@@ -18,7 +18,7 @@ def routes(router: Router, service: Service) -> None:
         await exchange.json(200, _discovery(service))
 
     async def health_check(exchange: Exchange) -> None:
-        await exchange.json(200, await report(engine))
+        await exchange.json(200, await report(service))
 
     async def live(exchange: Exchange) -> None:
         await exchange.json(200, {"status": "live"})
@@ -27,7 +27,7 @@ def routes(router: Router, service: Service) -> None:
         if engine.is_draining:
             await exchange.json(503, {"status": "DRAINING"})
             return
-        status = await state_of(engine)
+        status = await state_of(service.models.whole, engine)
         await exchange.json(200 if status[0] in ("READY", "BUSY") else 503, {"status": status[0]})
 
     async def openapi(exchange: Exchange) -> None:
@@ -61,29 +61,41 @@ def _discovery(service: Service) -> dict[str, Any]:
     return dict(sorted(urls.items()))
 
 
-async def state_of(engine: Engine) -> tuple[str, str | None]:
-    """Cog's health state, and the text of a failing user health check."""
-    if engine.model.state in ("starting", "restarting"):
+async def state_of(model: Any, engine: Runs) -> tuple[str, str | None]:
+    """Cog's health state, and the text of a failing user health check.
+
+    :param model: the supervisor, or what stands for several
+    """
+    if model.state in ("starting", "restarting"):
         return "STARTING", None
-    if engine.model.state == "failed":
+    if model.state == "failed":
         return "SETUP_FAILED", None
-    if engine.model.state == "stopped":
+    if model.state == "stopped":
         return "DEFUNCT", None
-    error = await engine.model.healthcheck()
+    error = await model.healthcheck()
     if error is not None:
         return "UNHEALTHY", error
     return ("BUSY" if engine.is_busy else "READY"), None
 
 
-async def report(engine: Engine) -> dict[str, Any]:
-    """The body of ``/health-check``."""
-    status, error = await state_of(engine)
+async def report(service: Service) -> dict[str, Any]:
+    """The body of ``/health-check``: of all models, each with its own state where there are several."""
+    engine, model = service.engine, service.models.whole
+    status, error = await state_of(model, engine)
     result: dict[str, Any] = {
         "status": status,
-        "setup": {**engine.model.setup, "logs": "".join(engine.model.setup_logs)},
-        "version": {"cog": COG_VERSION, "python": engine.model.facts.get("python")},
-        "queue": {"running": len(engine.running), "waiting": len(engine.queue) + len(engine.ahead), "restarts": engine.model.restarts},
+        "setup": {**model.setup, "logs": "".join(model.setup_logs)},
+        "version": {"cog": COG_VERSION, "python": model.facts.get("python")},
+        "queue": {"running": len(engine.running), "waiting": engine.waiting, "restarts": model.restarts},
     }
     if error is not None:
         result["user_healthcheck_error"] = error
+    if service.models.named:
+        result["models"] = {name: await _report_one(one) for name, one in service.models.engines.items()}
     return result
+
+
+async def _report_one(engine: Runs) -> dict[str, Any]:
+    status, _ = await state_of(engine.model, engine)
+    queue = {"running": len(engine.running), "waiting": engine.waiting, "restarts": engine.model.restarts}
+    return {"status": status, "setup": engine.model.setup, "queue": queue}

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import resource
 import time
+from typing import Callable
 
 from .. import COG_VERSION, VERSION
-from ..engine import Engine
+from ..runs import Runs
 from ..service import Service
 from .asgi import Exchange, Router
 
@@ -26,8 +27,8 @@ def routes(router: Router, service: Service) -> None:
 
 
 def render(service: Service) -> str:
-    """All metrics."""
-    engine = service.engine
+    """All metrics; where there are several models, the label ``model`` says whose."""
+    targets: dict[str, Runs] = service.models.named or {"": service.engine}
     lines: list[str] = []
 
     def metric(name: str, kind: str, text: str, samples: list[tuple[str, float]]) -> None:
@@ -35,32 +36,49 @@ def render(service: Service) -> str:
         lines.append(f"# TYPE {name} {kind}")
         lines.extend(f"{name}{labels} {value:.15g}" for labels, value in samples)
 
+    def each(value: Callable[[Runs], float]) -> list[tuple[str, float]]:
+        return [(_labels(model=name), value(runs)) for name, runs in targets.items()]
+
     metric("layerwright_build_info", "gauge", "1; the labels say what runs.", [(_about(service), 1)])
-    ends = [(f'{{status="{status}"}}', engine.counts[status]) for status in ("succeeded", "failed", "canceled")]
+    ends = [
+        (_labels(model=name, status=status), runs.counts[status])
+        for name, runs in targets.items()
+        for status in ("succeeded", "failed", "canceled")
+    ]
     metric("layerwright_predictions_total", "counter", "Predictions that ended.", ends)
-    metric("layerwright_predictions_running", "gauge", "Predictions that run.", [("", len(engine.running))])
-    metric("layerwright_predictions_waiting", "gauge", "Predictions that wait.", [("", len(engine.queue) + len(engine.ahead))])
-    metric("layerwright_slots", "gauge", "Predictions that can run at a time.", [("", engine.slots)])
-    metric("layerwright_ready", "gauge", "1 when the model takes work.", [("", engine.takes_work)])
-    metric("layerwright_model_restarts_total", "counter", "Model processes that died.", [("", engine.model.restarts)])
-    lines += _histogram("layerwright_prediction_seconds", "Time in the model.", engine)
+    metric("layerwright_predictions_running", "gauge", "Predictions that run.", each(lambda runs: len(runs.running)))
+    metric("layerwright_predictions_waiting", "gauge", "Predictions that wait.", each(lambda runs: runs.waiting))
+    metric("layerwright_slots", "gauge", "Predictions that can run at a time.", each(lambda runs: runs.slots))
+    metric("layerwright_ready", "gauge", "1 when the model takes work.", each(lambda runs: runs.takes_work))
+    restarts = [(_labels(model=name), engine.model.restarts) for name, engine in service.models.engines.items()]
+    metric("layerwright_model_restarts_total", "counter", "Model processes that died.", restarts)
+    lines += ["# HELP layerwright_prediction_seconds Time in the model.", "# TYPE layerwright_prediction_seconds histogram"]
+    for name, runs in targets.items():
+        lines += _histogram("layerwright_prediction_seconds", name, runs)
     own = _rss(os.getpid())
-    memory = [('{process="launcher"}', own)]
-    if engine.model.process is not None:
-        memory.append(('{process="model"}', _rss(engine.model.process.pid)))
+    memory = [(_labels(process="launcher"), own)]
+    for name, engine in service.models.engines.items():
+        if engine.model.process is not None:
+            memory.append((_labels(model=name, process="model"), _rss(engine.model.process.pid)))
     metric("layerwright_resident_memory_bytes", "gauge", "Resident memory of each process.", [(k, v) for k, v in memory if v])
     # By Prometheus' own names, which its dashboards know: of the process that answers, which is not the model's.
     metric("process_resident_memory_bytes", "gauge", "Resident memory of the launcher.", [("", own)] if own else [])
     metric("process_cpu_seconds_total", "counter", "Processor time of the launcher.", [("", _cpu_seconds())])
     metric("process_start_time_seconds", "gauge", "When the launcher began, since the epoch.", [("", _STARTED)])
     if service.tracer.is_on:
-        spans = [(f'{{result="{result}"}}', count) for result, count in service.tracer.counts.items()]
+        spans = [(_labels(result=result), count) for result, count in service.tracer.counts.items()]
         metric("layerwright_trace_spans_total", "counter", "Spans that were exported, and those that were dropped.", spans)
     for worker in service.queues:
-        samples = [(f'{{event="{name}"}}', count) for name, count in worker.counts.items()]
+        samples = [(_labels(event=name), count) for name, count in worker.counts.items()]
         metric("layerwright_queue_jobs_total", "counter", "Deliveries of the queue.", samples)
         metric("layerwright_queue_connected", "gauge", "1 when Redis answers.", [("", worker.is_connected)])
     return "\n".join(lines) + "\n"
+
+
+def _labels(**values: str) -> str:
+    """Labels that have a value; a model without a name has none."""
+    pairs = [f'{name}="{value}"' for name, value in values.items() if value]
+    return f"{{{','.join(pairs)}}}" if pairs else ""
 
 
 def _about(service: Service) -> str:
@@ -68,13 +86,14 @@ def _about(service: Service) -> str:
     return f'{{version="{VERSION}",cog_version="{COG_VERSION}",model="{model}"}}'
 
 
-def _histogram(name: str, text: str, engine: Engine) -> list[str]:
-    lines, total = [f"# HELP {name} {text}", f"# TYPE {name} histogram"], 0
-    for bound, count in zip((*engine.seconds.bounds, float("inf")), engine.seconds.counts):
+def _histogram(name: str, model: str, runs: Runs) -> list[str]:
+    lines, total = [], 0
+    for bound, count in zip((*runs.seconds.bounds, float("inf")), runs.seconds.counts):
         total += count
         label = "+Inf" if bound == float("inf") else f"{bound:g}"
-        lines.append(f'{name}_bucket{{le="{label}"}} {total}')
-    return [*lines, f"{name}_sum {engine.seconds.sum:.10g}", f"{name}_count {total}"]
+        lines.append(f"{name}_bucket{_labels(model=model, le=label)} {total}")
+    labels = _labels(model=model)
+    return [*lines, f"{name}_sum{labels} {runs.seconds.sum:.10g}", f"{name}_count{labels} {total}"]
 
 
 def _cpu_seconds() -> float:

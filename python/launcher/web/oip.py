@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Callable
 
 from pydantic_core import from_json, to_json
 
+from ..runs import Runs
 from ..schema import InvalidRequest, Schema
 from ..service import Service
 from .asgi import Exchange, Handler, HTTPError, Router
@@ -18,18 +19,25 @@ EXTENSIONS = ["model_repository", "binary_tensor_data"]
 
 def routes(router: Router, service: Service) -> None:
     """``/v2`` and ``/v1/models``."""
-    engine, name = service.engine, service.settings.model_name
+    name, models = service.settings.model_name, service.models
+    # The server's name is that of what it serves where nobody names a model, unless one of several has that name.
+    served: dict[str, Runs] = {**({} if models.named else {name: service.engine}), **models.named}
+    known = {name: service.engine, **served}
+
+    def model_of(exchange: Exchange) -> tuple[str, Runs]:
+        found = exchange.parameters.get("model", models.default_name or name)
+        if found not in known:
+            raise HTTPError(404, {"error": f"There is no model {found}; this server has {', '.join(served)}"})
+        return found, known[found]
 
     def guarded(handler: Handler) -> Handler:
         """Errors as this protocol spells them: ``{"error": text}``."""
 
         async def handle(exchange: Exchange) -> None:
             try:
-                model = exchange.parameters.get("model", name)
-                if model != name:
-                    raise HTTPError(404, {"error": f"There is no model {model}; this server has {name}"})
+                model, _ = model_of(exchange)
                 if exchange.parameters.get("version", "1") != "1":
-                    raise HTTPError(404, {"error": f"There is no version {exchange.parameters['version']} of {name}"})
+                    raise HTTPError(404, {"error": f"There is no version {exchange.parameters['version']} of {model}"})
                 await handler(exchange)
             except InvalidRequest as error:
                 raise HTTPError(400, {"error": str(error)}) from None
@@ -47,39 +55,38 @@ def routes(router: Router, service: Service) -> None:
         await exchange.json(200, {"live": True})
 
     async def ready(exchange: Exchange) -> None:
-        is_ready = engine.takes_work
+        is_ready = models.take_work
         await exchange.json(200 if is_ready else 503, {"ready": is_ready, "live": True})
 
     async def model_ready(exchange: Exchange) -> None:
+        model, engine = model_of(exchange)
         is_ready = engine.takes_work
-        await exchange.json(200 if is_ready else 503, {"name": name, "ready": is_ready})
+        await exchange.json(200 if is_ready else 503, {"name": model, "ready": is_ready})
 
     async def metadata(exchange: Exchange) -> None:
-        await exchange.json(200, describe(engine.schema, name))
+        model, engine = model_of(exchange)
+        await exchange.json(200, describe(engine.schema, model))
 
     async def document(exchange: Exchange) -> None:
         from .oip_document import make_document  # few ask for it
 
-        await exchange.json(200, make_document(engine.schema, name))
+        model, engine = model_of(exchange)
+        await exchange.json(200, make_document(engine.schema, model))
 
     async def infer(exchange: Exchange) -> None:
-        await _infer(service, exchange)
+        model, engine = model_of(exchange)
+        await _infer(service, engine, model, exchange)
 
     async def index(exchange: Exchange) -> None:
-        state = "READY" if engine.takes_work else "UNAVAILABLE"
-        await exchange.json(200, [{"name": name, "version": "1", "state": state, "reason": ""}])
+        states = {one: "READY" if engine.takes_work else "UNAVAILABLE" for one, engine in served.items()}
+        entries = [{"name": one, "version": "1", "state": state, "reason": ""} for one, state in states.items()]
+        await exchange.json(200, entries)
 
     async def load(exchange: Exchange) -> None:
-        await exchange.json(200, {})  # the one model is loaded as long as the server runs
+        await exchange.json(200, {})  # every model is loaded as long as the server runs
 
     async def list_v2(exchange: Exchange) -> None:
-        await exchange.json(200, {"models": [name]})
-
-    async def state_v1(exchange: Exchange) -> None:
-        await exchange.json(200 if engine.takes_work else 503, {"name": name, "ready": engine.takes_work})
-
-    async def predict_v1(exchange: Exchange) -> None:
-        await predict_instances(service, exchange)
+        await exchange.json(200, {"models": list(served)})
 
     router.add("GET", "/v2", guarded(server))
     router.add("GET", "/v2/", guarded(server))
@@ -93,8 +100,21 @@ def routes(router: Router, service: Service) -> None:
         router.add("GET", prefix, guarded(metadata))
         router.add("GET", f"{prefix}/ready", guarded(model_ready))
         router.add("POST", f"{prefix}/infer", guarded(infer))
-    router.add("POST", f"/v1/models/{name}:predict", guarded(predict_v1))
-    router.add("GET", f"/v1/models/{name}", guarded(state_v1))
+    for one, engine in known.items():
+        _add_v1(router, service, one, engine, guarded)
+
+
+def _add_v1(router: Router, service: Service, name: str, engine: Runs, guarded: Callable[[Handler], Handler]) -> None:
+    """KServe's older routes of one model."""
+
+    async def state(exchange: Exchange) -> None:
+        await exchange.json(200 if engine.takes_work else 503, {"name": name, "ready": engine.takes_work})
+
+    async def predict(exchange: Exchange) -> None:
+        await predict_instances(service, engine, exchange)
+
+    router.add("POST", f"/v1/models/{name}:predict", guarded(predict))
+    router.add("GET", f"/v1/models/{name}", guarded(state))
 
 
 def _text(detail: Any) -> str:
@@ -119,8 +139,7 @@ def _facts(schema: Schema, name: str, node: dict[str, Any]) -> dict[str, Any]:
     return {"name": name, "datatype": datatype, "shape": [-1 if is_list else 1]}
 
 
-async def _infer(service: Service, exchange: Exchange) -> None:
-    engine = service.engine
+async def _infer(service: Service, engine: Runs, name: str, exchange: Exchange) -> None:
     body = await exchange.body(service.settings.body_limit)
     head, rest = _split(body, exchange.header(b"inference-header-content-length"))
     try:
@@ -140,7 +159,7 @@ async def _infer(service: Service, exchange: Exchange) -> None:
     tensor = make_tensor(engine.schema, prediction.output)
     # The server's own id when the client sent none: some clients require the field that the protocol leaves out.
     id = message.get("id") or prediction.id
-    answer = {"model_name": service.settings.model_name, "model_version": "1", "id": id, "outputs": [tensor]}
+    answer = {"model_name": name, "model_version": "1", "id": id, "outputs": [tensor]}
     if not is_binary:
         await exchange.json(200, answer)
         return

@@ -7,8 +7,8 @@ from typing import Any
 
 from pydantic_core import from_json, to_json
 
-from ..engine import Engine
 from ..prediction import Prediction
+from ..runs import Runs
 from ..schema import InvalidRequest
 from ..service import Service
 from .asgi import Exchange, HTTPError, Router
@@ -22,14 +22,14 @@ def routes(router: Router, service: Service) -> None:
 
     async def ping(exchange: Exchange) -> None:
         # No user code on this path: SageMaker gives it 2 s, whatever the model does.
-        is_well = engine.takes_work
-        await exchange.json(200 if is_well else 503, {"status": "draining" if engine.is_draining else engine.model.state})
+        is_well, whole = service.models.take_work, service.models.whole
+        await exchange.json(200 if is_well else 503, {"status": "draining" if engine.is_draining else whole.state})
 
     async def invocations(exchange: Exchange) -> None:
-        await _invoke(service, exchange)
+        await invoke(service, engine, exchange)
 
     async def vertex(exchange: Exchange) -> None:
-        await predict_instances(service, exchange)
+        await predict_instances(service, engine, exchange)
 
     router.add("GET", "/ping", ping)
     router.add("POST", "/invocations", invocations)
@@ -41,15 +41,14 @@ def routes(router: Router, service: Service) -> None:
         router.add("POST", predict, vertex)
 
 
-async def _invoke(service: Service, exchange: Exchange) -> None:
+async def invoke(service: Service, engine: Runs, exchange: Exchange) -> None:
     """SageMaker's route: a Cog request, ``instances``, a bare input object, or one file for the first input."""
-    engine = service.engine
     kind = exchange.header(b"content-type") or "application/json"
     body = await exchange.body(service.settings.body_limit)
     if is_json(kind):
         message = parse_object(body)
         if "instances" in message and "instances" not in engine.schema.properties:
-            await _instances(service, exchange, message)
+            await _instances(service, engine, exchange, message)
             return
         request = message if "input" in message and "input" not in engine.schema.properties else {"input": message}
     else:
@@ -67,7 +66,7 @@ async def _invoke(service: Service, exchange: Exchange) -> None:
     await exchange.bytes(status, to_json(prediction.snapshot(), inf_nan_mode="null"), b"application/json", headers)
 
 
-def _one_input(engine: Engine, kind: str, body: bytes) -> dict[str, Any]:
+def _one_input(engine: Runs, kind: str, body: bytes) -> dict[str, Any]:
     """A body that is no JSON goes to the first required input, as text or as a file."""
     names = engine.schema.input.get("required") or list(engine.schema.properties)
     if not names:
@@ -80,15 +79,14 @@ def _one_input(engine: Engine, kind: str, body: bytes) -> dict[str, Any]:
     raise HTTPError(415, {"detail": f"This model takes JSON, not {kind}"})
 
 
-async def predict_instances(service: Service, exchange: Exchange) -> None:
+async def predict_instances(service: Service, engine: Runs, exchange: Exchange) -> None:
     """Vertex AI and KServe V1: ``{"instances": [...], "parameters": {...}}`` to ``{"predictions": [...]}``."""
-    await _instances(service, exchange, parse_object(await exchange.body(service.settings.body_limit)))
+    await _instances(service, engine, exchange, parse_object(await exchange.body(service.settings.body_limit)))
 
 
-async def _instances(service: Service, exchange: Exchange, message: dict[str, Any]) -> None:
+async def _instances(service: Service, engine: Runs, exchange: Exchange, message: dict[str, Any]) -> None:
     import asyncio
 
-    engine = service.engine
     instances, parameters = message.get("instances"), message.get("parameters") or {}
     if not isinstance(instances, list) or not isinstance(parameters, dict):
         problem = {"loc": ["body", "instances"], "msg": "A list of instances is required", "type": "value_error"}
@@ -115,7 +113,7 @@ async def _instances(service: Service, exchange: Exchange, message: dict[str, An
     await exchange.json(200, {"predictions": [one.output for one in results]})
 
 
-def _as_input(engine: Engine, instance: Any, parameters: dict[str, Any]) -> dict[str, Any]:
+def _as_input(engine: Runs, instance: Any, parameters: dict[str, Any]) -> dict[str, Any]:
     if isinstance(instance, dict):
         return {**parameters, **instance}
     names = engine.schema.input.get("required") or list(engine.schema.properties)

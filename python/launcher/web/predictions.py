@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import re
 
-from ..engine import Engine
 from ..prediction import Prediction
+from ..runs import Runs
 from ..service import Service
 from .asgi import Exchange, Handler, HTTPError, Router
 from .sse import stream_events
@@ -27,7 +27,7 @@ def routes(router: Router, service: Service) -> None:
     router.add("POST", "/shutdown", shutdown)
 
 
-def add_runs(router: Router, service: Service, name: str, engine: Engine) -> None:
+def add_runs(router: Router, service: Service, name: str, engine: Runs) -> None:
     """The routes of one engine under one name."""
     item = f"/{name}/{{id}}"
 
@@ -54,7 +54,7 @@ def add_runs(router: Router, service: Service, name: str, engine: Engine) -> Non
     router.add("GET", f"{item}/stream", stream)
 
 
-def require(engine: Engine, id: str) -> Prediction:
+def require(engine: Runs, id: str) -> Prediction:
     """The prediction of an id, or 404."""
     prediction = engine.find(id)
     if prediction is None:
@@ -62,7 +62,7 @@ def require(engine: Engine, id: str) -> Prediction:
     return prediction
 
 
-def creator(service: Service, engine: Engine) -> Handler:
+def creator(service: Service, engine: Runs) -> Handler:
     """The handler of POST and PUT."""
     limit = service.settings.body_limit
     schema = engine.schema

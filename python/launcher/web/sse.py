@@ -7,15 +7,15 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from ..engine import Engine
 from ..prediction import Prediction
+from ..runs import Runs
 from .asgi import Exchange
 from .submission import submit
 
 KEEP_ALIVE_SECONDS = 15.0
 
 
-async def stream_events(exchange: Exchange, engine: Engine, prediction: Prediction, *, owns: bool) -> None:
+async def stream_events(exchange: Exchange, engine: Runs, prediction: Prediction, *, owns: bool) -> None:
     """Send events until the prediction ends.
 
     :param owns: the request made the prediction: submit it now, and cancel it when the reader goes away. Otherwise

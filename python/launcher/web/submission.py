@@ -7,13 +7,13 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from ..engine import Duplicate, Engine, NotReady, QueueFull
 from ..prediction import Prediction
+from ..runs import Duplicate, NotReady, QueueFull, Runs
 from ..schema import InvalidRequest
 from .asgi import Exchange, HTTPError
 
 
-async def run_to_end(engine: Engine, exchange: Exchange, request: dict[str, Any]) -> Prediction:
+async def run_to_end(engine: Runs, exchange: Exchange, request: dict[str, Any]) -> Prediction:
     """Run a checked request for one of the platforms' routes and wait for it."""
     prediction = Prediction({"input": request["input"], "context": request.get("context")}, request.get("id"))
     exchange.span.follow(prediction)
@@ -22,7 +22,7 @@ async def run_to_end(engine: Engine, exchange: Exchange, request: dict[str, Any]
     return prediction
 
 
-def submit(engine: Engine, prediction: Prediction) -> None:
+def submit(engine: Runs, prediction: Prediction) -> None:
     """Hand a prediction to the engine; its refusals become 503, 429 and 409."""
     try:
         engine.submit(prediction)
@@ -36,7 +36,7 @@ def submit(engine: Engine, prediction: Prediction) -> None:
         raise HTTPError(409, {"detail": f"A prediction with this id is running: {prediction.id}"}) from None
 
 
-async def wait(exchange: Exchange, engine: Engine, prediction: Prediction) -> None:
+async def wait(exchange: Exchange, engine: Runs, prediction: Prediction) -> None:
     """Wait for the end; a client that hangs up before it cancels the run."""
     _patience.add(exchange, engine, prediction)
     try:
@@ -55,12 +55,12 @@ class _Patience:
     tick = 0.05
 
     def __init__(self) -> None:
-        self._fresh: dict[Prediction, tuple[Exchange, Engine]] = {}
-        self._aging: dict[Prediction, tuple[Exchange, Engine]] = {}
+        self._fresh: dict[Prediction, tuple[Exchange, Runs]] = {}
+        self._aging: dict[Prediction, tuple[Exchange, Runs]] = {}
         self._watched: dict[Prediction, asyncio.Task[None]] = {}
         self._is_ticking = False
 
-    def add(self, exchange: Exchange, engine: Engine, prediction: Prediction) -> None:
+    def add(self, exchange: Exchange, engine: Runs, prediction: Prediction) -> None:
         self._fresh[prediction] = exchange, engine
         if not self._is_ticking:
             self._is_ticking = True
@@ -82,7 +82,7 @@ class _Patience:
             loop.call_later(self.tick, self._turn)
 
 
-async def _hang_up(exchange: Exchange, engine: Engine, prediction: Prediction) -> None:
+async def _hang_up(exchange: Exchange, engine: Runs, prediction: Prediction) -> None:
     while (await exchange.receive())["type"] != "http.disconnect":
         pass
     if not prediction.is_terminal:
@@ -106,7 +106,7 @@ def refusal_of(error: Exception) -> HTTPError | None:
     return None
 
 
-def refuse_unready(engine: Engine) -> None:
+def refuse_unready(engine: Runs) -> None:
     """503 unless the model can take work."""
     if engine.model.state not in ("ready", "restarting"):
         raise HTTPError(503, {"detail": "The model is not ready"})

@@ -1,0 +1,482 @@
+"""Several models in one image, and pipelines of them."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import threading
+from typing import Any, Callable
+
+import pytest
+from pipelines import const, manifest, pipeline, ref, step, write_project
+from support import FILE, LIMIT, TEXT, NotServing, Server, free_port, has_ended, until
+from test_conformance import data_url, parse_events
+
+Serve = Callable[..., Server]
+ASYNC = {"Prefer": "respond-async"}
+
+
+@pytest.fixture
+def serve(tmp_path: pathlib.Path, start: Any) -> Serve:
+    """Start a server of several models."""
+
+    def run(*classes: str, default: str = "main", state: str = "READY", env: "dict[str, str] | None" = None, **pipelines: Any) -> Server:
+        project = write_project(tmp_path, manifest(*classes, default=default, **pipelines))
+        return start(project, STUB="", **(env or {})).wait(state)
+
+    return run
+
+
+def post(server: Server, model: str, headers: "dict[str, str] | None" = None, /, **inputs: Any) -> dict[str, Any]:
+    """POST to a model or pipeline by name."""
+    answer = server.request("POST", f"/models/{model}/predictions", {"input": inputs}, headers)
+    assert answer.status == 200, answer.body
+    return answer.json()
+
+
+ECHO_TWICE = {
+    "twice": pipeline(
+        step("echo", "first", text="input.text"), step("echo", "second", text="first", mark=const("?")), output="second", inputs={"text": TEXT}
+    )
+}
+
+# --- several models
+
+
+def test_each_model_has_its_routes_and_the_default_has_those_of_one(serve: Serve) -> None:
+    server = serve("Echo", "Split", default="echo")
+    assert server.predict(text="a").json()["output"] == "a!"
+    assert post(server, "echo", text="b")["output"] == "b!"
+    assert post(server, "split", text="a b")["output"] == {"words": ["a", "b"], "count": 2, "nothing": None}
+    listed = server.get("/models").json()["models"]
+    assert [(one["modelName"], one["modelUrl"], one["kind"], one["status"]) for one in listed] == [
+        ("echo", "/models/echo", "model", "READY"),
+        ("split", "/models/split", "model", "READY"),
+    ]
+    assert server.get("/models/split").json()["modelName"] == "split"
+    assert "mark" in json.dumps(server.get("/models/echo/openapi.json").json())
+    assert "mark" in json.dumps(server.get("/openapi.json").json())
+    answer = server.request("PUT", "/models/split/predictions/one", {"input": {"text": "a"}})
+    assert answer.json()["id"] == "one"
+    assert server.get("/models/split/predictions/one").json()["status"] == "succeeded"
+    assert server.get("/predictions/one").status == 404
+    assert server.request("POST", "/models/echo/invoke", {"text": "c"}).json()["output"] == "c!"
+    refused = server.request("POST", "/models/echo/predictions", {"input": {"mark": 1}})
+    assert refused.status == 422 and len(refused.json()["detail"]) == 2
+
+
+@pytest.mark.parametrize("method, path", [("GET", ""), ("POST", "/predictions"), ("POST", "/invoke"), ("GET", "/predictions/x"), ("GET", "/openapi.json")])
+def test_an_unknown_model_is_answered_with_the_names(serve: Serve, method: str, path: str) -> None:
+    server = serve("Echo", "Split", default="echo", **ECHO_TWICE)
+    answer = server.request(method, f"/models/none{path}", {} if method == "POST" else None)
+    assert answer.status == 404
+    assert answer.json() == {"detail": "There is no model none; this server has echo, split, twice"}
+
+
+def test_the_open_inference_protocol_knows_each_by_name(serve: Serve) -> None:
+    server = serve("Echo", "Split", default="echo", **ECHO_TWICE)
+    body = {"inputs": [{"name": "text", "shape": [1], "datatype": "BYTES", "data": ["a"]}]}
+    assert server.get("/v2/models").json() == {"models": ["echo", "split", "twice"]}
+    for name, output in (("twice", "a!?"), ("echo", "a!"), ("model", "a!")):
+        answer = server.request("POST", f"/v2/models/{name}/infer", body).json()
+        assert answer["model_name"] == name and answer["outputs"][0]["data"] == [output]
+        assert server.get(f"/v2/models/{name}/ready").json() == {"name": name, "ready": True}
+    assert server.get("/v2/models/none").status == 404
+    assert server.request("POST", "/v1/models/twice:predict", {"instances": [{"text": "b"}]}).json() == {"predictions": ["b!?"]}
+
+
+def test_metrics_say_whose_they_are(serve: Serve) -> None:
+    server = serve("Echo", "Split", default="echo", **ECHO_TWICE)
+    post(server, "twice", text="a")
+    text = server.get("/metrics").body.decode()
+    assert 'layerwright_predictions_total{model="echo",status="succeeded"} 2' in text
+    assert 'layerwright_predictions_total{model="twice",status="succeeded"} 1' in text
+    assert 'layerwright_slots{model="twice"} 1' in text
+    assert 'layerwright_prediction_seconds_count{model="split"} 0' in text
+    assert 'layerwright_resident_memory_bytes{model="split",process="model"}' in text
+    assert text.count("# TYPE layerwright_prediction_seconds histogram") == 1
+
+
+def test_the_process_that_dies_fails_its_own_predictions_and_is_started_again(serve: Serve) -> None:
+    server = serve("Echo", "Held", default="echo")
+    server.request("PUT", "/models/held/predictions/one", {"input": {}}, ASYNC)
+    server.hear("one-began")
+    died = post(server, "echo", text="die")
+    assert died["status"] == "failed" and "SIGKILL" in died["error"]
+    server.tell("one-may-end")
+    until(lambda: server.get("/models/held/predictions/one").json()["status"] == "succeeded")
+    server.wait()
+    assert post(server, "echo", text="a")["output"] == "a!"
+    health = server.get("/health-check").json()["models"]
+    assert (health["echo"]["queue"]["restarts"], health["held"]["queue"]["restarts"]) == (1, 0)
+
+
+def test_a_setup_that_fails_says_of_which_model(serve: Serve) -> None:
+    server = serve("Echo", "Broken", default="echo", state="SETUP_FAILED", main=ECHO_TWICE["twice"])
+    health = server.get("/health-check").json()
+    assert health["setup"]["status"] == "failed"
+    assert "[echo] echo is set up" in health["setup"]["logs"] and "[broken] RuntimeError: no weights" in health["setup"]["logs"]
+    until(lambda: server.get("/models/echo").json()["status"] == "READY")
+    assert server.get("/models/broken").json()["status"] == "SETUP_FAILED"
+    assert server.get("/ping").status == 503 and server.get("/readyz").status == 503
+    assert server.predict(text="a").json()["output"] == "a!"
+    assert post(server, "main", text="a")["output"] == "a!?"
+    refused = server.request("POST", "/models/broken/predictions", {"input": {"text": "a"}})
+    assert refused.status == 503
+    assert "Setup of broken failed: RuntimeError: no weights" in server.log
+
+
+# --- what is wrong with models.json
+
+
+def _echo(**changes: Any) -> dict[str, Any]:
+    listed = manifest("Echo", default="echo")
+    listed["models"]["echo"].update(changes)
+    return listed
+
+
+def _steps(*steps: Any, output: Any = None) -> dict[str, Any]:
+    made = pipeline(*steps, output=output or "echo", inputs={"text": TEXT})
+    return manifest("Echo", default="main", main=made)
+
+
+GOOD = step("echo", text="input.text")
+
+
+@pytest.mark.parametrize(
+    "listed, problem",
+    [
+        ([], "the file must be an object"),
+        ({**_echo(), "version": 2}, "version must be 1"),
+        ({**_echo(), "models": {}}, "models must not be empty"),
+        ({**_echo(), "models": []}, "models must be an object"),
+        ({**_echo(), "default": "none"}, "default must be the name"),
+        ({**_echo(), "models": {"A b": {}}}, "models.A b is no name"),
+        ({**_echo(), "pipelines": {"echo": {}}}, "pipelines.echo has the name of a model"),
+        (_echo(run=""), "models.echo.run must name the code"),
+        (_echo(concurrency=0), "models.echo.concurrency must be a positive number"),
+        (_echo(openapi={"components": {}}), "models.echo.openapi must be an OpenAPI document"),
+        (_steps(), "pipelines.main.steps must be a list of steps"),
+        (_steps(3), "pipelines.main.steps[0] must be an object"),
+        (_steps({"name": "echo"}), "pipelines.main.steps[0].model must be a text"),
+        (_steps(step("none")), "pipelines.main.steps[0].model names no model: none"),
+        (_steps(GOOD, GOOD), "pipelines.main.steps[1] has the name echo, which is taken"),
+        (_steps(step("echo", "item", text="input.text")), "pipelines.main.steps[0] has the name item, which is taken"),
+        (_steps(step("echo", text="other")), "pipelines.main.steps[0].input.text refers to other, which is no step before"),
+        (_steps(step("echo", text="item")), "pipelines.main.steps[0].input.text refers to item, which is no step before"),
+        (_steps(step("echo", text="input.none")), "pipelines.main.steps[0].input.text refers to none, which is no input"),
+        (_steps(step("echo", none="input.text")), "pipelines.main.steps[0].input.none is no input of the model echo"),
+        (_steps({**GOOD, "input": {"text": {"const": 1, "ref": []}}}), "pipelines.main.steps[0].input.text must have one of"),
+        (_steps({**GOOD, "when": {"ref": [1]}}), "pipelines.main.steps[0].when.ref must be a list of names"),
+        (_steps({**GOOD, "optional": 1}), "pipelines.main.steps[0].optional must be true or false"),
+        (_steps({"parallel": [GOOD, step("echo", "b", text="echo")]}), "pipelines.main.steps[0].parallel[1].input.text refers to echo"),
+        (_steps({"parallel": []}), "pipelines.main.steps[0].parallel must be a list of steps"),
+        (_steps(GOOD, output={"list": [ref("none")]}), "pipelines.main.output refers to none"),
+    ],
+)
+def test_a_list_of_models_that_cannot_be_used(listed: Any, problem: str) -> None:
+    from launcher.models.manifest import read_manifest
+
+    with pytest.raises(ValueError) as caught:
+        read_manifest(listed)
+    assert str(caught.value).startswith(problem)
+
+
+def test_the_server_does_not_start_on_such_a_list(tmp_path: pathlib.Path, start: Any) -> None:
+    project = write_project(tmp_path, {**_echo(), "version": 7})
+    with pytest.raises(NotServing):
+        start(project, STUB="").wait()
+    log = next(tmp_path.glob("server-*.log")).read_text()
+    assert "error: The list of models cannot be used: " in log and "version must be 1" in log
+
+
+# --- steps
+
+
+def test_steps_follow_each_other_with_logs_metrics_and_context(serve: Serve) -> None:
+    server = serve("Echo", **ECHO_TWICE, default="twice")
+    body = server.predict(text="a").json()
+    assert (body["status"], body["output"]) == ("succeeded", "a!?")
+    assert body["logs"] == "[first] echoing a\n[first] half a line\n[second] echoing a!\n[second] half a line\n"
+    steps = body["metrics"]["steps"]
+    assert list(steps) == ["first", "second"]
+    assert steps["second"]["letters"] == 2 and steps["first"]["predict_time"] > 0
+    assert body["metrics"]["predict_time"] >= steps["first"]["predict_time"] + steps["second"]["predict_time"]
+    request = {"input": {"text": "context"}, "context": {"who": "me"}}
+    assert "'who': 'me'" in server.request("POST", "/predictions", request).json()["output"]
+    assert server.get("/models/echo/predictions").json()["results"] == []
+    listed = server.get("/predictions").json()["results"]
+    assert len(listed) == 2 and listed[1]["id"] == body["id"]
+
+
+def test_an_error_names_the_step(serve: Serve) -> None:
+    server = serve("Echo", **ECHO_TWICE, default="twice")
+    body = server.predict(text="fail").json()
+    assert (body["status"], body["error"]) == ("failed", "Step first (model echo): ValueError: boom")
+    assert "[first] ValueError: boom" in body["logs"] and body.get("output") is None
+    assert body["metrics"]["steps"]["first"]["error"] == "ValueError: boom"
+    died = server.predict(text="die").json()
+    assert died["error"].startswith("Step first (model echo): Model process killed by signal 9")
+    server.wait()
+    assert server.predict(text="a").json()["output"] == "a!?"
+
+
+def test_values_are_checked_where_they_enter_a_model(serve: Serve) -> None:
+    steps = [step("split", text="input.text"), step("echo", text="split.count")]
+    missing = [step("split", text="input.text"), step("echo", text="split.other")]
+    server = serve(
+        "Echo",
+        "Split",
+        main=pipeline(*steps, output="echo", inputs={"text": TEXT}),
+        missing=pipeline(*missing, output="echo", inputs={"text": TEXT}),
+    )
+    assert server.predict(text="a").json()["error"] == "Step echo (model echo): Input validation error: input.text: Input should be a valid string"
+    expected = "Step echo (model echo): $.split.other is not there: $.split is an object with count, nothing, words"
+    assert post(server, "missing", text="a")["error"] == expected
+
+
+def test_optional_steps_conditions_and_nulls(serve: Serve) -> None:
+    steps = [
+        step("split", text="input.text"),
+        step("echo", "maybe", text="input.text", when="input.wanted"),
+        step("echo", "other", text="input.text", optional=True),
+        step("many", each="split.nothing", text="item"),
+    ]
+    output = {"object": {"maybe": ref("maybe"), "other": ref("other"), "deep": ref("maybe.some[0].thing"), "list": {"list": [ref("input.wanted"), const(1)]}}}
+    server = serve("Echo", "Split", "Many", main=pipeline(*steps, output=output, inputs={"text": TEXT, "wanted": {**TEXT, "default": None}}))
+    body = server.predict(text="fail").json()
+    assert body["status"] == "succeeded"
+    assert body["output"] == {"maybe": None, "other": None, "deep": None, "list": [None, 1]}
+    found = body["metrics"]["steps"]
+    assert found["maybe"] == {"skipped": True} and found["many"] == {"skipped": True}
+    assert found["other"]["error"] == "ValueError: boom"
+    wrong = server.predict(text="a", wanted="yes").json()
+    assert wrong["metrics"]["steps"]["maybe"]["letters"] == 1
+    assert wrong["error"] == "Output of the pipeline: $.maybe.some is not there: $.maybe is a text"
+
+
+def test_a_default_of_the_pipeline_reaches_every_step(serve: Serve) -> None:
+    steps = [step("echo", text="input.text", mark="input.mark"), step("echo", "two", text="input.text", mark="input.mark")]
+    output = {"list": [ref("echo"), ref("two")]}
+    server = serve("Echo", main=pipeline(*steps, output=output, inputs={"text": TEXT, "mark": {**TEXT, "default": "."}}))
+    assert server.predict(text="a").json()["output"] == ["a.", "a."]
+
+
+def test_items_run_together_and_stay_in_order(serve: Serve) -> None:
+    steps = [step("split", text="input.text"), step("many", each="split.words", text="item", meets=const(3))]
+    server = serve("Split", "Many", main=pipeline(*steps, output="many", inputs={"text": TEXT}))
+    body = server.predict(text="c b a d").json()
+    assert body["output"] == ["C", "B", "A", "D"]
+    assert body["metrics"]["steps"]["many"]["count"] == 4
+    empty = server.predict(text="").json()
+    assert empty["output"] == [] and empty["metrics"]["steps"]["many"] == {"predict_time": 0.0, "count": 0}
+    failed = server.predict(text="a fail").json()
+    assert failed["error"] == "Step many (model many): item [1]: ValueError: boom"
+
+
+def test_steps_at_the_same_time(serve: Serve) -> None:
+    both = {"parallel": [step("held", "a", name=const("a")), step("echo", "b", text="input.text")]}
+    after = step("echo", "after", text="a", mark="b")
+    server = serve("Held", "Echo", main=pipeline(both, after, output="after", inputs={"text": TEXT}))
+    server.request("PUT", "/predictions/one", {"input": {"text": "x"}}, ASYNC)
+    server.hear("a-began")
+    until(lambda: "b" in server.get("/predictions/one").json()["metrics"].get("steps", {}))
+    server.tell("a-may-end")
+    assert server.wait_for("one")["output"] == "ax!"
+
+
+def test_a_failure_cancels_what_runs_beside_it(serve: Serve) -> None:
+    both = {"parallel": [step("held", "a", name=const("a")), step("echo", "b", text="input.text", when="input.text")]}
+    server = serve("Held", "Echo", main=pipeline(both, output={"object": {}}, inputs={"text": TEXT}))
+    body = server.predict(text="fail").json()
+    assert body["error"] == "Step b (model echo): ValueError: boom"
+    # The held model is free again: it takes another one.
+    server.tell("two-may-end")
+    assert post(server, "held", name="two")["output"] == "two"
+
+
+def test_pipelines_that_share_a_model_do_not_wait_for_each_other(serve: Serve) -> None:
+    both = {"parallel": [step("echo", "a", text="input.text"), step("echo", "b", text="input.text")]}
+    rest = [step("split", text="a"), step("many", each="split.words", text="item"), step("echo", "end", text="b")]
+    one, two = pipeline(both, *rest, output="end", inputs={"text": TEXT}), pipeline(*rest_of(), output="echo", inputs={"text": TEXT})
+    server = serve("Echo", "Split", "Many", main=one, other=two)
+    results: list[Any] = []
+    threads = [threading.Thread(target=lambda n=n: results.append(post(server, ("main", "other")[n % 2], text=f"a b {n}")["status"])) for n in range(24)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results == ["succeeded"] * 24
+
+
+def rest_of() -> list[dict[str, Any]]:
+    """Steps in another order than those of the pipeline beside."""
+    return [step("split", text="input.text"), step("many", each="split.words", text="item"), step("echo", text="many[0]")]
+
+
+# --- limits, cancellation, the end
+
+
+def test_what_was_let_in_waits_for_a_model_whose_queue_is_full(serve: Serve) -> None:
+    server = serve("Held", "Echo", env={"LAYERWRIGHT_MAX_QUEUE": "1"}, main=pipeline(step("held", name=const("three")), output="held", inputs={}))
+    for id in ("one", "two"):
+        server.request("PUT", f"/models/held/predictions/{id}", {"input": {"name": id}}, ASYNC)
+    server.hear("one-began")
+    assert server.request("POST", "/models/held/predictions", {"input": {}}).status == 429
+    assert server.request("PUT", "/predictions/run", {"input": {}}, ASYNC).status == 202
+    assert server.request("PUT", "/predictions/waits", {"input": {}}, ASYNC).status == 202
+    assert server.request("POST", "/predictions", {"input": {}}).status == 429  # the door of the pipeline itself
+    for name in ("one", "two", "three"):
+        server.tell(f"{name}-may-end")
+    assert server.wait_for("run")["output"] == "three" and server.wait_for("waits")["output"] == "three"
+
+
+def test_cancel_reaches_the_step_that_runs(serve: Serve, receiver: Any) -> None:
+    hook = receiver()
+    server = serve("Held", "Echo", main=pipeline(step("held"), step("echo", text="held"), output="echo", inputs={}))
+    body = {"input": {}, "webhook": hook.url, "webhook_events_filter": ["start", "completed"]}
+    server.request("PUT", "/predictions/one", body, ASYNC)
+    server.hear("one-began")
+    waiting = server.request("PUT", "/predictions/two", {"input": {}}, ASYNC)
+    assert waiting.status == 202
+    assert server.request("POST", "/predictions/two/cancel").status == 200
+    assert server.request("POST", "/predictions/one/cancel").status == 200
+    server.hear("one-canceled")
+    assert server.wait_for("one")["status"] == "canceled" and server.wait_for("two")["status"] == "canceled"
+    until(lambda: len(hook.bodies) == 2)
+    assert [one["status"] for one in hook.bodies] == ["processing", "canceled"]
+    server.tell("one-may-end")
+    assert server.predict().json()["output"] == "one!"
+
+
+def test_the_time_limit_is_for_the_whole(serve: Serve) -> None:
+    server = serve("Held", "Echo", env={"LAYERWRIGHT_PREDICT_TIMEOUT": "0.5"}, main=pipeline(step("held"), output="held", inputs={}))
+    body = server.predict().json()
+    assert (body["status"], body["error"]) == ("failed", "Prediction timed out after 0.5 s, in step held")
+    server.hear("one-canceled")
+    assert post(server, "echo", text="a")["output"] == "a!"
+
+
+def test_sigterm_lets_a_pipeline_go_on_through_its_steps(serve: Serve) -> None:
+    steps = [step("held"), step("echo", text="held"), step("echo", "end", text="echo")]
+    server = serve("Held", "Echo", main=pipeline(*steps, output="end", inputs={}))
+    answers: list[Any] = []
+    thread = threading.Thread(target=lambda: answers.append(server.predict()))
+    thread.start()
+    server.hear("one-began")
+    children = server.children
+    server.process.terminate()
+    until(lambda: server.get("/readyz").status == 503)
+    assert server.predict().status == 503
+    server.tell("one-may-end")
+    thread.join()
+    assert answers[0].json()["output"] == "one!!"
+    assert server.process.wait(LIMIT) == 0
+    assert len(children) == 2 and all(has_ended(pid) for pid in children)
+
+
+def test_beyond_the_grace_it_fails(serve: Serve) -> None:
+    server = serve("Held", env={"LAYERWRIGHT_GRACE_SECONDS": "0.3"}, main=pipeline(step("held"), output="held", inputs={}))
+    answers: list[Any] = []
+    thread = threading.Thread(target=lambda: answers.append(server.predict()))
+    thread.start()
+    server.hear("one-began")
+    server.process.terminate()
+    thread.join()
+    assert answers[0].json()["error"] == "The server was shut down before the prediction ended"
+    assert server.process.wait(LIMIT) == 1
+
+
+# --- streams
+
+
+WORDS = {"main": pipeline(step("echo", text="input.text"), step("words", text="echo"), output="words", inputs={"text": TEXT}, gives={"type": "array", "items": TEXT, "x-cog-array-type": "iterator"}, streaming=True)}
+
+
+def test_the_last_step_s_outputs_stream_on(serve: Serve) -> None:
+    server = serve("Echo", "Words", **WORDS)
+    server.request("PUT", "/predictions/one", {"input": {"text": "a b"}}, ASYNC)
+    until(lambda: server.get("/predictions/one").json().get("output") == ["a"])
+    server.tell("a-was-seen")
+    until(lambda: server.get("/predictions/one").json().get("output") == ["a", "b!"])
+    server.tell("b!-was-seen")
+    assert server.wait_for("one")["status"] == "succeeded"
+    answer = server.request("POST", "/predictions", {"input": {"text": "a b"}}, {"Accept": "text/event-stream"})
+    events = parse_events(answer.body)
+    assert [data["chunk"] for event, data in events if event == "output"] == ["a", "b!"]
+    assert [data["name"] for event, data in events if event == "metric" and data["name"].startswith("steps")] == ["steps.echo", "steps.words"]
+    assert events[-1][0] == "completed" and events[-1][1]["output"] == ["a", "b!"]
+
+
+def test_an_iterator_is_a_list_for_the_next_step(serve: Serve) -> None:
+    server = serve("Many", "Words", main=pipeline(step("words", text="input.text"), step("many", each="words", text="item"), output="many", inputs={"text": TEXT}))
+    for word in ("a", "b"):
+        server.tell(f"{word}-was-seen")
+    assert server.predict(text="a b").json()["output"] == ["A", "B"]
+
+
+# --- files
+
+
+def left_files(folder: pathlib.Path) -> list[str]:
+    """What is left below a folder, but for folders that are empty."""
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+@pytest.fixture
+def temporary(tmp_path: pathlib.Path) -> pathlib.Path:
+    """A folder for temporary files."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    folder.chmod(0o777)  # inside an image the server is a stranger
+    return folder
+
+
+def test_files_go_from_step_to_step_on_disk_and_are_gone_at_the_end(serve: Serve, temporary: pathlib.Path) -> None:
+    steps = [step("write", text="input.text"), step("shout", file="write"), step("read", file="shout", other="input.file")]
+    made = pipeline(*steps, output="read", inputs={"text": TEXT, "file": {**FILE, "nullable": True}})
+    env = {"TMPDIR": str(temporary), "LAYERWRIGHT_UPLOAD_URL": f"http://127.0.0.1:{free_port()}/"}  # which nobody answers
+    server = serve("Write", "Shout", "Read", env=env, main=made)
+    body = server.predict(text="hello ", file=data_url("and more")).json()
+    assert body["output"] == "HELLO and more", body
+    paths = [line.split()[-1] for line in body["logs"].splitlines()]
+    assert len(paths) == 2 and all(path.startswith(str(temporary)) for path in paths)
+    until(lambda: left_files(temporary) == [])
+    failed = server.predict(text="hello ", file="data:text/plain;base64,A").json()
+    assert failed["status"] == "failed"
+    until(lambda: left_files(temporary) == [])
+
+
+def test_files_of_the_output_are_sent_and_the_model_s_own_are_left_alone(serve: Serve, temporary: pathlib.Path) -> None:
+    steps = [step("sample"), step("write", text="input.text"), step("shout", file="sample")]
+    output = {"object": {"written": ref("write"), "shout": ref("shout"), "sample": ref("sample")}}
+    server = serve("Sample", "Write", "Shout", env={"TMPDIR": str(temporary)}, main=pipeline(*steps, output=output, inputs={"text": TEXT}))
+    body = server.predict(text="hello").json()["output"]
+    assert body == {"written": data_url("hello"), "shout": data_url("A SAMPLE"), "sample": data_url("a sample")}
+    assert (server.project / "sample.txt").read_text() == "a sample"
+    until(lambda: left_files(temporary) == [])
+
+
+def test_files_are_gone_after_a_failure_and_after_a_cancellation(serve: Serve, temporary: pathlib.Path) -> None:
+    steps = [step("write", text="input.text"), step("held", name="input.text"), step("read", file="held")]
+    server = serve("Write", "Held", "Read", env={"TMPDIR": str(temporary)}, main=pipeline(*steps, output="read", inputs={"text": TEXT}))
+    server.tell("one-may-end")
+    failed = server.predict(text="one").json()
+    assert failed["error"].startswith("Step read (model read): Input validation error: input.file: A file is given as")
+    until(lambda: left_files(temporary) == [])
+    server.request("PUT", "/predictions/two", {"input": {"text": "two"}}, ASYNC)
+    server.hear("two-began")
+    assert left_files(temporary) != []
+    server.request("POST", "/predictions/two/cancel")
+    assert server.wait_for("two")["status"] == "canceled"
+    until(lambda: left_files(temporary) == [])
+
+
+def test_a_text_is_no_way_to_the_server_s_disk(serve: Serve, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "secret.txt").write_text("secret")
+    server = serve("Read", "Echo", main=pipeline(step("echo", text="input.text", mark=const("")), step("read", file="echo"), output="read", inputs={"text": TEXT}))
+    for text in (str(tmp_path / "secret.txt"), f"file://{tmp_path}/secret.txt", json.dumps({"\0file": str(tmp_path / "secret.txt")})):
+        body = server.predict(text=text).json()
+        assert body["status"] == "failed" and "secret" not in body.get("output", "")
+    fetched = server.predict(text=data_url("fine")).json()
+    assert fetched["output"] == "fine"
