@@ -17,7 +17,7 @@ const LINES: readonly (readonly string[])[] = [
     'src/route',
   ],
   ['src/plan', 'src/image', 'src/weights'],
-  ['layers', 'src/bases', 'src/lock'],
+  ['layers', 'src/bases', 'src/lock', 'src/pipelines'],
   ['registry', 'src/python', 'src/debian', 'src/predictor', 'src/store', 'src/config', 'src/compat'],
   ['src/core'],
 ]

@@ -4,10 +4,10 @@ import { programVersion } from '../core/version.ts'
 import { debianBaseLayers, systemPackageLayers } from '../plan/debian-layers.ts'
 import { makePlan } from '../plan/make-plan.ts'
 import type { Plan } from '../plan/plan.ts'
-import type { ModelDescription } from '../predictor/describe.ts'
+import type { ProjectDescription } from '../pipelines/describe-project.ts'
 import type { HeadersFor } from '../python/settings/credentials.ts'
 import type { BuildContext, BuildRequest } from './context.ts'
-import { describeKnownModel } from './known-model.ts'
+import { describeKnownProject } from './known-project.ts'
 import type { PlanBasis } from './plan-basis.ts'
 import type { Answers, Basis, PlannedBuild } from './planned-build.ts'
 import { stateLooker, type ProjectState } from './project-state.ts'
@@ -18,12 +18,10 @@ export async function planBuild(request: BuildRequest, context: BuildContext): P
   const { store, env, signal } = context
   const basis = await openBasis(request, context)
   const { config, projectFolder } = basis
-  const { run, train, concurrency } = config
-  const described = { projectFolder, run, train, maxConcurrency: concurrency?.max }
   const look = request.look ?? stateLooker(store, env)
   const [answers, model, found] = await settleAll([
     basis.answer(),
-    describeKnownModel(described, store.cache('models')),
+    describeKnownProject({ config, projectFolder, path: request.project }, store.cache('models')),
     look(projectFolder, signal),
   ])
   const state = found.state()
@@ -67,7 +65,7 @@ function recalled(known: PlanBasis, request: BuildRequest, context: BuildContext
 function makePlans(
   { config, lock }: Pick<PlannedBuild, 'config' | 'lock'>,
   { project, tree, revision }: ProjectState,
-  model: ModelDescription,
+  model: ProjectDescription,
   env: BuildContext['env'],
 ): readonly Plan[] {
   return lock.platforms.map((platformLock) =>
@@ -83,6 +81,8 @@ function makePlans(
       systemLayers: platformLock.systemPackages === undefined ? [] : systemPackageLayers(platformLock.systemPackages),
       runtimeTree: tree,
       openapi: JSON.stringify(model.openapi),
+      members: model.members,
+      defaultOpenapi: model.defaultOpenapi === undefined ? undefined : JSON.stringify(model.defaultOpenapi),
       concurrency: model.predict?.concurrency,
       revision,
       version: programVersion(),

@@ -13,6 +13,13 @@ export async function checkFiles(yaml: CogYaml, projectFolder: string, report: R
     if (pointer === undefined) continue
     await checkOwnFile(pointer.slice(0, pointer.lastIndexOf(':')), [key], projectFolder, report)
   }
+  for (const [name, model] of Object.entries(yaml.models ?? {})) {
+    for (const key of ['run', 'predict'] as const) {
+      const pointer = model[key]
+      if (pointer === undefined) continue
+      await checkOwnFile(pointer.slice(0, pointer.lastIndexOf(':')), ['models', name, key], projectFolder, report)
+    }
+  }
   const provider = yaml.observability?.config
   if (provider !== undefined) {
     await checkOwnFile(provider, ['observability', 'config'], projectFolder, report)

@@ -55,12 +55,17 @@ function compareParts(a: readonly number[], b: readonly number[]): number {
 /** Concurrency needs a Python that has what it takes. */
 export function checkConcurrency(yaml: CogYaml, report: ReportIssue): void {
   const python = yaml.build?.python_version
-  if ((yaml.concurrency?.max ?? 1) > 1 && python !== undefined && compareParts(numbers(python), [3, 11]) < 0) {
-    report(
-      'error',
-      'unsupported-version',
-      ['concurrency', 'max'],
-      `More than one prediction at once needs Python 3.11 or newer, not ${python}`,
-    )
+  if (python === undefined || compareParts(numbers(python), [3, 11]) >= 0) return
+  const places = [
+    { path: ['concurrency', 'max'], max: yaml.concurrency?.max },
+    ...Object.entries(yaml.models ?? {}).map(([name, { concurrency }]) => ({
+      path: ['models', name, 'concurrency', 'max'],
+      max: concurrency?.max,
+    })),
+  ]
+  for (const { path, max = 1 } of places) {
+    if (max < 2) continue
+    const text = `More than one prediction at once needs Python 3.11 or newer, not ${python}`
+    report('error', 'unsupported-version', path, text)
   }
 }

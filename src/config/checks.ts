@@ -1,6 +1,7 @@
 import type { ZodType } from 'zod'
 import { mistakenPackage } from '../core/package-names.ts'
 import { checkEnvironment } from './check-environment.ts'
+import { checkPipelines } from './check-pipelines.ts'
 import { checkReferences } from './check-references.ts'
 import { checkRunFlags } from './check-run-flags.ts'
 import { checkSecrets } from './check-secrets.ts'
@@ -24,6 +25,7 @@ const CHECKS: readonly ((yaml: CogYaml, report: ReportIssue) => void)[] = [
   checkDeprecated,
   checkExclusive,
   checkReferences,
+  checkPipelines,
   checkVersions,
   checkGpuKeys,
   checkBase,
@@ -42,6 +44,9 @@ function checkDeprecated(yaml: CogYaml, report: ReportIssue): void {
   const { shape } = cogYamlSchema
   reportDeprecated(yaml, shape, [], report)
   reportDeprecated(yaml.build ?? {}, shape.build.unwrap().shape, ['build'], report)
+  const model = shape.models.unwrap().valueType.shape
+  for (const [name, given] of Object.entries(yaml.models ?? {}))
+    reportDeprecated(given, model, ['models', name], report)
 }
 
 function reportDeprecated(

@@ -1,3 +1,5 @@
+import type { PipelineValue } from './pipeline-value.ts'
+
 /** A validated cog.yaml as plain data: defaults applied, aliases of keys resolved, nothing left to check. */
 export interface Config {
   readonly build: BuildConfig
@@ -6,8 +8,12 @@ export interface Config {
   readonly model?: string
   /** `file.py:Name`; from `run`, or from its former name `predict`. */
   readonly run?: string
+  /** Several models by name, in place of `run`. */
+  readonly models?: Readonly<Record<string, ModelConfig>>
+  /** Pipelines of them, by name. */
+  readonly pipelines?: Readonly<Record<string, PipelineConfig>>
   readonly train?: string
-  readonly concurrency?: { readonly max: number; readonly defaultTarget?: number }
+  readonly concurrency?: ConcurrencyConfig
   /** Requests gathered into one call. */
   readonly batch?: { readonly maxSize: number; readonly maxWaitMs: number }
   /** Where the image is to trace. */
@@ -16,6 +22,45 @@ export interface Config {
   readonly environment: readonly EnvironmentVariable[]
   readonly weights: readonly WeightConfig[]
   readonly runtime: 'layerwright' | 'coglet'
+}
+
+/** How many predictions run at once, and how many an autoscaler aims at. */
+export interface ConcurrencyConfig {
+  readonly max: number
+  readonly defaultTarget?: number
+}
+
+/** One model of several. */
+export interface ModelConfig {
+  /** `file.py:Name`. */
+  readonly run: string
+  readonly concurrency?: ConcurrencyConfig
+}
+
+/** What runs, in order. */
+export interface PipelineConfig {
+  readonly steps: readonly (StepConfig | ParallelConfig)[]
+  /** The output of the last step unless given. */
+  readonly output?: PipelineValue
+}
+
+/** One model, run with some inputs. */
+export interface StepConfig {
+  /** Unique in the pipeline. */
+  readonly name: string
+  readonly model: string
+  /** Made from what comes before unless given. */
+  readonly input?: Readonly<Record<string, PipelineValue>>
+  readonly each?: PipelineValue
+  readonly when?: PipelineValue
+  readonly optional?: true
+  /** Where it stands in the cog.yaml, for messages. */
+  readonly path: readonly (string | number)[]
+}
+
+/** Steps that run at the same time. */
+export interface ParallelConfig {
+  readonly parallel: readonly StepConfig[]
 }
 
 /** What the image says of traces; the collector is named where it runs. */

@@ -21,6 +21,15 @@ export type ReportIssue = (
   details?: { readonly hint?: string | undefined; readonly suggestion?: string | undefined; readonly atKey?: boolean },
 ) => void
 
+/** What turns out wrong with a configuration once more is known than what stands in it. */
+export interface LaterProblem {
+  readonly code: DiagnosticCode
+  readonly path: readonly PathPart[]
+  readonly message: string
+  readonly hint?: string | undefined
+  readonly suggestion?: string | undefined
+}
+
 /** Collects the diagnostics of one file and turns spans into lines and columns. */
 export class IssueList {
   readonly #file: string

@@ -7,12 +7,12 @@ import { checkFiles } from './check-files.ts'
 import { checkMeaning } from './checks.ts'
 import type { Config } from './config.ts'
 import { ConfigError } from './issue.ts'
-import { IssueList, type ReportIssue } from './issues.ts'
+import { IssueList, type LaterProblem, type ReportIssue } from './issues.ts'
 import { makeConfig } from './make-config.ts'
 import { cogYamlSchema, type CogYaml } from './schema.ts'
 import { checkShape, toPlain, valueSpan } from './shape.ts'
 import { findUnsupported } from './supported.ts'
-import { locate, readTree, type PathPart, type Span, type Tree } from './tree.ts'
+import { locate, readTree, type Complain, type PathPart, type Span, type Tree } from './tree.ts'
 
 /** A configuration with where it came from. */
 export interface LoadedConfig {
@@ -73,6 +73,20 @@ export function parseConfig(
   return { config: makeConfig(yaml.data), warnings: issues.list() }
 }
 
+/**
+ * Gives problems of a configuration, which is known to be valid by itself, their places in its file.
+ *
+ * @param path  as for {@link loadConfig}
+ */
+export async function locateProblems(path: string, problems: readonly LaterProblem[]): Promise<readonly Diagnostic[]> {
+  const { file, bytes } = await findFile(resolve(path), FILE_NAME)
+  const name = displayName(file)
+  const { issues, report } = openReport(decode(bytes, name), name)
+  for (const { code, path: place, message, hint, suggestion } of problems)
+    report('error', code, place, message, { hint, suggestion })
+  return issues.list()
+}
+
 interface ReadConfig {
   /** What is sound of the file, for further checks; undefined when nothing is. */
   readonly yaml: { readonly data: CogYaml; readonly report: ReportIssue } | undefined
@@ -80,6 +94,22 @@ interface ReadConfig {
 }
 
 function readConfig(text: string, name: string): ReadConfig {
+  const { issues, tree, report } = openReport(text, name)
+  if (tree === undefined) return { yaml: undefined, issues }
+  const data = checkTree(tree, issues)
+  if (data === undefined) return { yaml: undefined, issues }
+  checkMeaning(data, report)
+  for (const { path, what, hint } of findUnsupported(data)) {
+    report('error', 'not-supported', path, `${what} is not supported yet`, { hint, atKey: true })
+  }
+  return { yaml: { data, report }, issues }
+}
+
+/** Parses the text; what is reported at a path gets its place in it. The tree is undefined where the text is not YAML. */
+function openReport(
+  text: string,
+  name: string,
+): { readonly issues: IssueList; readonly tree: Tree | undefined; readonly report: ReportIssue } {
   const lines = new LineCounter()
   // Duplicate keys, merge keys and aliases are handled by readTree, in linear time.
   const document = parseDocument(text, {
@@ -91,20 +121,14 @@ function readConfig(text: string, name: string): ReadConfig {
   })
   const issues = new IssueList(name, text, lines)
   for (const error of withoutEchoes(document.errors, lines)) addYamlError(issues, error, document)
-  if (issues.hasErrors) return { yaml: undefined, issues }
-  const tree =
-    readTree(document, (code, message, span, hint) => issues.add('error', code, message, span, { hint })) ?? EMPTY
-  const data = checkTree(tree, issues)
-  if (data === undefined) return { yaml: undefined, issues }
+  const complain: Complain = (code, message, span, hint) => issues.add('error', code, message, span, { hint })
+  const read = issues.hasErrors ? undefined : (readTree(document, complain) ?? EMPTY)
   const report: ReportIssue = (severity, code, path, message, details = {}) => {
+    const tree = read ?? EMPTY
     const span: Span = details.atKey ? (locate(tree, path).keySpan ?? valueSpan(path, tree)) : valueSpan(path, tree)
     issues.add(severity, code, message, span, { path, hint: details.hint, suggestion: details.suggestion })
   }
-  checkMeaning(data, report)
-  for (const { path, what, hint } of findUnsupported(data)) {
-    report('error', 'not-supported', path, `${what} is not supported yet`, { hint, atKey: true })
-  }
-  return { yaml: { data, report }, issues }
+  return { issues, tree: read, report }
 }
 
 const EMPTY: Tree = { kind: 'map', entries: new Map(), span: [0, 0] }
@@ -116,7 +140,11 @@ function checkTree(tree: Tree, issues: IssueList): CogYaml | undefined {
   for (const { code, message, path, span, hint, suggestion } of problems) {
     issues.add('error', code, message, span, { path, hint, suggestion })
   }
-  for (const { path } of problems) prune(plain, path)
+  for (const { path } of problems) {
+    // Models and pipelines name each other: what is missing of them would be missed everywhere.
+    const paths = path[0] === 'models' || path[0] === 'pipelines' ? [['models'], ['pipelines']] : [path]
+    for (const one of paths) prune(plain, one)
+  }
   const result = cogYamlSchema.safeParse(plain)
   return result.success ? result.data : undefined
 }

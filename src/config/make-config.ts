@@ -1,5 +1,6 @@
 import { posix } from 'node:path'
 import type { AptSourceConfig, BuildConfig, Config, EnvironmentVariable, WeightConfig } from './config.ts'
+import { makeConcurrency, makeMembers } from './make-pipelines.ts'
 import { takeRunFlags } from './run-flags.ts'
 import { runTools } from './run-tools.ts'
 import type { CogYaml } from './schema.ts'
@@ -17,6 +18,7 @@ export function makeConfig(yaml: CogYaml): Config {
     ...(image === undefined ? {} : { image }),
     ...(model === undefined ? {} : { model }),
     ...(run === undefined ? {} : { run }),
+    ...makeMembers(yaml),
     ...(train === undefined ? {} : { train }),
     ...(yaml.concurrency === undefined ? {} : { concurrency: makeConcurrency(yaml.concurrency) }),
     ...(yaml.batch === undefined
@@ -27,10 +29,6 @@ export function makeConfig(yaml: CogYaml): Config {
     weights: (yaml.weights ?? []).map(makeWeight),
     runtime: yaml.runtime ?? 'layerwright',
   }
-}
-
-function makeConcurrency(yaml: NonNullable<CogYaml['concurrency']>): NonNullable<Config['concurrency']> {
-  return { max: yaml.max, ...(yaml.default_target === undefined ? {} : { defaultTarget: yaml.default_target }) }
 }
 
 function makeTracing({ traces, config }: NonNullable<CogYaml['observability']> = {}): Pick<Config, 'tracing'> {

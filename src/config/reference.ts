@@ -53,6 +53,9 @@ function objectsOf(schema: Schema, path: string, around: string = ''): readonly 
     ...Object.entries(schema.properties ?? {}).flatMap(([name, child]) => objectsOf(child, `${path}.${name}`)),
     ...(schema.items === undefined ? [] : objectsOf(schema.items, `${path}[]`, description)),
     ...(schema.anyOf ?? []).flatMap((branch) => objectsOf(branch, path, description)),
+    ...(typeof schema.additionalProperties === 'object' && schema.properties === undefined
+      ? objectsOf(schema.additionalProperties, `${path}.NAME`, description)
+      : []),
   ]
 }
 
@@ -74,12 +77,16 @@ function plain(value: unknown): string {
   return typeof value === 'string' ? value : JSON.stringify(value)
 }
 
+function isMappingOfText({ additionalProperties: free }: Schema): boolean {
+  return typeof free === 'object' && free.type === 'string'
+}
+
 function typeName(schema: Schema): string {
   if (schema.enum !== undefined) return schema.enum.map((value) => `\`${String(value)}\``).join(', ')
   if (schema.anyOf !== undefined) return [...new Set(schema.anyOf.map(typeName))].join(', or ')
   if (schema.items !== undefined) return `list of ${typeName(schema.items)}`
   const [type] = [schema.type].flat()
-  if (type === 'object') return schema.properties === undefined ? 'mapping of text' : 'mapping'
+  if (type === 'object') return isMappingOfText(schema) ? 'mapping of text' : 'mapping'
   return (
     { string: 'text', boolean: '`true` or `false`', integer: 'whole number', number: 'number' }[type ?? ''] ?? 'any'
   )

@@ -1,4 +1,6 @@
 import { z } from 'zod'
+import { models, pipelines } from './pipelines-schema.ts'
+import { concurrency, pointer, predict } from './predictor-schema.ts'
 
 /*
  * The shape of cog.yaml, key by key. The JSON Schema, the reference page and the checks of one value are all made from
@@ -329,8 +331,6 @@ const observability = z
   })
   .meta({ description: 'What is told of the running model.' })
 
-const pointer = z.string().regex(/^[^:\0]+\.py:[A-Za-z_]\w*$/, 'This is not written `file.py:Name`')
-
 /** What may stand in a cog.yaml. */
 export const cogYamlSchema = z
   .strictObject({
@@ -346,30 +346,16 @@ export const cogYamlSchema = z
       description: 'The file and the class or function that answers predictions.',
       examples: ['run.py:Runner'],
     }),
-    predict: pointer
-      .optional()
-      .meta({ description: 'The former name of `run`.', deprecated: true, replacement: 'Use `run`.' }),
+    predict,
+    models: models.optional(),
+    pipelines: pipelines.optional(),
     train: pointer
       .optional()
       .meta({ description: 'The file and the function that trains.', examples: ['train.py:train'] }),
-    concurrency: z
-      .strictObject({
-        max: z
-          .int('This is not a whole number')
-          .min(1, 'At least one prediction runs at a time')
-          .meta({ description: 'How many predictions run at once.' }),
-        default_target: z
-          .int('This is not a whole number')
-          .min(1, 'At least one')
-          .optional()
-          .meta({ description: 'How many an autoscaler should aim at.' }),
-      })
-      .optional()
-      .meta({
-        description: 'How many predictions run at once.',
-        deprecated: true,
-        replacement: 'Put `@cog.concurrent(max=N)` on the function.',
-      }),
+    concurrency: concurrency.optional().meta({
+      deprecated: true,
+      replacement: 'Put `@cog.concurrent(max=N)` on the function.',
+    }),
     environment: z
       // The form is checked with the other rules of variables, so that one bad entry hides no other problem.
       .array(z.string().meta({ pattern: '^[A-Za-z_][A-Za-z0-9_]*=' }))

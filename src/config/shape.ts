@@ -167,6 +167,7 @@ interface JsonSchema {
   readonly properties?: Readonly<Record<string, JsonSchema>>
   readonly items?: JsonSchema
   readonly anyOf?: readonly JsonSchema[]
+  readonly additionalProperties?: boolean | JsonSchema
 }
 
 const MAX_UNKNOWN_KEYS = 50
@@ -181,11 +182,17 @@ function keysAt(path: readonly PathPart[]): readonly string[] {
   for (const part of path) {
     schemas = schemas
       .flatMap((schema) => [schema, ...(schema.anyOf ?? [])])
-      .flatMap((schema) => (typeof part === 'number' ? schema.items : schema.properties?.[part]) ?? [])
+      .flatMap((schema) => (typeof part === 'number' ? schema.items : memberOf(schema, part)) ?? [])
   }
   return schemas
     .flatMap((schema) => [schema, ...(schema.anyOf ?? [])])
     .flatMap((schema) => Object.keys(schema.properties ?? {}))
+}
+
+/** The schema of one key; those of a mapping with free names share one. */
+function memberOf({ properties = {}, additionalProperties: free }: JsonSchema, key: string): JsonSchema | undefined {
+  if (Object.hasOwn(properties, key)) return properties[key]
+  return typeof free === 'object' ? free : undefined
 }
 
 function wrongType(expected: string, at: readonly PathPart[], tree: Tree): ShapeIssue {
@@ -236,6 +243,8 @@ const HINTS: Readonly<Record<string, string>> = {
   run: 'Name the file and the class in it, such as `predict.py:Predictor`.',
   predict: 'Name the file and the class in it, such as `predict.py:Predictor`.',
   train: 'Name the file and the function in it, such as `train.py:train`.',
+  models: 'Write a mapping from names to models: `models: {detect: {run: "detect.py:Detector"}}`.',
+  pipelines: 'Write a mapping from names to lists of steps: `pipelines: {main: [detect, classify]}`.',
   concurrency: 'Write a mapping with `max`: `concurrency: {max: 2}`.',
   'build.python_requirements': 'Name one file here; a list of packages is `python_packages`.',
   'build.cuda': 'Give major and minor, such as `12.8`. `12` alone does not say which image to take.',

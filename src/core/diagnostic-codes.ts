@@ -34,6 +34,16 @@ const DIAGNOSTIC_CODES = {
   'file-outside': 'A file that is named lies outside the project folder, so it would not be in the image.',
   'secret-in-file':
     'An address holds a user and a password. The file lies in the image unless `.dockerignore` leaves it out; messages, labels and history show `***`.',
+  'unknown-model': 'A step of a pipeline names a model that `models` does not have.',
+  'unknown-step':
+    'A reference names something that is not there: a step that does not run before, or an item where there is no `each`.',
+  'duplicate-step': 'Two steps of a pipeline have one name, or a step is named `input` or `item`.',
+  'no-default':
+    'Several models, or several pipelines, and none of them is the one that the image serves at `/predictions`. Name one pipeline `main`.',
+  'step-input':
+    'A step gives an input that its model does not have, lacks one that it must have, or nothing says where its inputs come from. Write `input`.',
+  'step-type':
+    'A value cannot be what it flows into: text into a number, a file into text, a field that an output does not have, two types for one input of a pipeline.',
   // predict.py
   'syntax-error': 'The file is not valid Python.',
   'predictor-missing': 'The file defines no class or function of the name that cog.yaml gives.',

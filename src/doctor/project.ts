@@ -3,7 +3,8 @@ import { join } from 'node:path'
 import { DiagnosticError } from '../core/diagnostic.ts'
 import { BuildError, isBuildError } from '../core/errors.ts'
 import { DOCKER_IGNORE } from '../init/templates.ts'
-import { describeModel } from '../predictor/describe.ts'
+import type { MembersDocument } from '../pipelines/describe-project.ts'
+import { readDescription } from '../pipelines/read-description.ts'
 import { readProject } from '../../layers/project.ts'
 import { failure, ok, skipped, warning, type Check, type DoctorContext, type Finding } from './check.ts'
 
@@ -57,27 +58,28 @@ const predictor: Check = {
   title: 'Signature of the model',
   async run({ project }) {
     if (project === undefined) return NO_PROJECT
-    const { config, projectFolder } = project
-    if (config.run === undefined && config.train === undefined)
+    const { config } = project
+    if (config.run === undefined && config.train === undefined && config.models === undefined)
       return warning('cog.yaml names no model', 'Add `run: predict.py:Predictor`.')
     try {
-      const { predict, warnings } = await describeModel({
-        projectFolder,
-        run: config.run,
-        train: config.train,
-        maxConcurrency: config.concurrency?.max,
-      })
+      const { predict, members, warnings } = await readDescription(project)
       const [first] = warnings
       if (first !== undefined)
         return warning(`${first.file}:${first.line}: ${first.message}`, first.hint ?? 'See the line.')
       const names = predict?.inputs.map(({ name }) => name) ?? []
-      return ok(names.length === 0 ? 'takes no inputs' : `takes ${names.join(', ')}`)
+      const takes = names.length === 0 ? 'takes no inputs' : `takes ${names.join(', ')}`
+      return ok(members === undefined ? takes : `${members.default}, one of ${countMembers(members)}, ${takes}`)
     } catch (error) {
       if (!(error instanceof DiagnosticError)) throw error
       const places = error.issues.map((issue) => `${issue.file}:${issue.line}:${issue.column} ${issue.message}`)
       return failure(places.join('; '), error.issues[0]?.hint ?? 'Correct the lines.')
     }
   },
+}
+
+function countMembers({ models, pipelines }: MembersDocument): string {
+  const count = Object.keys(pipelines).length
+  return `${Object.keys(models).length} models and ${count} ${count === 1 ? 'pipeline' : 'pipelines'}`
 }
 
 const OLD_NAMES: readonly (readonly [RegExp, string])[] = [
@@ -98,7 +100,8 @@ const imports: Check = {
   title: 'Imports from cog',
   async run({ project }) {
     if (project === undefined) return NO_PROJECT
-    const files = [project.config.run, project.config.train].flatMap((pointer) =>
+    const { run, train, models = {} } = project.config
+    const files = [run, train, ...Object.values(models).map((model) => model.run)].flatMap((pointer) =>
       pointer === undefined ? [] : pointer.slice(0, pointer.lastIndexOf(':')),
     )
     // One that is missing is a finding of another check.

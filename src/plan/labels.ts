@@ -9,15 +9,19 @@ import type { PlanInput } from './plan-input.ts'
  * Values are JSON where Cog's are.
  */
 export function makeLabels(
-  input: Pick<PlanInput, 'config' | 'lock' | 'weights' | 'openapi' | 'revision' | 'version'>,
+  input: Pick<
+    PlanInput,
+    'config' | 'lock' | 'weights' | 'openapi' | 'defaultOpenapi' | 'members' | 'revision' | 'version'
+  >,
 ): Record<string, string> {
-  const { config, lock, openapi, revision, version } = input
+  const { config, lock, openapi, defaultOpenapi = openapi, revision, version } = input
   return {
     'run.cog.version': version,
     'run.cog.config': JSON.stringify(cogConfig(input)),
     'run.cog.has_init': 'true',
     'run.cog.pip_freeze': lock.wheels.map(({ name, version: exact }) => `${name}==${exact}`).join('\n'),
-    ...(openapi === undefined ? {} : { 'run.cog.openapi_schema': openapi }),
+    ...(defaultOpenapi === undefined ? {} : { 'run.cog.openapi_schema': defaultOpenapi }),
+    ...membersLabel(input),
     'run.layerwright.version': version,
     // SageMaker chooses the port through a variable only where this label allows it; Cog's server knows no such routes.
     ...(config.runtime === 'coglet' ? {} : { 'com.amazonaws.sagemaker.capabilities.accept-bind-to-port': 'true' }),
@@ -27,6 +31,14 @@ export function makeLabels(
     ...(revision?.ref === undefined ? {} : { [ANNOTATION.version]: revision.ref }),
     ...(config.image === undefined ? {} : { [ANNOTATION.title]: config.image }),
   }
+}
+
+/** The names of several models and their pipelines, and which of them is served at `/predictions`. */
+function membersLabel({ members }: Pick<PlanInput, 'members'>): Record<string, string> {
+  if (members === undefined) return {}
+  const { default: byDefault, models, pipelines } = members
+  const names = { default: byDefault, models: Object.keys(models), pipelines: Object.keys(pipelines) }
+  return { 'run.layerwright.models': JSON.stringify(names) }
 }
 
 /** Which weights are in the image, by the digest of their files. */

@@ -125,7 +125,7 @@ function environmentLayer(lock: PlatformLock, seesBase: boolean): PlannedLayer {
 }
 
 /** The launcher has packages of its own, so that nothing a project pins can clash with it. */
-function runtimeLayers({ config, lock, runtimeTree, openapi }: PlanInput): PlannedLayer[] {
+function runtimeLayers({ config, lock, runtimeTree, openapi, members }: PlanInput): PlannedLayer[] {
   const bundled = `${LAYOUT.project}/.cog/openapi_schema.json`
   if (config.runtime === 'coglet') {
     // Cog's server and SDK are packages of the environment; it reads the document from its working directory.
@@ -143,6 +143,7 @@ function runtimeLayers({ config, lock, runtimeTree, openapi }: PlanInput): Plann
           path: path.slice(1),
           text: openapi,
         }))),
+    ...(members === undefined ? [] : [{ path: LAYOUT.models.slice(1), text: JSON.stringify(members) }]),
   ]
   return [
     ...wheelLayersOf(lock).launcher.map((layer) => ({ ...layer, role: 'runtime' as const })),

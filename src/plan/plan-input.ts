@@ -1,6 +1,7 @@
 import type { TreeLayerSpec } from '../../layers/kinds/tree.ts'
 import type { Project } from '../../layers/project-list.ts'
 import type { Config } from '../config/config.ts'
+import type { MembersDocument } from '../pipelines/describe-project.ts'
 import type { LockedWeights, PlatformLock } from '../lock/lock.ts'
 import type { PlannedLayer } from './plan.ts'
 
@@ -19,6 +20,10 @@ export interface PlanInput {
   readonly runtimeTree: TreeLayerSpec
   /** The OpenAPI document, as the server serves it; absent for a project without a predictor. */
   readonly openapi?: string | undefined
+  /** The document of the default of several models, for the label; absent for one. */
+  readonly defaultOpenapi?: string | undefined
+  /** What the launcher is told of several models; absent for one. */
+  readonly members?: MembersDocument | undefined
   /** Predictions at once by the decorator of the predictor; 1 unless given. */
   readonly concurrency?: number | undefined
   readonly revision?: { readonly commit: string; readonly ref?: string | undefined } | undefined

@@ -10,6 +10,7 @@ export const LAYOUT = {
   runtimeLibrary: '/opt/layerwright/lib',
   runtimePackages: '/opt/layerwright/site',
   schema: '/opt/layerwright/app/openapi.json',
+  models: '/opt/layerwright/app/models.json',
   project: '/src',
 } as const
 

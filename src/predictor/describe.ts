@@ -10,6 +10,7 @@ import { makeOpenApi, type OpenApiDocument } from './openapi.ts'
 import { loadPythonParser } from './parse.ts'
 import { PredictorError, Problems } from './problems.ts'
 import { readSignature, type Signature } from './signature.ts'
+import type { ValueType } from './value-type.ts'
 
 /** How the values of an answer come. */
 export type OutputKind = 'single' | 'iterator' | 'concatenate'
@@ -27,6 +28,7 @@ export interface ModelDescription {
 export interface OperationDescription {
   /** In the order of the signature. */
   readonly inputs: readonly InputDescription[]
+  readonly output: ValueType
   readonly outputKind: OutputKind
   /** Whether `@streaming` stands on it. */
   readonly streaming: boolean
@@ -86,7 +88,7 @@ export async function describeModel({
 
 function describeOperation({ inputs, output, streaming, concurrency, isAsync }: Signature): OperationDescription {
   const outputKind = output.kind !== 'iterator' ? 'single' : output.concatenate ? 'concatenate' : 'iterator'
-  return { inputs, outputKind, streaming, concurrency, isAsync }
+  return { inputs, output, outputKind, streaming, concurrency, isAsync }
 }
 
 /** Cuts `file.py:Name`. */

@@ -6,6 +6,8 @@ import type { Signature } from './signature.ts'
 export interface OpenApiDocument {
   readonly openapi: '3.0.2'
   readonly info: { readonly title: string; readonly version: string }
+  /** Where the paths begin, where that is not the root. */
+  readonly servers?: readonly { readonly url: string }[]
   readonly paths: Readonly<Record<string, unknown>>
   readonly components: { readonly schemas: Readonly<Record<string, JsonSchema>> }
 }

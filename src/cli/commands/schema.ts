@@ -1,16 +1,20 @@
 import { resolve } from 'node:path'
+import { BuildError } from '../../core/errors.ts'
+import { nearest } from '../../core/suggest.ts'
 import type { Command } from '../command.ts'
 
 /** `layerwright schema`: the JSON Schema of cog.yaml, or the OpenAPI document of a project. */
 export const command: Command = {
   define(program) {
     program
-      .argument('[project]', 'folder of the project, or its cog.yaml; only with --openapi', '.')
+      .argument('[project]', 'folder of the project, or its cog.yaml; only with --openapi or --model', '.')
       .option('--openapi', "print the OpenAPI document of the project's model instead of the schema of cog.yaml")
+      .option('--model <name>', 'print the document of one of several models or pipelines')
   },
   async run([project = '.'], options, io) {
-    const document =
-      options['openapi'] === true ? await modelDocument(resolve(io.cwd, project)) : await configDocument()
+    const { openapi, model } = options as { readonly openapi?: boolean; readonly model?: string }
+    const isModels = openapi === true || model !== undefined
+    const document = isModels ? await modelDocument(resolve(io.cwd, project), model) : await configDocument()
     io.stdout.write(`${JSON.stringify(document, undefined, 2)}\n`)
   },
 }
@@ -20,17 +24,22 @@ async function configDocument(): Promise<unknown> {
   return cogYamlJsonSchema()
 }
 
-async function modelDocument(project: string): Promise<unknown> {
-  const [{ loadConfig }, { describeModel }] = await Promise.all([
+async function modelDocument(project: string, name: string | undefined): Promise<unknown> {
+  const [{ loadConfig }, { readDescription }] = await Promise.all([
     import('../../config/load.ts'),
-    import('../../predictor/describe.ts'),
+    import('../../pipelines/read-description.ts'),
   ])
-  const { config, projectFolder } = await loadConfig(project)
-  const { openapi } = await describeModel({
-    projectFolder,
-    run: config.run,
-    train: config.train,
-    maxConcurrency: config.concurrency?.max,
+  const { members, openapi } = await readDescription(await loadConfig(project))
+  if (name === undefined) return openapi
+  const known = { ...members?.models, ...members?.pipelines }
+  const found = Object.hasOwn(known, name) ? known[name] : undefined
+  if (found !== undefined) return found.openapi
+  const names = Object.keys(known)
+  const near = nearest(name, names)
+  throw new BuildError('USAGE', `The project has no model or pipeline \`${name}\``, {
+    hint:
+      names.length === 0
+        ? 'It has one model, which has no name; leave out --model.'
+        : `There are: ${names.join(', ')}.${near === undefined ? '' : ` Did you mean \`${near}\`?`}`,
   })
-  return openapi
 }

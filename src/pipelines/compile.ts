@@ -1,0 +1,307 @@
+import type { ParallelConfig, PipelineConfig, StepConfig } from '../config/config.ts'
+import { formatReference, referencesIn, type PipelineValue, type Reference } from '../config/pipeline-value.ts'
+import { nearest } from '../core/suggest.ts'
+import type { OperationDescription } from '../predictor/describe.ts'
+import type { InputDescription } from '../predictor/input.ts'
+import { union, type ValueType } from '../predictor/value-type.ts'
+import type { PathPart } from '../config/tree.ts'
+import type { Complain } from './complain.ts'
+import { brokenLimit, typeOfConstant } from './constants.ts'
+import { describeType, fits } from './fits.ts'
+import { impliedInputs, type InputSource } from './implied-inputs.ts'
+import { PipelineInputs } from './pipeline-inputs.ts'
+import { itemOf, typeAt } from './type-at.ts'
+
+/** A step as the launcher reads it: nothing is implied any more. */
+export interface CompiledStep {
+  readonly name: string
+  readonly model: string
+  readonly input: Readonly<Record<string, PipelineValue>>
+  readonly when?: PipelineValue
+  readonly each?: PipelineValue
+  readonly optional?: true
+}
+
+/** A pipeline as the launcher reads it, with what it takes and gives. */
+export interface CompiledPipeline {
+  readonly steps: readonly (CompiledStep | { readonly parallel: readonly CompiledStep[] })[]
+  readonly output: PipelineValue
+  readonly operation: OperationDescription
+}
+
+/** Signatures by the name of the model; undefined for one that cannot be described, which is told of elsewhere. */
+export type Signatures = ReadonlyMap<string, OperationDescription | undefined>
+
+/**
+ * Writes out what a pipeline implies, and checks that its values fit where they flow. Every problem is told of.
+ *
+ * @param path of the pipeline in the cog.yaml
+ */
+export function compilePipeline(
+  pipeline: PipelineConfig,
+  path: readonly PathPart[],
+  signatures: Signatures,
+  complain: Complain,
+): CompiledPipeline {
+  return new PipelineCompiler(signatures, complain).compile(pipeline, path)
+}
+
+const ANY: ValueType = { kind: 'any' }
+
+class PipelineCompiler {
+  readonly #signatures: Signatures
+  readonly #complain: Complain
+  readonly #inputs = new PipelineInputs()
+  /** What the steps give, by name. */
+  readonly #outputs = new Map<string, ValueType>()
+  #previous: InputSource | undefined
+
+  constructor(signatures: Signatures, complain: Complain) {
+    this.#signatures = signatures
+    this.#complain = complain
+  }
+
+  compile({ steps, output: written }: PipelineConfig, path: readonly PathPart[]): CompiledPipeline {
+    const compiled = steps.map((step) => ('parallel' in step ? this.#parallel(step) : this.#alone(step)))
+    const output = written ?? this.#previous?.value ?? { const: null }
+    if (written !== undefined) this.#noteParts(written)
+    const type = written === undefined ? this.#previous?.type : this.#typeOf(written, [...path, 'output'], ANY)
+    const streamed = this.#streamed(output, steps.at(-1))
+    const outputType = streamed?.output ?? type ?? ANY
+    const used = steps.flatMap((step) => ('parallel' in step ? step.parallel : [step]))
+    return {
+      steps: compiled,
+      output,
+      operation: {
+        inputs: this.#inputs.describe(this.#complain),
+        output: outputType,
+        outputKind: streamed?.outputKind ?? 'single',
+        streaming: streamed?.streaming ?? false,
+        concurrency: Math.min(...used.map(({ model }) => this.#signatures.get(model)?.concurrency ?? 1)),
+        isAsync: true,
+      },
+    }
+  }
+
+  #alone(step: StepConfig): CompiledStep {
+    const { compiled, output } = this.#step(step)
+    this.#outputs.set(step.name, output)
+    this.#previous = { value: { ref: [step.name] }, type: output }
+    return compiled
+  }
+
+  #parallel({ parallel }: ParallelConfig): { readonly parallel: readonly CompiledStep[] } {
+    const made = parallel.map((step) => this.#step(step))
+    const fields = made.map(({ compiled, output }) => ({ name: compiled.name, type: output, required: true }))
+    for (const { name, type } of fields) this.#outputs.set(name, type)
+    this.#previous = {
+      value: { object: Object.fromEntries(fields.map(({ name }) => [name, { ref: [name] }])) },
+      type: { kind: 'object', name: 'outputs', form: 'typed-dict', fields },
+    }
+    return { parallel: made.map(({ compiled }) => compiled) }
+  }
+
+  #step(step: StepConfig): { readonly compiled: CompiledStep; readonly output: ValueType } {
+    const { name, model, each, when, optional } = step
+    const signature = this.#signatures.get(model)
+    const item = each === undefined ? ANY : this.#itemType(each, [...step.path, 'each'])
+    if (when !== undefined) this.#when(when, step)
+    const source = each === undefined ? this.#previous : { value: { ref: ['item'] as const }, type: item }
+    const input = this.#stepInput(step, signature, source, item)
+    const compiled = {
+      name,
+      model,
+      input,
+      ...(when === undefined ? {} : { when }),
+      ...(each === undefined ? {} : { each }),
+      ...(optional === true ? { optional } : {}),
+    }
+    return { compiled, output: outputOf(step, signature) }
+  }
+
+  #stepInput(
+    step: StepConfig,
+    signature: OperationDescription | undefined,
+    source: InputSource | undefined,
+    item: ValueType,
+  ): Readonly<Record<string, PipelineValue>> {
+    if (signature === undefined) {
+      for (const value of Object.values(step.input ?? {})) this.#noteParts(value)
+      return step.input ?? {}
+    }
+    const input = step.input ?? impliedInputs(signature, source)
+    if (input === undefined) {
+      this.#cannotImply(step, signature, source)
+      return {}
+    }
+    for (const [name, value] of Object.entries(input)) {
+      const path = step.input === undefined ? step.path : [...step.path, 'input', name]
+      const target = signature.inputs.find((one) => one.name === name)
+      if (target === undefined) this.#unknownInput(name, path, step.model, signature)
+      else this.#flow(value, target, path, step, item)
+    }
+    const missing = signature.inputs.filter((one) => one.required && !Object.hasOwn(input, one.name))
+    for (const { name } of missing) {
+      this.#complain({
+        code: 'step-input',
+        path: step.input === undefined ? step.path : [...step.path, 'input'],
+        message: `The model \`${step.model}\` needs the input \`${name}\``,
+        hint: `Give it under \`input\`: \`${name}: $.input.${name}\` takes it from the pipeline's.`,
+      })
+    }
+    return input
+  }
+
+  #flow(
+    value: PipelineValue,
+    target: InputDescription,
+    path: readonly PathPart[],
+    step: StepConfig,
+    item: ValueType,
+  ): void {
+    if ('ref' in value && isWholeInput(value.ref)) {
+      this.#inputs.add(value.ref[1], { kind: 'input', input: target, path })
+      return
+    }
+    const list = step.each
+    if ('ref' in value && value.ref.length === 1 && value.ref[0] === 'item' && list !== undefined && 'ref' in list) {
+      if (isWholeInput(list.ref)) this.#inputs.add(list.ref[1], { kind: 'items', input: target, path })
+    }
+    this.#noteParts(value)
+    const type = this.#typeOf(value, path, item)
+    if (type === undefined) return
+    if (!fits(type, target.type)) {
+      const what = 'ref' in value ? `\`${formatReference(value.ref)}\`` : 'This'
+      this.#complain({
+        code: 'step-type',
+        path,
+        message: `${what} is ${describeType(type)}; the input \`${target.name}\` of \`${step.model}\` takes ${describeType(target.type)}`,
+        hint:
+          step.input === undefined
+            ? 'Write `input` to say where it comes from.'
+            : itemFits(type, target.type)
+              ? 'Take one item with `[0]`, or run the step for all of them with `each`.'
+              : undefined,
+      })
+      return
+    }
+    const broken = 'const' in value ? brokenLimit(value.const, target) : undefined
+    if (broken === undefined) return
+    const message = `This is no value for the input \`${target.name}\` of \`${step.model}\`: ${broken}`
+    this.#complain({ code: 'step-type', path, message })
+  }
+
+  /** The type of what a step or the pipeline is given; undefined when something in it is wrong, which is told of. */
+  #typeOf(value: PipelineValue, path: readonly PathPart[], item: ValueType): ValueType | undefined {
+    if ('const' in value) return typeOfConstant(value.const)
+    if ('ref' in value) return this.#typeOfReference(value.ref, path, item)
+    if ('list' in value) {
+      const types = value.list.map((inner, index) => this.#typeOf(inner, [...path, index], item))
+      return types.some((type) => type === undefined)
+        ? undefined
+        : { kind: 'list', item: union(types.flatMap((type) => type ?? [])) }
+    }
+    const fields = Object.entries(value.object).flatMap(([name, inner]) => {
+      const type = this.#typeOf(inner, [...path, name], item)
+      return type === undefined ? [] : [{ name, type, required: true }]
+    })
+    if (fields.length < Object.keys(value.object).length) return undefined
+    return { kind: 'object', name: 'mapping', form: 'typed-dict', fields }
+  }
+
+  #typeOfReference(ref: Reference, path: readonly PathPart[], item: ValueType): ValueType | undefined {
+    const [first, ...rest] = ref
+    if (first === 'input') return ANY
+    const found = typeAt(first === 'item' ? item : (this.#outputs.get(first) ?? ANY), rest)
+    if ('type' in found) return found.type
+    const { problem, hint, suggestion } = found
+    const message = `\`${formatReference(ref)}\`: ${problem}`
+    // What is marked is the whole reference.
+    const meant = suggestion === undefined ? undefined : formatReference([first, ...suggestion])
+    this.#complain({ code: 'step-type', path, message, hint, suggestion: meant })
+    return undefined
+  }
+
+  #itemType(each: PipelineValue, path: readonly PathPart[]): ValueType {
+    if ('ref' in each && isWholeInput(each.ref)) this.#inputs.add(each.ref[1], { kind: 'list', path })
+    else this.#noteParts(each)
+    const type = this.#typeOf(each, path, ANY)
+    const item = type === undefined ? ANY : itemOf(type)
+    if (item !== undefined) return item
+    const message = `\`each\` needs a list, not ${describeType(type ?? ANY)}`
+    this.#complain({ code: 'step-type', path, message })
+    return ANY
+  }
+
+  #when(when: PipelineValue, { name, path }: StepConfig): void {
+    if ('ref' in when && isWholeInput(when.ref)) {
+      this.#inputs.add(when.ref[1], { kind: 'switch', step: name })
+      return
+    }
+    this.#noteParts(when)
+    this.#typeOf(when, [...path, 'when'], ANY)
+  }
+
+  /** Inputs of the pipeline of which nothing is known but that they are there. */
+  #noteParts(value: PipelineValue): void {
+    for (const [[first, name]] of referencesIn(value)) {
+      if (first === 'input' && typeof name === 'string') this.#inputs.add(name, { kind: 'part' })
+    }
+  }
+
+  #unknownInput(
+    name: string,
+    path: readonly PathPart[],
+    model: string,
+    { inputs }: Pick<OperationDescription, 'inputs'>,
+  ): void {
+    const names = inputs.map((one) => one.name)
+    this.#complain({
+      code: 'step-input',
+      path,
+      message: `The model \`${model}\` has no input \`${name}\``,
+      hint: names.length === 0 ? 'It takes none.' : `It has: ${names.join(', ')}.`,
+      suggestion: nearest(name, names),
+    })
+  }
+
+  #cannotImply({ model, path }: StepConfig, { inputs }: OperationDescription, source: InputSource | undefined): void {
+    const names = inputs.map(({ name }) => name)
+    const from = source === undefined || !('ref' in source.value) ? '$.input.' : `${formatReference(source.value.ref)}.`
+    const example = names.map((name) => `${name}: ${from}${name}`).join(', ')
+    this.#complain({
+      code: 'step-input',
+      path,
+      message: `Nothing says where the inputs of \`${model}\` come from: ${names.join(', ')}`,
+      hint: `Write \`input\`, such as \`input: {${example}}\`.`,
+    })
+  }
+
+  /** The last step, where the pipeline gives what it gives while it comes. */
+  #streamed(output: PipelineValue, last: StepConfig | ParallelConfig | undefined): OperationDescription | undefined {
+    if (last === undefined || 'parallel' in last || !('ref' in output)) return undefined
+    const isWhole = output.ref.length === 1 && output.ref[0] === last.name
+    const isPlain = last.each === undefined && last.when === undefined && last.optional !== true
+    const signature = this.#signatures.get(last.model)
+    return isWhole && isPlain && signature?.output.kind === 'iterator' ? signature : undefined
+  }
+}
+
+/** What a step gives to those after it: an iterator is its list, and what may not run may be null. */
+function outputOf({ each, when, optional }: StepConfig, signature: OperationDescription | undefined): ValueType {
+  if (signature === undefined) return ANY
+  const { output } = signature
+  const one: ValueType = output.kind === 'iterator' ? { kind: 'list', item: output.item } : output
+  const all: ValueType = each === undefined ? one : { kind: 'list', item: one }
+  return when === undefined && optional !== true ? all : union([all, { kind: 'none' }])
+}
+
+/** `$.input.NAME`, without a path into it. */
+function isWholeInput(ref: Reference): ref is readonly ['input', string] {
+  return ref.length === 2 && ref[0] === 'input' && typeof ref[1] === 'string'
+}
+
+function itemFits(type: ValueType, target: ValueType): boolean {
+  const item = itemOf(type)
+  return item !== undefined && fits(item, target)
+}
