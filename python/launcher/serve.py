@@ -110,8 +110,10 @@ def _server(service: Service) -> tuple[Any, list[socket.socket]]:
     from .web.app import App
     from .web.protocol import Protocol
 
+    version = service.settings.model_version
     config = uvicorn.Config(
         App(service),
+        headers=[] if version is None else [("x-model-version", version)],
         http=Protocol,
         ws="none",
         lifespan="off",

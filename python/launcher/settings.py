@@ -61,6 +61,8 @@ class Settings:
     json_logs: bool = True
     access_log: bool = False
     model_name: str = "model"
+    #: said by every answer, so that a client learns which of several answered
+    model_version: str | None = None
     queues: tuple[str, ...] = ()
     redis_urls: tuple[str, ...] = ()
     consumer: str | None = None
@@ -165,6 +167,7 @@ def _load(arguments: list[str], environment: Mapping[str, str]) -> Settings:
         json_logs=(env.text("LOG_FORMAT") or "json") != "console",
         access_log=flag("LAYERWRIGHT_ACCESS_LOG", False),
         model_name=env.text("LAYERWRIGHT_MODEL_NAME", "MODEL_NAME") or "model",
+        model_version=_version(env),
         queues=queues or (("predictions",) if redis_urls else ()),
         redis_urls=redis_urls,
         consumer=(flags.get("consumer") or [env.text("LAYERWRIGHT_CONSUMER")])[-1],
@@ -213,6 +216,14 @@ def _ports(env: _Env, flags: dict[str, list[str]]) -> tuple[tuple[int, ...], tup
                 raise SettingsError(f"{name} must be a port number: {value}")
             return (int(value),), ()
     return ((8080,), (5000,)) if "serve" in flags else ((5000,), (8080,))
+
+
+def _version(env: _Env) -> str | None:
+    """A digest, a tag, or whatever else goes into a header."""
+    version = env.text("LAYERWRIGHT_MODEL_VERSION")
+    if version is not None and not (version.isascii() and version.isprintable() and len(version) <= 256):
+        raise SettingsError("LAYERWRIGHT_MODEL_VERSION must be up to 256 printable characters of ASCII")
+    return version
 
 
 def _interpreter(env: _Env) -> str:

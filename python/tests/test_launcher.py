@@ -635,6 +635,26 @@ def test_metrics_are_prometheus_s(hello: Any) -> None:
     assert any(re.fullmatch(r"process_resident_memory_bytes [1-9][0-9]+", line) for line in lines)
 
 
+def test_every_answer_says_the_version_of_the_model(hello: Any) -> None:
+    server = hello(LAYERWRIGHT_MODEL_VERSION="sha256:0123")
+    answers = [
+        server.get("/health-check"),
+        server.predict(name="you"),
+        server.predict({"prefer": "wait"}, name="you"),
+        server.predict(),
+        server.get("/nowhere"),
+    ]
+    assert [answer.status for answer in answers] == [200, 200, 200, 422, 404]
+    assert {answer.headers["x-model-version"] for answer in answers} == {"sha256:0123"}
+    assert ',model_version="sha256:0123"}' in server.get("/metrics").body.decode()
+
+
+def test_no_version_is_said_where_none_is_told(hello: Any) -> None:
+    answer = hello().get("/metrics")
+    assert "x-model-version" not in answer.headers
+    assert "model_version" not in answer.body.decode()
+
+
 def test_metrics_keep_prometheus_s_conventions(hello: Any) -> None:
     """What ``promtool check metrics`` asks for, and that what is said of a metric stands before its samples, once.
 

@@ -133,12 +133,12 @@ function resourcesOf({ gpus, cpu, memory }: KubernetesOptions): KubernetesObject
   return resources.length === 0 ? {} : { resources: Object.fromEntries(resources) }
 }
 
-function serverContainer({ image }: KubernetesOptions): KubernetesObject {
+function serverContainer(options: KubernetesOptions): KubernetesObject {
   return {
-    ...baseContainer(image),
+    ...baseContainer(options.image),
     name: 'model',
     ports: [{ name: 'http', containerPort: PORT }],
-    env: [{ name: 'PORT', value: String(PORT) }],
+    env: [{ name: 'PORT', value: String(PORT) }, ...versionVariable(options)],
     // Loading weights may take long: liveness begins when readiness was reached once.
     startupProbe: { httpGet: { path: '/readyz', port: 'http' }, periodSeconds: 2, failureThreshold: 900 },
     readinessProbe: { httpGet: { path: '/readyz', port: 'http' }, periodSeconds: 5, timeoutSeconds: 6 },
@@ -160,6 +160,13 @@ function workerContainer({ image }: KubernetesOptions, queue: QueueOptions): Kub
     ports: [{ name: 'http', containerPort: PORT }],
     livenessProbe: { httpGet: { path: '/livez', port: 'http' }, periodSeconds: 10, timeoutSeconds: 2 },
   }
+}
+
+/** What every answer says that it comes from: the name of a version among several, else what the image is known by. */
+function versionVariable({ image, version }: KubernetesOptions): readonly KubernetesObject[] {
+  const [, tag, digest] = /^[^@]*?(?::([^/@:]+))?(?:@(.+))?$/.exec(image) ?? []
+  const value = version?.tag ?? digest ?? tag
+  return value === undefined ? [] : [{ name: 'LAYERWRIGHT_MODEL_VERSION', value }]
 }
 
 function baseContainer(image: string): KubernetesObject {

@@ -51,6 +51,17 @@ describe('makeKubernetesObjects()', () => {
     expect(podOf({ ...base, gpus: 0 })['containers']).not.toMatchObject([{ resources: {} }])
   })
 
+  it.each([
+    ['registry.example:5000/team/model:v1', undefined, 'v1'],
+    ['registry.example/team/model:v1@sha256:00', undefined, 'sha256:00'],
+    ['registry.example/team/model@sha256:00', { model: 'model', tag: 'v2' }, 'v2'],
+    ['registry.example:5000/team/model', undefined, undefined],
+  ])('tells the server of %s its version', (image, version, value) => {
+    const found = JSON.stringify(makeKubernetesObjects({ ...base, image, version })[0])
+    if (value === undefined) expect(found).not.toContain('LAYERWRIGHT_MODEL_VERSION')
+    else expect(found).toContain(`{"name":"LAYERWRIGHT_MODEL_VERSION","value":"${value}"}`)
+  })
+
   it('tells the version by labels, and selects without them, since a selector cannot change', () => {
     const version = { model: 'model', tag: 'v1.2' }
     const [deployment, service, budget] = makeKubernetesObjects({ ...base, name: 'model-v1-2', version })

@@ -82,8 +82,14 @@ def _labels(**values: str) -> str:
 
 
 def _about(service: Service) -> str:
-    model = service.settings.model_name.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-    return f'{{version="{VERSION}",cog_version="{COG_VERSION}",model="{model}"}}'
+    about = {"version": VERSION, "cog_version": COG_VERSION, "model": service.settings.model_name}
+    if service.settings.model_version is not None:
+        about["model_version"] = service.settings.model_version
+    return "{" + ",".join(f'{name}="{_escaped(value)}"' for name, value in about.items()) + "}"
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
 
 def _histogram(name: str, model: str, runs: Runs) -> list[str]:

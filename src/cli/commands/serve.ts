@@ -25,6 +25,7 @@ export const command: Command = {
     const server = await startModelServer(
       {
         ...runnable,
+        env: { LAYERWRIGHT_MODEL_VERSION: runnable.image.descriptor.digest, ...runnable.env },
         port,
         listenOn: host,
         log: (chunk) => io.stderr.write(Buffer.from(chunk).toString()),
