@@ -47,9 +47,10 @@ export function sendingStore(layers: LayerStore, send: readonly Send[]): LayerSt
     save: async (key, stream) => {
       const { bytes, made } = hashedBlob(stream)
       const { start, rest, close } = await begun(bytes, SENT_BYTES)
+      const isSent = rest !== undefined
       const blob = rest === undefined ? streamOf(start) : sentTo(send, rest, made)
       try {
-        return await layers.save(key, { ...stream, blob, made })
+        return await layers.save(key, { ...stream, blob, made, isSent })
       } finally {
         // Who could not begin to write has not closed what has begun to be made.
         await close()
