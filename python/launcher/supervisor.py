@@ -57,6 +57,7 @@ class Supervisor:
         name: str | None = None,
     ) -> None:
         """:param name: of the model, for messages where there are several"""
+        self.name = name
         self._subject, self._of = (f"Model {name}", f" of {name}") if name is not None else ("Model", "")
         self.settings, self.reference, self.reaper, self.is_lazy = settings, reference, reaper, is_lazy
         self.process: ModelProcess | None = None
@@ -82,7 +83,7 @@ class Supervisor:
         :raises OSError: when there is no such interpreter or folder
         """
         settings = self.settings
-        self._spans = self._tracer.setup()
+        self._spans = self._tracer.setup(self.name)
         is_batch, environment = settings.batch_size > 1, self._spans.environment
         self.process = ModelProcess(settings.python, settings.project, self.reference, environment, is_batch=is_batch)
 

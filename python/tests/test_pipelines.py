@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import pathlib
+import random
+import re
+import signal
 import threading
 from typing import Any, Callable
 
@@ -113,10 +118,10 @@ def test_the_process_that_dies_fails_its_own_predictions_and_is_started_again(se
 
 def test_a_setup_that_fails_says_of_which_model(serve: Serve) -> None:
     server = serve("Echo", "Broken", default="echo", state="SETUP_FAILED", main=ECHO_TWICE["twice"])
-    health = server.get("/health-check").json()
-    assert health["setup"]["status"] == "failed"
-    assert "[echo] echo is set up" in health["setup"]["logs"] and "[broken] RuntimeError: no weights" in health["setup"]["logs"]
     until(lambda: server.get("/models/echo").json()["status"] == "READY")
+    setup = server.get("/health-check").json()["setup"]
+    assert setup["status"] == "failed"
+    assert "[echo] echo is set up" in setup["logs"] and "[broken] RuntimeError: no weights" in setup["logs"]
     assert server.get("/models/broken").json()["status"] == "SETUP_FAILED"
     assert server.get("/ping").status == 503 and server.get("/readyz").status == 503
     assert server.predict(text="a").json()["output"] == "a!"
@@ -480,3 +485,147 @@ def test_a_text_is_no_way_to_the_server_s_disk(serve: Serve, tmp_path: pathlib.P
         assert body["status"] == "failed" and "secret" not in body.get("output", "")
     fetched = server.predict(text=data_url("fine")).json()
     assert fetched["output"] == "fine"
+
+
+def test_items_that_are_files(serve: Serve, temporary: pathlib.Path) -> None:
+    steps = [step("shout", each="input.files", file="item"), step("read", "all", each="shout", file="item")]
+    inputs = {"files": {"type": "array", "items": FILE}}
+    output = {"object": {"texts": ref("all"), "files": ref("shout"), "last": ref("input.files[1]")}}
+    server = serve("Shout", "Read", env={"TMPDIR": str(temporary)}, main=pipeline(*steps, output=output, inputs=inputs))
+    body = server.predict(files=[data_url("a"), data_url("b"), data_url("c")]).json()
+    # Each of them is written to the same place.
+    assert body["output"] == {"texts": ["A", "B", "C"], "files": [data_url(one) for one in "ABC"], "last": data_url("b")}
+    until(lambda: left_files(temporary) == [])
+
+
+def test_a_file_that_cannot_be_fetched_names_the_step(serve: Serve) -> None:
+    steps = [step("echo", text="input.text", mark=const("")), step("read", file="echo")]
+    server = serve("Read", "Echo", main=pipeline(*steps, output="read", inputs={"text": TEXT}))
+    body = server.predict(text=f"http://127.0.0.1:{free_port()}/none").json()
+    assert body["error"].startswith("Step read (model read): Input validation error: file: cannot fetch http://127.0.0.1:")
+
+
+def test_whatever_happens_each_prediction_ends_and_no_file_is_left(serve: Serve, temporary: pathlib.Path) -> None:
+    both = {"parallel": [step("shout", file="write"), step("many", each="split.words", text="item", optional=True)]}
+    steps = [step("write", text="input.text"), step("split", text="input.text"), both, step("read", file="shout")]
+    made = pipeline(*steps, output="read", inputs={"text": TEXT})
+    env = {"TMPDIR": str(temporary), "LAYERWRIGHT_MAX_QUEUE": "1000"}
+    server = serve("Write", "Split", "Shout", "Many", "Read", env=env, main=made, turned=pipeline(*reversed_steps(), output="read", inputs={"text": TEXT}))
+    ids = [f"n{number}" for number in range(60)]
+    chance = random.Random(7)
+    for id in ids:
+        name = "main" if chance.random() < 0.5 else "turned"
+        words = " ".join(chance.choice(["a", "b", "fail"]) for _ in range(4))
+        assert server.request("PUT", f"/models/{name}/predictions/{id}", {"input": {"text": words}}, ASYNC).status == 202
+        if chance.random() < 0.2:
+            server.request("POST", f"/models/{name}/predictions/{id}/cancel")
+        if chance.random() < 0.1:
+            with contextlib.suppress(ProcessLookupError, IndexError):
+                os.kill(chance.choice(server.children), signal.SIGKILL)
+
+    def ended(id: str) -> bool:
+        found = [server.get(f"/models/{name}/predictions/{id}") for name in ("main", "turned")]
+        return any(one.status == 200 and one.json().get("completed_at") for one in found)
+
+    for id in ids:
+        until(lambda id=id: ended(id))
+    server.wait()
+    assert post(server, "main", text="a fail")["output"] == "A FAIL"
+    until(lambda: not any(path.name.startswith("prediction-") for path in temporary.iterdir()))
+
+    def numbers() -> list[str]:
+        return re.findall(r"layerwright_predictions_(?:running|waiting)\{.* (.*)\n", server.get("/metrics").body.decode())
+
+    until(lambda: numbers() == ["0"] * 14)
+
+
+def reversed_steps() -> list[dict[str, Any]]:
+    """Steps that use the same models in another order."""
+    return [
+        step("split", text="input.text"),
+        step("many", each="split.words", text="item", optional=True),
+        step("write", text="input.text"),
+        step("read", "early", file="write"),
+        step("shout", file="write"),
+        step("read", file="shout"),
+    ]
+
+
+# --- what others see
+
+
+def test_discovery_metrics_and_log_lines_name_what_there_is(serve: Serve) -> None:
+    server = serve("Echo", default="twice", **ECHO_TWICE)
+    assert server.get("/").json()["models_url"] == "/models"
+    server.predict(text="a")
+    text = server.get("/metrics").body.decode()
+    assert 'layerwright_step_seconds_count{model="twice",step="second"} 1' in text
+    lines = [json.loads(line) for line in server.log.splitlines()]
+    assert {line["model"] for line in lines if line["logger"] == "layerwright.model"} == {"echo"}
+    assert any(line["message"] == "Model echo is ready" for line in lines)
+
+
+def test_webhooks_tell_of_each_step_s_lines(serve: Serve, receiver: Any) -> None:
+    hook = receiver()
+    server = serve("Echo", "Held", main=pipeline(step("echo", text="input.text"), step("held"), output="held", inputs={"text": TEXT}))
+    server.request("POST", "/predictions", {"input": {"text": "a"}, "webhook": hook.url}, ASYNC)
+    server.hear("one-began")
+    until(lambda: any(body["logs"].startswith("[echo] echoing a\n") for body in hook.bodies))
+    server.tell("one-may-end")
+    final = until(lambda: hook.bodies[-1] if hook.bodies[-1]["status"] == "succeeded" else None)
+    assert final["output"] == "one" and list(final["metrics"]["steps"]) == ["echo", "held"]
+
+
+def test_each_step_has_its_spans(serve: Serve, collector: Any) -> None:
+    taker = collector()
+    server = serve("Echo", "Many", env=taker.env, main=pipeline(step("echo", text="input.text"), step("many", text="echo"), output="many", inputs={"text": TEXT}))
+    assert server.predict(text="context").json()["status"] == "succeeded"
+    first, second = taker.find("cog.prediction.step", 2)
+    assert [span.attributes["layerwright.step.name"] for span in (first, second)] == ["echo", "many"]
+    invokes = taker.find("cog.prediction.invoke", 3)
+    whole = next(span for span in invokes if span.id == first.parent)
+    assert second.parent == whole.id and first.attributes["layerwright.step.model"] == "echo"
+    executes = {span.id: span.parent for span in taker.find("cog.prediction.execute", 3)}
+    assert {executes[span.parent] for span in invokes if span is not whole} == {first.id, second.id}
+    assert sorted(span.attributes["layerwright.model"] for span in taker.find("cog.setup", 2)) == ["echo", "many"]
+    assert server.predict(text="fail").json()["status"] == "failed"
+    failed = taker.find("cog.prediction.step", 3)[2]
+    assert failed.is_error and failed.attributes["error.type"] == "prediction_failed"
+
+
+@pytest.mark.interop
+def test_jobs_of_the_queue_may_name_a_model(serve: Serve, redis_server: Any) -> None:
+    redis = redis_server.client
+
+    def submit(id: str, text: str, **beside: Any) -> None:
+        redis.xadd("jobs", {"value": json.dumps({"id": id, "input": {"text": text}, **beside})})
+
+    def finished(id: str) -> dict[str, Any]:
+        def probe() -> Any:
+            found = json.loads(redis.hget(f"jobs:p:{id}", "state") or "{}")
+            return found if found.get("completed_at") else None
+
+        return until(probe)
+
+    env = {"LAYERWRIGHT_QUEUE": redis_server.url, "LAYERWRIGHT_QUEUE_NAME": "jobs"}
+    server = serve("Echo", "Held", "Many", env=env, default="twice", **ECHO_TWICE)
+    for number in range(6):
+        submit(f"default-{number}", "a")
+        submit(f"many-{number}", "a", model="many")
+    submit("unknown", "a", model="none")
+    submit("wrong", "a", model=7)
+    for number in range(6):
+        assert finished(f"default-{number}")["output"] == "a!?"
+        done = finished(f"many-{number}")
+        assert done["output"] == "A" and done["model"] == "many"
+    assert "There is no model none; this worker has echo, held, many, twice" in finished("unknown")["error"]
+    assert finished("wrong")["status"] == "failed"
+    redis.xadd("jobs", {"value": json.dumps({"id": "held", "model": "held", "input": {}})})
+    server.hear("one-began")
+    redis.set("jobs:p:held:cancel", "1")
+    assert finished("held")["status"] == "canceled"
+    submit("dies", "die")
+    died = finished("dies")
+    assert died["error"].startswith("Step first (model echo): Model process killed by signal 9") and died["deliveries"] == 3
+    assert redis.xlen("jobs:dead") == 1
+    until(lambda: redis.xlen("jobs") == 0)

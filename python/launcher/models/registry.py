@@ -18,10 +18,11 @@ from ..settings import Settings, SettingsError
 class Models:
     """The engines of all models and pipelines; of one model in most images, which then has no name.
 
+    :param pipelines: each a ``Pipeline``, which images with one model do not load
     :param whole: what holds for all models together, as a ``Supervisor`` has it
     """
 
-    def __init__(self, engines: Mapping[str, Engine], pipelines: Mapping[str, Runs], default: str, whole: Any) -> None:
+    def __init__(self, engines: Mapping[str, Engine], pipelines: Mapping[str, Any], default: str, whole: Any) -> None:
         self.engines, self.pipelines, self.default_name, self.whole = engines, pipelines, default, whole
         #: by name; empty where there is one model
         self.named: dict[str, Runs] = {**engines, **pipelines} if default else {}

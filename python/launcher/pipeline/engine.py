@@ -8,6 +8,7 @@ import time
 from typing import Any, Mapping
 
 from ..engine import Engine
+from ..histogram import Histogram
 from ..models.together import Together
 from ..prediction import Prediction
 from ..runs import Runs
@@ -34,6 +35,8 @@ class Pipeline(Runs):
         self.plan, self.engines = plan, engines
         self.model = Together(engines)
         self.model.changed.add(self._model_changed)
+        #: time in each step, by its name
+        self.step_seconds = {step.name: Histogram() for stage in plan.stages for step in stage}
         self._runs: dict[str, tuple[Run, asyncio.Task[None]]] = {}
 
     @property
@@ -89,6 +92,9 @@ class Pipeline(Runs):
         self.running.pop(prediction.id, None)
         self._runs.pop(prediction.id, None)
         self._pump()
+        for name, values in prediction.metrics.get("steps", {}).items():
+            if "predict_time" in values:
+                self.step_seconds[name].observe(values["predict_time"])
         if status == "succeeded" and prediction.streamed and isinstance(value, list):
             status, value = "streamed", None  # it was sent already
         prediction.left_model_at = time.time()

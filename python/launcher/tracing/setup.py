@@ -14,10 +14,11 @@ from .tracer import Tracer
 class SetupSpans:
     """A setup, and the model's share in it: loading and ``setup()``."""
 
-    def __init__(self, tracer: Tracer) -> None:
+    def __init__(self, tracer: Tracer, model: str | None = None) -> None:
         # As OpenTelemetry's "Environment Variables as Context Propagation Carriers" has it.
         parent = parse_traceparent(os.environ.get("TRACEPARENT", ""), os.environ.get("TRACESTATE", ""))
-        self._span = tracer.start("cog.setup", parent=parent)
+        attributes = {} if model is None else {"layerwright.model": model}
+        self._span = tracer.start("cog.setup", attributes=attributes, parent=parent)
         self._predictor = self._span.child("cog.setup.predictor", role="worker")
         #: for the model process
         self.environment: Mapping[str, str] = {

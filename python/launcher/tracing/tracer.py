@@ -49,11 +49,11 @@ class Tracer:
         context = TraceContext(trace_id, make_span_id(), flags, state)
         return Span(self, context, None if parent is None else (parent.span_id, True), name, kind, attributes)
 
-    def setup(self) -> Any:
-        """Begin the spans of a setup."""
+    def setup(self, model: str | None) -> Any:
+        """Begin the spans of a setup, of that model where there are several."""
         from .setup import SetupSpans
 
-        return SetupSpans(self)
+        return SetupSpans(self, model)
 
     def request(self, method: str, route: Callable[[], str], header: Callable[[bytes], str | None]) -> Any:
         """Begin the spans of a request that can make a prediction."""

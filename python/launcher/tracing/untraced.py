@@ -80,7 +80,7 @@ class NoTracer:
     #: by how they ended
     counts: Mapping[str, int] = {}
 
-    def setup(self) -> Untraced:
+    def setup(self, model: str | None) -> Untraced:
         """No spans of a setup."""
         return UNTRACED
 

@@ -52,6 +52,8 @@ def _discovery(service: Service) -> dict[str, Any]:
         "openapi_url": "/openapi.json",
         "shutdown_url": "/shutdown",
     }
+    if service.models.named:
+        urls["models_url"] = "/models"
     can_train = service.trainer is not None or service.settings.is_training
     for name in ("predictions", "trainings") if can_train else ("predictions",):
         one = "{prediction_id}" if name == "predictions" else "{training_id}"

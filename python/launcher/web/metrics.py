@@ -8,6 +8,7 @@ import time
 from typing import Callable
 
 from .. import COG_VERSION, VERSION
+from ..histogram import Histogram
 from ..runs import Runs
 from ..service import Service
 from .asgi import Exchange, Router
@@ -52,9 +53,15 @@ def render(service: Service) -> str:
     metric("layerwright_ready", "gauge", "1 when the model takes work.", each(lambda runs: runs.takes_work))
     restarts = [(_labels(model=name), engine.model.restarts) for name, engine in service.models.engines.items()]
     metric("layerwright_model_restarts_total", "counter", "Model processes that died.", restarts)
-    lines += ["# HELP layerwright_prediction_seconds Time in the model.", "# TYPE layerwright_prediction_seconds histogram"]
-    for name, runs in targets.items():
-        lines += _histogram("layerwright_prediction_seconds", name, runs)
+    durations = [({"model": name}, runs.seconds) for name, runs in targets.items()]
+    lines += _histograms("layerwright_prediction_seconds", "Time in the model.", durations)
+    if service.models.pipelines:
+        steps = [
+            ({"model": name, "step": step}, seconds)
+            for name, pipeline in service.models.pipelines.items()
+            for step, seconds in pipeline.step_seconds.items()
+        ]
+        lines += _histograms("layerwright_step_seconds", "Time in a step of a pipeline, of all its items together.", steps)
     own = _rss(os.getpid())
     memory = [(_labels(process="launcher"), own)]
     for name, engine in service.models.engines.items():
@@ -92,14 +99,17 @@ def _escaped(value: str) -> str:
     return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
 
-def _histogram(name: str, model: str, runs: Runs) -> list[str]:
-    lines, total = [], 0
-    for bound, count in zip((*runs.seconds.bounds, float("inf")), runs.seconds.counts):
-        total += count
-        label = "+Inf" if bound == float("inf") else f"{bound:g}"
-        lines.append(f"{name}_bucket{_labels(model=model, le=label)} {total}")
-    labels = _labels(model=model)
-    return [*lines, f"{name}_sum{labels} {runs.seconds.sum:.10g}", f"{name}_count{labels} {total}"]
+def _histograms(name: str, text: str, durations: list[tuple[dict[str, str], Histogram]]) -> list[str]:
+    lines = [f"# HELP {name} {text}", f"# TYPE {name} histogram"]
+    for labels, seconds in durations:
+        total = 0
+        for bound, count in zip((*seconds.bounds, float("inf")), seconds.counts):
+            total += count
+            limit = "+Inf" if bound == float("inf") else f"{bound:g}"
+            lines.append(f"{name}_bucket{_labels(**labels, le=limit)} {total}")
+        plain = _labels(**labels)
+        lines += [f"{name}_sum{plain} {seconds.sum:.10g}", f"{name}_count{plain} {total}"]
+    return lines
 
 
 def _cpu_seconds() -> float:
