@@ -31,6 +31,8 @@ export interface JobRequest {
   readonly id?: string | undefined
   readonly input: Readonly<Record<string, unknown>>
   readonly webhook?: string | undefined
+  /** One of several models or pipelines of the worker's image. */
+  readonly model?: string | undefined
 }
 
 /** A job's state: the prediction object, and the deliveries so far. */
@@ -103,9 +105,15 @@ class RedisQueue implements Queue {
     this.#dead = `${stream}:dead`
   }
 
-  async submit({ id = randomUUID(), input, webhook }: JobRequest, maximum = 0): Promise<string> {
+  async submit({ id = randomUUID(), input, webhook, model }: JobRequest, maximum = 0): Promise<string> {
     const created = new Date().toISOString()
-    const message = { id, input, created_at: created, ...(webhook === undefined ? {} : { webhook }) }
+    const message = {
+      id,
+      input,
+      created_at: created,
+      ...(webhook === undefined ? {} : { webhook }),
+      ...(model === undefined ? {} : { model }),
+    }
     const state = JSON.stringify({ id, status: 'starting', created_at: created })
     const answer = await this.#client.eval(SUBMIT, {
       keys: [this.#stream, this.#hashOf(id)],

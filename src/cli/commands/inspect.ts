@@ -2,6 +2,7 @@ import type { Attestation } from '../../attest/list-attestations.ts'
 import { BuildError } from '../../core/errors.ts'
 import type { Source } from '../../destinations/index.ts'
 import { isImageIndex, type Image, type ImageIndex } from '../../image/image.ts'
+import { describeMembers, membersOf } from '../../run/predict/members.ts'
 import type { Command, Io } from '../command.ts'
 import { formatBytes, oneLine, truncate } from '../progress/format.ts'
 
@@ -77,6 +78,7 @@ async function renderAll(found: Image | ImageIndex, attestations: readonly Attes
 /** One image as a page for people. */
 function renderImage({ descriptor, manifest, config, layers }: Image): string {
   const runtime = config.config ?? {}
+  const members = membersOf(runtime)
   const total = manifest.layers.reduce((sum, { size }) => sum + size, 0)
   const lines = [
     `digest      ${descriptor.digest}`,
@@ -86,6 +88,7 @@ function renderImage({ descriptor, manifest, config, layers }: Image): string {
     `entrypoint  ${oneLine((runtime.Entrypoint ?? []).join(' '))}`,
     `user        ${oneLine(runtime.User || 'root')}`,
     `size        ${formatBytes(total)} in ${layers.length} layers`,
+    ...(members === undefined ? [] : [`serves      ${said(describeMembers(members))}`]),
     '',
     'layers, lowest first',
   ]

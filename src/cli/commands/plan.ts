@@ -2,6 +2,7 @@ import type { GpuCodeOfPackage } from '../../../layers/gpu-code.ts'
 import type { PlannedBuild } from '../../build.ts'
 import { maskAddresses } from '../../core/mask.ts'
 import { isPlannedStep, type Plan } from '../../plan/plan.ts'
+import { describeMembers, membersOf } from '../../run/predict/members.ts'
 import type { Command } from '../command.ts'
 import { formatBytes, oneLine } from '../progress/format.ts'
 import { defineAnswers, defineProject, planProject } from '../project-options.ts'
@@ -41,6 +42,8 @@ function renderPlan(imageName: string, plan: Plan, gpuCode: readonly GpuCodeOfPa
     lines.push(`  ${key.padEnd(width)}  ${value}`, `  ${' '.repeat(width)}  ${reason}`)
     if (rejected !== undefined) lines.push(`  ${' '.repeat(width)}  not ${rejected}`)
   }
+  const members = membersOf(plan.runtime)
+  if (members !== undefined) lines.push('', `Serves ${describeMembers(members)}`)
   lines.push('', 'Layers, lowest first')
   if (plan.base !== undefined) lines.push(`  base         ${plan.base.location} (${plan.base.layers.length} layers)`)
   for (const layer of plan.layers) {

@@ -7,6 +7,7 @@ import type { Command, Io } from '../command.ts'
 interface PredictOptions extends RunOptions {
   readonly input: readonly string[]
   readonly output?: string
+  readonly model?: string
   readonly json?: boolean | string
   readonly setupTimeout: string
   readonly quiet?: boolean
@@ -15,7 +16,10 @@ interface PredictOptions extends RunOptions {
 
 /** `layerwright predict`: one prediction, from the start of the container to its end. */
 export const command: Command = {
-  define: (program) => definePredict(program, 'where the output goes: a file, or a folder'),
+  define(program) {
+    definePredict(program, 'where the output goes: a file, or a folder')
+    program.option('--model <name>', 'one of several models or pipelines in the image; the default unless given')
+  },
   run: ([image], options, io) => runPrediction('prediction', image, options as unknown as PredictOptions, io),
 }
 
@@ -53,6 +57,7 @@ export async function runPrediction(
       ...runnable,
       env: { ...launcherLevel(options), ...runnable.env },
       kind,
+      model: options.model,
       inputs: [...(await readJsonInputs(json.inputs, io.cwd)), ...options.input],
       folder: io.cwd,
       setupTimeoutMs: seconds * 1000,

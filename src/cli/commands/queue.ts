@@ -61,6 +61,7 @@ const submit = subcommand(
       .option('--json <inputs>', 'a JSON object, or the file with one')
       .option('--id <id>', 'id of the job; made unless given')
       .option('--webhook <url>', 'address that is told of the job')
+      .option('--model <name>', "one of several models or pipelines of the workers' image; the default unless given")
       .option('--max-length <count>', 'refuse when so many jobs are in the queue', '0')
       .option('--wait', 'wait for the end and print the prediction'),
   async (queue, _, options, io) => {
@@ -70,17 +71,19 @@ const submit = subcommand(
     const {
       id: wanted,
       webhook,
+      model,
       maxLength,
       wait,
     } = options as {
       id?: string
       webhook?: string
+      model?: string
       maxLength: string
       wait?: boolean
     }
     const maximum = Number(maxLength)
     if (!Number.isInteger(maximum)) throw new BuildError('USAGE', `--max-length must be a number: \`${maxLength}\``)
-    const id = await queue.submit({ id: wanted, input, webhook }, maximum)
+    const id = await queue.submit({ id: wanted, input, webhook, model }, maximum)
     if (wait !== true) return void io.stdout.write(`${id}\n`)
     const noticeAt = Date.now() + QUIET_WAIT_MS
     for (let isTold = false; ;) {

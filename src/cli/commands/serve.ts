@@ -21,7 +21,10 @@ export const command: Command = {
     const port = Number(text)
     if (!Number.isInteger(port) || port < 1 || port > 65_535) throw new BuildError('USAGE', `Not a port: \`${text}\``)
     const { context, ...runnable } = await openRunnable(name, common, io)
-    const { startModelServer } = await import('../../run/predict/model-server.ts')
+    const [{ startModelServer }, { describeMembers, membersOf }] = await Promise.all([
+      import('../../run/predict/model-server.ts'),
+      import('../../run/predict/members.ts'),
+    ])
     const server = await startModelServer(
       {
         ...runnable,
@@ -34,6 +37,8 @@ export const command: Command = {
       context,
     )
     io.stdout.write(`http://${host === '0.0.0.0' ? '127.0.0.1' : host}:${port}\n`)
+    const members = membersOf(runnable.image.config.config)
+    if (members !== undefined) io.report({ type: 'note', level: 'info', text: describeMembers(members) })
     const status = await server.container.exit
     // Ctrl-C is how this command ends.
     return io.signal.aborted ? 0 : status

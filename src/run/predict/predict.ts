@@ -3,6 +3,7 @@ import type { RunContext } from '../run-container.ts'
 import { asObject, isConcatenated, parseInputSchema } from './input-schema.ts'
 import { parseInputs } from './inputs.ts'
 import { askLocal } from './local-http.ts'
+import { membersOf, requireMember } from './members.ts'
 import { startModelServer, type ServerRequest } from './model-server.ts'
 
 /** One prediction. */
@@ -13,6 +14,8 @@ export interface PredictRequest extends Omit<ServerRequest, 'port' | 'listenOn'>
   readonly folder: string
   /** `prediction` unless given. */
   readonly kind?: 'prediction' | 'training' | undefined
+  /** One of several models or pipelines; the default unless given. */
+  readonly model?: string | undefined
 }
 
 /** What came out. */
@@ -33,14 +36,18 @@ const SCHEMA_LABELS = ['run.cog.openapi_schema', 'org.cogmodel.openapi_schema']
 /**
  * Starts a model's container, asks it for one prediction and stops it.
  *
- * Inputs are checked against the schema in the image's label before anything starts, or, without one, against the
- * schema that the server gives.
+ * Inputs are checked against the schema in the image's label before anything starts, or, without one and for one of several
+ * models, against the schema that the server gives.
  *
  * @throws BuildError INPUT_INVALID, RUN_FAILED (with the model's own words), and those of `startModelServer`
  */
 export async function predict(request: PredictRequest, context: RunContext): Promise<Prediction> {
   const kind = request.kind ?? 'prediction'
-  const labelled = documentOfLabel(request)
+  const members = membersOf(request.image.config.config)
+  if (request.model !== undefined) requireMember(request.model, members)
+  // The label describes the default alone.
+  const model = request.model === members?.default ? undefined : request.model
+  const labelled = model === undefined ? documentOfLabel(request) : undefined
   const schema = parseInputSchema(labelled, INPUTS[kind])
   if (kind === 'training' && labelled !== undefined && schema === undefined) {
     throw new BuildError('INPUT_INVALID', 'The image has no training function', {
@@ -53,9 +60,12 @@ export async function predict(request: PredictRequest, context: RunContext): Pro
   const env = { ...bodyLimit(checked), LAYERWRIGHT_OUTPUT_NAMES: '1', ...request.env }
   const server = await startModelServer({ ...request, command, env }, context)
   try {
-    const document = schema === undefined ? await documentOfServer(server.port) : labelled
+    const document = schema === undefined ? await documentOfServer(server.port, model) : labelled
     const input = checked ?? parseInputs(request.inputs, parseInputSchema(document, INPUTS[kind]), request.folder)
-    const answer = await askLocal(server.port, 'POST', ROUTES[kind], { body: { input }, signal: request.signal })
+    const answer = await askLocal(server.port, 'POST', `${prefixOf(model)}${ROUTES[kind]}`, {
+      body: { input },
+      signal: request.signal,
+    })
     if (answer === undefined) throw new BuildError('RUN_FAILED', 'The model server ended before it answered')
     const prediction = readAnswer(answer.status, answer.body)
     return isConcatenated(document, OUTPUTS[kind]) ? { ...prediction, text: joinPieces(prediction.output) } : prediction
@@ -83,8 +93,13 @@ function documentOfLabel(request: PredictRequest): unknown {
   }
 }
 
-async function documentOfServer(port: number): Promise<unknown> {
-  const answer = await askLocal(port, 'GET', '/openapi.json')
+/** Where the addresses of a model begin; the default's begin at the root. */
+function prefixOf(model: string | undefined): string {
+  return model === undefined ? '' : `/models/${encodeURIComponent(model)}`
+}
+
+async function documentOfServer(port: number, model: string | undefined): Promise<unknown> {
+  const answer = await askLocal(port, 'GET', `${prefixOf(model)}/openapi.json`)
   return answer?.status === 200 ? answer.body : undefined
 }
 
