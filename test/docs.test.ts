@@ -68,11 +68,22 @@ const marked = pages.flatMap((page) =>
 test.each(marked.filter(({ marks }) => marks.includes('cog')))(
   '$page line $line is a cog.yaml without a problem or a deprecated key',
   ({ text }) => {
-    const isWhole = /^(run|predict):/m.test(text)
+    const isWhole = /^(run|predict|models):/m.test(text)
     const { warnings } = parseConfig(isWhole ? text : `${text}\nrun: predict.py:Predictor\n`)
     expect(warnings.map(({ code, message }) => `${code}: ${message}`)).toEqual([])
   },
 )
+
+const shown = marked.flatMap((block) =>
+  block.marks
+    .filter((mark) => mark.startsWith('file='))
+    .map((mark) => ({ ...block, path: mark.slice('file='.length) })),
+)
+
+test.each(shown)('$page line $line is $path', ({ path, text }) => {
+  const file = readFileSync(join(root, path), 'utf8')
+  expect(file.replace(/^# yaml-language-server.*\n/, '').trimEnd()).toBe(text)
+})
 
 test.each(marked.filter(({ marks }) => marks.includes('predictor')))(
   '$page line $line is a predictor that can be described',

@@ -6,7 +6,9 @@ import type { Config } from '../../src/config/config.ts'
 import { loadConfig, parseConfig } from '../../src/config/load.ts'
 import { DiagnosticError, type Diagnostic } from '../../src/core/diagnostic.ts'
 import { packageRoot } from '../../src/core/package-root.ts'
-import { describeModel } from '../../src/predictor/describe.ts'
+import { readDescription } from '../../src/pipelines/read-description.ts'
+import type { MembersDocument } from '../../src/pipelines/describe-project.ts'
+import type { OpenApiDocument } from '../../src/predictor/openapi.ts'
 import { asks } from '../compat/support.ts'
 
 const folder = join(packageRoot(), 'fixtures/projects')
@@ -18,18 +20,15 @@ const names = readdirSync(folder, { withFileTypes: true })
 async function outcome(name: string): Promise<unknown> {
   const projectFolder = join(folder, name)
   try {
-    const { config, warnings } = await loadConfig(projectFolder)
-    const { openapi, warnings: notes } = await describeModel({
-      projectFolder,
-      run: config.run,
-      train: config.train,
-      maxConcurrency: config.concurrency?.max,
-    })
+    const loaded = await loadConfig(projectFolder)
+    const { config, warnings } = loaded
+    const { openapi, members, warnings: notes } = await readDescription(loaded)
     const { Input, Output, TrainingInput, TrainingOutput } = openapi.components.schemas
     return {
       config: settings(config),
       environment: environmentOf(config, projectFolder),
       schemas: { Input, Output, TrainingInput, TrainingOutput },
+      ...(members === undefined ? {} : { members: withoutDocuments(members) }),
       warnings: [...warnings, ...notes].map(line),
     }
   } catch (error) {
@@ -37,6 +36,16 @@ async function outcome(name: string): Promise<unknown> {
     if (error instanceof CompatError) return { code: error.code, conflicts: error.conflicts }
     throw error
   }
+}
+
+/** What the launcher is told, each document as what it takes and gives. */
+function withoutDocuments(members: MembersDocument): unknown {
+  return JSON.parse(JSON.stringify(members), (key, value: unknown) => {
+    // A document has a version of this name, too.
+    if (key !== 'openapi' || typeof value !== 'object') return value
+    const { Input, Output } = (value as OpenApiDocument).components.schemas
+    return { Input, Output }
+  })
 }
 
 /** What the configuration says beyond the defaults. */

@@ -47,6 +47,8 @@ function settled(value: unknown): string {
       if (key === 'org.opencontainers.image.revision' || key === 'org.opencontainers.image.version') return undefined
       if (key === 'text' && typeof member === 'string' && member.startsWith('{"openapi"'))
         return '(the OpenAPI document)'
+      if (key === 'text' && typeof member === 'string' && member.startsWith('{"version"'))
+        return '(models and pipelines)'
       if (key === 'parts') return '(the files of this program)'
       // The other golden of the project is no part of it.
       if (key === 'files' && Array.isArray(member))
