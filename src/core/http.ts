@@ -2,7 +2,7 @@ import { collect, copied, type Open } from './bytes.ts'
 import { BuildError, systemErrorCode } from './errors.ts'
 import { isPublicAddress } from './net/addresses.ts'
 import { exchangeBulk } from './net/bulk.ts'
-import { systemLookup, type Lookup } from './net/connect.ts'
+import { isUnreached, systemLookup, type Lookup } from './net/connect.ts'
 import { exchangeDecoded, exchangeRaw, StaleConnectionError, type Answer, type Exchange } from './net/exchange.ts'
 import { asNetworkError, markingSource, maskUrl, SourceError } from './net/failure.ts'
 import type { Environment } from './net/proxy.ts'
@@ -107,6 +107,11 @@ const MAX_REDIRECTS = 10
 const MAX_PATIENCE_MS = 120_000
 /** A connection that has carried much is given up later: a second for each 10 MB that would have to go again. */
 const BYTES_PER_MS_AT_STAKE = 10_000
+/**
+ * A host that nobody has reached yet in this run is not tried again later than this: most likely it cannot be reached from here.
+ * Where one waited for a name server or a connection, that was the whole of five tries before, 50 s and more.
+ */
+const FIRST_CONTACT_MS = 10_000
 const USER_AGENT = 'layerwright'
 const IDEMPOTENT = new Set(['GET', 'HEAD', 'PUT', 'DELETE', 'OPTIONS'])
 
@@ -125,6 +130,7 @@ export function makeHttp(options: HttpOptions = {}): Http {
   const policy = { ...DEFAULT_RETRY, ...(options.retry === false ? { tries: 1 } : options.retry) }
   const patienceMs = options.patienceMs ?? 4_000
   const gates: Gates = new Map()
+  const reached = new Set<string>()
   const routes = new Routes({
     env,
     connectTimeoutMs: options.connectTimeoutMs ?? 15_000,
@@ -133,7 +139,7 @@ export function makeHttp(options: HttpOptions = {}): Http {
     privateHosts: [...(options.privateHosts ?? []), ...listOf(env['LAYERWRIGHT_PRIVATE_HOSTS'])],
     tls: options.tls ?? (() => undefined),
   })
-  return (request) => sendFollowing(request, { waiting, policy, patienceMs, gates, routes })
+  return (request) => sendFollowing(request, { waiting, policy, patienceMs, gates, reached, routes })
 }
 
 /** What one {@link makeHttp} holds. */
@@ -142,6 +148,8 @@ interface Door {
   readonly policy: RetryPolicy
   readonly patienceMs: number
   readonly gates: Gates
+  /** Origins to which there was a connection once. */
+  readonly reached: Set<string>
   readonly routes: Routes
 }
 
@@ -196,7 +204,7 @@ function redirected(hop: Hop, location: string, status: number): Hop {
 
 /** Sends until an answer is not worth another try. */
 async function sendTrying(request: HttpRequest, hop: Hop, door: Door): Promise<{ answer: Answer; tries: number }> {
-  const { waiting, policy, gates } = door
+  const { waiting, policy, gates, reached } = door
   const { signal } = request
   const mayRetry = request.retry ?? IDEMPOTENT.has(hop.method)
   const startMs = waiting.now()
@@ -216,7 +224,9 @@ async function sendTrying(request: HttpRequest, hop: Hop, door: Door): Promise<{
     }
     const retryAfterMs = parseRetryAfter(outcome.answer?.header('retry-after'), waiting.now())
     const wait = waitMs(policy, tries, retryAfterMs, waiting.random())
-    const hasTime = waiting.now() - startMs + wait <= policy.totalMs
+    if (!isUnreached(outcome.error)) reached.add(hop.url.origin)
+    const totalMs = reached.has(hop.url.origin) ? policy.totalMs : Math.min(policy.totalMs, FIRST_CONTACT_MS)
+    const hasTime = waiting.now() - startMs + wait <= totalMs
     const again = mayRetry && tries < policy.tries && hasTime && isWorthAnother(outcome, tries)
     const isHeldBack =
       retryAfterMs !== undefined && outcome.answer !== undefined && isRetryableStatus(outcome.answer.status)

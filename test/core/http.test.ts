@@ -66,6 +66,29 @@ describe('makeHttp() retries', () => {
     expect([response.status, response.tries, server.requests.length]).toEqual([503, 3, 3])
   })
 
+  test('a host that nobody has reached is given up sooner than one that has answered', async () => {
+    const server = await serve((_, response) => response.writeHead(200, { connection: 'close' }).end('ok'))
+    const { port } = new URL(server.url)
+    let now = 0
+    let lookups = 0
+    let fails = true
+    const lookup = async () => {
+      lookups++
+      if (!fails) return [{ address: '127.0.0.1', family: 4 }]
+      now += 8_000
+      throw Object.assign(new Error('getaddrinfo EAI_AGAIN'), { code: 'EAI_AGAIN', syscall: 'getaddrinfo' })
+    }
+    const waiting = { sleep: async (ms: number) => void (now += ms), random: () => 1, now: () => now }
+    const http = makeHttp({ env: {}, waiting, lookup })
+    const ask = () => http({ url: `http://index.test:${port}/` })
+    await expect(ask()).rejects.toMatchObject({ code: 'NETWORK_FAILED', message: expect.stringContaining('2 times') })
+    expect(lookups).toBe(2)
+    fails = false
+    await (await ask()).bytes(10)
+    fails = true
+    await expect(ask()).rejects.toMatchObject({ message: expect.stringContaining('5 times') })
+  })
+
   test('Retry-After in seconds and as a date holds back every request to the host', async () => {
     const server = await serve((_, response, count) => {
       if (count === 1) response.writeHead(429, { 'retry-after': '7' }).end()

@@ -85,6 +85,7 @@ function unreachableProxy(proxy: Proxy, cause: unknown): unknown {
   const { host } = proxy.url
   return Object.assign(new Error(`The proxy ${host} cannot be reached: ${cause.message}`, { cause }), {
     code,
+    syscall: isUnreached(cause) ? 'connect' : undefined,
     proxy: host,
   })
 }
@@ -173,7 +174,7 @@ function settle(
   resolve: (socket: Socket) => void,
   reject: (error: Error) => void,
 ): void {
-  const timer = setTimeout(() => socket.destroy(timeoutError(what)), timeoutMs)
+  const timer = setTimeout(() => socket.destroy(Object.assign(timeoutError(what), { syscall: 'connect' })), timeoutMs)
   const fail = (error: Error): void => {
     clearTimeout(timer)
     socket.destroy()
@@ -229,6 +230,14 @@ function refused(host: string): Error {
 
 function notFound(hostname: string): Error {
   return Object.assign(new Error(`getaddrinfo ENOTFOUND ${hostname}`), { code: 'ENOTFOUND' })
+}
+
+/** Tells whether a failure came before there was a connection: no name server answered, or nobody at the address. */
+export function isUnreached(error: unknown): boolean {
+  if (!(error instanceof Error)) return false
+  // Node tries each address of a name and gathers what came of them.
+  if (error instanceof AggregateError) return error.errors.every(isUnreached)
+  return 'syscall' in error && (error.syscall === 'connect' || error.syscall === 'getaddrinfo')
 }
 
 /** An error with the code that a timed-out connection has. */
