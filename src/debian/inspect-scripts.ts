@@ -33,7 +33,8 @@ export async function inspectScripts(
 async function inspectOne(deb: LockedDeb, architecture: string, context: ArchiveContext): Promise<UnhonouredScript[]> {
   context.signal?.throwIfAborted()
   if (isHonoured(deb.package)) return []
-  const key = `debian/scripts/${JUDGEMENT_VERSION}/${deb.sha256}`
+  // By the place as well: only the start of the file is read, which proves nothing about the hash that its archive states.
+  const key = `debian/scripts/${JUDGEMENT_VERSION}/${deb.sha256} ${deb.url}`
   const known = await context.cache.get(key)
   if (known !== undefined) return JSON.parse(known.toString('utf8')) as UnhonouredScript[]
   const { controlFiles } = await openDeb(startOf(deb, context), `${deb.package} ${deb.version}`)

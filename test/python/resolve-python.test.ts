@@ -1,5 +1,8 @@
 import { createHash } from 'node:crypto'
+import { once } from 'node:events'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
@@ -168,6 +171,39 @@ describe('resolvePython() over several indexes', () => {
     { name: 'b', version: '1.0' },
   ]
 
+  it('does not take from one index what another says of a wheel with the same hash', async () => {
+    const honest = await start(
+      [
+        { name: 'lib', version: '1.0' },
+        { name: 'evil', version: '1.0' },
+      ],
+      { metadata: 'flag' },
+    )
+    const [{ sha256 = '' } = {}] = (await resolve(['lib'], [honest])).packages
+    const page = JSON.stringify({
+      meta: { 'api-version': '1.1' },
+      files: [
+        { filename: 'lib-1.0-py3-none-any.whl', url: 'lib.whl', hashes: { sha256 }, size: 1, 'core-metadata': true },
+      ],
+    })
+    const liar = createServer((request, response) => {
+      if (request.url === '/lib/') response.setHeader('content-type', 'application/vnd.pypi.simple.v1+json').end(page)
+      else if (request.url === '/lib/lib.whl.metadata')
+        response.end('Metadata-Version: 2.1\nName: lib\nVersion: 1.0\nRequires-Dist: evil\n')
+      else response.writeHead(404).end()
+    }).listen(0, '127.0.0.1')
+    await once(liar, 'listening')
+    try {
+      const cache = memoryCache()
+      const url = `http://127.0.0.1:${(liar.address() as AddressInfo).port}/`
+      const lied = await resolve(['lib'], [{ url }, honest], {}, { cache })
+      expect(pins(lied)).toEqual(['evil==1.0', 'lib==1.0'])
+      expect(pins(await resolve(['lib'], [honest], {}, { cache }))).toEqual(['lib==1.0'])
+    } finally {
+      liar.close()
+    }
+  })
+
   it('takes a package from the first index that has it', async () => {
     const lock = await resolve(['a', 'b'], [await start(inner), await start(outer)])
     expect(pins(lock)).toEqual(['a==1.0', 'b==1.0'])
@@ -210,6 +246,21 @@ describe('resolvePython() over several indexes', () => {
     const authorization = `Basic ${Buffer.from('user:secret').toString('base64')}`
     const lock = await resolve(['a'], [index], {}, { headers: async () => ({ authorization }) })
     expect(pins(lock)).toEqual(['a==1.0'])
+  })
+
+  it('names the package, and the setting that leads to an index which does not answer', async () => {
+    const index = await start([{ name: 'a', version: '1' }], {})
+    const gone = await start([], {})
+    await gone.close()
+    expect(await failure(resolve(['a'], [index, gone], { pins: { a: gone.url } }))).toMatchObject({
+      code: 'NETWORK_FAILED',
+      message: expect.stringMatching(/^Cannot look for `a`: No answer from /) as string,
+      hint: expect.stringMatching(/Is the server running[^]*`build.python_index.packages`: `a: URL`/) as string,
+      data: { package: 'a', index: gone.url },
+    })
+    expect(await failure(resolve(['a'], [gone, index]))).toMatchObject({
+      hint: expect.stringContaining('`extra_urls`') as string,
+    })
   })
 
   it('fails for now when an index is broken', async () => {

@@ -7,7 +7,7 @@ import { BuildError } from '../../core/errors.ts'
 import { maskUrl, type Http, type HttpResponse } from '../../core/http.ts'
 import { packedCache, type PackedCache } from '../../core/packed-cache.ts'
 import { ANSWERS_FRESH_MS, isYoung } from '../../core/freshness.ts'
-import { indexError } from './index-error.ts'
+import { indexError, unansweredFor } from './index-error.ts'
 import { listLocalLinks } from './local-links.ts'
 import { limitHttp } from './limited-http.ts'
 import type { IndexFile, IndexPage } from './page.ts'
@@ -166,7 +166,9 @@ export class IndexClient {
     }
     let unasked: readonly string[] = []
     for (const [position, index] of simple.entries()) {
-      const answer = await this.#askPage(index, name)
+      const answer = await this.#askPage(index, name).catch((error: unknown) => {
+        throw this.#signal.aborted ? error : unansweredFor(name, index.url, pin !== undefined, error)
+      })
       asked.push({ url: index.url, answer: answer.kind })
       // What a refusing index has is unknown; taking the package from elsewhere could be somebody else's package.
       if (answer.kind === 'denied' && this.#plan.strategy === 'first-index') break
@@ -244,8 +246,7 @@ export class IndexClient {
   }
 
   async #askMetadata(file: IndexFile): Promise<string> {
-    const sha256 = file.hashes['sha256']
-    const key = sha256 === undefined ? undefined : `wheel-metadata ${sha256}`
+    const key = metadataKey(file)
     const cached = key === undefined ? undefined : await this.#cache?.get(key)
     if (cached !== undefined) return cached.toString('utf8')
     if (this.#options.isOffline === true) {
@@ -288,6 +289,14 @@ async function unpack(body: Buffer, coding: string | undefined, url: string): Pr
     throw new BuildError('INDEX_FAILED', `The page does not unpack: ${maskUrl(url)}`, { cause })
   }
   throw new BuildError('INDEX_FAILED', `The page is packed as ${coding}, which was not asked for: ${maskUrl(url)}`)
+}
+
+/**
+ * By the place as well as the hash: that the wheel has this hash is what its index says, and nobody has looked yet. By the hash
+ * alone, one index could say what another's wheel requires. A query is left out, since it may be a token that changes.
+ */
+function metadataKey({ url, hashes: { sha256 } }: IndexFile): string | undefined {
+  return sha256 === undefined ? undefined : `wheel-metadata 2 ${sha256} ${/^[^?#]*/.exec(url)?.[0] ?? ''}`
 }
 
 interface CachedPage {
