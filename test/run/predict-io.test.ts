@@ -146,6 +146,13 @@ describe('writeOutput()', () => {
     ['several files', [png, png], undefined, ['output.0.png', 'output.1.png']],
     ['several files by name', [png, png], 'x.png', ['x.0.png', 'x.1.png']],
     ['files of an object', { a: png, n: 1 }, undefined, ['output.a.png']],
+    [
+      'a member of the same name as the file',
+      { weights: png, log: png },
+      'weights',
+      ['weights.png', 'weights.log.png'],
+    ],
+    ['members of such a member', { weights: [png], 0: png }, 'weights', ['weights.0.png', 'weights.weights.0.png']],
     ['a member whose name leads elsewhere', { '../../evil': png }, undefined, ['output.______evil.png']],
     ['a folder', png, 'out/', ['output.png']],
     ['text into a file', 'words', 'words.txt', ['words.txt']],

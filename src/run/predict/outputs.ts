@@ -1,5 +1,5 @@
 import { mkdirSync, statSync, writeFileSync } from 'node:fs'
-import { dirname, extname, join, resolve } from 'node:path'
+import { basename, dirname, extname, join, resolve } from 'node:path'
 import { decodePercent } from '../../core/percent.ts'
 import { BuildError, systemErrorCode } from '../../core/errors.ts'
 import { extensionOf } from './media-type.ts'
@@ -15,8 +15,8 @@ export interface WrittenOutput {
 /**
  * Writes the files of an output, which come as data URIs; everything else stays as it is.
  *
- * One file is `output.<extension>`, several are `output.0.<extension>`, ...; members of an object carry their name. With
- * `target` it is that file instead of `output`, or in that folder. An output without files is written to `target` as
+ * One file is `output.<extension>`, several are `output.0.<extension>`, ...; members of an object carry their name, unless
+ * the file's is the same. With `target` it is that file instead of `output`, or in that folder. An output without files is written to `target` as
  * text or JSON.
  *
  * @throws BuildError FILE_UNWRITABLE, DISK_FULL
@@ -78,9 +78,11 @@ export function parseDataUri(text: string): FileData | undefined {
 
 /** Names come from the model's output, so they may hold nothing that leads elsewhere. */
 function fileName(base: string, names: readonly string[], extension: string, isExact: boolean): string {
-  const middle = names.map((name) => `.${name.replaceAll(/[^\w-]/g, '_')}`).join('')
   const given = isExact ? extname(base) : ''
   const stem = given === '' ? base : base.slice(0, -given.length)
+  // A training's `weights` in `weights` are not `weights.weights`.
+  const isSaid = names.length === 1 && names[0] === basename(stem)
+  const middle = isSaid ? '' : names.map((name) => `.${name.replaceAll(/[^\w-]/g, '_')}`).join('')
   return `${stem}${middle}${given === '' ? `.${extension}` : given}`
 }
 
