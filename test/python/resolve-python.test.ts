@@ -179,7 +179,7 @@ describe('resolvePython() over several indexes', () => {
       ],
       { metadata: 'flag' },
     )
-    const [{ sha256 = '' } = {}] = (await resolve(['lib'], [honest])).packages
+    const sha256 = (await resolve(['lib'], [honest])).packages[0]?.sha256
     const page = JSON.stringify({
       meta: { 'api-version': '1.1' },
       files: [
