@@ -40,26 +40,48 @@ export interface DebianContext extends ArchiveContext {
   readonly report: Report
 }
 
+/** Archives that were read, to choose from more than once. */
+export interface DebianArchives {
+  /**
+   * Chooses what a list of packages needs, and names each file by address, size and SHA-256, proven by the archive's signature.
+   *
+   * @param packages  names as `apt-get install` takes them
+   * @throws BuildError PACKAGE_NOT_FOUND, RESOLVE_CONFLICT, ARCHIVE_UNAVAILABLE
+   */
+  choose(packages: readonly string[]): Promise<DebianLock>
+}
+
 /**
- * Chooses the packages that a request needs and names each file by address, size and SHA-256, proven by the archive's
- * signature.
+ * Reads the archives of a request and chooses its packages.
  *
+ * @returns the choice, and the archives, which hold some 10 MB of memory
  * @throws BuildError PACKAGE_NOT_FOUND, RESOLVE_CONFLICT, SIGNATURE_INVALID, ARCHIVE_INVALID, ARCHIVE_UNAVAILABLE
  */
-export async function resolveDebian(request: DebianRequest, context: DebianContext): Promise<DebianLock> {
+export async function openDebian(
+  request: DebianRequest,
+  context: DebianContext,
+): Promise<{ readonly lock: DebianLock; readonly archives: DebianArchives }> {
   return runTask(context.report, `Resolve packages of ${request.suite}`, async () => {
     const sources = [
       ...(request.sources ?? debianSources(request.suite, request.mirrors)),
       ...(request.extraSources ?? []),
     ]
-    const wanted = request.packages.map((text) => parseWanted(text, request.architecture))
-    const archives = await readArchives(sources, wanted, request, context)
+    const parse = (packages: readonly string[]): Wanted[] =>
+      packages.map((text) => parseWanted(text, request.architecture))
+    const wanted = parse(request.packages)
+    const read = await readArchives(sources, wanted, request, context)
     try {
-      return await choose(archives, wanted, request, context)
+      const lock = await choose(read, wanted, request, context)
+      return { lock, archives: { choose: async (packages) => choose(read, parse(packages), request, context) } }
     } finally {
-      await archives.kept
+      await read.kept
     }
   })
+}
+
+/** The same for a request whose packages are all known from the start. */
+export async function resolveDebian(request: DebianRequest, context: DebianContext): Promise<DebianLock> {
+  return (await openDebian(request, context)).lock
 }
 
 async function choose(

@@ -1,5 +1,5 @@
 import { compilerPackages, type Reason } from '../compat/index.ts'
-import { resolveDebian } from '../debian/resolve.ts'
+import { openDebian } from '../debian/resolve.ts'
 import { DEBIAN_SUITES, debianSources } from '../debian/source.ts'
 import type { DebianLock } from '../debian/lock.ts'
 import type { LockedInterpreter, LockedLibc } from '../lock/lock.ts'
@@ -18,25 +18,20 @@ export async function debianBase(reason: string, request: BaseRequest, context: 
   const { mirror, snapshot } = build.debian
   const sources = debianSources(suite, { archive: mirror, snapshot })
   const extraSources = await openAptSources(build.aptSources, context)
-  const resolveWith = (further: readonly string[]): Promise<DebianLock> =>
-    resolveDebian(
-      {
-        suite,
-        architecture: platform.architecture,
-        isBootstrap: true,
-        packages: [
-          'apt',
-          'ca-certificates',
-          ...(hasPython ? [`python${python}`] : []),
-          ...build.systemPackages,
-          ...further,
-        ],
-        sources: context.archives?.(sources) ?? sources,
-        extraSources,
-      },
-      { ...context, cache: context.cache('debian'), now: () => new Date(context.now()) },
-    )
-  const packages = await resolveWith([])
+  const wanted = ['apt', 'ca-certificates', ...(hasPython ? [`python${python}`] : []), ...build.systemPackages]
+  const { lock: packages, archives } = await openDebian(
+    {
+      suite,
+      architecture: platform.architecture,
+      isBootstrap: true,
+      packages: wanted,
+      sources: context.archives?.(sources) ?? sources,
+      extraSources,
+    },
+    { ...context, cache: context.cache('debian'), now: () => new Date(context.now()) },
+  )
+  // Whether a compiler is needed is known by the wheels; the archives are held for that, not read again.
+  const further = build.gpu ? archives : undefined
   const interpreter = hasPython
     ? debianInterpreter(packages, python)
     : await archiveFor({ build, platform, version: environment.python, found: [] }, context)
@@ -46,16 +41,14 @@ export async function debianBase(reason: string, request: BaseRequest, context: 
     complete: async (wheels) => {
       const reasons: Reason[] = []
       const headers = hasPython ? `libpython${python}-dev` : undefined
-      const compiler = build.gpu ? compilerPackages(wheels, reasons, headers) : []
+      const compiler = further === undefined ? [] : compilerPackages(wheels, reasons, headers)
       const choices = [
         { key: 'base', value: `debian ${suite}`, reason },
         interpreterChoice(interpreter, build.pythonVersion),
         ...reasons.map(lockChoice),
       ]
-      return {
-        base: { kind: 'debian', suite, packages: compiler.length === 0 ? packages : await resolveWith(compiler) },
-        choices,
-      }
+      const all = compiler.length === 0 ? undefined : await further?.choose([...wanted, ...compiler])
+      return { base: { kind: 'debian', suite, packages: all ?? packages }, choices }
     },
   }
 }

@@ -3,7 +3,7 @@ import { memoryCache, type Cache } from '../../src/core/cache.ts'
 import { makeHttp } from '../../src/core/http.ts'
 import { silent } from '../../src/core/progress.ts'
 import type { DebianLock } from '../../src/debian/lock.ts'
-import { parseWanted, resolveDebian, type DebianRequest } from '../../src/debian/resolve.ts'
+import { openDebian, parseWanted, type DebianRequest } from '../../src/debian/resolve.ts'
 import { debianSources, shippedKeys, ubuntuSources } from '../../src/debian/source.ts'
 import { makeArchiveKey, startArchive, type ArchiveKey, type TestArchive } from '../support/debian-archive.ts'
 
@@ -26,10 +26,14 @@ interface Options {
   readonly checkValidUntil?: boolean
 }
 
-function resolve(packages: readonly string[], options: Options = {}): Promise<DebianLock> {
+async function resolve(packages: readonly string[], options: Options = {}): Promise<DebianLock> {
+  return (await open(packages, options)).lock
+}
+
+function open(packages: readonly string[], options: Options = {}): ReturnType<typeof openDebian> {
   const { cache = memoryCache(), now = new Date(), trusted = key, checkValidUntil = true } = options
   const source = { url: archive.url, suite: 'stable', components: ['main'], keys: [trusted.publicKey], checkValidUntil }
-  return resolveDebian(
+  return openDebian(
     { suite: 'stable', architecture: 'amd64', packages, sources: [source], ...options.request },
     { http: makeHttp(), cache, now: () => now, report: silent },
   )
@@ -59,6 +63,19 @@ describe('resolveDebian()', () => {
     expect(second).toEqual(first)
     expect(archive.requests.filter((path) => path.includes('/by-hash/SHA256/'))).toHaveLength(1)
     expect(archive.requests.filter((path) => path.endsWith('InRelease'))).toHaveLength(2)
+  })
+
+  it('chooses again, with more packages, without asking the archive again', async () => {
+    await archive.publish([{ package: 'a' }, { package: 'gcc', fields: { Depends: 'libgcc' } }, { package: 'libgcc' }])
+    const { lock, archives } = await open(['a'])
+    expect(names(lock)).toEqual(['a'])
+    const more = await resolve(['a', 'gcc'])
+    archive.requests.length = 0
+    const chosen = await archives.choose(['a', 'gcc'])
+    expect(chosen).toEqual(more)
+    // Whether the scripts of `gcc` and `libgcc` are run here is read in the packages themselves.
+    expect(archive.requests.filter((path) => !path.startsWith('/pool/'))).toEqual([])
+    await expect(archives.choose(['gccc'])).rejects.toMatchObject({ code: 'PACKAGE_NOT_FOUND' })
   })
 
   it('reads the index by its name where the archive has no hashes', async () => {
