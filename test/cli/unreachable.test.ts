@@ -90,7 +90,7 @@ test('a proxy that speaks no TLS is told apart from the server', async () => {
     UV_DEFAULT_INDEX: 'https://index.test/simple',
   })
   expect(stderr).toContain(
-    `error[TLS_FAILED]: No answer from https://index.test/simple/six/: The proxy ${withoutTls()}`,
+    `No answer from https://index.test/simple/six/: The proxy ${withoutTls()} cannot be reached: wrong version number\n\n`,
   )
   expect(stderr).toMatch(/hint: .*HTTPS_PROXY.*It speaks plain HTTP: write `http:\/\/` there/)
   expect(status).toBe(5)

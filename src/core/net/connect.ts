@@ -83,7 +83,8 @@ function unreachableProxy(proxy: Proxy, cause: unknown): unknown {
   const code = systemErrorCode(cause)
   if (code === undefined || !(cause instanceof Error) || cause instanceof BuildError) return cause
   const { host } = proxy.url
-  return Object.assign(new Error(`The proxy ${host} cannot be reached: ${cause.message}`, { cause }), {
+  const words = 'reason' in cause && typeof cause.reason === 'string' ? cause.reason : cause.message
+  return Object.assign(new Error(`The proxy ${host} cannot be reached: ${words}`, { cause }), {
     code,
     syscall: isUnreached(cause) ? 'connect' : undefined,
     proxy: host,
