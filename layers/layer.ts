@@ -28,6 +28,8 @@ export interface LayerStream {
   readonly mediaType: string
   /** The compressed bytes, once. Whoever reads them is done with a chunk when it asks for the next. */
   readonly blob: AsyncIterable<Uint8Array>
+  /** As of {@link Layer}. */
+  readonly createdBy?: string | undefined
   /** What `blob` was, when somebody hashes it on its way already; known when it has ended. */
   readonly made?: (() => Expected) | undefined
   /** Whether its bytes go where they are wanted while they are made, so that nobody reads them soon; false unless given. */
@@ -37,6 +39,6 @@ export interface LayerStream {
 }
 
 /** The bytes of a layer with what they turn out to be: hashed here, unless somebody does so already. */
-export function hashedBlob({ blob, made }: LayerStream): HashedStream {
-  return made === undefined ? hashedStream(blob) : { bytes: blob, made }
+export function hashedBlob({ blob, made, createdBy: name }: LayerStream): HashedStream {
+  return { ...(made === undefined ? hashedStream(blob) : { bytes: blob, made }), name }
 }

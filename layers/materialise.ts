@@ -25,7 +25,7 @@ export async function materialise(spec: LayerSpec, context: LayerContext, store:
   const key = layerKey(spec, context.compression, context.mtimeSeconds)
   const createdBy = describeLayer(spec)
   const find = async (): Promise<StoredLayer | undefined> => {
-    const found = await store.find(key)
+    const found = await store.find(key, createdBy)
     if (found !== undefined) startTask(context.report, createdBy).end('cached')
     return found
   }
@@ -37,10 +37,11 @@ export async function materialise(spec: LayerSpec, context: LayerContext, store:
 async function makeLayer(spec: LayerSpec, context: LayerContext, store: LayerStore): Promise<StoredLayer> {
   const key = layerKey(spec, context.compression, context.mtimeSeconds)
   const totalBytes = expectedLayerBytes(spec, context.compression)
-  const task = startTask(context.report, describeLayer(spec), { totalBytes, kind: 'layer' })
+  const createdBy = describeLayer(spec)
+  const task = startTask(context.report, createdBy, { totalBytes, kind: 'layer' })
   try {
     const stream = (await fromOtherCompression(spec, context, store)) ?? (await makeLayerStream(spec, context))
-    const stored = await store.save(key, { ...stream, blob: counted(stream.blob, task, context.signal) })
+    const stored = await store.save(key, { ...stream, createdBy, blob: counted(stream.blob, task, context.signal) })
     await saveNotes(key, stream, store.notes)
     const ztoc = stream.findings?.().ztoc
     if (ztoc !== undefined) await context.keepZtoc?.(stored.descriptor, ztoc)

@@ -25,11 +25,11 @@ const KEPT_BYTES = 1 << 20
 export function sentLayerStore({ send, remake, notes, alone }: SentLayers): LayerStore {
   const known = new Map<string, StoredLayer>()
   const save = async (key: string, stream: FoundLayerStream): Promise<StoredLayer> => {
-    const { bytes, made } = hashedBlob(stream)
+    const { bytes, ...hashed } = hashedBlob(stream)
     const { start, rest } = await begun(bytes, KEPT_BYTES)
     const open = rest === undefined ? openBytes(Buffer.concat(start)) : openAgain(key, remake)
-    if (rest !== undefined) for await (const _ of sentTo(send, rest, made));
-    const layer = { descriptor: { mediaType: stream.mediaType, ...made() }, diffId: stream.diffId(), open }
+    if (rest !== undefined) for await (const _ of sentTo(send, rest, hashed));
+    const layer = { descriptor: { mediaType: stream.mediaType, ...hashed.made() }, diffId: stream.diffId(), open }
     known.set(key, layer)
     return layer
   }
@@ -45,12 +45,12 @@ export function sendingStore(layers: LayerStore, send: readonly Send[]): LayerSt
   return {
     ...layers,
     save: async (key, stream) => {
-      const { bytes, made } = hashedBlob(stream)
+      const { bytes, ...hashed } = hashedBlob(stream)
       const { start, rest, close } = await begun(bytes, SENT_BYTES)
       const isSent = rest !== undefined
-      const blob = rest === undefined ? streamOf(start) : sentTo(send, rest, made)
+      const blob = rest === undefined ? streamOf(start) : sentTo(send, rest, hashed)
       try {
-        return await layers.save(key, { ...stream, blob, made, isSent })
+        return await layers.save(key, { ...stream, blob, made: hashed.made, isSent })
       } finally {
         // Who could not begin to write has not closed what has begun to be made.
         await close()
@@ -90,9 +90,9 @@ async function begun(bytes: AsyncIterable<Uint8Array>, mostBytes: number): Promi
 function sentTo(
   send: readonly Send[],
   stream: AsyncIterable<Uint8Array>,
-  made: HashedStream['made'],
+  hashed: Omit<HashedStream, 'bytes'>,
 ): AsyncIterable<Uint8Array> {
-  return send.reduce((passed, sink) => passThrough(passed, (bytes) => sink({ bytes, made })), stream)
+  return send.reduce((passed, sink) => passThrough(passed, (bytes) => sink({ bytes, ...hashed })), stream)
 }
 
 async function* streamOf(chunks: readonly Uint8Array[]): AsyncGenerator<Uint8Array> {

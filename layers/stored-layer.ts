@@ -8,14 +8,20 @@ import type { Layer } from './layer.ts'
 export interface StoredLayer extends Pick<Layer, 'diffId' | 'source'> {
   readonly descriptor: Descriptor
   readonly open: Open
+  /** As of {@link Layer}, where it is known. */
+  readonly createdBy?: string | undefined
   /** Its digest is known, and no more: it is made when its bytes are asked for. */
   readonly isUnmade?: boolean
 }
 
 /** Keeps layers that were made once. */
 export interface LayerStore {
-  /** The layer of a key when it and its bytes are there; marks it as used. */
-  find(key: string): Promise<StoredLayer | undefined>
+  /**
+   * The layer of a key when it and its bytes are there; marks it as used.
+   *
+   * @param createdBy  as of {@link Layer}, for progress
+   */
+  find(key: string, createdBy?: string): Promise<StoredLayer | undefined>
   /** The layer of a key when its bytes lie on this machine; nobody else is asked, and it is not taken for a part of the build. */
   readonly findHere?: ((key: string) => Promise<StoredLayer | undefined>) | undefined
   /** Reads a layer's stream to its end and keeps it, whole or not at all. */

@@ -188,9 +188,9 @@ async function makeAndDeliver(
   })
   const offered: Promise<void>[] = []
   const offer = (layer: StoredLayer): void => {
-    const { descriptor, open, source } = layer
+    const { descriptor, open, source, createdBy } = layer
     const pass = (): void => {
-      for (const { delivery } of deliveries) delivery.offer({ descriptor, open, home: source })
+      for (const { delivery } of deliveries) delivery.offer({ descriptor, open, home: source, name: createdBy })
     }
     // A layer that goes to a cache first is mounted from there.
     if (shared?.isGiving !== true) return pass()

@@ -104,14 +104,14 @@ function telling(store: LayerStore, onLayer: ImageContext['onLayer']): LayerStor
   if (onLayer === undefined) return store
   return {
     ...store,
-    find: async (key) => {
+    find: async (key, createdBy) => {
       const layer = await store.find(key)
-      if (layer?.isUnmade === true && layer.descriptor.size >= DIRECT_BYTES) onLayer(layer)
+      if (layer?.isUnmade === true && layer.descriptor.size >= DIRECT_BYTES) onLayer({ ...layer, createdBy })
       return layer
     },
     save: async (key, stream) => {
       const layer = await store.save(key, stream)
-      onLayer(layer)
+      onLayer({ ...layer, createdBy: stream.createdBy })
       return layer
     },
   }

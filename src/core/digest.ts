@@ -53,6 +53,8 @@ export interface HashedStream {
   readonly bytes: AsyncIterable<Uint8Array>
   /** What the bytes were. To be asked when all have passed, any number of times. @throws RangeError before */
   readonly made: () => Expected
+  /** What they are, in a few words, for progress. */
+  readonly name?: string | undefined
 }
 
 /** Hashes bytes on their way. */

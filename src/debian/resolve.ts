@@ -61,7 +61,7 @@ export async function openDebian(
   request: DebianRequest,
   context: DebianContext,
 ): Promise<{ readonly lock: DebianLock; readonly archives: DebianArchives }> {
-  return runTask(context.report, `Resolve packages of ${request.suite}`, async () => {
+  return runTask(context.report, `packages of ${request.suite}`, async () => {
     const sources = [
       ...(request.sources ?? debianSources(request.suite, request.mirrors)),
       ...(request.extraSources ?? []),

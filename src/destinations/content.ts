@@ -16,6 +16,8 @@ export interface Blob {
   /** Not verified: who stores it verifies. */
   readonly open: Open
   readonly home?: BlobHome | undefined
+  /** What it is, in a few words, for progress. */
+  readonly name?: string | undefined
 }
 
 /** A manifest and everything it names, ready to be carried. Each blob once. */
@@ -34,8 +36,13 @@ export function contentOf(image: Image | ImageIndex): Content {
     return { manifest: { descriptor, bytes }, blobs: [], children: images.map((member) => contentOf(member.image)) }
   }
   const { descriptor, manifestBytes, manifest, configBytes, layers } = image
-  const config = { descriptor: manifest.config, open: openBytes(configBytes) }
-  const blobs = layers.map((layer) => ({ descriptor: layer.descriptor, open: layer.open, home: layer.source }))
+  const config = { descriptor: manifest.config, open: openBytes(configBytes), name: 'configuration' }
+  const blobs = layers.map((layer) => ({
+    descriptor: layer.descriptor,
+    open: layer.open,
+    home: layer.source,
+    name: layer.createdBy === '' ? undefined : layer.createdBy,
+  }))
   return { manifest: { descriptor, bytes: manifestBytes }, blobs: uniqueBlobs([config, ...blobs]), children: [] }
 }
 

@@ -183,9 +183,9 @@ class Copy {
   }
 
   /** One blob whose digest its bytes will tell; gives back whether it got there. */
-  putStream({ bytes, made }: HashedStream): Promise<boolean> {
+  putStream({ bytes, made, name }: HashedStream): Promise<boolean> {
     return this.#limit(async () => {
-      const task = startTask(this.#report, 'a blob as it is made', { kind: 'upload' })
+      const task = startTask(this.#report, nameOf(name, 'a layer that is being made'), { kind: 'upload' })
       const signal = this.#signal
       const clock = startClock()
       try {
@@ -250,7 +250,7 @@ class Copy {
 
   async #store(blob: Blob, isRepair: boolean): Promise<PushOutcome> {
     const { descriptor } = blob
-    const task = startTask(this.#report, `blob ${descriptor.digest.slice(0, 19)}`, {
+    const task = startTask(this.#report, nameOf(blob.name, `blob ${descriptor.digest.slice(0, 19)}`), {
       totalBytes: descriptor.size,
       kind: 'upload',
     })
@@ -307,6 +307,11 @@ class Copy {
     }
     return { ...blob, open: open.isProven === true && tries === 1 ? proven(abortable) : abortable }
   }
+}
+
+/** The layer has a task of the same name while it is made; this is the other one. */
+function nameOf(name: string | undefined, otherwise: string): string {
+  return `copy ${name ?? otherwise}`
 }
 
 /** What an upload waits for: its bytes, or whoever takes and acknowledges them. */

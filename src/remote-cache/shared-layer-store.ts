@@ -181,7 +181,7 @@ class SharedLayers {
     this.#signal?.throwIfAborted()
     if (this.#isAbandoned) return
     const saved = { ...layer, inputs: this.#inputs.get(key), notes: await this.#notesOf(key) }
-    const what = `cache ${layer.descriptor.digest.slice(0, 19)} in ${cache.name}`
+    const what = `cache ${layer.createdBy ?? layer.descriptor.digest.slice(0, 19)} in ${cache.name}`
     const task = startTask(this.#report, what, { kind: 'upload' })
     const outcome = await this.#attempt(cache, () => cache.save(key, saved))
     task.end(outcome === undefined ? 'skipped' : outcome === 'exists' ? 'cached' : 'done')

@@ -151,7 +151,7 @@ async function unpackOne(
 ): Promise<ApplyResult> {
   // Most starts unpack nothing, and should not load what does.
   const { unpackLayer } = await import('./unpack/unpack-layer.ts')
-  const task = startTask(cache.report, `Unpack ${layer.descriptor.digest.slice(0, 19)}`, {
+  const task = startTask(cache.report, `unpack ${layer.descriptor.digest.slice(0, 19)}`, {
     totalBytes: layer.descriptor.size,
   })
   try {

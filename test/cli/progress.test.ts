@@ -101,6 +101,25 @@ test('terminalProgress() gives names the room of bars on a narrow terminal, and 
   expect(drawn(120, 20_000_000)).toMatch(/^━{10}─{10} system packages: /)
 })
 
+test('terminalProgress() keeps the line of an ended task in one row', () => {
+  const ended = (columns: number): string => {
+    const output = recordOutput({ isTerminal: true, columns })
+    const report = terminalProgress(output, () => 0)
+    report({
+      type: 'start',
+      id: 'a',
+      name: 'system packages: adduser apt base-files bash coreutils dash debianutils e2fsprogs',
+    })
+    report({ type: 'bytes', id: 'a', bytes: 10_000_000 })
+    report({ type: 'end', id: 'a', outcome: 'done' })
+    report.close()
+    return screen(output.text())[0] ?? ''
+  }
+  expect(ended(80)).toBe('done    system packages: adduser apt base-files bash coreutils … 10.0 MB (0.0s)')
+  expect(ended(80).length).toBeLessThan(80)
+  expect(ended(200)).toMatch(/^done {4}system packages: .{54}… 10\.0 MB/)
+})
+
 test('terminalProgress() draws over what the terminal echoes for a key', () => {
   const output = recordOutput({ isTerminal: true, columns: 100 })
   const report = terminalProgress(output, () => 0)

@@ -144,6 +144,19 @@ test('stream() puts a blob whose digest its bytes tell, and leaves one that did 
   expect(calls).toContain(layer.descriptor.digest)
 })
 
+test('progress names what is copied', async () => {
+  const [, layer] = content.blobs
+  if (layer === undefined) throw new Error('The sample has no layer')
+  const names: string[] = []
+  const report: Report = (event) => void (event.type === 'start' && names.push(event.name))
+  const refuses = () => Promise.reject(new BuildError('REGISTRY_FAILED', 'no'))
+  const delivery = startDelivery({ ...destination(), putStream: refuses }, { report })
+  await delivery.stream({ ...hashedStream(layer.open()), name: 'torch 2.4.0' })
+  delivery.offer({ ...layer, name: 'torch 2.4.0' })
+  await delivery.finish(content)
+  expect(names.slice(0, 3)).toEqual(['copy torch 2.4.0', 'copy torch 2.4.0', 'copy configuration'])
+})
+
 test('streamIfNew() streams to what has nothing yet, asks that once, and no more after a refusal', async () => {
   const [, layer] = content.blobs
   if (layer === undefined) throw new Error('The sample has no layer')

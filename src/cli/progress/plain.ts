@@ -8,6 +8,7 @@ const HEARTBEAT_MS = 15_000
 
 /** A layer of a hundred packages names them all; a line does not. */
 const NAME_WIDTH = 72
+export const SHORTEST_NAME = 16
 
 /** A stream that has given no more than its header waits for something; a rate would say nothing. */
 const HEADER_BYTES = 64
@@ -49,12 +50,19 @@ export function indent(text: string): string {
     .join('\n')
 }
 
-/** One line for a task that has ended. Why one failed is not repeated here: the command's error says it, once. */
-export function describeEnded(task: TaskState): string {
+/**
+ * One line for a task that has ended. Why one failed is not repeated here: the command's error says it, once.
+ *
+ * @param width  columns that the line may take; as many as it needs unless given
+ */
+export function describeEnded(task: TaskState, width = Number.MAX_SAFE_INTEGER): string {
   const time = formatDuration((task.endedAt ?? task.startedAt) - task.startedAt)
   const size = task.bytes > HEADER_BYTES ? ` ${formatBytes(task.bytes)}` : ''
   const detail = task.outcome === 'failed' || !task.detail ? '' : ` ${task.detail}`
-  return `${MARK[task.outcome ?? 'done']} ${truncate(oneLine(task.name), NAME_WIDTH)}${detail}${size} (${time})`
+  const mark = MARK[task.outcome ?? 'done']
+  const figures = `${detail}${size} (${time})`
+  const room = Math.max(SHORTEST_NAME, width - mark.length - 1 - figures.length)
+  return `${mark} ${truncate(oneLine(task.name), Math.min(NAME_WIDTH, room))}${figures}`
 }
 
 /** One line for a task that runs: done of all, rate, time left. */

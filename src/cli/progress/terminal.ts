@@ -2,7 +2,7 @@ import type { ProgressEvent, Report } from '../../core/progress.ts'
 import type { Output } from '../command.ts'
 import { truncate } from './format.ts'
 import { TaskModel } from './model.ts'
-import { describeEnded, describeRunning, indent } from './plain.ts'
+import { describeEnded, describeRunning, indent, SHORTEST_NAME } from './plain.ts'
 import { formatTimings } from './timings.ts'
 
 const REFRESH_MS = 100
@@ -12,7 +12,6 @@ const BAR_WIDTH = 20
 /** Columns that the figures behind a name take at most, and mostly. */
 const FIGURES = 50
 const USUAL_FIGURES = 22
-const SHORTEST_NAME = 16
 /** Below, names have the room of bars. */
 const ROOM_FOR_BARS = 80
 
@@ -51,7 +50,8 @@ export function terminalProgress(output: Output, now: () => number = Date.now): 
     if (event.type === 'note') draw(`${event.level === 'warning' ? 'warning: ' : ''}${event.text}\n`)
     if (event.type === 'timings') draw(`${formatTimings(event.timings)}\n`)
     if (event.type === 'output') draw(`${indent(event.text)}\n`)
-    if (event.type === 'end' && task !== undefined && task.parent === undefined) draw(`${describeEnded(task)}\n`)
+    if (event.type === 'end' && task !== undefined && task.parent === undefined)
+      draw(`${describeEnded(task, (output.columns ?? 80) - 1)}\n`)
   }
   const close = (): void => {
     clearInterval(timer)

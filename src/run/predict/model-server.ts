@@ -43,7 +43,7 @@ export async function startModelServer(request: ServerRequest, context: RunConte
   const host = request.listenOn ?? '127.0.0.1'
   const isImages = host === 'image'
   await assertFreePort(port, isImages ? '0.0.0.0' : host)
-  const task = startTask(context.report, 'Set up the model')
+  const task = startTask(context.report, 'set up the model')
   const command = isImages ? undefined : cogCommand(request.image.config.config?.Cmd ?? [], host)
   const container = await startContainer(
     {
