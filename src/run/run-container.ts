@@ -15,6 +15,7 @@ import type {
 } from './container.ts'
 import { removeWork } from './direct.ts'
 import { knownHost, type Host } from './host.ts'
+import { removeLeftover } from './leftover-container.ts'
 import type { RunnableImage } from './image.ts'
 import type { ProcessRequest } from './process.ts'
 import { unpackImage, unpackMerged, type RootfsCache } from './rootfs.ts'
@@ -200,6 +201,8 @@ export function stopOnAbort(
 async function sweep(folder: string, host: Host): Promise<void> {
   for (const name of readdirSync(join(folder, 'tmp'))) {
     const pid = /^(?:run|unpack|probe)-(\d+)-/.exec(name)?.[1]
-    if (pid !== undefined && !existsSync(`/proc/${pid}`)) await removeWork(join(folder, 'tmp', name), host)
+    if (pid === undefined || existsSync(`/proc/${pid}`)) continue
+    const work = join(folder, 'tmp', name)
+    if (await removeLeftover(work, host.env)) await removeWork(work, host)
   }
 }

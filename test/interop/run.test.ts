@@ -385,6 +385,39 @@ describe('ending', () => {
       expect(groups.filter((path) => existsSync(path))).toEqual([])
     },
   )
+
+  /** Containers of podman whose command has a mark in it. */
+  const containersWith = async (mark: string): Promise<string[]> => {
+    const { stdout } = await mustRun('podman', ['ps', '--all', '--no-trunc', '--format', '{{.Command}}'])
+    return stdout.split('\n').filter((line) => line.includes(mark))
+  }
+
+  test('podman leaves no container that ignores SIGTERM, and the next run takes away that of a killed one', async (context) => {
+    await need('podman', context)
+    const folder = homeOf(0)
+    const run = (command: string): string[] => [
+      ...['exec', '--runtime', 'podman', '--image', `oci:${join(all, 'layout')}:latest`],
+      ...['--', '/bin/sh', '-c', command],
+    ]
+    const left: number[] = []
+    for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
+      const mark = `leftover-${signal}-${process.pid}`
+      const child = spawn(
+        process.execPath,
+        [cli, ...run(`trap "" TERM; echo up ${mark}; while :; do sleep 0.05; done`)],
+        { env: { ...process.env, LAYERWRIGHT_CACHE: join(folder, 'cache') }, stdio: ['ignore', 'pipe', 'ignore'] },
+      )
+      const ended = new Promise((resolve) => child.once('exit', resolve))
+      for await (const _ of child.stdout) break
+      child.kill(signal)
+      await ended
+      left.push((await containersWith(mark)).length)
+      if (signal === 'SIGTERM') continue
+      await callCli(0, folder, run(':'))
+      left.push((await containersWith(mark)).length)
+    }
+    expect(left).toEqual([0, 1, 0])
+  })
 })
 
 describe('runStep()', () => {

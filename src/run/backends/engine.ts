@@ -6,6 +6,7 @@ import type { Backend, BackendName, Container, RunningContainer } from '../conta
 import { waitFor, type StartOptions } from '../direct.ts'
 import { run, type Host } from '../host.ts'
 import type { RunnableImage } from '../image.ts'
+import { noteContainer, ownLabel, removeContainer, type EngineContainer } from '../leftover-container.ts'
 import { markHanded } from '../prune-engines.ts'
 import { runName } from '../run-name.ts'
 import { which } from '../which.ts'
@@ -35,6 +36,8 @@ export function engine(name: BackendName & ('podman' | 'docker' | 'nerdctl'), tr
       traits.assertUsable?.(host)
       const command = commandOn(host)
       markHanded(container.workFolder, name, runName(container.image))
+      const started = { engine: name, options: command.slice(1), name: container.name }
+      noteContainer(container.workFolder, started)
       const loading = traits.loadCommand?.(command) ?? [...command, 'load', '--quiet']
       await load(loading, command, container, host)
       return start(
@@ -42,6 +45,7 @@ export function engine(name: BackendName & ('podman' | 'docker' | 'nerdctl'), tr
         container,
         stdio,
         host,
+        started,
       )
     },
   }
@@ -91,6 +95,7 @@ function runArgs(container: Container, more: readonly string[]): string[] {
     '--rm',
     '--pull=never',
     `--name=${container.name}`,
+    `--label=${ownLabel(container.name)}`,
     `--network=${container.network}`,
     '--shm-size=2g',
     '--security-opt=no-new-privileges',
@@ -139,7 +144,13 @@ function isLoaderName(name: string): boolean {
   return name.startsWith('LD_') || name === 'PATH' || name === 'HOME' || name === 'XDG_RUNTIME_DIR'
 }
 
-function start(argv: readonly string[], container: Container, stdio: StartOptions, host: Host): RunningContainer {
+function start(
+  argv: readonly string[],
+  container: Container,
+  stdio: StartOptions,
+  host: Host,
+  started: EngineContainer,
+): RunningContainer {
   const setpriv = which('setpriv', host.env)
   // Killed outright we cannot stop the container; the engine's command, told so by the kernel, can.
   const [program = '', ...args] = setpriv === undefined ? argv : [setpriv, '--pdeathsig', 'TERM', '--', ...argv]
@@ -149,10 +160,17 @@ function start(argv: readonly string[], container: Container, stdio: StartOption
     stdio: [stdio.stdin, stdio.output, stdio.output],
     detached: stdio.stdin === 'ignore',
   })
+  // What is killed is the engine's command. The container lives on when that dies before it has passed the signal on, and when the
+  // signal is SIGKILL.
+  const ended = async (): Promise<number> => {
+    const status = await waitFor(child)
+    if (child.signalCode !== null) await removeContainer(started, host.env)
+    return status
+  }
   return {
     stdout: child.stdout ?? undefined,
     stderr: child.stderr ?? undefined,
-    exit: waitFor(child),
+    exit: ended(),
     kill: (signal) => void child.kill(signal),
   }
 }
