@@ -395,10 +395,8 @@ describe('ending', () => {
   test('podman leaves no container that ignores SIGTERM, and the next run takes away that of a killed one', async (context) => {
     await need('podman', context)
     const folder = homeOf(0)
-    const run = (command: string): string[] => [
-      ...['exec', '--runtime', 'podman', '--image', `oci:${join(all, 'layout')}:latest`],
-      ...['--', '/bin/sh', '-c', command],
-    ]
+    const ours = ['exec', '--runtime', 'podman', '--image', `oci:${join(all, 'layout')}:latest`]
+    const run = (command: string): string[] => [...ours, '--', '/bin/sh', '-c', command]
     const left: number[] = []
     for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
       const mark = `leftover-${signal}-${process.pid}`

@@ -113,8 +113,10 @@ function poolOf(size: number): { pool: UnpackPool; started: () => number; closed
     serveUnpacking(port2)
     return {
       send: (request) => port1.postMessage(request),
-      onAnswer: (listener) => void port1.removeAllListeners('message').on('message', listener),
-      onEnd: (listener) => void port1.removeAllListeners('close').on('close', () => listener(new Error('closed'))),
+      online: Promise.resolve(),
+      onAnswer: (listener) => void port1.on('message', listener),
+      onEnd: (listener) => void port1.on('close', () => listener(undefined)),
+      hold: (isBusy) => (isBusy ? port1.ref() : port1.unref()),
       close: async () => {
         closed++
         port1.close()

@@ -1,25 +1,14 @@
-/* oxlint-disable unicorn/require-post-message-target-origin -- a thread has no origin; the rule is for windows */
-import { existsSync } from 'node:fs'
-import { availableParallelism } from 'node:os'
-import { fileURLToPath } from 'node:url'
-import { Worker } from 'node:worker_threads'
 import { BuildError } from '../../../core/errors.ts'
+import { LIMITS } from '../../../core/limits.ts'
 import { occupyProcessor } from '../../../core/processors.ts'
-import { keepHeapSmallBeside } from '../../../core/small-heap.ts'
+import { threadStarter, type Thread } from '../../../core/thread.ts'
 import type { ApplyResult } from '../apply-layer.ts'
 import { DependentLayerError } from '../dependent-layer.ts'
 import type { UnpackableLayer, UnpackOptions } from '../unpack-layer.ts'
 import type { SentUnpackError, UnpackAnswer, UnpackRequest } from './messages.ts'
 
 /** A thread that unpacks; another end of messages will do in tests. */
-export interface UnpackThread {
-  send(request: UnpackRequest): void
-  onAnswer(listener: (answer: UnpackAnswer) => void): void
-  /** Called once when the thread is gone, with the error that ended it. */
-  onEnd(listener: (error: unknown) => void): void
-  /** Ends the thread; it writes nothing any more once this resolves. */
-  close(): Promise<void>
-}
+export type UnpackThread = Thread<UnpackRequest, UnpackAnswer>
 
 /** Threads that unpack layers side by side. */
 export interface UnpackPool {
@@ -33,7 +22,7 @@ export interface UnpackPool {
 
 /** What a pool is made with. */
 export interface UnpackPoolOptions {
-  /** The machine's cores, four at most, unless given. */
+  /** As `LIMITS` says unless given. */
   readonly size?: number | undefined
   readonly start?: (() => UnpackThread) | undefined
 }
@@ -41,61 +30,62 @@ export interface UnpackPoolOptions {
 /**
  * Makes a pool of threads; they start when they are first needed.
  *
+ * A pool apart from that of `layers/workers`, whose threads take turns between several layers: these write files by calls that
+ * block, one layer at a time, and one that failed is ended, since nothing but its end says that it writes no more. The two hardly
+ * ever run at once: a platform has its layers when a command of it starts.
+ *
  * @returns undefined where the thread's program is not there (sources run without a build): unpack on the own thread then
  */
 export function makeUnpackPool(options: UnpackPoolOptions = {}): UnpackPool | undefined {
-  const start = options.start ?? workerStarter()
+  const start =
+    options.start ?? threadStarter(new URL('./unpack-worker.js', import.meta.url), { maxYoungGenerationSizeMb: 4 })
   if (start === undefined) return undefined
-  const threads = new Set<UnpackThread>()
-  const free: UnpackThread[] = []
+  const members = new Set<Member>()
+  const free: Member[] = []
   return {
-    size: options.size ?? Math.max(1, Math.min(4, availableParallelism())),
+    size: options.size ?? LIMITS.threads,
     unpack: async (folder, layer, options) => {
-      const thread = free.pop() ?? start()
-      threads.add(thread)
+      const member = free.pop() ?? makeMember(start())
+      members.add(member)
       try {
-        const result = await unpackOn(thread, folder, layer, options)
-        free.push(thread)
+        const result = await unpackOn(member, folder, layer, options)
+        free.push(member)
         return result
       } catch (error) {
         // It may still be writing; nothing may follow the answer of a failure.
-        await thread.close()
-        threads.delete(thread)
+        await member.thread.close()
+        members.delete(member)
         throw error
       }
     },
-    close: async () => void (await Promise.all([...threads].map((thread) => thread.close()))),
+    close: async () => void (await Promise.all([...members].map(({ thread }) => thread.close()))),
   }
 }
 
-function workerStarter(): (() => UnpackThread) | undefined {
-  const program = new URL('./unpack-worker.js', import.meta.url)
-  return existsSync(fileURLToPath(program)) ? () => startWorker(program) : undefined
+/** A thread, and who hears of the layer that it has now. */
+interface Member {
+  readonly thread: UnpackThread
+  take: (answer: UnpackAnswer) => void
+  fail: (error: unknown) => void
 }
 
-function startWorker(program: URL): UnpackThread {
-  // What a thread makes is let go at once; room for more would only be filled.
-  const worker = new Worker(program, { resourceLimits: { maxYoungGenerationSizeMb: 4 } })
-  keepHeapSmallBeside(worker)
-  return {
-    send: (request) => worker.postMessage(request),
-    onAnswer: (listener) => void worker.removeAllListeners('message').on('message', listener),
-    onEnd: (listener) => {
-      worker.removeAllListeners('error').on('error', listener)
-      worker.removeAllListeners('exit').on('exit', () => listener(new Error('The unpacking thread ended early')))
-    },
-    close: async () => void (await worker.terminate()),
-  }
+function makeMember(thread: UnpackThread): Member {
+  const member: Member = { thread, take: () => {}, fail: () => {} }
+  thread.onAnswer((answer) => member.take(answer))
+  thread.onEnd((error) => member.fail(error ?? new Error('The unpacking thread ended early')))
+  return member
 }
 
 async function unpackOn(
-  thread: UnpackThread,
+  member: Member,
   folder: string,
   { descriptor, diffId, open }: UnpackableLayer,
   { note, signal, ...options }: UnpackOptions,
 ): Promise<ApplyResult> {
   const input = open({ signal })[Symbol.asyncIterator]()
+  const { thread } = member
   const release = occupyProcessor()
+  thread.hold(true)
   try {
     return await new Promise((resolve, reject) => {
       let feeding = Promise.resolve()
@@ -103,7 +93,8 @@ async function unpackOn(
         const next = await input.next()
         thread.send(next.done === true ? { type: 'end' } : { type: 'chunk', bytes: next.value })
       }
-      thread.onAnswer((answer) => {
+      member.fail = reject
+      member.take = (answer) => {
         switch (answer.type) {
           case 'need':
             feeding = feeding.then(feed).catch(reject)
@@ -115,12 +106,12 @@ async function unpackOn(
           case 'failed':
             return reject(fromSent(answer.error))
         }
-      })
-      thread.onEnd(reject)
+      }
       signal?.addEventListener('abort', () => reject(signal.reason), { once: true })
       thread.send({ type: 'start', folder, layer: { descriptor, diffId }, options })
     })
   } finally {
+    thread.hold(false)
     release()
     await input.return?.()
   }
