@@ -2,7 +2,9 @@ import { mkdir, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { cogYamlJsonSchema } from '../config/schema.ts'
 import { BuildError, systemErrorCode } from '../core/errors.ts'
-import { DOCKER_IGNORE, SCHEMA_PATH, TEMPLATES, WORKFLOW, type Template } from './templates.ts'
+import { programVersion } from '../core/version.ts'
+import { DOCKER_IGNORE, SCHEMA_PATH, TEMPLATES, type Template } from './templates.ts'
+import { makeWorkflow } from './workflow.ts'
 
 /** What a new project is to be. */
 export interface InitOptions {
@@ -28,7 +30,7 @@ export async function initProject(folder: string, options: InitOptions = {}): Pr
     ...TEMPLATES[options.template ?? 'hello'],
     '.dockerignore': DOCKER_IGNORE,
     [SCHEMA_PATH]: `${JSON.stringify(cogYamlJsonSchema(), undefined, 2)}\n`,
-    ...(options.workflow === false ? {} : { '.github/workflows/push.yaml': WORKFLOW }),
+    ...(options.workflow === false ? {} : { '.github/workflows/push.yaml': makeWorkflow(programVersion()) }),
   }
   const created: string[] = []
   const kept: string[] = []

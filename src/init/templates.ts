@@ -118,28 +118,3 @@ node_modules
 .env
 *.log
 `
-
-/** Builds and pushes on each push to the main branch; no Docker is needed on the runner. */
-export const WORKFLOW = `name: push
-on:
-  push:
-    branches: [main]
-  workflow_dispatch:
-
-permissions:
-  contents: read
-  packages: write
-
-jobs:
-  push:
-    runs-on: ubuntu-latest
-    steps:
-      - uses: actions/checkout@v4
-      - uses: actions/setup-node@v4
-        with:
-          node-version: 20
-      # From a registry that has this package; else the file that npm pack makes of it: npx --yes ./layerwright-0.1.0.tgz
-      - run: npx --yes layerwright push -t "ghcr.io/\${GITHUB_REPOSITORY,,}:latest"
-        env:
-          GITHUB_TOKEN: \${{ secrets.GITHUB_TOKEN }}
-`

@@ -1,11 +1,14 @@
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { execFileSync } from 'node:child_process'
+import { mkdtemp, readFile, realpath, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { parse } from 'yaml'
 import { afterAll, describe, expect, it } from 'vitest'
 import { runCommandLine } from '../../src/cli/main.ts'
 import { loadConfig } from '../../src/config/load.ts'
 import { initProject } from '../../src/init/init.ts'
 import { TEMPLATES } from '../../src/init/templates.ts'
+import { makeWorkflow } from '../../src/init/workflow.ts'
 import { describeModel } from '../../src/predictor/describe.ts'
 import { recordIo } from '../support/output.ts'
 
@@ -48,6 +51,53 @@ describe('initProject()', () => {
     await writeFile(join(folder, 'predict.py'), 'mine')
     expect((await initProject(folder)).kept).toEqual(['predict.py'])
     expect(await readFile(join(folder, 'predict.py'), 'utf8')).toBe('mine')
+  })
+})
+
+describe('makeWorkflow()', () => {
+  interface Step {
+    readonly uses?: string
+    readonly run?: string
+    readonly env?: Readonly<Record<string, string>>
+    readonly with?: Readonly<Record<string, unknown>>
+  }
+  const text = makeWorkflow('1.2.3')
+  const { permissions, jobs } = parse(text) as {
+    permissions: unknown
+    jobs: { push: { permissions: unknown; steps: readonly Step[] } }
+  }
+  const { steps } = jobs.push
+
+  it('asks for no permission but the two it needs, and for each action by its commit', () => {
+    expect(permissions).toEqual({})
+    expect(jobs.push.permissions).toEqual({ contents: 'read', packages: 'write' })
+    const uses = steps.flatMap((step) => (step.uses === undefined ? [] : [step.uses]))
+    expect(uses).toHaveLength(2)
+    for (const action of uses) expect(action).toMatch(/^actions\/[\w-]+@[0-9a-f]{40}$/)
+    expect(steps[0]?.with).toEqual({ 'persist-credentials': false })
+  })
+
+  it('shows the token to the last step alone, and puts nothing of GitHub into a shell', () => {
+    const withToken = steps.filter((step) => JSON.stringify(step).includes('secrets.'))
+    expect(withToken).toEqual([steps.at(-1)])
+    for (const { run = '' } of steps) expect(run).not.toContain('${{')
+  })
+
+  it("installs the project's own version by its lock file, else an exact one, without scripts of packages", async () => {
+    const [install] = steps.filter(({ run }) => run?.includes('npm'))
+    const told = async (hasLock: boolean): Promise<string> => {
+      const folder = await emptyFolder()
+      const npm = `#!/bin/sh\n[ "$1" = ls ] && exit ${hasLock ? 0 : 1}\necho "$*" >>npm.log\n`
+      await writeFile(join(folder, 'npm'), npm, { mode: 0o755 })
+      const env = { PATH: `${folder}:/usr/bin:/bin`, RUNNER_TEMP: '/runner', GITHUB_PATH: join(folder, 'path') }
+      execFileSync('bash', ['-e', '-c', install?.run ?? 'exit 1'], { cwd: folder, env })
+      const added = (await readFile(env.GITHUB_PATH, 'utf8')).replace(await realpath(folder), 'PROJECT')
+      return (await readFile(join(folder, 'npm.log'), 'utf8')) + added
+    }
+    expect(await told(true)).toBe('ci --ignore-scripts\nPROJECT/node_modules/.bin\n')
+    expect(await told(false)).toBe(
+      'install --prefix /runner/layerwright --ignore-scripts --no-audit layerwright@1.2.3\n/runner/layerwright/node_modules/.bin\n',
+    )
   })
 })
 
