@@ -144,7 +144,7 @@ async function keyIdentity({ attestKey }: BuildOptions, io: Io): Promise<{ reado
   return attestKey === undefined ? {} : { attestKeyDigest: digestOf(await readNamedFile(attestKey, io.cwd)) }
 }
 
-/** Builds with nothing on the disk: layers are sent where they go while they are made. */
+/** Builds with nothing on the disk, but for tables for lazy pulling: layers are sent where they go while they are made. */
 async function buildWithoutStore(path: string, options: BuildOptions, io: Io): Promise<BuildSummary> {
   if (options.cacheFrom.length > 0 || options.cacheTo.length > 0 || options.load === true || options.verify === true)
     throw new BuildError('USAGE', '--no-store goes with no cache, --load or --verify: they need what it does not keep')
@@ -153,7 +153,15 @@ async function buildWithoutStore(path: string, options: BuildOptions, io: Io): P
       hint: 'Add --push or -o LOCATION.',
     })
   const { fleetingStore } = await import('../store/fleeting-store.ts')
-  return buildAnew(path, {}, options, fleetingStore(), io)
+  if (options.lazy !== true) return buildAnew(path, {}, options, fleetingStore(), io)
+  // A table has a hundredth of the layer's content, too much to hold for images of many gigabytes.
+  const { makeWorkFolder } = await import('../core/work-folder.ts')
+  const folder = await makeWorkFolder()
+  try {
+    return await buildAnew(path, {}, options, fleetingStore(folder.path), io)
+  } finally {
+    await folder.remove()
+  }
 }
 
 /** How large the user lets the store become. @throws BuildError USAGE, before anything is made */

@@ -1,43 +1,60 @@
+import { open, type FileHandle } from 'node:fs/promises'
+import { join } from 'node:path'
 import type { Descriptor, Digest } from 'oci-spec-types'
+import { explainWriteError, writeAll } from '../core/atomic-file.ts'
 import { bytesAccess, collect, copied, openBytes } from '../core/bytes.ts'
 import { memoryCache, type Cache } from '../core/cache.ts'
-import { digestOf, verify, type Expected } from '../core/digest.ts'
+import { hashedStream, verify, type Expected } from '../core/digest.ts'
 import { BuildError } from '../core/errors.ts'
+import { openFile, openPath } from '../core/file-access.ts'
+import { temporaryName } from '../core/temporary-name.ts'
 import type { Store } from './store.ts'
 
 /** What is kept of blobs at most, each and all together: small layers, which are sent right after. */
 const BLOB_LIMIT_BYTES = 64 << 20
 
+/** Blobs above this go to the temporary folder where there is one. */
+const HELD_BLOB_BYTES = 1 << 20
+
+/** A blob in memory, or in the temporary folder. */
+type Held = Buffer | { readonly path: string; readonly length: number }
+
 /**
  * A store that lives as long as the process and never touches the disk, for builds that keep nothing.
  *
  * Small answers are kept as in any store. It has no folder: what needs one has to be refused before.
+ *
+ * @param temporaryFolder  for what is too much to hold, such as tables for lazy pulling; whoever made it removes it
  */
-export function fleetingStore(): Store {
-  const blobs = new Map<Digest, Buffer>()
+export function fleetingStore(temporaryFolder?: string): Store {
+  const blobs = new Map<Digest, Held>()
   const caches = new Map<string, Cache>()
   const turns = new Map<string, Promise<unknown>>()
-  const read = (digest: Digest): Buffer => {
-    const bytes = blobs.get(digest)
-    if (bytes !== undefined) return bytes
+  const read = (digest: Digest): Held => {
+    const held = blobs.get(digest)
+    if (held !== undefined) return held
     throw new BuildError('FILE_UNREADABLE', `A build without a store has not kept ${digest}`)
   }
   return {
     folder: '',
-    temporaryFolder: undefined,
+    temporaryFolder,
     path: () => {
       throw new TypeError('A store in memory has no files')
     },
     has: async (digest) => blobs.get(digest)?.length,
     blob: ({ digest }) => {
       return async function* (options) {
-        yield* openBytes(read(digest))(options)
+        const held = read(digest)
+        yield* (Buffer.isBuffer(held) ? openBytes(held) : openPath(held.path))(options)
       }
     },
-    openFile: async (digest) => bytesAccess(read(digest)),
-    put: (stream, expected) => putInto(blobs, stream, expected),
-    putHashed: ({ bytes }) => putInto(blobs, bytes, undefined),
-    putProven: async (stream, expected) => void (await putInto(blobs, stream, expected)),
+    openFile: async (digest) => {
+      const held = read(digest)
+      return Buffer.isBuffer(held) ? bytesAccess(held) : openFile(held.path)
+    },
+    put: (stream, expected) => putInto(blobs, stream, expected, temporaryFolder),
+    putHashed: ({ bytes }) => putInto(blobs, bytes, undefined, temporaryFolder),
+    putProven: async (stream, expected) => void (await putInto(blobs, stream, expected, temporaryFolder)),
     cache: (space) => {
       const cache = caches.get(space) ?? memoryCache()
       caches.set(space, cache)
@@ -54,20 +71,48 @@ export function fleetingStore(): Store {
 }
 
 async function putInto(
-  blobs: Map<Digest, Buffer>,
+  blobs: Map<Digest, Held>,
   stream: AsyncIterable<Uint8Array>,
   expected: Expected | undefined,
+  folder: string | undefined,
 ): Promise<Pick<Descriptor, 'digest' | 'size'>> {
   const proven = expected === undefined ? stream : verify(stream, expected, 'the download')
+  const { bytes, made } = hashedStream(proven)
+  const held = await (folder === undefined ? holdAll(bytes, blobs) : holdStart(bytes, folder))
+  const { digest, size } = made()
+  blobs.set(digest, held)
+  return { digest, size }
+}
+
+async function holdAll(bytes: AsyncIterable<Uint8Array>, blobs: ReadonlyMap<Digest, Held>): Promise<Buffer> {
   const held = [...blobs.values()].reduce((sum, { length }) => sum + length, 0)
-  const bytes = await collect(copied(proven), Math.max(0, BLOB_LIMIT_BYTES - held)).catch((error: unknown) => {
+  return collect(copied(bytes), Math.max(0, BLOB_LIMIT_BYTES - held)).catch((error: unknown) => {
     if (!(error instanceof RangeError)) throw error
     throw new BuildError('NOT_SUPPORTED', 'A build without a store would have to keep too much in memory', {
       hint: 'Build without --no-store.',
       cause: error,
     })
   })
-  const digest = digestOf(bytes)
-  blobs.set(digest, bytes)
-  return { digest, size: bytes.length }
+}
+
+/** Keeps a small blob in memory, and writes another one to a file. @throws BuildError DISK_FULL, FILE_UNWRITABLE */
+async function holdStart(bytes: AsyncIterable<Uint8Array>, folder: string): Promise<Held> {
+  const start: Buffer[] = []
+  let length = 0
+  let file: FileHandle | undefined
+  const path = join(folder, temporaryName('.blob'))
+  try {
+    for await (const chunk of bytes) {
+      length += chunk.length
+      start.push(Buffer.from(chunk))
+      if (length <= HELD_BLOB_BYTES) continue
+      file ??= await open(path, 'wx', 0o600)
+      for (const held of start.splice(0)) await writeAll(file, held)
+    }
+  } catch (error) {
+    throw explainWriteError(error, path)
+  } finally {
+    await file?.close()
+  }
+  return file === undefined ? Buffer.concat(start) : { path, length }
 }
