@@ -187,12 +187,20 @@ def test_a_list_of_models_that_cannot_be_used(listed: Any, problem: str) -> None
     assert str(caught.value).startswith(problem)
 
 
-def test_the_server_does_not_start_on_such_a_list(tmp_path: pathlib.Path, start: Any) -> None:
-    project = write_project(tmp_path, {**_echo(), "version": 7})
-    with pytest.raises(NotServing):
-        start(project, STUB="").wait()
-    log = next(tmp_path.glob("server-*.log")).read_text()
-    assert "error: The list of models cannot be used: " in log and "version must be 1" in log
+@pytest.mark.parametrize(
+    "listed, env, problem",
+    [
+        ({**_echo(), "version": 7}, {}, "error: The list of models cannot be used: "),
+        (_echo(), {"LAYERWRIGHT_BATCH_SIZE": "2"}, "error: LAYERWRIGHT_BATCH_SIZE is for an image with one model"),
+        (_echo(), {"LAYERWRIGHT_MODELS": "none.json"}, "error: The list of models cannot be used: none.json: [Errno 2]"),
+        (_echo(), {"LAYERWRIGHT_PYTHON": "/none"}, "error: Cannot start the model's interpreter /none"),
+    ],
+)
+def test_the_server_does_not_start(tmp_path: pathlib.Path, start: Any, listed: Any, env: dict[str, str], problem: str) -> None:
+    project = write_project(tmp_path, listed)
+    with pytest.raises(NotServing) as caught:
+        start(project, STUB="", **env).wait()
+    assert problem in str(caught.value) and "exited with 2" in str(caught.value)
 
 
 # --- steps

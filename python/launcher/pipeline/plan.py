@@ -40,8 +40,8 @@ class Plan:
 
     def is_streamed(self, step: Step) -> bool:
         """What the step gives, piece by piece, is what the pipeline gives."""
-        is_last = self.stages[-1] == (step,)
-        return is_last and step.each is None and self.output == Reference((step.name,))
+        is_plain = step.each is None and step.when is None and not step.is_optional
+        return is_plain and self.stages[-1] == (step,) and self.output == Reference((step.name,))
 
 
 def read_plan(node: Mapping[str, Any], place: str, models: Mapping[str, frozenset[str]], inputs: frozenset[str]) -> Plan:
