@@ -1,6 +1,7 @@
 import { constants } from 'node:fs'
 import { open, type FileHandle } from 'node:fs/promises'
 import { AlignedBlocks, BLOCK_BYTES } from './aligned-blocks.ts'
+import { copyInto } from './bytes.ts'
 import { systemErrorCode } from './errors.ts'
 import { disk } from './limits.ts'
 import { Pace } from './pace.ts'
@@ -69,7 +70,7 @@ class BlockWriter {
     for (let at = 0; at < chunk.length;) {
       this.#block ??= blocks.take()
       const part = chunk.subarray(at, at + BLOCK_BYTES - this.#filled)
-      this.#block.set(part, this.#filled)
+      copyInto(this.#block, part, this.#filled)
       this.#filled += part.length
       at += part.length
       if (this.#filled === BLOCK_BYTES) await this.#flush(this.#block)
