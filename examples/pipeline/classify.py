@@ -12,7 +12,7 @@ class Classifier(BasePredictor):
 
     def predict(
         self,
-        image: Path = Input(description="The whole picture"),
+        image: Path = Input(description="The whole picture", accept="image/*"),
         box: dict = Input(description="Where to look: left, top, right and bottom"),
     ) -> str:
         picture = Image.open(str(image)).convert("RGB")

@@ -22,7 +22,7 @@ class Detector(BasePredictor):
 
     def predict(
         self,
-        image: Path = Input(description="Picture with shapes on a background of one colour"),
+        image: Path = Input(description="Picture with shapes on a background of one colour", accept="image/*"),
         min_area: int = Input(description="Smallest shape, in pixels", default=20, ge=1),
     ) -> Detections:
         pixels = np.asarray(Image.open(str(image)).convert("RGB")).astype(np.int16)

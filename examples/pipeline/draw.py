@@ -7,7 +7,7 @@ from PIL import Image, ImageDraw
 class Painter(BasePredictor):
     def predict(
         self,
-        image: Path = Input(description="The picture"),
+        image: Path = Input(description="The picture", accept="image/*"),
         boxes: list = Input(description="What to frame"),
         labels: list[str] = Input(description="What to write beside each"),
     ) -> Path:

@@ -9,6 +9,7 @@ interface Node {
   readonly anyOf?: readonly Node[]
   readonly type?: string
   readonly format?: string
+  readonly 'x-cog-accept'?: string
   readonly enum?: readonly unknown[]
   readonly default?: unknown
   readonly minimum?: number
@@ -34,7 +35,7 @@ function example(node: Node, schemas: Readonly<Record<string, Node>>, depth = 0)
   if (next !== undefined && depth < 16) return example(next, schemas, depth + 1)
   switch (node.type) {
     case 'string':
-      return node.format === 'uri' ? 'data:text/plain;base64,YQ==' : 'a'.repeat(Math.max(1, node.minLength ?? 1))
+      return node.format === 'uri' ? exampleFile(node['x-cog-accept']) : 'a'.repeat(Math.max(1, node.minLength ?? 1))
     case 'integer':
     case 'number':
       return node.minimum ?? 1
@@ -45,4 +46,12 @@ function example(node: Node, schemas: Readonly<Record<string, Node>>, depth = 0)
     default:
       return {}
   }
+}
+
+/** One white pixel. */
+const PNG = 'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4//8/AAX+Av4N70a4AAAAAElFTkSuQmCC'
+
+/** A picture where the input takes pictures, else a text. */
+function exampleFile(accept: string = ''): string {
+  return /image\/(\*|png)|\.png/.test(accept) ? `data:image/png;base64,${PNG}` : 'data:text/plain;base64,YQ=='
 }

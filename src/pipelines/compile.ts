@@ -1,16 +1,16 @@
 import type { ParallelConfig, PipelineConfig, StepConfig } from '../config/config.ts'
-import { formatReference, referencesIn, type PipelineValue, type Reference } from '../config/pipeline-value.ts'
-import { nearest } from '../core/suggest.ts'
+import { referencesIn, type PipelineValue, type Reference } from '../config/pipeline-value.ts'
 import type { OperationDescription } from '../predictor/describe.ts'
 import type { InputDescription } from '../predictor/input.ts'
 import { union, type ValueType } from '../predictor/value-type.ts'
 import type { PathPart } from '../config/tree.ts'
 import type { Complain } from './complain.ts'
-import { brokenLimit, typeOfConstant } from './constants.ts'
-import { describeType, fits } from './fits.ts'
+import { describeType } from './fits.ts'
 import { impliedInputs, type InputSource } from './implied-inputs.ts'
 import { PipelineInputs } from './pipeline-inputs.ts'
-import { itemOf, typeAt } from './type-at.ts'
+import { misfit, missingInput, nothingImplied, unknownInput } from './step-problems.ts'
+import { itemOf } from './type-at.ts'
+import { typeOfValue } from './type-of-value.ts'
 
 /** A step as the launcher reads it: nothing is implied any more. */
 export interface CompiledStep {
@@ -96,7 +96,7 @@ class PipelineCompiler {
     for (const { name, type } of fields) this.#outputs.set(name, type)
     this.#previous = {
       value: { object: Object.fromEntries(fields.map(({ name }) => [name, { ref: [name] }])) },
-      type: { kind: 'object', name: 'outputs', form: 'typed-dict', fields },
+      type: { kind: 'object', name: '', form: 'typed-dict', fields },
     }
     return { parallel: made.map(({ compiled }) => compiled) }
   }
@@ -131,23 +131,17 @@ class PipelineCompiler {
     }
     const input = step.input ?? impliedInputs(signature, source)
     if (input === undefined) {
-      this.#cannotImply(step, signature, source)
+      this.#complain(nothingImplied(step, signature.inputs, source))
       return {}
     }
     for (const [name, value] of Object.entries(input)) {
       const path = step.input === undefined ? step.path : [...step.path, 'input', name]
       const target = signature.inputs.find((one) => one.name === name)
-      if (target === undefined) this.#unknownInput(name, path, step.model, signature)
+      if (target === undefined) this.#complain(unknownInput(name, path, step.model, signature.inputs))
       else this.#flow(value, target, path, step, item)
     }
-    const missing = signature.inputs.filter((one) => one.required && !Object.hasOwn(input, one.name))
-    for (const { name } of missing) {
-      this.#complain({
-        code: 'step-input',
-        path: step.input === undefined ? step.path : [...step.path, 'input'],
-        message: `The model \`${step.model}\` needs the input \`${name}\``,
-        hint: `Give it under \`input\`: \`${name}: $.input.${name}\` takes it from the pipeline's.`,
-      })
+    for (const { name, required } of signature.inputs) {
+      if (required && !Object.hasOwn(input, name)) this.#complain(missingInput(name, step))
     }
     return input
   }
@@ -169,57 +163,12 @@ class PipelineCompiler {
     }
     this.#noteParts(value)
     const type = this.#typeOf(value, path, item)
-    if (type === undefined) return
-    if (!fits(type, target.type)) {
-      const what = 'ref' in value ? `\`${formatReference(value.ref)}\`` : 'This'
-      this.#complain({
-        code: 'step-type',
-        path,
-        message: `${what} is ${describeType(type)}; the input \`${target.name}\` of \`${step.model}\` takes ${describeType(target.type)}`,
-        hint:
-          step.input === undefined
-            ? 'Write `input` to say where it comes from.'
-            : itemFits(type, target.type)
-              ? 'Take one item with `[0]`, or run the step for all of them with `each`.'
-              : undefined,
-      })
-      return
-    }
-    const broken = 'const' in value ? brokenLimit(value.const, target) : undefined
-    if (broken === undefined) return
-    const message = `This is no value for the input \`${target.name}\` of \`${step.model}\`: ${broken}`
-    this.#complain({ code: 'step-type', path, message })
+    const problem = type === undefined ? undefined : misfit(value, type, target, path, step)
+    if (problem !== undefined) this.#complain(problem)
   }
 
-  /** The type of what a step or the pipeline is given; undefined when something in it is wrong, which is told of. */
   #typeOf(value: PipelineValue, path: readonly PathPart[], item: ValueType): ValueType | undefined {
-    if ('const' in value) return typeOfConstant(value.const)
-    if ('ref' in value) return this.#typeOfReference(value.ref, path, item)
-    if ('list' in value) {
-      const types = value.list.map((inner, index) => this.#typeOf(inner, [...path, index], item))
-      return types.some((type) => type === undefined)
-        ? undefined
-        : { kind: 'list', item: union(types.flatMap((type) => type ?? [])) }
-    }
-    const fields = Object.entries(value.object).flatMap(([name, inner]) => {
-      const type = this.#typeOf(inner, [...path, name], item)
-      return type === undefined ? [] : [{ name, type, required: true }]
-    })
-    if (fields.length < Object.keys(value.object).length) return undefined
-    return { kind: 'object', name: 'mapping', form: 'typed-dict', fields }
-  }
-
-  #typeOfReference(ref: Reference, path: readonly PathPart[], item: ValueType): ValueType | undefined {
-    const [first, ...rest] = ref
-    if (first === 'input') return ANY
-    const found = typeAt(first === 'item' ? item : (this.#outputs.get(first) ?? ANY), rest)
-    if ('type' in found) return found.type
-    const { problem, hint, suggestion } = found
-    const message = `\`${formatReference(ref)}\`: ${problem}`
-    // What is marked is the whole reference.
-    const meant = suggestion === undefined ? undefined : formatReference([first, ...suggestion])
-    this.#complain({ code: 'step-type', path, message, hint, suggestion: meant })
-    return undefined
+    return typeOfValue(value, path, { outputs: this.#outputs, item, complain: this.#complain })
   }
 
   #itemType(each: PipelineValue, path: readonly PathPart[]): ValueType {
@@ -249,34 +198,6 @@ class PipelineCompiler {
     }
   }
 
-  #unknownInput(
-    name: string,
-    path: readonly PathPart[],
-    model: string,
-    { inputs }: Pick<OperationDescription, 'inputs'>,
-  ): void {
-    const names = inputs.map((one) => one.name)
-    this.#complain({
-      code: 'step-input',
-      path,
-      message: `The model \`${model}\` has no input \`${name}\``,
-      hint: names.length === 0 ? 'It takes none.' : `It has: ${names.join(', ')}.`,
-      suggestion: nearest(name, names),
-    })
-  }
-
-  #cannotImply({ model, path }: StepConfig, { inputs }: OperationDescription, source: InputSource | undefined): void {
-    const names = inputs.map(({ name }) => name)
-    const from = source === undefined || !('ref' in source.value) ? '$.input.' : `${formatReference(source.value.ref)}.`
-    const example = names.map((name) => `${name}: ${from}${name}`).join(', ')
-    this.#complain({
-      code: 'step-input',
-      path,
-      message: `Nothing says where the inputs of \`${model}\` come from: ${names.join(', ')}`,
-      hint: `Write \`input\`, such as \`input: {${example}}\`.`,
-    })
-  }
-
   /** The last step, where the pipeline gives what it gives while it comes. */
   #streamed(output: PipelineValue, last: StepConfig | ParallelConfig | undefined): OperationDescription | undefined {
     if (last === undefined || 'parallel' in last || !('ref' in output)) return undefined
@@ -299,9 +220,4 @@ function outputOf({ each, when, optional }: StepConfig, signature: OperationDesc
 /** `$.input.NAME`, without a path into it. */
 function isWholeInput(ref: Reference): ref is readonly ['input', string] {
   return ref.length === 2 && ref[0] === 'input' && typeof ref[1] === 'string'
-}
-
-function itemFits(type: ValueType, target: ValueType): boolean {
-  const item = itemOf(type)
-  return item !== undefined && fits(item, target)
 }

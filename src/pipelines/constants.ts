@@ -10,7 +10,7 @@ export function typeOfConstant(value: unknown): ValueType {
     return { kind: 'list', item: value.length === 0 ? { kind: 'any' } : union(value.map(typeOfConstant)) }
   }
   const fields = Object.entries(value).map(([name, inner]) => ({ name, type: typeOfConstant(inner), required: true }))
-  return { kind: 'object', name: 'mapping', form: 'typed-dict', fields }
+  return { kind: 'object', name: '', form: 'typed-dict', fields }
 }
 
 /** Which choice or limit of an input a constant breaks; undefined when it keeps them. Those of a list are its items'. */

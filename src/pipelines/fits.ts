@@ -83,7 +83,7 @@ export function describeType(type: ValueType): string {
     case 'dict':
       return 'a mapping'
     case 'object':
-      return `a mapping (${type.name})`
+      return type.name === '' ? 'a mapping' : `a mapping (${type.name})`
     case 'literal':
       return `${type.values.length > 1 ? 'one of ' : ''}${type.values.map((value) => JSON.stringify(value)).join(', ')}`
     case 'union':

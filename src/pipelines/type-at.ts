@@ -73,7 +73,7 @@ function field({ name, fields }: Extract<ValueType, { kind: 'object' }>, part: s
   const names = fields.map((one) => one.name)
   const near = nearest(part, names)
   return {
-    problem: `\`${name}\` has no field \`${part}\``,
+    problem: `${name === '' ? 'The mapping' : `\`${name}\``} has no field \`${part}\``,
     ...(near === undefined ? { hint: `It has: ${names.join(', ')}.` } : { suggestion: near }),
   }
 }
