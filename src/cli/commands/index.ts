@@ -133,5 +133,11 @@ export const commands: readonly CommandEntry[] = [
     summary: "run an image by a platform's rules and name what it breaks",
     load: () => import('./check.ts'),
   },
+  {
+    name: 'route',
+    group: 'Run',
+    summary: 'share requests between versions of a model that run already',
+    load: () => import('./route.ts'),
+  },
   { name: 'deploy', group: 'Run', summary: 'print what runs an image elsewhere', load: () => import('./deploy.ts') },
 ]

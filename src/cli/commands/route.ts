@@ -1,0 +1,59 @@
+import { once } from 'node:events'
+import { resolve } from 'node:path'
+import { BuildError } from '../../core/errors.ts'
+import type { ServedRouter } from '../../route/serve-router.ts'
+import { append } from '../append.ts'
+import type { Command, Io } from '../command.ts'
+import { parseDuration } from '../quantity.ts'
+import { readRoutes, tableOfFlags, type RouteFlags } from '../route-flags.ts'
+import { watchRoutes } from '../watch-routes.ts'
+
+/** `layerwright route`: a router in this process, until it is interrupted. */
+export const command: Command = {
+  define(program) {
+    program
+      .argument('[file]', 'versions, weights and rules as YAML; read again when it changes, and on SIGHUP')
+      .option('--split <version>', 'a version as NAME=URL@WEIGHT; can be given several times', append, [])
+      .option('--sticky-header <name>', 'requests with the same value of this header reach the same version')
+      .option('--sticky-cookie <name>', 'requests with the same value of this cookie reach the same version')
+      .option('--mirror <version>', 'NAME=PERCENT: send copies of so many requests there and throw the answers away')
+      .option('-p, --port <port>', 'port to listen on; 0 for a free one', '8394')
+      .option('--host <address>', 'address to listen on; 0.0.0.0 for everybody', '127.0.0.1')
+      .option('--grace <time>', 'how long requests under way may take once it is told to stop', '30s')
+  },
+  async run([file], options, io) {
+    const flags = options as unknown as Flags
+    const port = Number(flags.port)
+    if (!/^\d+$/.test(flags.port) || port > 65_535) throw new BuildError('USAGE', `Not a port: \`${flags.port}\``)
+    const graceMs = parseDuration(flags.grace)
+    if (graceMs >= 2 ** 31) throw new BuildError('USAGE', `--grace is too long: \`${flags.grace}\``)
+    const path = file === undefined ? undefined : resolve(io.cwd, file)
+    const table = path === undefined ? tableOfFlags(flags) : await readRoutes(path, file ?? '', flags)
+    const { serveRouter } = await import('../../route/serve-router.ts')
+    const served = await serveRouter({ table, port, host: flags.host })
+    io.stdout.write(`${served.url}\n`)
+    await untilStopped(served, path, file ?? '', graceMs, io)
+  },
+}
+
+interface Flags extends RouteFlags {
+  readonly port: string
+  readonly host: string
+  readonly grace: string
+}
+
+async function untilStopped(
+  served: ServedRouter,
+  path: string | undefined,
+  name: string,
+  graceMs: number,
+  io: Io,
+): Promise<void> {
+  const unwatch = path === undefined ? () => {} : watchRoutes(path, name, served.router, io)
+  try {
+    if (!io.signal.aborted) await once(io.signal, 'abort')
+  } finally {
+    unwatch()
+    await served.close(graceMs)
+  }
+}

@@ -1,0 +1,45 @@
+/** A request about one prediction or training, which one server knows. */
+export interface IdRequest {
+  readonly id: string
+  /** It begins the prediction, so that its version is the id's from then on. */
+  readonly isStart: boolean
+  /** A server that does not know the id says 404 and has done nothing: another one may be asked. */
+  readonly canAskAround: boolean
+}
+
+/** What is remembered of each is bounded. */
+const LONGEST_ID = 256
+const ID_PATH = /^\/(?:v1\/)?(predictions|trainings)\/([^/?#]+)(\/[^?#]*)?(?:\?|#|$)/
+
+/** Reads the id out of a request's line; undefined when the request is about none. */
+export function readIdRequest(method: string, path: string, hasBody: boolean): IdRequest | undefined {
+  const [, kind, id, rest] = ID_PATH.exec(path) ?? []
+  if (kind === undefined || id === undefined || id.length > LONGEST_ID) return undefined
+  const isCancel = method === 'POST' && rest === '/cancel'
+  const isStart = method === 'PUT' && rest === undefined
+  const isLook = method === 'GET' || method === 'HEAD'
+  return { id: `${kind}/${id}`, isStart, canAskAround: !hasBody && (isLook || isCancel) }
+}
+
+/** Which version an id is of; the ids that were seen last. */
+export class KnownIds {
+  readonly #most: number
+  readonly #versions = new Map<string, string>()
+
+  constructor(most: number) {
+    this.#most = most
+  }
+
+  get(id: string): string | undefined {
+    return this.#versions.get(id)
+  }
+
+  set(id: string, version: string): void {
+    // Last in the order of insertion.
+    this.#versions.delete(id)
+    this.#versions.set(id, version)
+    if (this.#versions.size <= this.#most) return
+    const [oldest] = this.#versions.keys()
+    if (oldest !== undefined) this.#versions.delete(oldest)
+  }
+}

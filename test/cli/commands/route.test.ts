@@ -1,0 +1,96 @@
+import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { runCommandLine } from '../../../src/cli/main.ts'
+import { recordIo, type RecordedIo } from '../../support/output.ts'
+import { ask, startBackend, type Backend } from '../../support/route-backends.ts'
+
+let folder: string
+let stable: Backend
+let canary: Backend
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'route-'))
+  stable = await startBackend('stable')
+  canary = await startBackend('canary')
+})
+afterEach(async () => {
+  await stable.close()
+  await canary.close()
+  await rm(folder, { recursive: true })
+})
+
+/** Runs a router until the end of `use`, which gets its address. */
+async function withRouter(args: readonly string[], use: (url: string, io: RecordedIo) => Promise<void>): Promise<void> {
+  const stop = new AbortController()
+  const io = recordIo({ cwd: folder, signal: stop.signal })
+  const done = runCommandLine(['route', '--port', '0', ...args], io)
+  try {
+    await expect.poll(() => io.stdout.text()).toMatch(/^http:\S+\n$/)
+    await use(io.stdout.text().trim(), io)
+  } finally {
+    stop.abort()
+    expect(await done).toBe(0)
+  }
+}
+
+/** Replaces a file as editors do. */
+async function replace(text: string): Promise<void> {
+  await writeFile(join(folder, 'new'), text)
+  await rename(join(folder, 'new'), join(folder, 'routes.yaml'))
+}
+
+const routes = (weights: readonly [number, number]): string => `versions:
+  stable: {url: "${stable.url}", weight: ${weights[0]}}
+  canary: {url: "${canary.url}", weight: ${weights[1]}}
+`
+
+test('route splits between versions that options name', async () => {
+  const split = ['--split', `stable=${stable.url}@1`, '--split', `canary=${canary.url}/@0`, '--mirror', 'canary=100']
+  await withRouter([...split, '--sticky-header', 'x-user'], async (url) => {
+    expect(await ask(`${url}/a`, { method: 'POST', body: 'a' })).toMatchObject({ body: 'stable', version: 'stable' })
+    expect((await ask(`${url}/b`, { headers: { 'x-model-version': 'canary' } })).body).toBe('canary')
+    await expect.poll(() => canary.seen.map(({ url: path }) => path).toSorted()).toEqual(['/a', '/b'])
+  })
+})
+
+test('route reads its file again when it changes, and keeps what it has when the file is wrong', async () => {
+  await replace(routes([1, 0]))
+  await withRouter(['routes.yaml'], async (url, io) => {
+    expect((await ask(url)).body).toBe('stable')
+    await replace(routes([0, 1]))
+    await expect.poll(async () => (await ask(url)).body).toBe('canary')
+    await replace('versions: {}\n')
+    await expect.poll(() => io.stderr.text()).toContain('routes.yaml:1:1: No version has a weight above 0')
+    expect((await ask(url)).body).toBe('canary')
+    await replace(routes([1, 0]))
+    await expect.poll(async () => (await ask(url)).body).toBe('stable')
+    expect((await ask(`${url}/route/metrics`)).body).toMatch(/reloads_total\{result="refused"\} [1-9]/)
+  })
+})
+
+test.each([
+  [[], 'There are no versions to route to'],
+  [['--split', 'stable=90'], 'Not a version with its address and weight: `stable=90`'],
+  [['--split', 'a=ftp://h@1'], 'A server is reached by http or https'],
+  [['--split', 'a=http://h@0'], 'No version has a weight above 0'],
+  [['--split', 'a=http://h@1', '--split', 'a=http://i@1'], '--split names a version twice: `a`'],
+  [['--split', '-a=http://h@1', '--mirror', 'b=200'], 'A version has a name of up to 63 letters'],
+  [['--split', 'a=http://h@1', '--mirror', 'b=10'], 'There is no such version: `mirror.to`'],
+  [['--split', 'a=http://h@1', '--mirror', 'b'], 'Not a version with a share: `b`'],
+  [['--split', 'a=http://h@1', '--sticky-header', 'x', '--sticky-cookie', 'y'], 'Give either --sticky-header'],
+  [['--split', 'a=http://h@1', '--port', 'x'], 'Not a port: `x`'],
+  [['routes.yaml', '--mirror', 'a=1'], 'Routes come from a file or from options'],
+])('route refuses %j', async (args, message) => {
+  const io = recordIo({ cwd: folder })
+  expect(await runCommandLine(['route', ...args], io)).toBe(2)
+  expect(io.stderr.text()).toContain(message)
+})
+
+test('route tells every problem of its file with its place', async () => {
+  await replace('versions:\n  a: {url: nowhere, weight: -1}\nstickey: {header: a}\n')
+  const io = recordIo({ cwd: folder })
+  expect(await runCommandLine(['route', 'routes.yaml'], io)).toBe(2)
+  for (const place of ['routes.yaml:2:12', 'routes.yaml:2:29', 'routes.yaml:3:1'])
+    expect(io.stderr.text()).toContain(place)
+})
