@@ -8,6 +8,7 @@ const HEARTBEAT_MS = 15_000
 
 /** A layer of a hundred packages names them all; a line does not. */
 const NAME_WIDTH = 72
+/** A name that is cut to make room keeps so many characters. */
 export const SHORTEST_NAME = 16
 
 /** A stream that has given no more than its header waits for something; a rate would say nothing. */
