@@ -1,8 +1,6 @@
 /** A request about one prediction or training, which one server knows. */
 export interface IdRequest {
   readonly id: string
-  /** It begins the prediction, so that its version is the id's from then on. */
-  readonly isStart: boolean
   /** A server that does not know the id says 404 and has done nothing: another one may be asked. */
   readonly canAskAround: boolean
 }
@@ -16,9 +14,8 @@ export function readIdRequest(method: string, path: string, hasBody: boolean): I
   const [, kind, id, rest] = ID_PATH.exec(path) ?? []
   if (kind === undefined || id === undefined || id.length > LONGEST_ID) return undefined
   const isCancel = method === 'POST' && rest === '/cancel'
-  const isStart = method === 'PUT' && rest === undefined
   const isLook = method === 'GET' || method === 'HEAD'
-  return { id: `${kind}/${id}`, isStart, canAskAround: !hasBody && (isLook || isCancel) }
+  return { id: `${kind}/${id}`, canAskAround: !hasBody && (isLook || isCancel) }
 }
 
 /** Which version an id is of; the ids that were seen last. */

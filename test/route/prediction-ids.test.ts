@@ -2,13 +2,13 @@ import { expect, test } from 'vitest'
 import { KnownIds, readIdRequest } from '../../src/route/prediction-ids.ts'
 
 test.each([
-  ['GET', '/predictions/a', false, { id: 'predictions/a', isStart: false, canAskAround: true }],
-  ['GET', '/v1/predictions/a?x=1', false, { id: 'predictions/a', isStart: false, canAskAround: true }],
-  ['HEAD', '/trainings/a', false, { id: 'trainings/a', isStart: false, canAskAround: true }],
-  ['GET', '/predictions/a/stream', false, { id: 'predictions/a', isStart: false, canAskAround: true }],
-  ['PUT', '/predictions/a', true, { id: 'predictions/a', isStart: true, canAskAround: false }],
-  ['POST', '/predictions/a/cancel', false, { id: 'predictions/a', isStart: false, canAskAround: true }],
-  ['POST', '/predictions/a/cancel', true, { id: 'predictions/a', isStart: false, canAskAround: false }],
+  ['GET', '/predictions/a', false, { id: 'predictions/a', canAskAround: true }],
+  ['GET', '/v1/predictions/a?x=1', false, { id: 'predictions/a', canAskAround: true }],
+  ['HEAD', '/trainings/a', false, { id: 'trainings/a', canAskAround: true }],
+  ['GET', '/predictions/a/stream', false, { id: 'predictions/a', canAskAround: true }],
+  ['PUT', '/predictions/a', true, { id: 'predictions/a', canAskAround: false }],
+  ['POST', '/predictions/a/cancel', false, { id: 'predictions/a', canAskAround: true }],
+  ['POST', '/predictions/a/cancel', true, { id: 'predictions/a', canAskAround: false }],
   ['POST', '/predictions', true, undefined],
   ['GET', '/predictions', false, undefined],
   ['GET', '/models/predictions/a', false, undefined],
