@@ -89,6 +89,19 @@ MODELS = """
             path.write_text(file.read_text().upper())
             return path
 
+    class Fragile(BasePredictor):
+        def setup(self):
+            if pathlib.Path("has-died").exists():
+                pathlib.Path("restarts").touch()
+                wait_for("may-restart")
+                raise RuntimeError("no weights any more")
+
+        def predict(self, text: str) -> str:
+            if text == "die":
+                pathlib.Path("has-died").touch()
+                os._exit(3)
+            return text
+
     class Broken(BasePredictor):
         def setup(self):
             raise RuntimeError("no weights")
@@ -110,6 +123,7 @@ INTERFACES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "Sample": ({}, FILE),
     "Read": ({"file": FILE, "other": {**FILE, "nullable": True}}, TEXT),
     "Shout": ({"file": FILE}, FILE),
+    "Fragile": ({"text": TEXT}, TEXT),
     "Broken": ({"text": TEXT}, TEXT),
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
 import os
 import pathlib
@@ -275,6 +276,24 @@ def test_a_default_of_the_pipeline_reaches_every_step(serve: Serve) -> None:
     assert server.predict(text="a").json()["output"] == ["a.", "a."]
 
 
+def test_an_optional_step_may_die(serve: Serve) -> None:
+    steps = [step("echo", text="input.text", optional=True), step("many", text="input.text")]
+    output = {"list": [ref("echo"), ref("many")]}
+    server = serve("Echo", "Many", main=pipeline(*steps, output=output, inputs={"text": TEXT}))
+    body = server.predict(text="die").json()
+    assert body["output"] == [None, "DIE"] and "SIGKILL" in body["metrics"]["steps"]["echo"]["error"]
+    server.wait()
+    assert server.predict(text="a").json()["output"] == ["a!", "A"]
+
+
+def test_the_build_may_say_how_many_run_at_a_time(tmp_path: pathlib.Path, start: Any) -> None:
+    listed = manifest("Many", "Echo", default="many")
+    listed["models"]["many"]["concurrency"] = 5
+    server = start(write_project(tmp_path, listed), STUB="").wait()
+    text = server.get("/metrics").body.decode()
+    assert 'layerwright_slots{model="many"} 5' in text and 'layerwright_slots{model="echo"} 1' in text
+
+
 def test_items_run_together_and_stay_in_order(serve: Serve) -> None:
     steps = [step("split", text="input.text"), step("many", each="split.words", text="item", meets=const(3))]
     server = serve("Split", "Many", main=pipeline(*steps, output="many", inputs={"text": TEXT}))
@@ -360,6 +379,30 @@ def test_cancel_reaches_the_step_that_runs(serve: Serve, receiver: Any) -> None:
     assert [one["status"] for one in hook.bodies] == ["processing", "canceled"]
     server.tell("one-may-end")
     assert server.predict().json()["output"] == "one!"
+
+
+def test_a_client_that_hangs_up_cancels_what_runs(serve: Serve) -> None:
+    server = serve("Held", "Echo", main=pipeline(step("held"), step("echo", text="held"), output="echo", inputs={}))
+    for path in ("/predictions", "/models/main/predictions"):
+        connection = http.client.HTTPConnection("127.0.0.1", server.port)
+        connection.request("POST", path, '{"id": "left", "input": {}}', {"Content-Type": "application/json"})
+        server.hear("one-began")
+        connection.close()
+        server.hear("one-canceled")
+        assert server.wait_for("left")["status"] == "canceled"
+        for word in ("one-began", "one-canceled"):
+            (server.project / word).unlink()
+
+
+def test_what_waits_fails_when_a_model_cannot_be_set_up_again(serve: Serve) -> None:
+    steps = [step("fragile", text="input.text", optional=True), step("echo", text="input.text", mark=const("?"))]
+    server = serve("Fragile", "Echo", main=pipeline(*steps, output="echo", inputs={"text": TEXT}))
+    assert server.request("PUT", "/predictions/dies", {"input": {"text": "die"}}, ASYNC).status == 202
+    server.hear("restarts")
+    assert server.request("PUT", "/predictions/waits", {"input": {"text": "a"}}, ASYNC).status == 202
+    server.tell("may-restart")
+    assert server.wait_for("waits")["error"] == "Setup failed: fragile is not available"
+    assert post(server, "echo", text="a")["output"] == "a!"
 
 
 def test_the_time_limit_is_for_the_whole(serve: Serve) -> None:
