@@ -27,7 +27,10 @@ def serve(tmp_path: pathlib.Path, start: Any) -> Serve:
     """Start a server of several models."""
 
     def run(*classes: str, default: str = "main", state: str = "READY", env: "dict[str, str] | None" = None, **pipelines: Any) -> Server:
-        project = write_project(tmp_path, manifest(*classes, default=default, **pipelines))
+        listed = manifest(*classes, default=default, **pipelines)
+        project = write_project(tmp_path, listed)
+        served = {**listed["models"], **listed["pipelines"]}[default]
+        (project / ".cog" / "openapi_schema.json").write_text(json.dumps(served["openapi"]))
         return start(project, STUB="", **(env or {})).wait(state)
 
     return run

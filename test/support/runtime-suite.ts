@@ -9,6 +9,7 @@ export const FAST = [
   'python/tests/test_conformance.py',
   'python/tests/test_deviations.py',
   'python/tests/test_launcher.py',
+  'python/tests/test_pipelines.py',
   'python/tests/test_queue.py::test_a_job_runs_and_leaves_the_stream',
   'python/tests/test_queue.py::test_a_poison_job_is_a_dead_letter_and_the_queue_goes_on',
   'python/tests/test_queue.py::test_running_and_waiting_jobs_are_canceled',
