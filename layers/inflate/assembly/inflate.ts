@@ -278,6 +278,7 @@ function inflateCodes(isLast: bool): i32 {
       status = isLast ? CUT_SHORT : NEED_INPUT
       break
     }
+    // Five codes of at most 11 bits are in the 62 that the buffer has after it was filled, though it counts 54 of them.
     if (entry & LITERAL) {
       buffer >>= <u64>entry
       count -= entry & 0xff
@@ -292,11 +293,23 @@ function inflateCodes(isLast: bool): i32 {
           buffer >>= <u64>entry
           count -= entry & 0xff
           store<u8>(target++, <u8>(entry >> 16))
-          buffer |= load<u64>(source) << count
-          source += (63 - count) >> 3
-          count |= 56
           entry = litlen(buffer)
-          continue
+          if (entry & LITERAL) {
+            buffer >>= <u64>entry
+            count -= entry & 0xff
+            store<u8>(target++, <u8>(entry >> 16))
+            entry = litlen(buffer)
+            if (entry & LITERAL) {
+              buffer >>= <u64>entry
+              count -= entry & 0xff
+              store<u8>(target++, <u8>(entry >> 16))
+              buffer |= load<u64>(source) << count
+              source += (63 - count) >> 3
+              count |= 56
+              entry = litlen(buffer)
+              continue
+            }
+          }
         }
       }
       // A match may need 48 bits.
