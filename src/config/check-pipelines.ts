@@ -178,7 +178,7 @@ class PipelineCheck {
       ? 'A step sees what ran before it, not itself nor its neighbours in `parallel`.'
       : known.length === 0
         ? 'No step runs before this one; `$.input.NAME` names an input of the pipeline.'
-        : `There are: ${['input', ...known].join(', ')}.`
+        : `There are: ${['input', ...known.slice(-20)].join(', ')}.`
     this.#report('error', 'unknown-step', path, `No step before this one is named \`${name}\`: \`${text}\``, {
       hint,
       suggestion: this.#names.has(name) ? undefined : this.#suggest(text, name, known),

@@ -69,8 +69,18 @@ const YES_NO: ReadonlyMap<string, boolean> = new Map(
 /** Checks data against the schema and says each problem in the words of the configuration. */
 export function checkShape(plain: unknown, tree: Tree): readonly ShapeIssue[] {
   const result = cogYamlSchema.safeParse(plain)
-  if (result.success) return []
-  return result.error.issues.flatMap((issue) => explain(issue, issue.path, tree, plain))
+  const found = result.success ? [] : result.error.issues.flatMap((issue) => explain(issue, issue.path, tree, plain))
+  return [...found, ...prototypeKeys(tree, found)]
+}
+
+/** Where names are free the schema passes this one by in silence, and nothing can have it. */
+function prototypeKeys(tree: Tree, found: readonly ShapeIssue[], path: readonly PathPart[] = []): ShapeIssue[] {
+  if (tree.kind === 'list') return tree.items.flatMap((item, index) => prototypeKeys(item, found, [...path, index]))
+  if (tree.kind !== 'map') return []
+  const isTold = found.some((issue) => formatPath(issue.path) === formatPath([...path, '__proto__']))
+  const own = tree.entries.has('__proto__') && !isTold ? [unknownKey('__proto__', path, tree)] : []
+  const below = [...tree.entries].flatMap(([key, { value }]) => prototypeKeys(value, found, [...path, key]))
+  return [...own, ...below]
 }
 
 function explain(issue: z.core.$ZodIssue, path: readonly PropertyKey[], tree: Tree, plain: unknown): ShapeIssue[] {

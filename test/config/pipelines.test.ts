@@ -1,3 +1,4 @@
+import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { ConfigError } from '../../src/config/issue.ts'
 import { parseConfig } from '../../src/config/load.ts'
@@ -39,6 +40,15 @@ describe('parseReference()', () => {
   it.each(['$.', '$..a', '$.a.', '$.a[', '$.a[x]', '$.a[-1]', '$.[0]', '$.a b', '$.a[0', '$.a["x]', '$.a["x"y]'])(
     'refuses %s',
     (text) => expect(parseReference(text)).toBeUndefined(),
+  )
+})
+
+it('formatReference() and parseReference() are inverse for any keys and indexes', () => {
+  const part = fc.oneof(fc.string({ unit: 'grapheme' }), fc.nat({ max: 999_999_999 }))
+  fc.assert(
+    fc.property(fc.string({ unit: 'grapheme' }), fc.array(part, { maxLength: 5 }), (first, rest) => {
+      expect(parseReference(formatReference([first, ...rest]))).toEqual([first, ...rest])
+    }),
   )
 })
 
@@ -142,6 +152,11 @@ pipelines:
     ['the former name of the key', 'models: {a: {predict: "a.py:A"}}', ['warning deprecated-key models.a.predict']],
     ['an unknown key of a model', 'models: {a: {rnu: "a.py:A"}}', ['error unknown-key models.a.rnu -> run']],
     ['a malformed pointer', 'models: {a: {run: a.py}}', ['error invalid-value models.a.run']],
+    [
+      'a name that nothing can have',
+      `${MODELS}  __proto__: {run: "a.py:A"}\npipelines: {main: [{model: a, input: {__proto__: 1}}]}`,
+      ['error unknown-key models.__proto__', 'error unknown-key pipelines.main[0].input.__proto__'],
+    ],
     ['a name in capitals', 'models: {Detect: {run: "a.py:A"}}', ['error invalid-value models.Detect']],
     [
       'a name that is too long',
