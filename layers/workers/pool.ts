@@ -33,7 +33,7 @@ export interface PoolOptions {
 }
 
 /** Bytes of one layer that may wait in a thread: enough that it never starves, little against the memory budget. */
-const WINDOW_BYTES = 2 * 2 ** 20
+const WINDOW_BYTES = 2 ** 20
 
 /** What files are read in. */
 const PIECE_BYTES = 1 << 18

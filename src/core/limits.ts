@@ -1,5 +1,5 @@
-import { availableParallelism } from 'node:os'
 import pLimit from 'p-limit'
+import { threadsOf } from './processors.ts'
 
 /**
  * How much of the machine a build uses at a time, in one place: the network by downloads and by uploads, the processors by
@@ -15,8 +15,10 @@ export const LIMITS = {
   uploads: 4,
   /** Layers that are made at once unless said otherwise: one inflates while another waits for its download. */
   layers: 3,
-  /** Threads that inflate and hash. Each one costs memory. */
-  threads: Math.max(1, Math.min(4, availableParallelism())),
+  /** Threads that inflate and hash, no more than layers are made at once: each one costs memory, whatever the machine. */
+  get threads(): number {
+    return threadsOf(3)
+  },
   /** Writes and flushes at once. They block threads of Node's own pool, which has 4: one is left for reading. */
   writes: 3,
 } as const

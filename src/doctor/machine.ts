@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto'
 import { mkdir, mkdtemp, readFile, rm, statfs, stat, writeFile } from 'node:fs/promises'
-import { availableParallelism, freemem, tmpdir } from 'node:os'
+import { freemem, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { compareVersions } from '../compat/version.ts'
 import { systemErrorCode } from '../core/errors.ts'
+import { processors } from '../core/processors.ts'
 import { probeHost } from '../run/host.ts'
 import { which } from '../run/which.ts'
 import { failure, ok, skipped, warning, type Check } from './check.ts'
@@ -27,7 +28,7 @@ const system: Check = {
   title: 'Operating system',
   run: async ({ platform }) =>
     platform.startsWith('linux-')
-      ? ok(`${platform}, ${availableParallelism()} processors`)
+      ? ok(`${platform}, ${processors()} processors`)
       : warning(
           `${platform}: images can be built here but not run`,
           'Push the image, or load it into Docker, to run it.',

@@ -113,9 +113,12 @@ describe('HashPool', () => {
     expect(hasSpareProcessor(2)).toBe(true)
     const release = occupyProcessor()
     expect([hasSpareProcessor(2), hasSpareProcessor(3)]).toEqual([false, true])
-    expect([2, 3, 4].map((processors) => hasSpareOfMany(processors))).toEqual([false, true, true])
+    const spareOfMany = (processors: number, node = '20.20.2'): boolean => hasSpareOfMany(processors, node)
+    expect([2, 3, 4].map((processors) => spareOfMany(processors))).toEqual([false, true, true])
     release()
-    expect([1, 2, 3].map((processors) => hasSpareOfMany(processors))).toEqual([false, false, true])
+    expect([1, 2, 3].map((processors) => spareOfMany(processors))).toEqual([false, false, true])
+    // Where a thread's heap is large, none hashes beside those that inflate.
+    expect(['22.18.0', '24.21.0'].map((node) => spareOfMany(64, node))).toEqual([false, false])
   })
 })
 

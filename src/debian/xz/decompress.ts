@@ -1,7 +1,7 @@
 /* oxlint-disable unicorn/require-post-message-target-origin -- a thread has no origin; the rule is for windows */
-import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
+import { LIMITS } from '../../core/limits.ts'
 import { packageRoot } from '../../core/package-root.ts'
 import { keepHeapSmallBeside } from '../../core/small-heap.ts'
 import type { FromXzThread, ToXzThread } from './messages.ts'
@@ -12,10 +12,10 @@ const CHUNK_BYTES = 1 << 18
 const IDLE_THREADS = 2
 /** Longer than between two packages, shorter than a download. */
 const REST_MS = 1000
-/** More threads than cores win nothing, and each holds a window of some megabytes. */
-const MAX_THREADS = Math.max(2, availableParallelism())
+/** One package is read ahead of another's even where a single thread may inflate. */
+const LEAST_THREADS = 2
 /** The thread's own heap holds next to nothing: chunks and the window lie outside of it. */
-const LIMITS = { maxYoungGenerationSizeMb: 2, maxOldGenerationSizeMb: 32 }
+const HEAP = { maxYoungGenerationSizeMb: 2, maxOldGenerationSizeMb: 32 }
 
 const idle: XzWorker[] = []
 let running = 0
@@ -23,7 +23,7 @@ let running = 0
 const waiting: (() => void)[] = []
 
 async function takeTurn(): Promise<void> {
-  if (running < MAX_THREADS) running++
+  if (running < Math.max(LEAST_THREADS, LIMITS.threads)) running++
   else await new Promise<void>((resolve) => waiting.push(resolve))
 }
 
@@ -105,7 +105,7 @@ interface XzWorker {
 
 function startWorker(): XzWorker {
   // Its compiled form: Node 20 runs no TypeScript in a thread, and the tests run the sources.
-  const thread = new Worker(join(packageRoot(), 'dist/src/debian/xz/thread.js'), { resourceLimits: LIMITS })
+  const thread = new Worker(join(packageRoot(), 'dist/src/debian/xz/thread.js'), { resourceLimits: HEAP })
   keepHeapSmallBeside(thread)
   thread.unref()
   return { thread, memory: Array.from({ length: CHUNKS }, () => new ArrayBuffer(CHUNK_BYTES)) }

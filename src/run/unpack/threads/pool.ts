@@ -1,11 +1,13 @@
 import { BuildError } from '../../../core/errors.ts'
-import { LIMITS } from '../../../core/limits.ts'
-import { occupyProcessor } from '../../../core/processors.ts'
+import { occupyProcessor, threadsOf } from '../../../core/processors.ts'
 import { threadStarter, type Thread } from '../../../core/thread.ts'
 import type { ApplyResult } from '../apply-layer.ts'
 import { DependentLayerError } from '../dependent-layer.ts'
 import type { UnpackableLayer, UnpackOptions } from '../unpack-layer.ts'
 import type { SentUnpackError, UnpackAnswer, UnpackRequest } from './messages.ts'
+
+/** More only wait for the disk. */
+const MOST_THREADS = 4
 
 /** A thread that unpacks; another end of messages will do in tests. */
 export type UnpackThread = Thread<UnpackRequest, UnpackAnswer>
@@ -22,7 +24,7 @@ export interface UnpackPool {
 
 /** What a pool is made with. */
 export interface UnpackPoolOptions {
-  /** As `LIMITS` says unless given. */
+  /** One for each processor, four at most, unless given. */
   readonly size?: number | undefined
   readonly start?: (() => UnpackThread) | undefined
 }
@@ -43,7 +45,7 @@ export function makeUnpackPool(options: UnpackPoolOptions = {}): UnpackPool | un
   const members = new Set<Member>()
   const free: Member[] = []
   return {
-    size: options.size ?? LIMITS.threads,
+    size: options.size ?? threadsOf(MOST_THREADS),
     unpack: async (folder, layer, options) => {
       const member = free.pop() ?? makeMember(start())
       members.add(member)
