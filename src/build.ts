@@ -51,6 +51,7 @@ async function makeImages(
     format,
     secrets = new Map(),
     network = 'host',
+    keepsStepCaches = true,
     mode,
     buildsSources = true,
     isVerifying,
@@ -58,7 +59,18 @@ async function makeImages(
   } = request
   const { store, report, signal, env, shared } = context
   const epochSeconds = sourceDate(env) ?? 0
-  const steps = { store, shared, env, report, secrets, network, epochSeconds, signal, compression }
+  const steps = {
+    store,
+    shared,
+    env,
+    report,
+    secrets,
+    network,
+    keepsCaches: keepsStepCaches,
+    epochSeconds,
+    signal,
+    compression,
+  }
   const layers = { ...makeLayerContext(planned, context, request.isLazy), compression }
   const layerSource = makeLayerSource(planned, context, { layers, isVerifying, send })
   const images: { readonly platform: LockedPlatform; readonly image: Image }[] = []

@@ -47,6 +47,8 @@ export interface BuildRequest extends LockOptions {
   readonly secrets?: ReadonlyMap<string, Secret> | undefined
   /** What `run` steps and builds of packages may reach; `host` unless given. */
   readonly network?: 'host' | 'none' | undefined
+  /** False when caches of `run` steps begin empty, and are not kept. */
+  readonly keepsStepCaches?: boolean | undefined
   /** Of layers that are made, where a destination says nothing else; `gzip` unless given. The base's stay as they are. */
   readonly compression?: Compression | undefined
   /** Index the image, so that lazy snapshotters can start it before it is pulled; needs gzip and the OCI format. */

@@ -11,7 +11,7 @@ import type { Plan, PlannedStep } from '../plan/plan.ts'
 import { runStep } from '../run/step.ts'
 import type { Store } from '../store/store.ts'
 import type { Secret } from './secrets.ts'
-import { withMounts } from './step-mounts.ts'
+import { mountKeys, withMounts } from './step-mounts.ts'
 
 /** What running a step needs of the world. */
 export interface StepContext {
@@ -23,6 +23,8 @@ export interface StepContext {
   /** Secrets by id. */
   readonly secrets: ReadonlyMap<string, Secret>
   readonly network: 'host' | 'none'
+  /** Whether caches of commands are kept from build to build. */
+  readonly keepsCaches: boolean
   readonly epochSeconds: number
   /** `gzip` unless given. */
   readonly compression?: Compression | undefined
@@ -35,7 +37,7 @@ const STEP_VERSION = 2
 /**
  * The layer of a command: what it changed, kept by command, settings and the layers below it.
  *
- * A secret's value is no part of the key, as everywhere: it should not decide what is built.
+ * A secret's value is no part of the key, as everywhere, nor is what a cache holds: neither should decide what is built.
  *
  * @throws BuildError RUN_FAILED when the command fails; HOST_UNSUPPORTED where nothing can run it
  */
@@ -51,7 +53,7 @@ export async function stepLayer(
     canonicalJson({
       version: STEP_VERSION,
       command: step.command,
-      mounts: step.mounts,
+      mounts: mountKeys(step.mounts),
       env: plan.runtime.Env ?? [],
       network: context.network,
       epochSeconds: context.epochSeconds,
@@ -67,7 +69,8 @@ export async function stepLayer(
   }
   const task = startTask(context.report, createdBy)
   try {
-    const stored = await withMounts(step, context, ({ binds, mask }) =>
+    const { os, architecture } = plan.platform
+    const stored = await withMounts(step, { ...context, platform: `${os}/${architecture}` }, ({ binds, mask }) =>
       runStep<StoredLayer>(
         {
           layers: lower,

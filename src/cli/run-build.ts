@@ -47,6 +47,8 @@ export interface BuildOptions extends CacheOptions, AttestOptions {
   readonly metadataFile?: string
   readonly secret: readonly string[]
   readonly network: 'host' | 'none'
+  /** False with `--no-step-caches`. */
+  readonly stepCaches: boolean
   /** False with `--no-build`. */
   readonly build: boolean
   readonly timings?: boolean
@@ -91,6 +93,7 @@ const PLAIN_BUILD: BuildOptions = {
   compression: 'gzip',
   secret: [],
   network: 'host',
+  stepCaches: true,
   build: true,
   store: true,
   cacheFrom: [],
@@ -98,8 +101,8 @@ const PLAIN_BUILD: BuildOptions = {
   cacheTrustKey: [],
 }
 
-/** Options that say how a build is told, and nothing of what it makes. */
-const TELLING: readonly string[] = ['iidfile', 'metadataFile', 'json', 'progress', 'quiet', 'timings']
+/** Options that say how a build is told or run, and nothing of what it makes. */
+const TELLING: readonly string[] = ['iidfile', 'metadataFile', 'json', 'progress', 'quiet', 'timings', 'stepCaches']
 
 /**
  * Builds and writes to every destination.
@@ -204,6 +207,7 @@ async function buildAnew(
       isLazy: options.lazy,
       secrets,
       network: options.network,
+      keepsStepCaches: options.stepCaches,
       isVerifying: options.verify,
       memory: identity === undefined ? undefined : basisMemory(identity, store),
       look,

@@ -122,7 +122,23 @@ export type CudaFlavourName = 'base' | 'runtime' | 'cudnn-runtime' | 'devel' | '
 export type StepMount =
   | { readonly type: 'secret'; readonly id: string; readonly target: string }
   /** A folder that is empty at first. */
-  | { readonly type: 'cache'; readonly target: string }
+  | { readonly type: 'tmpfs'; readonly target: string }
+  | CacheMount
+
+/** A folder that is kept from build to build, as `--mount=type=cache` of a Dockerfile. */
+export interface CacheMount {
+  readonly type: 'cache'
+  readonly target: string
+  /** What names it; the target unless given. */
+  readonly id?: string
+  /** Commands that run at once: all of them in one folder (unless given), each in one of its own, or one after the other. */
+  readonly sharing?: 'shared' | 'private' | 'locked'
+  /** Of the folder when it is new: 0o755 and root's unless given. */
+  readonly mode?: number
+  readonly uid?: number
+  readonly gid?: number
+  readonly isReadOnly?: boolean
+}
 
 /** One shell command. */
 export interface RunStep {

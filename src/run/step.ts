@@ -142,9 +142,15 @@ function stepEnvironment(request: StepRequest, network: Readonly<Record<string, 
     // Compiled files hold the time of their source, which a layer does not keep.
     PYTHONDONTWRITEBYTECODE: '1',
     PIP_NO_COMPILE: '1',
-    PIP_NO_CACHE_DIR: '1',
+    // Without a mount it would be part of the layer.
+    ...(isPipCacheBound(request) ? {} : { PIP_NO_CACHE_DIR: '1' }),
   }
   return Object.fromEntries(Object.entries(wanted).filter(([name]) => !set.has(name)))
+}
+
+/** Whether pip's cache, where it is unless a variable says so, lies in something that is bound. */
+function isPipCacheBound({ binds = [] }: StepRequest): boolean {
+  return binds.some(({ destination }) => /\/\.cache(\/pip)?\/?$/.test(destination))
 }
 
 /** Files that tell when something was done, and nothing that anybody needs. */

@@ -79,7 +79,7 @@ export async function listTemporary(store: Store): Promise<StoredFile[]> {
 }
 
 /** The size of everything in a folder, or of a file, and the last time that any of it was written. */
-async function measure(path: string): Promise<StoredFile | undefined> {
+export async function measure(path: string): Promise<StoredFile | undefined> {
   try {
     const found = await lstat(path)
     if (!found.isDirectory()) return { path, sizeBytes: found.size, usedMs: found.mtimeMs }
@@ -170,7 +170,8 @@ async function filesBelow(folder: string): Promise<StoredFile[]> {
   return found
 }
 
-async function entriesOf(folder: string): Promise<string[]> {
+/** The names in a folder, in no order; none where there is none. */
+export async function entriesOf(folder: string): Promise<string[]> {
   try {
     return await readdir(folder)
   } catch (error) {

@@ -4,6 +4,7 @@ import { systemErrorCode } from '../core/errors.ts'
 import { isLeft, temporaryName } from '../core/temporary-name.ts'
 import { listBlobs, listCaches, listTemporary, statFile, type StoredBlob, type StoredFile } from './contents.ts'
 import { oldestLease } from './lease.ts'
+import { listStepCaches, removeStepCache } from './step-caches.ts'
 import type { Store } from './store.ts'
 
 /** What prune takes away. Without a bound: everything that is not in use. */
@@ -21,7 +22,7 @@ export interface PruneOptions {
 export interface PruneResult {
   readonly removedFiles: number
   readonly removedBytes: number
-  /** Blobs and small answers that are left. */
+  /** Blobs, small answers and caches of `run` steps that are left. */
   readonly keptBytes: number
 }
 
@@ -35,7 +36,7 @@ const PARTIAL_MS = 10 * 60 * 1000
 /**
  * Makes the store smaller, least recently used first.
  *
- * Local images are kept. So is everything that was used since the oldest running build began: a build marks what it looks
+ * A cache of `run` steps goes as a whole. Local images are kept. So is everything that was used since the oldest running build began: a build marks what it looks
  * at, and {@link holdStore} says that it runs.
  */
 export async function pruneStore(store: Store, options: PruneOptions = {}): Promise<PruneResult> {
@@ -46,16 +47,19 @@ export async function pruneStore(store: Store, options: PruneOptions = {}): Prom
   const unusedSinceMs = options.olderThanMs === undefined ? Number.POSITIVE_INFINITY : nowMs - options.olderThanMs
   const blobs = await listBlobs(store)
   const answers = [...(await listCaches(store)).values()].flat()
-  const candidates = [...blobs.filter(({ role }) => role !== 'image'), ...answers]
+  const steps = new Set(await listStepCaches(store.folder))
+  const candidates = [...blobs.filter(({ role }) => role !== 'image'), ...answers, ...steps]
     .filter(({ usedMs }) => usedMs < inUseSinceMs && usedMs <= unusedSinceMs)
     .sort((a, b) => a.usedMs - b.usedMs || (a.path < b.path ? -1 : 1))
 
-  const total = sum([...blobs, ...answers])
+  const total = sum([...blobs, ...answers, ...steps])
   let keptBytes = total
+  const remove = (file: StoredFile): Promise<boolean> =>
+    steps.has(file) ? removeStepCache(store.folder, file) : removeUnused(store, file)
   const removed: StoredFile[] = await removeAbandoned(store, nowMs, options)
   for (const file of candidates) {
     if (options.maxBytes !== undefined && keptBytes <= options.maxBytes) break
-    if (options.isDryRun !== true && !(await removeUnused(store, file))) continue
+    if (options.isDryRun !== true && !(await remove(file))) continue
     removed.push(file)
     keptBytes -= file.sizeBytes
   }

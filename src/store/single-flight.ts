@@ -33,7 +33,7 @@ export async function oneAtATime<T>(
   work: (hasWaited: boolean) => Promise<T>,
   { signal, pollMs = 50 }: WaitOptions = {},
 ): Promise<T> {
-  const path = join(folder, 'locks', digestHex(digestOf(name)))
+  const path = lockPath(folder, name)
   const before = queues.get(path)
   const turn = (async () => {
     // Whatever became of it, it is over.
@@ -47,6 +47,35 @@ export async function oneAtATime<T>(
   } finally {
     if (queues.get(path) === turn) queues.delete(path)
   }
+}
+
+/**
+ * Does work in the first place that nobody works in, counted from 0: its lock is that of {@link oneAtATime} for
+ * {@link placeName}.
+ */
+export async function inFreePlace<T>(folder: string, name: string, work: (place: number) => Promise<T>): Promise<T> {
+  return withDraft(folder, async (draft) => {
+    for (let place = 0; ; place++) {
+      const path = lockPath(folder, placeName(name, place))
+      // The first try may find the lock of a process that is gone, and takes it away.
+      if (queues.has(path) || !((await acquire(path, draft)) || (await acquire(path, draft)))) continue
+      try {
+        return await work(place)
+      } finally {
+        await unlock(path)
+        held.delete(path)
+      }
+    }
+  })
+}
+
+/** Names one of several places where the same may be done at once. */
+export function placeName(name: string, place: number): string {
+  return `${name} ${place}`
+}
+
+function lockPath(folder: string, name: string): string {
+  return join(folder, 'locks', digestHex(digestOf(name)))
 }
 
 /** Does work under a lock file that other processes see. */

@@ -2,7 +2,8 @@ import { describe, expect, it } from 'vitest'
 import { makeConfig } from '../../src/config/make-config.ts'
 import { takeRunFlags } from '../../src/config/run-flags.ts'
 
-const cache = (target: string) => ({ type: 'cache', target })
+const cache = (target: string, more: object = {}) => ({ type: 'cache', target, ...more })
+const tmpfs = (target: string) => ({ type: 'tmpfs', target })
 
 describe('takeRunFlags()', () => {
   it.each([
@@ -11,7 +12,19 @@ describe('takeRunFlags()', () => {
     [
       '--mount=type=cache,id=x,sharing=locked,dst=/c  --mount=target=/t,type=tmpfs\tmake',
       'make',
-      [cache('/c'), cache('/t')],
+      [cache('/c', { id: 'x', sharing: 'locked' }), tmpfs('/t')],
+    ],
+    [
+      '--mount=type=cache,target=/c,mode=0700,uid=1000,gid=100 make',
+      'make',
+      [cache('/c', { mode: 0o700, uid: 1000, gid: 100 })],
+    ],
+    ['--mount=type=cache,target=/c,ro make', 'make', [cache('/c', { isReadOnly: true })]],
+    ['--mount=type=cache,target=/c,readonly=false,rw make', 'make', [cache('/c')]],
+    [
+      '--mount=type=cache,target=/c,rw=false,sharing=private make',
+      'make',
+      [cache('/c', { sharing: 'private', isReadOnly: true })],
     ],
     ['\n--mount=type=cache,target=/c\nmake --flag', 'make --flag', [cache('/c')]],
     ['--mount=type=secret,id=token ls', 'ls', [{ type: 'secret', id: 'token', target: '/run/secrets/token' }]],
@@ -27,6 +40,10 @@ describe('takeRunFlags()', () => {
     ['--mount=type=ssh ls', 'type=ssh'],
     ['--mount=type=cache,from=other,target=/a ls', 'from=other'],
     ['--mount=type=cache ls', 'type=cache'],
+    ['--mount=type=cache,target=/a,sharing=all ls', 'sharing=all'],
+    ['--mount=type=cache,target=/a,mode=rwx ls', 'mode=rwx'],
+    ['--mount=type=cache,target=/a,gid=users ls', 'gid=users'],
+    ['--mount=type=cache,target=/a,size=1g ls', 'size'],
     ['--mount=type=cache,target=a ls', 'absolute'],
     ['--mount=type=secret,id=a,env=A ls', 'env=A'],
     ['--mount ls', 'no value'],
@@ -53,7 +70,7 @@ describe('makeConfig()', () => {
     })
     expect(build.run).toEqual([
       { command: 'make', mounts: [mount, cache('/c')] },
-      { command: 'ls', mounts: [cache('/t')] },
+      { command: 'ls', mounts: [tmpfs('/t')] },
     ])
   })
 })

@@ -82,9 +82,9 @@ test('a secret of a variable is a file for the step alone, and is masked where t
   expect((await mustRun('sh', ['-c', search])).stdout).toBe('')
 })
 
-test('a cache of a flag is there while the command runs, and in no layer or store afterwards', async () => {
+test('a cache of a flag is there while the command runs, and in no layer', async () => {
   const mark = `cached-${process.pid}-${Date.now()}`
-  const flags = '--mount=type=cache,target=/var/lib/kept --mount=type=tmpfs,target=/etc/apt'
+  const flags = `--mount=type=cache,id=${mark},target=/var/lib/kept --mount=type=tmpfs,target=/etc/apt`
   const command = 'ls -A /var/lib/kept /etc/apt > /seen; head -c 100000 /dev/zero > /var/lib/kept/$0; echo made > /made'
   const path = project('cache', `    - "${flags} ${command.replace('$0', mark)}"\n`)
   const image = `oci:${folder}/cache-image:v1`
@@ -94,10 +94,81 @@ test('a cache of a flag is there while the command runs, and in no layer or stor
   expect(stdout).toContain('made\n/etc/apt:\n\n/var/lib/kept:\n')
   expect(stdout).toMatch(/ls: .*\/var\/lib\/kept.*No such file/)
   expect(stdout).toContain('sources.list')
-  expect(await found(cache, mark)).toEqual([])
+  const kept = await found(cache, mark)
+  expect(kept.filter((place) => !place.startsWith(join(cache, 'step-caches')))).toEqual([])
+  expect(kept).toHaveLength(1)
   expect(await found(join(cache, 'tmp'), '.cache-*')).toEqual([])
   // It does look.
   expect(await found(folder, 'cog.yaml')).toContain(join(path, 'cog.yaml'))
+})
+
+/** A store of its own, with what the others' has: caches are told by it as a whole. */
+function storeWith(name: string): Readonly<Record<string, string>> {
+  return { LAYERWRIGHT_CACHE: join(folder, `${name}-store`) }
+}
+
+test('a cache holds what commands before have left, and counts neither for the layer nor for its key', async () => {
+  const env = storeWith('kept')
+  const mount = '--mount=type=cache,id=notes,target=/notes'
+  const text = (n: number): string => `    - "${mount} ls /notes; touch /notes/file-${n}; echo made > /made"\n`
+  const path = project('kept', text(1))
+  const build = async (...flags: string[]): Promise<{ digest: string; stderr: string }> => {
+    const args = [cli, 'build', path, '--progress', 'plain', '--json', ...flags]
+    const { stdout, stderr } = await mustRun(process.execPath, args, { cwd: folder, env })
+    return { digest: (JSON.parse(stdout) as { digest: string }).digest, stderr }
+  }
+  const du = async (): Promise<number> => {
+    const { stdout } = await mustRun(process.execPath, [cli, 'cache', 'du', '--json'], { env })
+    const { parts } = JSON.parse(stdout) as { parts: { what: string; files: number }[] }
+    return parts.find(({ what }) => what === 'caches of run steps')?.files ?? -1
+  }
+  const first = await build()
+  expect(await du()).toBe(1)
+  // Not run again, whatever the cache holds by now.
+  const again = await build('--refresh')
+  expect(again.digest).toBe(first.digest)
+  expect(again.stderr).not.toContain('| file-')
+  const changed = (n: number): void =>
+    writeFileSync(join(path, 'cog.yaml'), readFileSync(join(path, 'cog.yaml'), 'utf8').replace(/file-\d/, `file-${n}`))
+  changed(2)
+  expect((await build()).stderr).toContain('| file-1')
+  changed(3)
+  expect((await build('--no-step-caches')).stderr).not.toContain('| file-')
+  changed(4)
+  const { stderr } = await build()
+  expect(stderr).toContain('| file-2')
+  expect(stderr).not.toContain('| file-3')
+  await mustRun(process.execPath, [cli, 'cache', 'prune'], { env })
+  expect(await du()).toBe(0)
+  // With an empty cache the command makes the same layer.
+  changed(1)
+  expect((await build()).digest).toBe(first.digest)
+})
+
+test('builds side by side, and one that was killed, leave a locked cache whole', async () => {
+  const env = storeWith('locked')
+  const mount = '--mount=type=cache,id=count,sharing=locked,target=/c'
+  const add = 'n=$(cat /c/n || echo 0); mkdir /c/alone; sleep 0.3; echo $((n + 1)) > /c/n; rmdir /c/alone'
+  const mark = `held-${process.pid}-${Date.now()}`
+  const command = (text: string): string => `    - "${mount} set -e; ${text}"\n`
+  const held = project('held', command(`cat /c/n || true; echo ${mark}; while :; do sleep 0.1; done`))
+  const child = spawn(process.execPath, [cli, 'build', held], {
+    env: { ...process.env, ...env },
+    stdio: ['ignore', 'ignore', 'pipe'],
+  })
+  await untilPrinted(child, mark)
+  const builds = ['a', 'b', 'c'].map((name) => {
+    const path = project(`count-${name}`, command(`${add}; echo ${name} > /made`))
+    return mustRun(process.execPath, [cli, 'build', path], { cwd: folder, env })
+  })
+  await sleep(1000)
+  const ended = once(child, 'close')
+  child.kill('SIGKILL')
+  await ended
+  await Promise.all(builds)
+  const path = project('counted', command('cp /c/n /made; echo counted $(cat /c/n)'))
+  const { stderr } = await mustRun(process.execPath, [cli, 'build', path, '--progress', 'plain'], { env })
+  expect(stderr).toContain('| counted 3')
 })
 
 const INTERRUPTIONS: readonly (readonly [name: string, id: string, signals: readonly NodeJS.Signals[]])[] = [

@@ -50,6 +50,7 @@ export function defineBuildOptions(program: Program, { isProjectOption = false }
         .choices(['host', 'none'])
         .default('host'),
     )
+    .option('--no-step-caches', 'begin with empty caches in `run` steps (`--mount=type=cache`), and keep none')
     .option('--cache-from <repository>', 'take layers from this repository of a registry; repeatable', append, [])
     .option('--cache-to <repository>', 'give layers to this repository of a registry; repeatable', append, [])
     .option('--cache-verify', 'make every layer anew and compare it with what the caches say')

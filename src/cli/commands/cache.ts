@@ -5,6 +5,7 @@ import { storeLocation } from '../../store/location.ts'
 import { pruneEngines } from '../../run/prune-engines.ts'
 import { pruneRootfs } from '../../run/prune-rootfs.ts'
 import { pruneStore } from '../../store/prune.ts'
+import { listStepCaches } from '../../store/step-caches.ts'
 import { Store } from '../../store/store.ts'
 import { verifyStore } from '../../store/verify-store.ts'
 import type { Command, CommandEntry, Io } from '../command.ts'
@@ -49,7 +50,12 @@ const du: Command = {
   define: (program) => void withJson(program),
   async run(_args, options, io) {
     const store = await openStore(io)
-    const [blobs, caches, temporary] = await Promise.all([listBlobs(store), listCaches(store), listTemporary(store)])
+    const [blobs, caches, steps, temporary] = await Promise.all([
+      listBlobs(store),
+      listCaches(store),
+      listStepCaches(store.folder),
+      listTemporary(store),
+    ])
     const rows = [
       ...(['image', 'layer', 'download'] as const).map((role) =>
         total(
@@ -58,6 +64,7 @@ const du: Command = {
         ),
       ),
       ...[...caches].map(([space, files]) => total(`answers: ${space}`, files)),
+      total('caches of run steps', steps),
       total('unfinished', temporary),
     ]
     const all = { what: 'total', files: sum(rows, 'files'), bytes: sum(rows, 'bytes') }
