@@ -63,6 +63,15 @@ MODELS = """
                 yield word
                 wait_for(word + "-was-seen")
 
+    class Pages(BasePredictor):
+        @streaming
+        def predict(self, text: str) -> ConcatenateIterator[Path]:
+            for word in text.split():
+                path = Path(tempfile.gettempdir()) / "page.txt"
+                path.write_text(word)
+                yield path
+                wait_for(word + "-was-seen")
+
     class Split(BasePredictor):
         def predict(self, text: str) -> dict:
             return {"words": text.split(), "count": len(text.split()), "nothing": None}
@@ -118,6 +127,7 @@ INTERFACES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "Held": ({"name": {**TEXT, "default": "one"}}, TEXT),
     "Many": ({"text": TEXT, "meets": {**INTEGER, "default": 0}}, TEXT),
     "Words": ({"text": TEXT}, _ITERATOR),
+    "Pages": ({"text": TEXT}, {**_ITERATOR, "items": FILE}),
     "Split": ({"text": TEXT}, _ANY),
     "Write": ({"text": TEXT}, FILE),
     "Sample": ({}, FILE),

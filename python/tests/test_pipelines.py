@@ -165,6 +165,7 @@ GOOD = step("echo", text="input.text")
         (_echo(run=""), "models.echo.run must name the code"),
         (_echo(concurrency=0), "models.echo.concurrency must be a positive number"),
         (_echo(openapi={"components": {}}), "models.echo.openapi must be an OpenAPI document"),
+        (_echo(openapi={"components": {"schemas": {"Input": {"properties": []}}}}), "models.echo.openapi must be an OpenAPI document"),
         (_steps(), "pipelines.main.steps must be a list of steps"),
         (_steps(3), "pipelines.main.steps[0] must be an object"),
         (_steps({"name": "echo"}), "pipelines.main.steps[0].model must be a text"),
@@ -465,6 +466,18 @@ def test_the_last_step_s_outputs_stream_on(serve: Serve) -> None:
     assert [data["chunk"] for event, data in events if event == "output"] == ["a", "b!"]
     assert [data["name"] for event, data in events if event == "metric" and data["name"].startswith("steps")] == ["steps.echo", "steps.words"]
     assert events[-1][0] == "completed" and events[-1][1]["output"] == ["a", "b!"]
+
+
+def test_files_of_the_last_step_are_sent_as_they_come(serve: Serve, temporary: pathlib.Path) -> None:
+    gives = {"type": "array", "items": FILE, "x-cog-array-type": "iterator"}
+    made = pipeline(step("echo", text="input.text"), step("pages", text="echo"), output="pages", inputs={"text": TEXT}, gives=gives, streaming=True)
+    server = serve("Echo", "Pages", env={"TMPDIR": str(temporary)}, main=made)
+    server.request("PUT", "/predictions/one", {"input": {"text": "a b"}}, ASYNC)
+    until(lambda: server.get("/predictions/one").json().get("output") == [data_url("a")])
+    server.tell("a-was-seen")
+    server.tell("b!-was-seen")
+    assert server.wait_for("one")["output"] == [data_url("a"), data_url("b!")]
+    until(lambda: left_files(temporary) == [])
 
 
 def test_an_iterator_is_a_list_for_the_next_step(serve: Serve) -> None:

@@ -102,11 +102,12 @@ def _document(node: dict[str, Any], place: str) -> dict[str, Any]:
     found = document
     for key in ("components", "schemas", "Input"):
         found = found.get(key) if isinstance(found, dict) else None
-    if not isinstance(found, dict):
+    inputs = found.get("properties", {}) if isinstance(found, dict) else None
+    if not isinstance(inputs, dict) or not all(isinstance(one, dict) for one in inputs.values()):
         raise PlanError(f"{place}.openapi", "must be an OpenAPI document with components.schemas.Input")
     return document  # type: ignore[no-any-return]
 
 
 def _inputs(document: dict[str, Any]) -> dict[str, Any]:
-    properties = document["components"]["schemas"]["Input"].get("properties", {})
-    return properties if isinstance(properties, dict) else {}
+    properties: dict[str, Any] = document["components"]["schemas"]["Input"].get("properties", {})
+    return properties
