@@ -75,7 +75,7 @@ class Runs:
         self.model.wake()
         state = self.model.state
         if state not in ("ready", "restarting"):
-            raise NotReady(_WHY.get(state, state))
+            raise NotReady(self._why(state))
         if prediction.is_named and (prediction.id in self.running or self._waiting(prediction.id)):
             raise Duplicate(prediction.id)
         has_files = is_step or bool(self.schema.file_fields)
@@ -191,6 +191,10 @@ class Runs:
 
     def _note_arrival(self) -> None:
         """One more was taken."""
+
+    def _why(self, state: str) -> str:
+        """Why nothing is taken in this state of the model."""
+        return _WHY.get(state, state)
 
     # --- inside
 

@@ -121,7 +121,8 @@ def test_the_process_that_dies_fails_its_own_predictions_and_is_started_again(se
 
 
 def test_a_setup_that_fails_says_of_which_model(serve: Serve) -> None:
-    server = serve("Echo", "Broken", default="echo", state="SETUP_FAILED", main=ECHO_TWICE["twice"])
+    both = pipeline(step("echo", text="input.text"), step("broken", text="echo"), output="broken", inputs={"text": TEXT})
+    server = serve("Echo", "Broken", default="echo", state="SETUP_FAILED", main=ECHO_TWICE["twice"], two=both)
     until(lambda: server.get("/models/echo").json()["status"] == "READY")
     setup = server.get("/health-check").json()["setup"]
     assert setup["status"] == "failed"
@@ -132,6 +133,8 @@ def test_a_setup_that_fails_says_of_which_model(serve: Serve) -> None:
     assert post(server, "main", text="a")["output"] == "a!?"
     refused = server.request("POST", "/models/broken/predictions", {"input": {"text": "a"}})
     assert refused.status == 503
+    refused = server.request("POST", "/models/two/predictions", {"input": {"text": "a"}})
+    assert refused.status == 503 and refused.json() == {"detail": "Setup failed: broken is not available"}
     assert "Setup of broken failed: RuntimeError: no weights" in server.log
 
 

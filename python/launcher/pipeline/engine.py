@@ -51,6 +51,9 @@ class Pipeline(Runs):
         for _, task in runs.values():
             task.cancel()
 
+    def _why(self, state: str) -> str:
+        return f"Setup failed: {self.model.blame} is not available" if state == "failed" else super()._why(state)
+
     def _model_changed(self) -> None:
         if self.model.state == "ready":
             self._pump()
@@ -59,7 +62,7 @@ class Pipeline(Runs):
             self.queue.clear()
             for prediction in waiting:
                 self.preparing.pop(prediction.id, None)
-                self._end(prediction, "failed", error=f"Setup failed: {self.model.blame} is not available")
+                self._end(prediction, "failed", error=self._why("failed"))
 
     def _pump(self) -> None:
         while self.queue and self.model.state == "ready" and len(self.running) < self.slots:
