@@ -12,8 +12,8 @@ export async function passOn(answer: IncomingMessage, response: ServerResponse, 
   const { [VERSION_HEADER]: own, ...headers } = endToEnd(answer)
   const said: Headers = own === undefined || own === version ? {} : { [OWN_VERSION_HEADER]: own }
   response.writeHead(answer.statusCode ?? 502, answer.statusMessage, { ...headers, ...said, [VERSION_HEADER]: version })
-  // The first event of a stream may be long in coming.
-  response.flushHeaders()
+  // The first event of a stream may be long in coming; a body of known length is there.
+  if (answer.headers['content-length'] === undefined) response.flushHeaders()
   await pipeline(answer, response)
 }
 

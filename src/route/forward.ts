@@ -72,8 +72,8 @@ function whenConnected(socket: Socket, connected: () => void): void {
 
 function sendBody(request: IncomingMessage, outgoing: ClientRequest, tap: Tap | undefined): void {
   if (!hasBody(request)) return void outgoing.end()
-  // Whoever waits for `100 Continue` sends no body before the head is there.
-  outgoing.flushHeaders()
+  // Whoever waits for `100 Continue` sends no body before the head is there; else both go together.
+  if (request.headers.expect !== undefined) outgoing.flushHeaders()
   if (tap !== undefined) request.on('data', tap)
   request.pipe(outgoing)
 }

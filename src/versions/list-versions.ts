@@ -52,12 +52,12 @@ export async function listVersions(client: RegistryClient, registries: Registrie
     (await limit(() => client.headManifest(tag)))?.digest,
   ]
   const named = await Promise.all(names.map(ask))
-  const released = new Set(tags.map(parseRecord).flatMap((record) => (record === undefined ? [] : [record.tag])))
-  const releases = [...released].flatMap((tag) => readHistory(tag, tags).releases)
+  const records = tags.map(parseRecord).filter((record) => record !== undefined)
+  const releases = [...new Set(records.map(({ tag }) => tag))].flatMap((tag) => readHistory(tag, tags).releases)
   const known = new Set(named.flatMap(([, digest]) => (digest === undefined ? [] : [prefixOf(digest)])))
-  const untagged = await Promise.all(
-    releases.filter(({ prefix }) => !known.has(prefix)).map(({ record }) => ask(record)),
-  )
+  // What was rolled back from as well.
+  const kept = new Map(records.filter(({ prefix }) => !known.has(prefix)).map(({ prefix, record }) => [prefix, record]))
+  const untagged = await Promise.all([...kept.values()].map(ask))
   const current = new Map(named)
   const digests = new Set([...named, ...untagged].flatMap(([, digest]) => digest ?? []))
   const found = await Promise.all([...digests].map((digest) => limit(() => read(client, registries, digest))))

@@ -213,6 +213,14 @@ describe('versions', () => {
     expect(found).toHaveLength(3)
   })
 
+  test('lists an image that was rolled back from', async () => {
+    await promote('v1', 'v2')
+    await run('rollback', `${name()}:stable`)
+    await push(images.v1, 'v2')
+    const { digest } = images.v2.descriptor
+    expect((await list()).find((version) => version.digest === digest)).toMatchObject({ tags: [], releases: [] })
+  })
+
   test('is a table for people', async () => {
     await promote('v1')
     const { out } = await run('versions', name())
