@@ -1,7 +1,7 @@
 import pLimit from 'p-limit'
 import { LIMITS } from '../src/core/limits.ts'
 import { startTask, type Task } from '../src/core/progress.ts'
-import type { LayerContext } from './context.ts'
+import { isLarge, type LayerContext } from './context.ts'
 import { expectedLayerBytes, layerKey, makeLayerStream, type LayerSpec } from './kinds/index.ts'
 import type { FoundLayerStream } from './kinds/kind.ts'
 import { describeLayer } from './kinds/words.ts'
@@ -99,10 +99,13 @@ export async function materialiseAll(
     running.set(key, promise)
     return promise
   }
-  const first = longestFirst(specs.filter(({ kind }) => kind !== 'environment')).map(start)
-  // An environment reads metadata of wheels: by then their own layers have fetched and proven them.
+  // What is started here is waited for below.
+  for (const spec of longestFirst(specs.filter(({ kind }) => kind !== 'environment'))) void start(spec)
+  // An environment reads metadata of wheels. Of large ones their own layers have fetched and proven it by then; small ones are
+  // fetched once for all who ask.
+  const before = specs.filter((spec) => holdsLarge(spec, context))
   const promises = specs.map(async (spec) => {
-    if (spec.kind === 'environment') await Promise.all(first)
+    if (spec.kind === 'environment') await Promise.all(before.map(start))
     return start(spec)
   })
   try {
@@ -116,6 +119,10 @@ export async function materialiseAll(
   } finally {
     await ownChecks?.close()
   }
+}
+
+function holdsLarge(spec: LayerSpec, context: LayerContext): boolean {
+  return spec.kind === 'wheels' && spec.wheels.some((file) => isLarge(file, context))
 }
 
 /**

@@ -220,6 +220,38 @@ describe('materialiseAll() of wheels in several layers', () => {
     await expect(materialiseAll(specs, opening, layerStore(store))).resolves.toHaveLength(3)
   })
 
+  const environment: LayerSpec = {
+    kind: 'environment',
+    prefix: 'opt/venv',
+    python: '3.11',
+    interpreter: '/usr/bin/python3.11',
+    pythonVersion: '3.11.2',
+    requested: [],
+  }
+
+  test('makes an environment while layers of small wheels are made', async () => {
+    let isMade = (): void => {}
+    const made = new Promise<void>((resolve) => (isMade = resolve))
+    const names = new Map<string, string>()
+    const report = (event: ProgressEvent): void => {
+      if (event.type === 'start') names.set(event.id, event.name)
+      if (event.type === 'end' && names.get(event.id)?.startsWith('virtual environment') === true) isMade()
+    }
+    // The wheel comes when the environment is there: without it nothing would end.
+    const openRemote = async (file: { sha256: string }) => made.then(() => opening.openRemote(file))
+    await materialiseAll([wheelSpec(one), environment], { ...opening, report, openRemote }, layerStore(store))
+  })
+
+  test('and after those of large ones, which keep what it reads of them', async () => {
+    const events: string[] = []
+    const report = (event: ProgressEvent): void => {
+      if (event.type === 'start') events.push(event.name)
+      if (event.type === 'end') events.push(event.outcome)
+    }
+    await materialiseAll([environment, wheelSpec(one)], { ...opening, report, directBytes: 0 }, layerStore(store))
+    expect(events).toEqual([expect.stringContaining('one'), 'done', expect.stringContaining('environment'), 'done'])
+  })
+
   test('refuses a path that two fill differently, also when both layers are known already', async () => {
     const specs = [wheelSpec(one), wheelSpec(other)]
     for (let round = 0; round < 2; round++) {
