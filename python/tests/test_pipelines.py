@@ -180,6 +180,8 @@ GOOD = step("echo", text="input.text")
         (_steps(step("echo", text="input.none")), "pipelines.main.steps[0].input.text refers to none, which is no input"),
         (_steps(step("echo", none="input.text")), "pipelines.main.steps[0].input.none is no input of the model echo"),
         (_steps({**GOOD, "input": {"text": {"const": 1, "ref": []}}}), "pipelines.main.steps[0].input.text must have one of"),
+        (_steps({**GOOD, "input": {"text": {"join": ref("none")}}}), "pipelines.main.steps[0].input.text refers to none"),
+        (_steps({**GOOD, "input": {"text": {"join": 3}}}), "pipelines.main.steps[0].input.text.join must have one of"),
         (_steps({**GOOD, "when": {"ref": [1]}}), "pipelines.main.steps[0].when.ref must be a list of names"),
         (_steps({**GOOD, "optional": 1}), "pipelines.main.steps[0].optional must be true or false"),
         (_steps({"parallel": [GOOD, step("echo", "b", text="echo")]}), "pipelines.main.steps[0].parallel[1].input.text refers to echo"),
@@ -699,3 +701,33 @@ def test_jobs_of_the_queue_may_name_a_model(serve: Serve, redis_server: Any) -> 
     assert died["error"].startswith("Step first (model echo): Model process killed by signal 9") and died["deliveries"] == 3
     assert redis.xlen("jobs:dead") == 1
     until(lambda: redis.xlen("jobs") == 0)
+
+
+# --- pieces of a text
+
+
+def test_pieces_are_one_text_where_the_next_model_takes_one(serve: Serve, tmp_path: pathlib.Path) -> None:
+    steps = [step("words", text="input.text"), {**step("echo"), "input": {"text": {"join": ref("words")}, "mark": const("?")}}]
+    server = serve("Words", "Echo", main=pipeline(*steps, output="echo", inputs={"text": TEXT}))
+    for word in ("one", "two"):
+        for folder in (tmp_path, *(path for path in tmp_path.iterdir() if path.is_dir())):
+            (folder / f"{word}-was-seen").touch()
+    assert post(server, "main", text="one two")["output"] == "onetwo?"
+
+
+@pytest.mark.parametrize(
+    "pieces, text",
+    [(["a", "b", ""], "ab"), ([], ""), (None, None)],
+)
+def test_joining_pieces(pieces: Any, text: Any) -> None:
+    from launcher.pipeline.references import read_value
+
+    assert read_value({"join": {"ref": ["words"]}}, "input").evaluate({"words": pieces}) == text
+
+
+@pytest.mark.parametrize("pieces", ["ab", ["a", 1], {"a": 1}])
+def test_what_is_no_list_of_texts_is_not_joined(pieces: Any) -> None:
+    from launcher.pipeline.references import BadReference, read_value
+
+    with pytest.raises(BadReference, match="The pieces are no texts"):
+        read_value({"join": {"ref": ["words"]}}, "input").evaluate({"words": pieces})

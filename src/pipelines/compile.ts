@@ -5,18 +5,21 @@ import type { InputDescription } from '../predictor/input.ts'
 import { union, type ValueType } from '../predictor/value-type.ts'
 import type { PathPart } from '../config/tree.ts'
 import type { Complain } from './complain.ts'
-import { describeType } from './fits.ts'
+import { describeType, fits } from './fits.ts'
 import { impliedInputs, type InputSource } from './implied-inputs.ts'
 import { PipelineInputs } from './pipeline-inputs.ts'
 import { misfit, missingInput, nothingImplied, unknownInput } from './step-problems.ts'
 import { itemOf } from './type-at.ts'
 import { typeOfValue } from './type-of-value.ts'
 
+/** What one input is given; `join` makes one text of the pieces that a `ConcatenateIterator` gave. */
+export type StepInput = PipelineValue | { readonly join: PipelineValue }
+
 /** A step as the launcher reads it: nothing is implied any more. */
 export interface CompiledStep {
   readonly name: string
   readonly model: string
-  readonly input: Readonly<Record<string, PipelineValue>>
+  readonly input: Readonly<Record<string, StepInput>>
   readonly when?: PipelineValue
   readonly each?: PipelineValue
   readonly optional?: true
@@ -54,6 +57,8 @@ class PipelineCompiler {
   readonly #inputs = new PipelineInputs()
   /** What the steps give, by name. */
   readonly #outputs = new Map<string, ValueType>()
+  /** Steps that give a text in pieces. */
+  readonly #texts = new Set<string>()
   #previous: InputSource | undefined
 
   constructor(signatures: Signatures, complain: Complain) {
@@ -116,6 +121,7 @@ class PipelineCompiler {
       ...(each === undefined ? {} : { each }),
       ...(optional === true ? { optional } : {}),
     }
+    if (each === undefined && signature?.outputKind === 'concatenate') this.#texts.add(name)
     return { compiled, output: outputOf(step, signature) }
   }
 
@@ -124,7 +130,7 @@ class PipelineCompiler {
     signature: OperationDescription | undefined,
     source: InputSource | undefined,
     item: ValueType,
-  ): Readonly<Record<string, PipelineValue>> {
+  ): Readonly<Record<string, StepInput>> {
     if (signature === undefined) {
       for (const value of Object.values(step.input ?? {})) this.#noteParts(value)
       return step.input ?? {}
@@ -134,16 +140,17 @@ class PipelineCompiler {
       this.#complain(nothingImplied(step, signature.inputs, source))
       return {}
     }
+    const given: Record<string, StepInput> = {}
     for (const [name, value] of Object.entries(input)) {
       const path = step.input === undefined ? step.path : [...step.path, 'input', name]
       const target = signature.inputs.find((one) => one.name === name)
       if (target === undefined) this.#complain(unknownInput(name, path, step.model, signature.inputs))
-      else this.#flow(value, target, path, step, item)
+      else given[name] = this.#flow(value, target, path, step, item)
     }
     for (const { name, required } of signature.inputs) {
       if (required && !Object.hasOwn(input, name)) this.#complain(missingInput(name, step))
     }
-    return input
+    return given
   }
 
   #flow(
@@ -152,10 +159,10 @@ class PipelineCompiler {
     path: readonly PathPart[],
     step: StepConfig,
     item: ValueType,
-  ): void {
+  ): StepInput {
     if ('ref' in value && isWholeInput(value.ref)) {
       this.#inputs.add(value.ref[1], { kind: 'input', input: target, path })
-      return
+      return value
     }
     const list = step.each
     if ('ref' in value && value.ref.length === 1 && value.ref[0] === 'item' && list !== undefined && 'ref' in list) {
@@ -163,8 +170,16 @@ class PipelineCompiler {
     }
     this.#noteParts(value)
     const type = this.#typeOf(value, path, item)
-    const problem = type === undefined ? undefined : misfit(value, type, target, path, step)
+    if (type === undefined) return value
+    if (this.#isText(value) && !fits(type, target.type) && takesText(target.type)) return { join: value }
+    const problem = misfit(value, type, target, path, step)
     if (problem !== undefined) this.#complain(problem)
+    return value
+  }
+
+  /** The whole output of a step that gives a text in pieces. */
+  #isText(value: PipelineValue): boolean {
+    return 'ref' in value && value.ref.length === 1 && this.#texts.has(value.ref[0])
   }
 
   #typeOf(value: PipelineValue, path: readonly PathPart[], item: ValueType): ValueType | undefined {
@@ -215,6 +230,11 @@ function outputOf({ each, when, optional }: StepConfig, signature: OperationDesc
   const one: ValueType = output.kind === 'iterator' ? { kind: 'list', item: output.item } : output
   const all: ValueType = each === undefined ? one : { kind: 'list', item: one }
   return when === undefined && optional !== true ? all : union([all, { kind: 'none' }])
+}
+
+function takesText(type: ValueType): boolean {
+  if (type.kind === 'nullable') return takesText(type.of)
+  return type.kind === 'string' || (type.kind === 'union' && type.members.some(takesText))
 }
 
 /** `$.input.NAME`, without a path into it. */

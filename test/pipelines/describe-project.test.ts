@@ -133,6 +133,40 @@ describe('implicit inputs', () => {
   })
 })
 
+describe('the pieces of a text', () => {
+  const models = {
+    a: 'x: str -> ConcatenateIterator[str]',
+    b: 'text: Optional[str] -> str',
+    c: 'pieces: list[str] -> str',
+    d: 'n: int -> str',
+    e: 'file: Path -> str',
+  }
+  it('are joined where the next model takes a text, and stay a list where it takes one', async () => {
+    expect((await main(models, '[a, b]')).steps.at(-1)).toMatchObject({ input: { text: { join: { ref: ['a'] } } } })
+    const written = await main(
+      models,
+      '[a, {model: b, optional: true, input: {text: $.a}}, {model: c, input: {pieces: $.a}}]',
+    )
+    expect(written.steps.slice(1)).toMatchObject([
+      { input: { text: { join: { ref: ['a'] } } } },
+      { input: { pieces: { ref: ['a'] } } },
+    ])
+  })
+
+  it('are no number and no file, and one of them is what it is', async () => {
+    expect(await problems(models, '[a, {model: d, input: {n: $.a}}, {model: e, input: {file: $.a}}]')).toHaveLength(2)
+    const { steps } = await main(models, '[a, {model: b, input: {text: "$.a[0]"}}]')
+    expect(steps.at(-1)).toMatchObject({ input: { text: { ref: ['a', 0] } } })
+  })
+
+  it('are lists of pieces after each', async () => {
+    const found = await problems(models, '[{model: a, each: $.input.all}, {model: b, input: {text: $.a}}]')
+    expect(found).toEqual([
+      'step-type pipelines.main[1].input.text: `$.a` is a list of list of text; the input `text` of `b` takes text or null',
+    ])
+  })
+})
+
 describe('what a pipeline takes', () => {
   it('is every input that it names, in the order in which they are used', async () => {
     const { input } = await main(

@@ -90,7 +90,30 @@ class List:
             yield from item.references()
 
 
-Value = Union[Reference, Constant, Object, List]
+@dataclass(frozen=True)
+class Join:
+    """One text of the pieces that a model gave: ``ConcatenateIterator`` where the next model takes a text."""
+
+    pieces: "Value"
+
+    def evaluate(self, scope: Mapping[str, Any]) -> Any:
+        """The text; null for a step that did not run.
+
+        :raises BadReference: for pieces that are no texts
+        """
+        pieces = self.pieces.evaluate(scope)
+        if pieces is None or pieces is MISSING:
+            return pieces
+        if not isinstance(pieces, list) or not all(isinstance(piece, str) for piece in pieces):
+            raise BadReference(f"The pieces are no texts: they are {_describe(pieces)}")
+        return "".join(pieces)
+
+    def references(self) -> Iterator[Reference]:
+        """Those of its pieces."""
+        yield from self.pieces.references()
+
+
+Value = Union[Reference, Constant, Object, List, Join]
 
 
 def present(value: Any) -> Any:
@@ -103,13 +126,15 @@ def read_value(node: Any, place: str) -> Value:
 
     :raises PlanError: with the place
     """
-    kinds = {"ref", "const", "object", "list"} & set(node) if isinstance(node, dict) else set()
+    kinds = {"ref", "const", "object", "list", "join"} & set(node) if isinstance(node, dict) else set()
     if len(kinds) != 1:
-        raise PlanError(place, "must have one of `ref`, `const`, `object` and `list`")
+        raise PlanError(place, "must have one of `ref`, `const`, `object`, `list` and `join`")
     kind = kinds.pop()
     inner, place = node[kind], f"{place}.{kind}"
     if kind == "const":
         return Constant(inner)
+    if kind == "join":
+        return Join(read_value(inner, place))
     if kind == "object":
         if not isinstance(inner, dict):
             raise PlanError(place, "must be an object")
