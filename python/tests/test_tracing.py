@@ -147,6 +147,33 @@ def test_webhooks_and_uploads_carry_spans_of_their_own(make_project: Any, start:
     hook.server.shutdown()
 
 
+@pytest.mark.parametrize("propagators", ["b3multi,baggage", "none"])
+def test_propagators_say_which_headers_are_read_and_sent_and_the_model_has_w3c_s(
+    make_project: Any, start: Any, collector: Any, propagators: str
+) -> None:
+    taker, hook = collector(), Receiver()
+    env = {**taker.env, "OTEL_TRACES_SAMPLER": "parentbased_always_off", "OTEL_PROPAGATORS": propagators}
+    if propagators == "none":
+        env["OTEL_TRACES_SAMPLER"] = "parentbased_always_on"
+    server = start(make_project(MODEL, DOCUMENT), **env).wait()
+    body = {"input": {"name": "a"}, "webhook": hook.url, "webhook_events_filter": ["completed"]}
+    headers = {"X-B3-TraceId": TRACE, "X-B3-SpanId": PARENT, "X-B3-Sampled": "1", "baggage": "tenant=blue"}
+    output = server.request("POST", "/predictions", body, headers).json()["output"]
+    request, invoke = taker.one("POST /predictions"), taker.one("cog.prediction.invoke")
+    assert output == f"00-{request.trace}-{invoke.id}-01"
+    until(lambda: len(hook.headers) == 1)
+    webhook = taker.one("cog.prediction.webhook")
+    (sent,) = hook.headers
+    names = ("traceparent", "x-b3-traceid", "x-b3-spanid", "x-b3-sampled", "b3", "baggage")
+    told = {name: value for name in names if (value := sent.get(name)) is not None}
+    if propagators == "none":
+        assert (request.trace == TRACE, told) == (False, {})
+    else:
+        assert (request.trace, request.parent) == (TRACE, PARENT)
+        assert told == {"x-b3-traceid": TRACE, "x-b3-spanid": webhook.id, "x-b3-sampled": "1", "baggage": "tenant=blue"}
+    hook.server.shutdown()
+
+
 def test_a_batch_is_one_call_that_its_members_link_to(make_project: Any, start: Any, collector: Any) -> None:
     taker = collector()
     source = """

@@ -12,6 +12,7 @@ from launcher.tracing import is_asked_for
 from launcher.tracing.context import TraceContext, parse_jaeger, parse_traceparent
 from launcher.tracing.exporter import Exporter
 from launcher.tracing.prediction import caller_tags, exception_type
+from launcher.tracing.propagators import Propagators, parse_names
 from launcher.tracing.protobuf import REQUEST, encode
 from launcher.tracing.sampler import NAMES, make_sampler
 from launcher.tracing.settings import load
@@ -61,6 +62,56 @@ def test_a_tracestate_that_is_none_does_not_harm_its_parent() -> None:
 )
 def test_parse_jaeger_takes_what_cog_takes(text: str, expected: Any) -> None:
     assert parse_jaeger(text) == expected
+
+
+HALF = TRACE[16:]
+MULTI = {"x-b3-traceid": TRACE, "x-b3-spanid": SPAN}
+
+
+@pytest.mark.parametrize(
+    ("names", "headers", "expected"),
+    [
+        ("b3", {"b3": f"{TRACE}-{SPAN}-1"}, TraceContext(TRACE, SPAN, 1)),
+        ("b3", {"b3": f"{TRACE}-{SPAN}-d-{SPAN}"}, TraceContext(TRACE, SPAN, 1)),
+        ("b3", {"b3": f"{TRACE}-{SPAN}-0"}, TraceContext(TRACE, SPAN, 0)),
+        ("b3", {"b3": f"{TRACE}-{SPAN}"}, TraceContext(TRACE, SPAN, 0)),
+        ("b3", {"b3": f"{HALF}-{SPAN}-1"}, TraceContext(HALF.zfill(32), SPAN, 1)),
+        ("b3", {"b3": "0"}, None),
+        ("b3", {"b3": f"{'0' * 32}-{SPAN}-1"}, None),
+        ("b3", {"b3": f"{TRACE}-{SPAN}-1\r\nx: y"}, None),
+        ("b3", {**MULTI, "x-b3-sampled": "1"}, TraceContext(TRACE, SPAN, 1)),
+        ("b3multi", {**MULTI, "x-b3-sampled": "true"}, TraceContext(TRACE, SPAN, 1)),
+        ("b3multi", {**MULTI, "x-b3-flags": "1"}, TraceContext(TRACE, SPAN, 1)),
+        ("b3multi", {**MULTI, "x-b3-sampled": "0"}, TraceContext(TRACE, SPAN, 0)),
+        ("b3multi", {"x-b3-traceid": TRACE, "x-b3-spanid": TRACE}, None),
+        ("b3multi", {"x-b3-traceid": TRACE}, None),
+        ("jaeger", {"uber-trace-id": f"{TRACE}:{SPAN}:0:1"}, TraceContext(TRACE, SPAN, 1)),
+        ("b3", {"traceparent": f"00-{TRACE}-{SPAN}-01"}, None),
+        ("tracecontext", {"b3": f"{TRACE}-{SPAN}-1"}, None),
+        ("none", {"traceparent": f"00-{TRACE}-{SPAN}-01", "b3": f"{TRACE}-{SPAN}-1"}, None),
+        ("tracecontext,b3", {"traceparent": f"00-{HALF}{HALF}-{SPAN}-01", "b3": f"{TRACE}-{SPAN}-0"}, TraceContext(TRACE, SPAN, 0)),
+        ("b3,tracecontext", {"traceparent": f"00-{TRACE}-{SPAN}-01", "b3": f"{HALF}-{SPAN}-0"}, TraceContext(TRACE, SPAN, 1)),
+        ("", {"traceparent": f"00-{TRACE}-{SPAN}-01", "baggage": "user=a;p=1,k=v"}, TraceContext(TRACE, SPAN, 1, "", "user=a;p=1,k=v")),
+        ("", {"traceparent": f"00-{TRACE}-{SPAN}-01", "baggage": "user=a\r\nx: y"}, TraceContext(TRACE, SPAN, 1)),
+        ("", {"traceparent": f"00-{TRACE}-{SPAN}-01", "baggage": "k=" + "v" * 8192}, TraceContext(TRACE, SPAN, 1)),
+        ("", {"traceparent": f"00-{TRACE}-{SPAN}-01", "baggage": ",".join(["k=v"] * 65)}, TraceContext(TRACE, SPAN, 1)),
+        ("tracecontext", {"traceparent": f"00-{TRACE}-{SPAN}-01", "baggage": "user=a"}, TraceContext(TRACE, SPAN, 1)),
+        ("", {"baggage": "user=a"}, None),
+    ],
+)
+def test_propagators_read_their_own_headers(names: str, headers: dict[str, str], expected: Any) -> None:
+    assert Propagators(parse_names(names)).extract(headers.get) == expected
+
+
+def test_propagators_write_what_they_read() -> None:
+    for names in ("tracecontext,baggage", "b3", "b3multi", "jaeger", " B3multi , baggage ,tracecontext"):
+        propagators = Propagators(parse_names(names))
+        for flags in (0, 1):
+            baggage = "k=v" if "baggage" in names else ""
+            context = TraceContext(TRACE, SPAN, flags, "", baggage)
+            sent = propagators.inject(context)
+            assert propagators.extract(sent.get) == context and ("traceparent" in sent) == ("tracecontext" in names)
+    assert Propagators(("none",)).inject(TraceContext(TRACE, SPAN)) == {}
 
 
 def test_samplers_decide_as_the_specification_has_it() -> None:
@@ -125,6 +176,8 @@ def test_the_endpoint_is_made_as_the_specification_has_it(env: dict[str, str], e
         ({"OTEL_EXPORTER_OTLP_HEADERS": "authorization hunter2"}, "entry 1 is none"),
         ({"OTEL_TRACES_SAMPLER": "sometimes"}, "unknown sampler sometimes"),
         ({"OTEL_TRACES_SAMPLER_ARG": "2"}, "between 0 and 1"),
+        ({"OTEL_PROPAGATORS": "tracecontext,xray"}, "must be of tracecontext, b3, b3multi, jaeger, baggage, none, not xray"),
+        ({"OTEL_PROPAGATORS": "none,b3"}, "none and something else"),
         ({"OTEL_BSP_SCHEDULE_DELAY": "soon"}, "OTEL_BSP_SCHEDULE_DELAY"),
         ({"OTEL_EXPORTER_OTLP_TIMEOUT": "inf"}, "OTEL_EXPORTER_OTLP_TIMEOUT"),
     ],

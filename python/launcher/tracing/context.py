@@ -12,6 +12,9 @@ _JAEGER = re.compile(r"([0-9a-fA-F]{1,32}):([0-9a-fA-F]{1,16}):[^:]*:([0-9a-fA-F
 _random = random.Random().getrandbits
 #: W3C Trace Context, 3.3.1.5: what must be propagated at least
 STATE_LENGTH = 512
+#: W3C Baggage, 3.3.2: what must be propagated at least, in members and bytes
+_BAGGAGE_MEMBERS, _BAGGAGE_LENGTH = 64, 8192
+_HEX = re.compile(r"[0-9a-fA-F]{16}(?:[0-9a-fA-F]{16})?\Z")
 
 
 class TraceContext(NamedTuple):
@@ -21,6 +24,8 @@ class TraceContext(NamedTuple):
     span_id: str
     flags: int = 1
     state: str = ""
+    #: what the caller wants to be known further on, as its header has it
+    baggage: str = ""
 
     @property
     def is_sampled(self) -> bool:
@@ -57,6 +62,19 @@ def parse_jaeger(text: str) -> TraceContext | None:
         return None
     trace_id, span_id = match[1].lower().zfill(32), match[2].lower().zfill(16)
     return TraceContext(trace_id, span_id, int(match[3], 16) & 1) if _are_ids(trace_id, span_id) else None
+
+
+def parse_ids(trace_id: str, span_id: str, is_sampled: bool) -> TraceContext | None:
+    """A context of ids of 64 or 128 bits and of 64; None for what are none."""
+    if not _HEX.match(trace_id) or not _HEX.match(span_id) or len(span_id) != 16 or not _are_ids(trace_id, span_id):
+        return None
+    return TraceContext(trace_id.lower().zfill(32), span_id.lower(), int(is_sampled))
+
+
+def is_baggage(text: str) -> bool:
+    """It can be sent on as it is: printable, and within the specification's bounds."""
+    is_small = len(text) <= _BAGGAGE_LENGTH and text.count(",") < _BAGGAGE_MEMBERS
+    return bool(text) and is_small and text.isprintable() and text.isascii()
 
 
 def parse_carrier(carrier: Mapping[str, str]) -> TraceContext | None:

@@ -28,7 +28,7 @@ class PredictionSpans:
         self._execute = span.child(f"{noun}.execute", attributes=attributes, role="worker")
         self.invoke = self._execute.child(f"{noun}.invoke", attributes=attributes)
         self._has_begun = False
-        prediction.span, prediction.trace = self, self.invoke.carrier
+        prediction.span, prediction.trace = self, self.invoke.model_carrier
         prediction.listeners.insert(0, self._listen)
 
     def child(self, name: str, kind: int = INTERNAL, attributes: "Mapping[str, Any] | None" = None) -> Span:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Mapping
 
 from . import ENDPOINTS, TRUE
+from .propagators import Propagators, parse_names
 from .sampler import Sampler, make_sampler
 
 _PROTOCOLS = {"http/protobuf": "http/protobuf", "http": "http/protobuf", "http/json": "http/json"}
@@ -25,7 +26,8 @@ class TracingSettings:
     sampler_name: str
     sampler_ratio: float
     sampler: Sampler
-    #: a header beside W3C's that names the parent, and its format
+    propagators: Propagators
+    #: a header beside those of the propagators that names the parent, and its format
     header: str | None
     header_format: str
     is_compressed: bool = False
@@ -60,6 +62,7 @@ def load(env: Mapping[str, str] = os.environ) -> TracingSettings:
         sampler_name=sampler,
         sampler_ratio=ratio,
         sampler=make_sampler(sampler, ratio),
+        propagators=Propagators(parse_names(env.get("OTEL_PROPAGATORS") or "")),
         header=(env.get("COG_TRACE_HEADER") or "").strip().lower() or None,
         header_format=env.get("COG_TRACE_HEADER_FORMAT") or "w3c",
         is_compressed=(_otlp(env, "COMPRESSION") or "none") == "gzip",
@@ -92,7 +95,7 @@ def _endpoint(env: Mapping[str, str]) -> str:
 def _protocol(env: Mapping[str, str]) -> str:
     name = _otlp(env, "PROTOCOL") or "http/protobuf"
     if name not in _PROTOCOLS:
-        more = "; collectors take it on port 4318, where they take gRPC on 4317" if name == "grpc" else ""
+        more = "; gRPC is not spoken, collectors take HTTP on port 4318 where they take gRPC on 4317" if name == "grpc" else ""
         raise ValueError(f"OTEL_EXPORTER_OTLP_PROTOCOL must be http/protobuf or http/json, not {name}{more}")
     return _PROTOCOLS[name]
 

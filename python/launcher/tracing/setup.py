@@ -23,7 +23,7 @@ class SetupSpans:
         #: for the model process
         self.environment: Mapping[str, str] = {
             **tracer.environment,
-            "LAYERWRIGHT_TRACEPARENT": self._predictor.carrier.get("traceparent", ""),
+            "LAYERWRIGHT_TRACEPARENT": self._predictor.model_carrier.get("traceparent", ""),
         }
 
     def end(self, reason: str | None = None, seconds: float | None = None) -> None:

@@ -22,6 +22,9 @@ class Sink(Protocol):
     def carrier(self, context: TraceContext) -> Mapping[str, str]:
         """The headers that say a context."""
 
+    def model_carrier(self, context: TraceContext) -> Mapping[str, str]:
+        """The headers that say it to the model."""
+
 
 class Span:
     """A span that is recorded; ``end`` hands it to its sink."""
@@ -55,6 +58,11 @@ class Span:
     def carrier(self) -> Mapping[str, str]:
         """Headers that continue the trace here."""
         return self._sink.carrier(self.context)
+
+    @property
+    def model_carrier(self) -> Mapping[str, str]:
+        """The same for the model."""
+        return self._sink.model_carrier(self.context)
 
     def set(self, name: str, value: Any) -> None:
         """Set an attribute: a text, number or truth."""

@@ -26,7 +26,7 @@ class Tracer:
     def __init__(self, settings: TracingSettings) -> None:
         self.settings = settings
         self.exporter = Exporter(settings)
-        self.starts_traces = settings.starts_traces or settings.header is not None
+        self.starts_traces = settings.starts_traces or settings.header is not None or settings.propagators.reads_more
         #: what the model process is told; the sampler in the words that OpenTelemetry's SDK reads
         self.environment: Mapping[str, str] = {
             "LAYERWRIGHT_TRACING": "export" if settings.is_configured else "context",
@@ -44,9 +44,9 @@ class Tracer:
         """Begin a span below a caller's, or a trace; what is not sampled hands the caller's context on."""
         trace_id = parent.trace_id if parent is not None else make_trace_id()
         if not self.settings.sampler(parent, trace_id):
-            return UNTRACED if parent is None else Untraced(parent._replace(flags=parent.flags & ~1).carrier)
-        flags, state = (parent.flags | 1, parent.state) if parent is not None else (1, "")
-        context = TraceContext(trace_id, make_span_id(), flags, state)
+            return UNTRACED if parent is None else self._untraced(parent._replace(flags=parent.flags & ~1))
+        caller = parent or TraceContext(trace_id, "")
+        context = caller._replace(span_id=make_span_id(), flags=caller.flags | 1)
         return Span(self, context, None if parent is None else (parent.span_id, True), name, kind, attributes)
 
     def setup(self, model: str | None) -> Any:
@@ -69,7 +69,7 @@ class Tracer:
 
     def parent_of(self, header: Any) -> TraceContext | None:
         """The caller's context; ``header`` gives a header by its lower-case name. One that is malformed is none."""
-        found = parse_traceparent(header("traceparent") or "", header("tracestate") or "")
+        found = self.settings.propagators.extract(header)
         if found is not None or self.settings.header is None:
             return found
         text = header(self.settings.header) or ""
@@ -77,11 +77,18 @@ class Tracer:
 
     def carrier(self, context: TraceContext) -> Mapping[str, str]:
         """The headers that say a context, with the one of the operator's own."""
-        carrier = context.carrier
+        carrier = self.settings.propagators.inject(context)
         if self.settings.header is not None:
             is_jaeger = self.settings.header_format == "jaeger"
-            carrier[self.settings.header] = context.jaeger if is_jaeger else carrier["traceparent"]
+            carrier[self.settings.header] = context.jaeger if is_jaeger else context.carrier["traceparent"]
         return carrier
+
+    def model_carrier(self, context: TraceContext) -> Mapping[str, str]:
+        """The same for the model, which reads W3C's headers in any case."""
+        return {**self.carrier(context), **context.carrier}
+
+    def _untraced(self, context: TraceContext) -> Untraced:
+        return Untraced(self.carrier(context), self.model_carrier(context))
 
     @property
     def counts(self) -> Mapping[str, int]:

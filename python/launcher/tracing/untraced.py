@@ -13,14 +13,16 @@ INTERNAL, SERVER, CLIENT, CONSUMER = 1, 2, 3, 5
 class Untraced:
     """Has the methods of every kind of span, and does nothing."""
 
-    __slots__ = ("carrier",)
+    __slots__ = ("carrier", "model_carrier")
 
     #: for the model process
     environment: Mapping[str, str] = {}
 
-    def __init__(self, carrier: Mapping[str, str]) -> None:
-        #: headers that continue the trace, the model's too
+    def __init__(self, carrier: Mapping[str, str], model_carrier: Mapping[str, str] | None = None) -> None:
+        #: headers that continue the trace
         self.carrier = carrier
+        #: the same for the model, with W3C's
+        self.model_carrier = carrier if model_carrier is None else model_carrier
 
     def __bool__(self) -> bool:
         return False
@@ -28,7 +30,7 @@ class Untraced:
     @property
     def trace_id(self) -> str | None:
         """Of the trace that is handed on."""
-        context = parse_carrier(self.carrier)
+        context = parse_carrier(self.model_carrier)
         return None if context is None else context.trace_id
 
     def child(self, name: str, *_: Any, **options: Any) -> "Untraced":
@@ -46,7 +48,7 @@ class Untraced:
 
     def follow(self, prediction: Any) -> None:
         """Let a prediction pass the trace context on."""
-        prediction.span, prediction.trace = self, self.carrier
+        prediction.span, prediction.trace = self, self.model_carrier
 
     def follow_step(self, prediction: Any, name: str, model: str) -> None:
         """Let a step's prediction pass the trace context on."""
