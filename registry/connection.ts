@@ -3,8 +3,8 @@ import type { Open } from '../src/core/bytes.ts'
 import { speaksNoTls, type Http, type HttpResponse } from '../src/core/http.ts'
 import { makeUploadLimiter } from '../src/core/limits.ts'
 import { chooseChallenge, parseChallenges, type Challenge } from './challenge.ts'
-import type { Credential, Credentials } from './credentials.ts'
-import { RegistryError } from './errors.ts'
+import type { Credentials, FoundCredential } from './credentials.ts'
+import { RegistryError, type RefusingResponse } from './errors.ts'
 import { basicHeader, fetchToken, type Token } from './token.ts'
 
 /** One server that speaks the distribution API. */
@@ -87,23 +87,34 @@ export class Connection {
    * @returns any answer but a 401 that can be helped
    * @throws BuildError as of `Http`, NETWORK_REFUSED; RegistryError from the token server
    */
-  async send(request: RegistryRequest): Promise<HttpResponse> {
+  async send(request: RegistryRequest): Promise<RefusingResponse> {
     let { scopes } = request
     for (let challenges = 0; ; challenges++) {
       const authorization = this.#isOwn(this.url(request.path))
         ? await this.#authorize(scopes, request.signal)
         : undefined
       const response = await this.#sendOnce(request, authorization)
-      if (response.status !== 401 || challenges === MAX_CHALLENGES) return response
+      if (response.status !== 401) return response
+      if (challenges === MAX_CHALLENGES) return this.#refusing(response, authorization, scopes)
       if (!this.#isOwn(response.url)) return this.#sendElsewhere(request, response)
       const challenge = await this.#learn(response, request.signal)
       const isRefused = challenge === undefined || (challenge.scheme === 'basic' && authorization !== undefined)
-      if (isRefused) return response
+      if (isRefused) return this.#refusing(response, authorization, scopes)
       await response.discard()
       // Only the token that was sent is stale; another request may have fetched a new one meanwhile.
       if (authorization !== undefined) await this.#forget(scopes, authorization)
       scopes = withScope(scopes, challenge)
     }
+  }
+
+  /** A 401 to a request that had a proof says so. */
+  async #refusing(
+    response: HttpResponse,
+    authorization: string | undefined,
+    scopes: readonly string[],
+  ): Promise<RefusingResponse> {
+    if (authorization === undefined) return response
+    return { ...response, refused: (await this.#found(scopes))?.origin }
   }
 
   async #sendOnce(request: RegistryRequest, authorization: string | undefined): Promise<HttpResponse> {
@@ -179,20 +190,20 @@ export class Connection {
   async #authorize(scopes: readonly string[], signal: AbortSignal | undefined): Promise<string | undefined> {
     const challenge = this.#challenge
     if (challenge === undefined) return undefined
-    const credential = await this.#credential(scopes)
+    const found = await this.#found(scopes)
+    const credential = found?.credential
     if (credential?.kind === 'registry-token') return `Bearer ${credential.token}`
     if (challenge.scheme === 'basic') return credential?.kind === 'basic' ? basicHeader(credential) : undefined
-    return `Bearer ${(await this.#token(challenge, credential, scopes, signal)).value}`
+    return `Bearer ${(await this.#token(challenge, found, scopes, signal)).value}`
   }
 
-  async #credential(scopes: readonly string[]): Promise<Credential | undefined> {
-    const repository = scopes[0]?.split(':')[1] ?? ''
-    return (await this.#options.credentials(this.endpoint.registry, repository))?.credential
+  #found(scopes: readonly string[]): Promise<FoundCredential | undefined> {
+    return this.#options.credentials(this.endpoint.registry, scopes[0]?.split(':')[1] ?? '')
   }
 
   async #token(
     challenge: Challenge,
-    credential: Credential | undefined,
+    found: FoundCredential | undefined,
     scopes: readonly string[],
     signal: AbortSignal | undefined,
   ): Promise<Token> {
@@ -201,9 +212,9 @@ export class Connection {
     if (known !== undefined) {
       const token = await known
       if (token.expiresMs > this.#options.now()) return token
-      if (this.#tokens.get(key) !== known) return this.#token(challenge, credential, scopes, signal)
+      if (this.#tokens.get(key) !== known) return this.#token(challenge, found, scopes, signal)
     }
-    const fresh = this.#fetchToken(challenge, credential, scopes, signal)
+    const fresh = this.#fetchToken(challenge, found, scopes, signal)
     this.#tokens.set(key, fresh)
     // Not kept, so that the next request asks again; who asked now gets the failure.
     fresh.catch(() => this.#tokens.get(key) === fresh && this.#tokens.delete(key))
@@ -212,13 +223,14 @@ export class Connection {
 
   async #fetchToken(
     challenge: Challenge,
-    credential: Credential | undefined,
+    found: FoundCredential | undefined,
     scopes: readonly string[],
     signal: AbortSignal | undefined,
   ): Promise<Token> {
     const { http, now } = this.#options
     const { insecure } = this.endpoint
-    const base = { http, registryUrl: this.origin, challenge, credential, insecure, nowMs: now(), signal }
+    const { credential, origin } = found ?? {}
+    const base = { http, registryUrl: this.origin, challenge, credential, origin, insecure, nowMs: now(), signal }
     try {
       return await fetchToken({ ...base, scopes })
     } catch (error) {

@@ -180,7 +180,9 @@ async function loadAuthFile(place: Place): Promise<AuthFile | undefined> {
     document = JSON.parse(text ?? '')
   } catch {
     // The parser's message quotes the text, which is secret.
-    throw new BuildError('CREDENTIALS_INVALID', `Not valid JSON: \`${place.origin}\``)
+    throw new BuildError('CREDENTIALS_INVALID', `Not valid JSON: \`${place.origin}\``, {
+      hint: 'Correct the file; or move it away and log in again with `layerwright login`.',
+    })
   }
   const root = recordOf(document)
   const auths = place.isLegacy === true ? root : recordOf(root['auths'])

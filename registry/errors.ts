@@ -78,9 +78,12 @@ function parseWireErrors(document: unknown): readonly WireError[] {
   })
 }
 
+/** An answer, with where the credentials came from that a 401 refuses. */
+export type RefusingResponse = HttpResponse & { readonly refused?: string | undefined }
+
 /** Makes the error for an answer that was not wanted. Reads the answer's body. */
 export async function registryError(
-  response: HttpResponse,
+  response: RefusingResponse,
   request: { readonly method: string; readonly what: string },
   more: { readonly code?: ErrorCode | undefined; readonly hint?: string | undefined } = {},
 ): Promise<RegistryError> {
@@ -95,6 +98,7 @@ export async function registryError(
     hint:
       pushHint(request.method, response.status, errors) ??
       more.hint ??
+      refusedHint(new URL(response.url).host, response.refused) ??
       hintFor(new URL(response.url).host, response.status, errors),
   })
 }
@@ -147,6 +151,12 @@ function hintFor(host: string, status: number, errors: readonly WireError[]): st
     return 'The registry limits how often it may be asked. Log in for a higher limit, or try again later.'
   if (status === 401 || status === 403) return loginHint(host)
   return undefined
+}
+
+/** What helps where there were credentials, and the registry did not take them. */
+export function refusedHint(host: string, origin: string | undefined): string | undefined {
+  if (origin === undefined) return undefined
+  return `The credentials from ${origin} were not accepted: they are wrong or have expired. ${productHint(host) ?? `${logIn(host)} again.`}`
 }
 
 /** How to log in to a registry, by its host name. */

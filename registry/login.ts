@@ -84,7 +84,9 @@ async function readConfig(path: string): Promise<DockerConfig> {
     return JSON.parse(text) as DockerConfig
   } catch {
     // The parser's message quotes the text, which is secret.
-    throw new BuildError('CREDENTIALS_INVALID', `Not valid JSON: \`${path}\``)
+    throw new BuildError('CREDENTIALS_INVALID', `Not valid JSON: \`${path}\``, {
+      hint: 'Correct the file; or move it away and log in again with `layerwright login`.',
+    })
   }
 }
 

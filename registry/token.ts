@@ -2,7 +2,7 @@ import { BuildError } from '../src/core/errors.ts'
 import { maskUrl, type Http, type HttpResponse } from '../src/core/http.ts'
 import type { Challenge } from './challenge.ts'
 import type { Credential } from './credentials.ts'
-import { loginHint, registryError } from './errors.ts'
+import { loginHint, refusedHint, registryError } from './errors.ts'
 
 /** A bearer token and when to stop using it, in milliseconds since the epoch. */
 export interface Token {
@@ -17,6 +17,8 @@ export interface TokenRequest {
   readonly registryUrl: string
   readonly challenge: Challenge
   readonly credential: Credential | undefined
+  /** Where the credential was found. */
+  readonly origin?: string | undefined
   /** `repository:NAME:pull,push`; the one that matters most first (some servers read no other). */
   readonly scopes: readonly string[]
   /** Accept a realm without TLS. */
@@ -111,7 +113,13 @@ function post(realm: string, request: TokenRequest, form: Readonly<Record<string
 async function must(response: HttpResponse, request: TokenRequest): Promise<Token> {
   const host = new URL(request.registryUrl).host
   if (response.status >= 400)
-    throw await registryError(response, { method: 'GET', what: `get a token for ${host}` }, { hint: loginHint(host) })
+    throw await registryError(
+      response,
+      { method: 'GET', what: `get a token for ${host}` },
+      {
+        hint: (response.status === 401 ? refusedHint(host, request.origin) : undefined) ?? loginHint(host),
+      },
+    )
   const token = await readToken(response, request)
   if (token === undefined)
     throw new BuildError('REGISTRY_FAILED', `The token server gave no token: ${maskUrl(response.url)}`)

@@ -5,8 +5,9 @@ import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { findCredentials } from '../../registry/credentials.ts'
+import { findCredentials, type Credentials } from '../../registry/credentials.ts'
 import { eraseLogin, saveLogin } from '../../registry/login.ts'
+import { Registries } from '../../registry/registries.ts'
 import { BuildError } from '../../src/core/errors.ts'
 import { quickRegistries } from '../support/registries.ts'
 
@@ -75,3 +76,34 @@ test('a registry that takes no login is told by who is at fault', async () => {
     server.close()
   }
 })
+
+test.each([
+  ['basic', 'Basic realm="test"', 401],
+  ['bearer', 'Bearer realm="/token",service="test"', 401],
+])(
+  'credentials that are refused (%s) are told apart from none, with where they are from',
+  async (_, challenge, status) => {
+    const server = createServer((request, response) => {
+      response.writeHead(status, request.url?.startsWith('/token') ? {} : { 'www-authenticate': challenge }).end()
+    }).listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    const registry = `127.0.0.1:${(server.address() as AddressInfo).port}`
+    const hintOf = async (credentials: Credentials): Promise<unknown> => {
+      const registries = new Registries({ env: {}, home, credentials })
+      const client = registries.client({ registry, repository: 'a' }, { actions: 'pull' })
+      const error: unknown = await client.getManifest('v1').catch((reason: unknown) => reason)
+      expect(error).toMatchObject({ code: 'REGISTRY_DENIED', message: expect.not.stringContaining('expired-word') })
+      return (error as BuildError).hint
+    }
+    const credential = { kind: 'basic', username: 'me', password: 'expired-word' } as const
+    try {
+      expect(await hintOf(async () => ({ credential, origin: '/home/me/.docker/config.json' }))).toBe(
+        `The credentials from /home/me/.docker/config.json were not accepted: they are wrong or have expired. Log in with \`layerwright login ${registry}\` again.`,
+      )
+      expect(await hintOf(async () => undefined)).toMatch(/^Log in with/)
+    } finally {
+      server.closeAllConnections()
+      server.close()
+    }
+  },
+)
