@@ -101,7 +101,7 @@ export function explainWriteError(error: unknown, path: string, hint?: string): 
     case 'ENOENT':
       // What Node says of folders that it cannot make where nothing can be written.
       return (error as NodeJS.ErrnoException).syscall === 'mkdir'
-        ? unwritable(path, 'its folder cannot be made there', error, hint)
+        ? unwritable(path, 'its folder cannot be made, as where a disk is mounted to be read only', error, hint)
         : error
     default:
       return error

@@ -8,6 +8,7 @@ import { dockerArchiveDestination, ociArchiveDestination } from './archive.ts'
 import type { Destination } from './destination.ts'
 import { layoutSource } from './layout-source.ts'
 import { parseLocation, type Location } from './location.ts'
+import { assertPlace } from './place.ts'
 import { layoutDestination } from './oci-layout.ts'
 import { registryDestination } from './registry.ts'
 import { registrySource } from './registry-source.ts'
@@ -35,7 +36,8 @@ export interface LocationContext {
 /**
  * Opens a place to write an image to.
  *
- * @throws BuildError REFERENCE_INVALID, NOT_SUPPORTED for a text that names no place
+ * @throws BuildError REFERENCE_INVALID, NOT_SUPPORTED for a text that names no place; FILE_UNWRITABLE for one where something
+ *   else lies
  */
 export async function openDestination(
   location: string | Location,
@@ -46,10 +48,13 @@ export async function openDestination(
     case 'registry':
       return registryDestination(place.reference, registriesOf(context), { contents: context.contents })
     case 'oci':
+      await assertPlace(place)
       return layoutDestination(place.path, place.tag)
     case 'oci-archive':
+      await assertPlace(place)
       return ociArchiveDestination(place.path, place.tag)
     case 'docker-archive':
+      await assertPlace(place)
       return dockerArchiveDestination(place.path, dockerName(place.tag))
   }
 }

@@ -46,6 +46,29 @@ test('a layout names a blob when its digest is known, and keeps nothing of one t
   expect(await readdir(blobs)).toHaveLength(1)
 })
 
+test('openDestination() refuses a place where something else lies, before anything is made', async () => {
+  const file = join(folder, 'a-file')
+  await writeFile(file, 'words')
+  const refusal = async (location: string): Promise<unknown> =>
+    openDestination(location).catch((error: unknown) => error)
+  for (const [location, words] of [
+    [`oci:${file}`, 'there is a file, and an OCI layout is a folder'],
+    [`oci:${file}/deep/below`, `\`${file}\` is a file, not a folder`],
+    [`oci-archive:${folder}`, 'there is a folder, and an archive is a file'],
+    [`docker-archive:${folder}:a:v1`, 'there is a folder, and an archive is a file'],
+    [`oci-archive:${file}/image.tar`, `\`${file}\` is a file, not a folder`],
+  ] as const) {
+    const message = expect.stringContaining(words) as string
+    expect(await refusal(location), location).toMatchObject({
+      code: 'FILE_UNWRITABLE',
+      message,
+      hint: expect.any(String),
+    })
+  }
+  for (const location of [`oci:${folder}`, `oci:${folder}/new/one`, `oci-archive:${file}`])
+    expect((await openDestination(location)).name).toBe(location)
+})
+
 describe.each(Object.entries(places))('%s', (kind, place) => {
   const isSingle = kind === 'docker-archive'
 
