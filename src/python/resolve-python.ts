@@ -158,12 +158,14 @@ function failure(proof: Incompatibility, source: ResolutionSource): ResolveError
   // One proof is enough for the solver, but whoever has misspelt two names wants to hear of both.
   const others = source.unknownRoots().filter(({ name }) => !namesUnknown(proof, name))
   const hints = hintsFor(proof, source, others)
-  return new ResolveError(
-    failureCode(proof, hints),
-    [...sentences, ...others.map(({ text }) => `You require \`${text}\`, which no index has.`)],
-    hints,
-  )
+  const all = [...sentences, ...others.map(({ text }) => `You require \`${text}\`, which no index has.`)]
+  const code = failureCode(proof, hints)
+  // Whether the one that refused access has it nobody knows.
+  const told = code === 'INDEX_DENIED' ? all.map((text) => text.replace(UNKNOWN, ', which no index shows')) : all
+  return new ResolveError(code, told, hints)
 }
+
+const UNKNOWN = /, which no index has\b/
 
 /** Whether a proof tells already that no index has a package. */
 function namesUnknown({ cause }: Incompatibility, name: string): boolean {

@@ -37,15 +37,26 @@ export class Scanner {
     this.take(SPACE)
   }
 
+  #hint(): string | undefined {
+    const sign = /^[=<>!]+/.exec(this.text.slice(this.#position))?.[0] ?? ''
+    const meant = SIGNS[sign]
+    if (meant === undefined) return undefined
+    const rest = this.text.slice(this.#position + sign.length)
+    return `Did you mean \`${this.text.slice(0, this.#position)}${meant}${rest}\`?`
+  }
+
   /** @throws BuildError REQUIREMENT_INVALID always, naming the place */
   fail(what: string): never {
     const found = this.isAtEnd ? 'the end' : `\`${this.text.slice(this.#position)}\``
     throw new BuildError(
       'REQUIREMENT_INVALID',
       `Expected ${what} at column ${this.#position + 1}, found ${found} in: \`${this.text}\``,
-      { data: { text: this.text, column: this.#position + 1 } },
+      { hint: this.#hint(), data: { text: this.text, column: this.#position + 1 } },
     )
   }
 }
+
+/** Signs that people write for comparisons, and those that were meant (PEP 508). */
+const SIGNS: Readonly<Record<string, string>> = { '=': '==', '=>': '>=', '=<': '<=', '<>': '!=', '!': '!=' }
 
 const SPACE = /[ \t]+/y

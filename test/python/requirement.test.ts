@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, test } from 'vitest'
 import { formatMarker } from '../../src/python/marker.ts'
 import { formatRequirement, parseRequirement } from '../../src/python/requirement.ts'
 import { formatSpecifiers } from '../../src/python/specifier.ts'
@@ -29,6 +29,17 @@ describe('parseRequirement()', () => {
   ])('says where %s is wrong', (text, message) => {
     expect(() => parseRequirement(text)).toThrow(message)
   })
+})
+
+test.each([
+  ['six=1.16', 'six==1.16'],
+  ['six =>1.16; python_version > "3"', 'six >=1.16; python_version > "3"'],
+  ['six=<2', 'six<=2'],
+  ['six<>2', 'six!=2'],
+])('parseRequirement() knows what was meant by %s', (text, meant) => {
+  expect(() => parseRequirement(text)).toThrow(
+    expect.objectContaining({ code: 'REQUIREMENT_INVALID', hint: `Did you mean \`${meant}\`?` }) as Error,
+  )
 })
 
 describe('formatRequirement()', () => {

@@ -237,6 +237,7 @@ describe('resolvePython() over several indexes', () => {
     expect(error).toMatchObject({
       code: 'INDEX_DENIED',
       hints: [{ kind: 'index-denied', name: 'a', index: first.url }],
+      sentences: ['You require `a`, which no index shows.'],
     })
     expect(second.requests).toEqual([])
   })
