@@ -226,6 +226,18 @@ describe('findNvidiaDriver() and driverEdits()', () => {
     expect(driver?.programs).toHaveLength(1)
   })
 
+  test('takes a program itself before a script that starts it where it lies on the host', () => {
+    const wrapper = folderOf({
+      'nvidia-smi': '#!/bin/sh\nexec /usr/local/nvidia/bin/nvidia-smi "$@"\n',
+      'nvidia-debugdump': '#!',
+    })
+    const real = folderOf({ 'nvidia-smi': '\u007FELF...' })
+    expect(findNvidiaDriver({ ...places, programs: [wrapper, real] })?.programs).toEqual([
+      join(real, 'nvidia-smi'),
+      join(wrapper, 'nvidia-debugdump'),
+    ])
+  })
+
   test('without a kernel file goes by the library; without a node there is no driver', () => {
     expect(findNvidiaDriver({ ...places, version: join(all, 'missing') })?.version).toMatch(/^(570|535)/)
     expect(findNvidiaDriver({ ...places, devices: folderOf({}) })).toBeUndefined()

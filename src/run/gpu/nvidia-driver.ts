@@ -1,4 +1,14 @@
-import { existsSync, lstatSync, readdirSync, readFileSync, realpathSync, statSync } from 'node:fs'
+import {
+  closeSync,
+  existsSync,
+  lstatSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readSync,
+  realpathSync,
+  statSync,
+} from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { BuildError, systemErrorCode } from '../../core/errors.ts'
 import type { BindMount, ContainerDevice } from '../container.ts'
@@ -81,6 +91,7 @@ const PROGRAMS = [
   'nvidia-cuda-mps-control',
   'nvidia-cuda-mps-server',
 ]
+const ELF = Buffer.from('\u007FELF')
 const CONTROL = ['nvidiactl', 'nvidia-uvm', 'nvidia-uvm-tools', 'nvidia-modeset']
 
 /** Finds the driver; undefined when there is none. */
@@ -96,7 +107,7 @@ export function findNvidiaDriver(places: DriverPlaces = HOST_PLACES): NvidiaDriv
   return {
     version,
     libraries: distinct(found.filter((path) => wanted.includes(basename(path)))),
-    programs: distinct(places.programs.flatMap((folder) => PROGRAMS.map((name) => join(folder, name))).filter(isThere)),
+    programs: PROGRAMS.flatMap((name) => programOf(name, places.programs)),
     gpus: gpus.map((name) => join(places.devices, name)),
     control: CONTROL.filter((name) => devices.includes(name)).map((name) => join(places.devices, name)),
   }
@@ -182,6 +193,22 @@ function distinct(paths: readonly string[]): string[] {
     const key = lstatSync(path).isSymbolicLink() ? basename(path) : realpathSync(join(dirname(path), basename(path)))
     return seen.has(key) || seen.has(basename(path)) ? false : seen.add(key).add(basename(path))
   })
+}
+
+/** The first that is a program itself: what lies before it on the PATH may be a script that starts it where it lies on the host. */
+function programOf(name: string, folders: readonly string[]): readonly string[] {
+  const found = folders.map((folder) => join(folder, name)).filter(isThere)
+  return [found.find(isElf) ?? found[0] ?? []].flat()
+}
+
+function isElf(path: string): boolean {
+  const file = openSync(path, 'r')
+  try {
+    const start = Buffer.alloc(4)
+    return readSync(file, start) === 4 && start.equals(ELF)
+  } finally {
+    closeSync(file)
+  }
 }
 
 function isThere(path: string): boolean {
