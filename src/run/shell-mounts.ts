@@ -125,10 +125,12 @@ function resolve(destination: string, folders: readonly string[]): string {
   return findInImage(folders, destination)?.path ?? destination
 }
 
+/** As under an OCI runtime, what a hook says is only seen when it fails: NVIDIA's tell of every link that they make. */
 function hookLine(hook: RuntimeHook): string {
   const [, ...args] = hook.args ?? []
   const env = (hook.env ?? []).map(quote).join(' ')
   const timeout = hook.timeout === undefined ? '' : `timeout ${hook.timeout} `
   const state = `{"ociVersion":"1.0.2","id":"%s","status":"creating","pid":%d,"bundle":"%s"}`
-  return `printf '${state}' "$container" $$ "$PWD" | env -i ${env} ${timeout}${quote(hook.path)} ${args.map(quote).join(' ')}`
+  const line = `printf '${state}' "$container" $$ "$PWD" | env -i ${env} ${timeout}${quote(hook.path)} ${args.map(quote).join(' ')}`
+  return `said=$(${line} 2>&1) || { printf '%s\\n' "$said" >&2; exit 1; }`
 }

@@ -193,6 +193,7 @@ describe.each(callers)('as $name', ({ name, uid }) => {
       const found = await call('all')
       expect(found.stdout.split('\n').slice(0, 3), found.stderr).toEqual(['env void 1', '4', 'fake driver'])
       expect(found.stdout).not.toContain('writable')
+      expect(found.stdout + found.stderr).not.toContain('chatter')
       expect(readFileSync(join(folder, 'hooked'), 'utf8')).toBe('hooked\n')
       const missing = await call('nvidia.com/gpu=7')
       expect(missing.status).toBe(1)
@@ -688,7 +689,11 @@ function fakeGpu(folder: string, uid: number, cdiVersion = '0.5.0'): string {
         {
           hookName: 'createContainer',
           path: '/bin/sh',
-          args: ['sh', '-c', `cat > /dev/null; echo hooked > ${join(folder, 'hooked')}`],
+          args: [
+            'sh',
+            '-c',
+            `cat > /dev/null; echo chatter >&2; echo chatter; echo hooked > ${join(folder, 'hooked')}`,
+          ],
         },
       ],
     },
