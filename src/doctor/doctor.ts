@@ -1,7 +1,7 @@
 import { loadConfig, type LoadedConfig } from '../config/load.ts'
 import defaults from '../core/defaults.json' with { type: 'json' }
 import { makeHttp, type Http } from '../core/http.ts'
-import { findNvidiaDriver } from '../run/gpu/nvidia-driver.ts'
+import { driverPlaces, findNvidiaDriver } from '../run/gpu/nvidia-driver.ts'
 import { storeLocation } from '../store/location.ts'
 import type { Check, CheckResult, DoctorContext } from './check.ts'
 import { GPU_CHECKS } from './gpu.ts'
@@ -73,7 +73,7 @@ async function makeContext(options: DoctorOptions): Promise<DoctorContext> {
     platform: `${process.platform}-${process.arch}`,
     now: options.now ?? Date.now,
     addresses: options.addresses ?? defaults,
-    driver: options.driver ?? findNvidiaDriver()?.version,
+    driver: options.driver ?? findNvidiaDriver(driverPlaces(env['LAYERWRIGHT_NVIDIA_ROOT']))?.version,
   }
 }
 

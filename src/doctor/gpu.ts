@@ -1,4 +1,4 @@
-import { readdir, readFile } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { assertGpuCode, gpuCodeOf } from '../../layers/gpu-code.ts'
 import { layerStore } from '../../layers/layer-store.ts'
@@ -19,6 +19,7 @@ import { parseLock } from '../lock/parse-lock.ts'
 import { wheelLayersOf } from '../plan/make-plan.ts'
 import { answerEnvironment } from '../resolve/environment.ts'
 import { readRequirements } from '../resolve/requirements.ts'
+import { loadCdi } from '../run/cdi/registry.ts'
 import { which } from '../run/which.ts'
 import { Store } from '../store/store.ts'
 import { PROXY_REMEDY, reachable } from './network.ts'
@@ -35,17 +36,16 @@ const driver: Check = {
   },
 }
 
-const CDI_FOLDERS = ['/etc/cdi', '/var/run/cdi']
-
 const cdi: Check = {
   id: 'cdi',
   group: 'gpu',
   title: 'Device specifications',
   async run({ driver, env }) {
+    const { names, errors } = loadCdi((env['LAYERWRIGHT_CDI_DIRS'] || undefined)?.split(':'))
+    if (errors.length > 0)
+      return warning(errors.map(({ message }) => message).join('; '), 'Write it anew, or remove the file.')
+    if (names.length > 0) return ok(names.join(', '))
     if (driver === undefined) return skipped('This machine has no GPU')
-    // Usually only one of them is there.
-    const files = (await Promise.all(CDI_FOLDERS.map((folder) => readdir(folder).catch(() => [])))).flat()
-    if (files.some((name) => /\.(json|yaml)$/.test(name))) return ok(files.join(', '))
     return which('nvidia-ctk', env) === undefined
       ? ok('none; the driver is found without them')
       : ok('none; `nvidia-ctk cdi generate` would write them')

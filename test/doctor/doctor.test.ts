@@ -119,6 +119,32 @@ describe('examine()', () => {
     expect(old.get('driver-fit')?.status).toBe('warning')
   })
 
+  it('looks for GPUs where the variables say that runs look for them', async () => {
+    const root = await temporary()
+    const put = async (path: string, text: string): Promise<void> => {
+      await mkdir(join(root, path, '..'), { recursive: true })
+      await writeFile(join(root, path), text)
+    }
+    await put('dev/nvidia0', '')
+    await put(
+      'proc/driver/nvidia/version',
+      'NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.159.04  Release\n',
+    )
+    const spec = {
+      cdiVersion: '0.5.0',
+      kind: 'nvidia.com/gpu',
+      devices: [{ name: 'all', containerEdits: { env: ['A=b'] } }],
+    }
+    await put('cdi/nvidia.json', JSON.stringify(spec))
+    const env = { LAYERWRIGHT_NVIDIA_ROOT: root, LAYERWRIGHT_CDI_DIRS: join(root, 'cdi') }
+    const found = await look(await project('gpu-empty'), { env, driver: undefined, groups: ['gpu'] })
+    expect(found.get('driver')?.message).toBe('580.159.04, for CUDA up to 13.0')
+    expect(found.get('cdi')?.message).toBe('nvidia.com/gpu=all')
+    await put('cdi/nvidia.json', JSON.stringify({ ...spec, cdiVersion: '9.0.0' }))
+    const broken = await look(await project('gpu-empty'), { env, driver: undefined, groups: ['gpu'] })
+    expect(broken.get('cdi')).toMatchObject({ status: 'warning', message: expect.stringContaining('9.0.0') as string })
+  })
+
   it('tells of an index that refuses, fails, or is not there', async () => {
     const folder = await project('hello')
     const at = async (path: string) => {
