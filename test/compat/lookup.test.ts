@@ -257,6 +257,7 @@ describe('chooseEnvironment() goes beyond Cog', () => {
   it('says where the default index has the same build', () => {
     expect(choose(['torch==2.8.0'], { cuda: '12.8' }).indexes).toMatchObject([{ sameAsDefault: true }])
     expect(choose(['torch==2.8.0']).indexes).toMatchObject([{ sameAsDefault: false }])
+    expect(choose(['torch==2.11.0'], { cuda: '13.0' }).indexes).toMatchObject([{ sameAsDefault: true }])
   })
 
   it('refuses a torch that is newer than the stated CUDA', () => {
@@ -328,6 +329,9 @@ describe('chooseEnvironment() goes beyond Cog', () => {
   it('refuses GPUs that no build runs on', () => {
     expect(conflictsOf(['torch==2.6.0'], { architectures: ['12.0'] })).toEqual([
       'targets: GPU architecture 12.0 (Blackwell (RTX 50)) needs CUDA 12.8 or newer; CUDA 12.6.3 was chosen',
+    ])
+    expect(conflictsOf(['torch==2.11.0'], { cuda: '13.0', architectures: ['9.0', '11.0'] })).toEqual([
+      'targets: torch 2.11.0+cu130 has no code for GPU architecture 11.0 (Blackwell (Thor))',
     ])
     expect(conflictsOf([], { cuda: '13.0', architectures: ['7.0', '9.0'] })).toEqual([
       'targets: CUDA 13 dropped GPU architecture 7.0 (Volta (V100)); CUDA 13.0.3 was chosen',
