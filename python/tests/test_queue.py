@@ -380,6 +380,24 @@ def test_several_queues_take_turns(worker: Any, redis_server: Any) -> None:
     assert state(redis, "b0", "b")["completed_at"] < state(redis, "a5", "a")["started_at"]
 
 
+BATCH = """
+    from cog import BasePredictor
+
+    class Predictor(BasePredictor):
+        def predict(self, texts: list[str]) -> list[str]:
+            return [f"{text} of {len(texts)}" for text in texts]
+"""
+
+
+def test_jobs_that_wait_together_are_one_batch(make_project: Any, start: Any, redis_server: Any) -> None:
+    project = make_project(BATCH, document({"texts": {"type": "array", "items": TEXT}}, {"type": "array", "items": TEXT}))
+    ids = [submit(redis_server.client, texts=f"t{number}") for number in range(16)]
+    env = {"LAYERWRIGHT_QUEUE": redis_server.url, "LAYERWRIGHT_QUEUE_NAME": STREAM, "LOG_FORMAT": "console"}
+    start(project, **env, LAYERWRIGHT_BATCH_SIZE="8", LAYERWRIGHT_BATCH_WAIT_MS="60000")
+    outputs = [finished(redis_server.client, id)["output"] for id in ids]
+    assert outputs == [f"t{number} of 8" for number in range(16)]
+
+
 def test_the_lag_of_the_group_counts_what_waits(worker: Any, redis_server: Any, project: Any) -> None:
     redis = redis_server.client
     server = worker().wait()

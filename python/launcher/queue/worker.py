@@ -81,6 +81,8 @@ class Worker:
         self.is_connected = False
         self._has_complained = False
         self._refusals: dict[str, float] = {}
+        #: whether jobs wait in the engine for others to come
+        self._gathers = settings.batch_size > 1 and not self.models.named
         self._free = asyncio.Event()
         self._stopping = False
         self._tasks: set[asyncio.Task[None]] = set()
@@ -171,9 +173,13 @@ class Worker:
         if self.models.named:
             # A job may be for any of them; those that wait for a model that is busy are no more than all slots together.
             return min(self.models.room, self.models.slots - len(self.jobs))
-        if self.engine.model.state != "ready" or self.engine.queue or self.engine.ahead or self.engine.preparing:
+        engine = self.engine
+        if engine.model.state != "ready" or engine.ahead:
             return 0
-        return self.engine.slots - max(len(self.engine.running), len(self.jobs))
+        waiting = len(engine.queue) + len(engine.preparing)
+        if waiting and not self._gathers:
+            return 0
+        return engine.slots - max(len(engine.running) + waiting, len(self.jobs))
 
     async def _take(self) -> None:
         if self.room <= 0:
@@ -211,15 +217,17 @@ class Worker:
         return False
 
     async def _read(self, source: Source, block: int | None) -> bool:
+        # A batch is taken at once: one by one its first would have waited long enough before its last is there.
+        count = max(1, self.room) if self._gathers else 1
         answer = await source.client.xreadgroup(
-            source.stream, self.consumer, {source.stream: ">"}, count=1, block=block
+            source.stream, self.consumer, {source.stream: ">"}, count=count, block=block
         )
         streams = answer.items() if isinstance(answer, dict) else answer or []
-        for _, entries in streams:
-            for entry, fields in entries:
-                await self._begin(source, entry, fields)
-                return True
-        return False
+        taken = [self._begin(source, entry, fields) for _, entries in streams for entry, fields in entries]
+        for outcome in await asyncio.gather(*taken, return_exceptions=True):
+            if isinstance(outcome, BaseException):
+                raise outcome
+        return bool(taken)
 
     async def _begin(self, source: Source, entry: str, fields: dict[str, str]) -> None:
         if self._stopping:
