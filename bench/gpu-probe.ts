@@ -6,25 +6,23 @@
  * (which has to succeed). Where the machine has a torch for the same Python, the folder that holds it is bound read-only and a
  * product of two matrices computed with it. Prints JSON; without a GPU it says so and is done.
  *
- * Needs a built program (`npm run build`): `node bench/gpu-probe.ts [--gpus all] [--python 3.11]`. Node 22.18 or newer runs
- * this file as it is. Ends with status 1 when something that was tried failed.
+ * Needs a built program (`npm run build`): `node bench/gpu-probe.ts [--gpus all] [--python 3.11] [--base oci:FOLDER]`. Node
+ * 22.18 or newer runs this file as it is. Without `--base` the image stands on Debian, from its archive. Ends with status 1 when something that was tried failed.
  */
-import { execFile, spawn, type ChildProcess } from 'node:child_process'
-import { once } from 'node:events'
+import { execFile } from 'node:child_process'
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { parseArgs, promisify } from 'node:util'
 import { loadCdi } from '../src/run/cdi/registry.ts'
 import { driverPlaces, findNvidiaDriver } from '../src/run/gpu/nvidia-driver.ts'
-import { freePort } from '../test/support/docker-registry.ts'
+import { isInstalled, predict, serveModel } from './gpu/server.ts'
 
 const run = promisify(execFile)
 const root = fileURLToPath(new URL('..', import.meta.url))
 const program = path.join(root, 'bin/layerwright.mjs')
-const PROGRAMS = { podman: 'podman', crun: 'crun', runc: 'runc', bubblewrap: 'bwrap' } as const
+const PROGRAMS = { podman: 'podman', crun: 'crun', runc: 'runc', bubblewrap: 'bwrap', chroot: 'unshare' } as const
 
 const RUNNER = `import ctypes
 import os
@@ -70,14 +68,12 @@ class Runner(BaseRunner):
         return f"{name.value.decode()}|{count.value}|{total.value >> 20}|{version.value}"
 `
 
-interface Prediction {
-  readonly status: string
-  readonly output?: string
-  readonly error?: string
-}
-
 const { values } = parseArgs({
-  options: { gpus: { type: 'string', default: 'all' }, python: { type: 'string', default: '3.11' } },
+  options: {
+    gpus: { type: 'string', default: 'all' },
+    python: { type: 'string', default: '3.11' },
+    base: { type: 'string' },
+  },
 })
 const driver = findNvidiaDriver(driverPlaces(process.env['LAYERWRIGHT_NVIDIA_ROOT']))
 const cdi = loadCdi(process.env['LAYERWRIGHT_CDI_DIRS']?.split(':')).names.filter((name) =>
@@ -96,9 +92,10 @@ async function probe(): Promise<void> {
   try {
     const project = path.join(folder, 'project')
     await mkdir(project)
+    const base = values.base === undefined ? '' : `  base_image: "${values.base}"\n`
     await writeFile(
       path.join(project, 'cog.yaml'),
-      `build:\n  python_version: "${values.python}"\nrun: "run.py:Runner"\n`,
+      `build:\n  python_version: "${values.python}"\n${base}run: "run.py:Runner"\n`,
     )
     await writeFile(path.join(project, 'run.py'), RUNNER)
     const image = `oci:${folder}/image:v1`
@@ -134,65 +131,42 @@ async function hostTorch(): Promise<{ readonly folder: string } | { readonly ski
   }
 }
 
-async function isInstalled(name: string): Promise<boolean> {
-  return (await run('sh', ['-c', `command -v ${name} || true`])).stdout.trim() !== ''
-}
-
 async function ask(
   runtime: string,
   image: string,
   env: NodeJS.ProcessEnv,
   torch: Awaited<ReturnType<typeof hostTorch>>,
 ): Promise<unknown> {
-  const port = await freePort()
   const bind = 'folder' in torch ? ['-v', `${torch.folder}:/host-packages:ro`] : []
-  const args = [program, 'serve', image, '-q', '--runtime', runtime, '--gpus', values.gpus, '-p', String(port), ...bind]
-  const server = spawn('node', args, { env, stdio: ['ignore', 'ignore', 'inherit'] })
   try {
-    await ready(port, server)
-    const seen = await predict(port, {})
-    const totalMegabytes = Number(seen.output?.split('|')[2] ?? 0)
-    const starved = await predict(port, { megabytes: 2 * totalMegabytes })
-    const after = await predict(port, { megabytes: 16 })
-    const product = 'folder' in torch ? await predict(port, { torch: true }) : torch.skipped
-    const ok =
-      seen.status === 'succeeded' &&
-      starved.status === 'failed' &&
-      (starved.error ?? '').includes('OUT_OF_MEMORY') &&
-      after.status === 'succeeded' &&
-      (typeof product === 'string' || product.status === 'succeeded')
-    return { ok, seen: seen.output ?? seen.error, starved: starved.error, after: after.status, torch: product }
+    const server = await serveModel(program, [image, '-q', '--runtime', runtime, '--gpus', values.gpus, ...bind], env)
+    try {
+      return await examine(server.port, torch)
+    } finally {
+      await server.close()
+    }
   } catch (error) {
     return { ok: false, error: error instanceof Error ? error.message : String(error) }
-  } finally {
-    if (server.exitCode === null) {
-      const ended = once(server, 'exit')
-      server.kill('SIGINT')
-      await ended
-    }
   }
 }
 
-async function ready(port: number, server: ChildProcess): Promise<void> {
-  for (let turn = 0; turn < 1200; turn++) {
-    if (server.exitCode !== null) throw new Error(`the server ended with status ${server.exitCode}`)
-    try {
-      const answer = (await (await fetch(`http://127.0.0.1:${port}/health-check`)).json()) as { status: string }
-      if (answer.status === 'READY') return
-      if (answer.status === 'SETUP_FAILED') throw new Error('the setup failed: libcuda.so.1 was not loaded')
-    } catch (error) {
-      if (!(error instanceof TypeError)) throw error
-    }
-    await sleep(100)
+async function examine(port: number, torch: Awaited<ReturnType<typeof hostTorch>>): Promise<unknown> {
+  const seen = await predict(port, {})
+  const totalMegabytes = Number(String(seen.output).split('|')[2] ?? 0)
+  const starved = await predict(port, { megabytes: 2 * totalMegabytes })
+  const after = await predict(port, { megabytes: 16 })
+  const product = 'folder' in torch ? await predict(port, { torch: true }) : torch.skipped
+  const ok =
+    seen.status === 'succeeded' &&
+    starved.status === 'failed' &&
+    (starved.error ?? '').includes('OUT_OF_MEMORY') &&
+    after.status === 'succeeded' &&
+    (typeof product === 'string' || product.status === 'succeeded')
+  return {
+    ok,
+    seen: seen.output ?? seen.error,
+    starved: starved.error,
+    after: after.status,
+    torch: typeof product === 'string' ? product : (product.output ?? product.error),
   }
-  throw new Error('the server did not become ready')
-}
-
-async function predict(port: number, input: Readonly<Record<string, unknown>>): Promise<Prediction> {
-  const answer = await fetch(`http://127.0.0.1:${port}/predictions`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ input }),
-  })
-  return (await answer.json()) as Prediction
 }
