@@ -19,7 +19,7 @@ export function explainMissing(name: string, local: readonly string[], error: un
   return new BuildError(error.code, `There is no local image \`${name}\`, and Docker Hub did not give one`, {
     hint:
       meant === undefined
-        ? `\`layerwright build -t ${name}\` makes a local one; \`layerwright cache ls\` lists what there is.`
+        ? `\`layerwright build -t ${name}\` makes a local one; \`layerwright cache ls\` lists what there is. A project needs no name: it is run from its own folder.`
         : `Did you mean \`${meant}\`?`,
     data: error.data,
     cause: error,
