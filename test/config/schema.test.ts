@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { packageRoot } from '../../src/core/package-root.ts'
@@ -117,6 +117,20 @@ describe('cogYamlJsonSchema()', () => {
     expect(cogYamlJsonSchema()).toMatchObject({
       properties: { build: { properties: { python_version: { type: ['string', 'number'] } } } },
     })
+  })
+})
+
+describe('docs/reference/cog.schema.json', () => {
+  it('is what editors are told of by the examples, and up to date', () => {
+    const written = readFileSync(join(packageRoot(), 'docs/reference/cog.schema.json'), 'utf8')
+    expect(JSON.parse(written)).toEqual(JSON.parse(JSON.stringify(cogYamlJsonSchema())))
+    for (const example of readdirSync(join(packageRoot(), 'examples'))) {
+      const [, place] =
+        /^# yaml-language-server: \$schema=(\S+)$/m.exec(
+          readFileSync(join(packageRoot(), 'examples', example, 'cog.yaml'), 'utf8'),
+        ) ?? []
+      expect(place && join('examples', example, place)).toBe('docs/reference/cog.schema.json')
+    }
   })
 })
 
