@@ -1,6 +1,6 @@
 import { ANNOTATION, type Annotations } from 'oci-spec-types'
 import { groupFiles, LAYER_BUDGET } from '../../layers/group.ts'
-import { filterFiles } from '../../layers/listed-files.ts'
+import { filterFiles, type ListedFiles } from '../../layers/listed-files.ts'
 import type { InlineFile } from '../../layers/kinds/inline.ts'
 import { describeFiles, LARGE_WEIGHT_BYTES } from '../../layers/kinds/weight-files.ts'
 import { maskAddresses } from '../core/mask.ts'
@@ -172,17 +172,26 @@ function projectLayers({ project, weights = [] }: PlanInput, below: number): Pla
       const title = files.length === 1 ? (files[0]?.path ?? '') : `${files.length} large files`
       return { role: 'weights', title, spec: { kind: 'weights', root: '.', target: LAYOUT.project, files } }
     }),
-    {
-      role: 'code',
-      title: 'project',
-      spec: {
-        kind: 'files',
-        root: '.',
-        target: LAYOUT.project,
-        files: weights.length === 0 ? project.code : filterFiles(project.code, ({ path }) => !isElsewhere(path)),
-      },
-    },
+    ...codeLayers(project, LAYER_BUDGET - below - fetched.length - own.length, (files) =>
+      weights.length === 0 ? files : filterFiles(files, ({ path }) => !isElsewhere(path)),
+    ),
   ]
+}
+
+/** One layer, or several of a large project where there is room for them. */
+function codeLayers(
+  { code, codeParts = [code] }: PlanInput['project'],
+  room: number,
+  wanted: (files: ListedFiles) => ListedFiles,
+): PlannedLayer[] {
+  const parts = (codeParts.length <= room ? codeParts : [code])
+    .map(wanted)
+    .filter(({ length }, n) => length > 0 || n === 0)
+  return parts.map((files, n) => ({
+    role: 'code',
+    title: parts.length === 1 ? 'project' : `project, part ${n + 1} of ${parts.length}`,
+    spec: { kind: 'files', root: '.', target: LAYOUT.project, files },
+  }))
 }
 
 /** Files in layers that stay as they are when others change; `weights` of cog.yaml. */
