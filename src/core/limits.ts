@@ -1,5 +1,5 @@
 import pLimit from 'p-limit'
-import { threadsOf } from './processors.ts'
+import { hasLargeThreads, threadsOf } from './processors.ts'
 
 /**
  * How much of the machine a build uses at a time, in one place: the network by downloads and by uploads, the processors by
@@ -17,7 +17,7 @@ export const LIMITS = {
   layers: 3,
   /** Threads that inflate and hash, no more than layers are made at once: each one costs memory, whatever the machine. */
   get threads(): number {
-    return threadsOf(3)
+    return threadsOf(hasLargeThreads() ? 2 : 3)
   },
   /** Writes and flushes at once. They block threads of Node's own pool, which has 4: one is left for reading. */
   writes: 3,

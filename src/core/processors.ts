@@ -78,5 +78,10 @@ export function hasSpareProcessor(count: number = processors()): boolean {
  * thread's heap takes 10 MB before it has done anything: with this one torch's closure took 252 to 261 MB at its highest.
  */
 export function hasSpareOfMany(count: number = processors(), node: string = process.versions.node): boolean {
-  return count > 2 && Number.parseInt(node) < 22 && hasSpareProcessor(count)
+  return count > 2 && !hasLargeThreads(node) && hasSpareProcessor(count)
+}
+
+/** Whether a thread's heap takes 10 MB before it has done anything, as from Node 22 on. */
+export function hasLargeThreads(node: string = process.versions.node): boolean {
+  return Number.parseInt(node) >= 22
 }
