@@ -81,11 +81,8 @@ function openKnown(key: string, record: DerivationRecord, { layers, known, store
       const { blob } = await known.make(key)
       // Nothing is inflated meanwhile.
       const checked = verify(blob, record, known.nameOf(key), startThreadDigester)
-      const keeper = known.isKept(key) ? store : undefined
-      const kept =
-        keeper === undefined
-          ? checked
-          : passThrough(checked, (copy) => keeper.putProven(copy, record, { isReadSoon: false }))
+      const isKept = store !== undefined && known.isKept(key)
+      const kept = isKept ? passThrough(checked, (copy) => store.putProven(copy, record)) : checked
       let skip = options.offset ?? 0
       for await (const chunk of options.reuse === true ? kept : copied(kept)) {
         if (skip < chunk.length) yield skip > 0 ? chunk.subarray(skip) : chunk

@@ -23,7 +23,7 @@ export function layerStore(store: Store): LayerStore {
     find,
     findHere: find,
     save: async (key, stream) => {
-      const { digest, size } = await store.putHashed(hashedBlob(stream), { isReadSoon: stream.isSent !== true })
+      const { digest, size } = await store.putHashed(hashedBlob(stream))
       const record = { mediaType: stream.mediaType, digest, size, diffId: stream.diffId() }
       await saveRecord(records, key, record)
       const layer = stored(record)

@@ -32,8 +32,6 @@ export interface LayerStream {
   readonly createdBy?: string | undefined
   /** What `blob` was, when somebody hashes it on its way already; known when it has ended. */
   readonly made?: (() => Expected) | undefined
-  /** Whether its bytes go where they are wanted while they are made, so that nobody reads them soon; false unless given. */
-  readonly isSent?: boolean | undefined
   /** Digest of the uncompressed tar; known when `blob` has ended. */
   diffId(): Digest
 }

@@ -142,8 +142,7 @@ async function fetchInto(store: Store, file: RemoteFile, options: RemoteOptions)
   }
   const what = maskUrl(file.url)
   try {
-    if (file.sizeBytes < RESUMED_BYTES)
-      await store.putProven(verify(counted(), expected, what), expected, { isReadSoon: true })
+    if (file.sizeBytes < RESUMED_BYTES) await store.putProven(verify(counted(), expected, what), expected)
     else {
       const from = (offset: number): AsyncIterable<Uint8Array> => download(file, options, offset)
       await putResumable(store, { key: expected.digest, expected, what, from, onBytes })

@@ -47,10 +47,9 @@ export function sendingStore(layers: LayerStore, send: readonly Send[]): LayerSt
     save: async (key, stream) => {
       const { bytes, ...hashed } = hashedBlob(stream)
       const { start, rest, close } = await begun(bytes, SENT_BYTES)
-      const isSent = rest !== undefined
       const blob = rest === undefined ? streamOf(start) : sentTo(send, rest, hashed)
       try {
-        return await layers.save(key, { ...stream, blob, made: hashed.made, isSent })
+        return await layers.save(key, { ...stream, blob, made: hashed.made })
       } finally {
         // Who could not begin to write has not closed what has begun to be made.
         await close()

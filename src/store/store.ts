@@ -7,7 +7,6 @@ import type { Cache } from '../core/cache.ts'
 import { Digester, digesting, digestOf, verify, type Expected, type HashedStream } from '../core/digest.ts'
 import { BuildError, systemErrorCode } from '../core/errors.ts'
 import { openFile, openPath } from '../core/file-access.ts'
-import { writePastCache } from '../core/past-cache.ts'
 import { writeStream } from '../core/write-stream.ts'
 import { storeLocation } from './location.ts'
 import { oneAtATime, type WaitOptions } from './single-flight.ts'
@@ -119,18 +118,10 @@ export class Store {
     })
   }
 
-  /**
-   * Stores a stream that somebody hashes on its way.
-   *
-   * @param isReadSoon  false for what has gone where it is wanted meanwhile: see {@link writePastCache}
-   * @throws BuildError DISK_FULL
-   */
-  putHashed(
-    { bytes, made }: HashedStream,
-    { isReadSoon }: { readonly isReadSoon: boolean },
-  ): Promise<Pick<Descriptor, 'digest' | 'size'>> {
+  /** Stores a stream that somebody hashes on its way. @throws BuildError DISK_FULL */
+  putHashed({ bytes, made }: HashedStream): Promise<Pick<Descriptor, 'digest' | 'size'>> {
     return writeBlob(this.folder, 'sha256', async (file) => {
-      await (isReadSoon ? writeStream(file, bytes) : writePastCache(file, bytes))
+      await writeStream(file, bytes)
       return made()
     })
   }
@@ -138,18 +129,13 @@ export class Store {
   /**
    * Stores a stream under a digest that it is compared with elsewhere: it must fail at its end when it is another one.
    *
-   * @param isReadSoon  as for `putHashed`
    * @throws BuildError SIZE_MISMATCH, DISK_FULL
    */
-  async putProven(
-    stream: AsyncIterable<Uint8Array>,
-    { digest, size }: Expected,
-    { isReadSoon }: { readonly isReadSoon: boolean },
-  ): Promise<void> {
+  async putProven(stream: AsyncIterable<Uint8Array>, { digest, size }: Expected): Promise<void> {
     await writeAtomically(
       join(this.folder, 'blobs', digestAlgorithm(digest), digestHex(digest)),
       async (file) => {
-        const written = await (isReadSoon ? writeStream(file, stream) : writePastCache(file, stream))
+        const written = await writeStream(file, stream)
         if (written !== size) throw new BuildError('SIZE_MISMATCH', `${written} bytes came for ${digest}, not ${size}`)
       },
       { temporaryFolder: join(this.folder, 'tmp'), ...NOT_FLUSHED },

@@ -48,15 +48,13 @@ test('putProven() keeps what somebody else compares, and nothing when that fails
     yield hello
     throw new Error('another digest')
   }
-  await expect(store.putProven(refused(), expected, { isReadSoon: true })).rejects.toThrow('another digest')
-  await expect(store.putProven(openBytes(Buffer.from('hell'))(), expected, { isReadSoon: true })).rejects.toMatchObject(
-    {
-      code: 'SIZE_MISMATCH',
-    },
-  )
+  await expect(store.putProven(refused(), expected)).rejects.toThrow('another digest')
+  await expect(store.putProven(openBytes(Buffer.from('hell'))(), expected)).rejects.toMatchObject({
+    code: 'SIZE_MISMATCH',
+  })
   expect(await store.has(expected.digest)).toBeUndefined()
   expect(await readdir(join(folder, 'tmp'))).toEqual([])
-  await store.putProven(openBytes(hello)(), expected, { isReadSoon: false })
+  await store.putProven(openBytes(hello)(), expected)
   expect(String(await collect(store.blob(expected)(), 100))).toBe('hello')
 })
 
