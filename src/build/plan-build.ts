@@ -1,3 +1,4 @@
+import type { Config } from '../config/config.ts'
 import { defaultImageName } from '../config/image-name.ts'
 import { settleAll } from '../core/settle.ts'
 import { programVersion } from '../core/version.ts'
@@ -32,11 +33,20 @@ export async function planBuild(request: BuildRequest, context: BuildContext): P
     const text = `\`${path}\` looks like a secret and will be in the image; add it to .dockerignore`
     context.report({ type: 'note', level: 'warning', text, code: 'SECRET_FILE' })
   }
+  if (servesNothing(config)) {
+    const text = 'The configuration names no model (`run: "run.py:Runner"`): the image will serve nothing'
+    context.report({ type: 'note', level: 'warning', text })
+  }
   const plans = makePlans({ ...answers, config }, state, model, env)
   for (const text of new Set(plans.flatMap(({ notes }) => notes))) {
     context.report({ type: 'note', level: 'info', text })
   }
   return { config, projectFolder, imageName: config.image ?? defaultImageName(projectFolder), ...answers, plans, state }
+}
+
+/** An environment alone is an image as well, and for whoever forgot a line the longest way to find that out. */
+function servesNothing({ run, train, models }: Config): boolean {
+  return run === undefined && train === undefined && models === undefined
 }
 
 /** Configuration and answers as they are remembered, else read and asked for. */

@@ -214,6 +214,14 @@ test('with gpu: true the image has what runtimes look for, on any base', async (
   expect(env).toContain('LD_LIBRARY_PATH=/usr/local/nvidia/lib:/usr/local/nvidia/lib64')
 })
 
+test.for([true, false])('planBuild() tells of a project that names no model: %s', async (isMissing) => {
+  const { planBuild } = await import('../../src/build.ts')
+  const text = isMissing ? yaml().replace(/^run: .*\n/m, '') : yaml()
+  await planBuild({ project: await project(text), mode: 'auto', format: 'oci' }, context)
+  const told = events.filter((event) => event.type === 'note' && event.text.includes('names no model'))
+  expect(told).toHaveLength(isMissing ? 1 : 0)
+})
+
 test('planBuild() compiles packages on request, above the environment and below what changes more often', async () => {
   const { planBuild } = await import('../../src/build.ts')
   const rolesOf = async (more: string, name: string): Promise<readonly string[]> => {
