@@ -1,6 +1,5 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { copyInto } from '../../src/core/bytes.ts'
 import { systemErrorCode } from '../../src/core/errors.ts'
 import { packageRoot } from '../../src/core/package-root.ts'
 
@@ -45,7 +44,7 @@ export class RawInflater {
     wasm.makeRoom()
     const end = wasm.inputEnd()
     const taken = bytes.subarray(0, wasm.inputAt() + wasm.inputBytes() - end)
-    copyInto(this.#memory, taken, end)
+    this.#memory.set(taken, end)
     wasm.added(taken.length)
     return taken.length
   }

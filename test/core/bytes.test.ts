@@ -2,7 +2,7 @@ import { mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { collect, copied, copyInto, gathered, packedTogether } from '../../src/core/bytes.ts'
+import { collect, copied, gathered, packedTogether } from '../../src/core/bytes.ts'
 import { openPath } from '../../src/core/file-access.ts'
 import { writeStream } from '../../src/core/write-stream.ts'
 
@@ -82,22 +82,4 @@ test('packedTogether() holds small contents in memory of their size', () => {
   ])
   expect(packed.get('a')?.buffer).toBe(packed.get('c')?.buffer)
   expect(packed.get('a')?.buffer.byteLength).toBe(11)
-})
-
-test.for([
-  { offset: 0, length: 0 },
-  { offset: 0, length: 100 },
-  { offset: 3, length: 2000 },
-  { offset: 5, length: 100_001 },
-])('copyInto() copies from $offset, $length bytes, of shared memory and other', ({ offset, length }) => {
-  const shared = Buffer.from(new SharedArrayBuffer(200_000))
-  bytes.copy(shared, 0, 0, shared.length)
-  for (const source of [bytes, shared]) {
-    const target = Buffer.alloc(length + 20, 0xee)
-    copyInto(target, source.subarray(offset, offset + length), 7)
-    expect(target.subarray(7, 7 + length).equals(bytes.subarray(offset, offset + length))).toBe(true)
-    expect(new Set([...target.subarray(0, 7), ...target.subarray(7 + length)])).toEqual(new Set([0xee]))
-    // Nothing is written past the end, and nothing is left out.
-    expect(() => copyInto(target, bytes.subarray(0, length + 1), 20)).toThrow(RangeError)
-  }
 })

@@ -1,5 +1,4 @@
 import type { Digest, DigestAlgorithm } from 'oci-spec-types'
-import { copyInto } from '../bytes.ts'
 import { batches } from '../slabs.ts'
 import type { Thread } from '../thread.ts'
 import type { HashAnswer, HashRequest } from './messages.ts'
@@ -56,7 +55,7 @@ export class ThreadDigester {
     for (let at = 0; at < chunk.length;) {
       this.#copies ??= batches.take()
       const part = chunk.subarray(at, at + this.#copies.length - this.#copied)
-      copyInto(this.#copies, part, this.#copied)
+      this.#copies.set(part, this.#copied)
       this.#copied += part.length
       at += part.length
       if (this.#copied === this.#copies.length) this.#flush()
