@@ -148,7 +148,7 @@ async function memory(): Promise<object> {
   const before = await usedMegabytes()
   const server = await serveModel(program, [image('plain'), ...runArgs], env)
   const running = await usedMegabytes()
-  const starved = await predict(server.port, { gigabytes: 4096 }).finally(() => undefined)
+  const starved = await predict(server.port, { gigabytes: 4096 })
   const after = await predict(server.port, {})
   await server.close()
   if (starved.status !== 'failed' || after.status !== 'succeeded') throw new Error(JSON.stringify({ starved, after }))

@@ -162,6 +162,18 @@ function readHome(): string | undefined {
   }
 }
 
+/** Parses a file of credentials. @throws BuildError CREDENTIALS_INVALID, without a word of what is in it */
+export function parseAuthFile(text: string, origin: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    // The parser's message quotes the text, which is secret.
+    throw new BuildError('CREDENTIALS_INVALID', `Not valid JSON: \`${origin}\``, {
+      hint: 'Correct the file; or move it away and log in again with `layerwright login`.',
+    })
+  }
+}
+
 async function loadAuthFile(place: Place): Promise<AuthFile | undefined> {
   let text = place.text
   if (place.path !== undefined) {
@@ -175,15 +187,7 @@ async function loadAuthFile(place: Place): Promise<AuthFile | undefined> {
       throw new BuildError('FILE_UNREADABLE', `Cannot read the credentials file \`${place.path}\``, { cause: error })
     }
   }
-  let document: unknown
-  try {
-    document = JSON.parse(text ?? '')
-  } catch {
-    // The parser's message quotes the text, which is secret.
-    throw new BuildError('CREDENTIALS_INVALID', `Not valid JSON: \`${place.origin}\``, {
-      hint: 'Correct the file; or move it away and log in again with `layerwright login`.',
-    })
-  }
+  const document = parseAuthFile(text ?? '', place.origin)
   const root = recordOf(document)
   const auths = place.isLegacy === true ? root : recordOf(root['auths'])
   const credHelpers = Object.entries(recordOf(root['credHelpers'])).filter(([, name]) => typeof name === 'string')

@@ -5,6 +5,7 @@ import { writeFileAtomically } from '../src/core/atomic-file.ts'
 import { BuildError, systemErrorCode } from '../src/core/errors.ts'
 import type { Environment } from '../src/core/http.ts'
 import { eraseFromHelper, storeInHelper } from './credential-helper.ts'
+import { parseAuthFile } from './credentials.ts'
 
 /** Where a login is kept. */
 export interface LoginPlace {
@@ -80,14 +81,7 @@ async function readConfig(path: string): Promise<DockerConfig> {
     if (systemErrorCode(error) === 'ENOENT') return {}
     throw new BuildError('FILE_UNREADABLE', `Cannot read the credentials file \`${path}\``, { cause: error })
   }
-  try {
-    return JSON.parse(text) as DockerConfig
-  } catch {
-    // The parser's message quotes the text, which is secret.
-    throw new BuildError('CREDENTIALS_INVALID', `Not valid JSON: \`${path}\``, {
-      hint: 'Correct the file; or move it away and log in again with `layerwright login`.',
-    })
-  }
+  return parseAuthFile(text, path) as DockerConfig
 }
 
 async function writeConfig(path: string, config: DockerConfig): Promise<void> {

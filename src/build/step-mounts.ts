@@ -47,7 +47,7 @@ export function mountKeys(mounts: readonly StepMount[]): readonly StepMount[] {
 
 /** Locked ones by name, so that two steps never wait for each other. */
 function inOrder(folders: readonly FolderMount[]): readonly FolderMount[] {
-  const name = (mount: FolderMount): string => (mount.type === 'cache' ? (mount.id ?? mount.target) : '')
+  const name = (mount: FolderMount): string => (mount.type === 'cache' ? cacheId(mount) : '')
   return folders.toSorted((a, b) => (name(a) < name(b) ? -1 : name(a) > name(b) ? 1 : 0))
 }
 
@@ -72,13 +72,17 @@ async function withFolders<T>(
   if (same !== undefined) return next(same)
   if (first.type === 'tmpfs' || !context.keepsCaches) return withEmptyFolder(context.store.folder, next)
   const { platform, signal, store } = context
-  const { id = first.target, sharing = 'shared', mode = 0o755, uid = 0, gid = 0 } = first
-  return withStepCache(store.folder, { id, platform, sharing, mode, uid, gid }, next, signal)
+  const { sharing = 'shared', mode = 0o755, uid = 0, gid = 0 } = first
+  return withStepCache(store.folder, { id: cacheId(first), platform, sharing, mode, uid, gid }, next, signal)
 }
 
 function isSame(a: FolderMount, b: FolderMount): boolean {
-  const name = ({ id, target }: CacheMount): string => id ?? target
-  return a.type === 'cache' && b.type === 'cache' && name(a) === name(b)
+  return a.type === 'cache' && b.type === 'cache' && cacheId(a) === cacheId(b)
+}
+
+/** A cache without an id is that of its place. */
+function cacheId({ id, target }: CacheMount): string {
+  return id ?? target
 }
 
 async function withEmptyFolder<T>(storeFolder: string, work: (folder: string) => Promise<T>): Promise<T> {

@@ -1,6 +1,6 @@
 import { resolve } from 'node:path'
 import { BuildError } from '../../core/errors.ts'
-import { nearest } from '../../core/suggest.ts'
+import { hintForMember } from '../../run/predict/members.ts'
 import type { Command } from '../command.ts'
 
 /** `layerwright schema`: the JSON Schema of cog.yaml, or the OpenAPI document of a project. */
@@ -34,12 +34,7 @@ async function modelDocument(project: string, name: string | undefined): Promise
   const known = { ...members?.models, ...members?.pipelines }
   const found = Object.hasOwn(known, name) ? known[name] : undefined
   if (found !== undefined) return found.openapi
-  const names = Object.keys(known)
-  const near = nearest(name, names)
   throw new BuildError('USAGE', `The project has no model or pipeline \`${name}\``, {
-    hint:
-      names.length === 0
-        ? 'It has one model, which has no name; leave out --model.'
-        : `There are: ${names.join(', ')}.${near === undefined ? '' : ` Did you mean \`${near}\`?`}`,
+    hint: hintForMember(name, Object.keys(known)),
   })
 }

@@ -43,13 +43,16 @@ export function describeMembers({ default: byDefault, models, pipelines }: Membe
 export function requireMember(name: string, members: Members | undefined): void {
   const names = members === undefined ? [] : [...members.models, ...members.pipelines]
   if (names.includes(name)) return
-  const near = nearest(name, names)
   throw new BuildError('INPUT_INVALID', `The image has no model or pipeline \`${name}\``, {
-    hint:
-      members === undefined
-        ? 'It has one model, which has no name; leave out --model.'
-        : `There are: ${names.join(', ')}.${near === undefined ? '' : ` Did you mean \`${near}\`?`}`,
+    hint: hintForMember(name, names),
   })
+}
+
+/** What to say of a name that none of these models and pipelines has; no names for an image, or a project, of one model. */
+export function hintForMember(name: string, names: readonly string[]): string {
+  if (names.length === 0) return 'It has one model, which has no name; leave out --model.'
+  const near = nearest(name, names)
+  return `There are: ${names.join(', ')}.${near === undefined ? '' : ` Did you mean \`${near}\`?`}`
 }
 
 function isNames(value: unknown): value is readonly string[] {
