@@ -1,7 +1,7 @@
 import { createServer as createHttpServer, type Server } from 'node:http'
 import { createServer as createHttpsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
-import { BuildError } from '../../src/core/errors.ts'
+import { listen } from '../../src/core/net/listen.ts'
 import { htpasswdAuthenticator } from './authentication.ts'
 import { directoryStorage } from './directory-storage.ts'
 import { IDLE_MS, makeHandler, type HandlerOptions, type RequestEvent } from './handler.ts'
@@ -57,7 +57,7 @@ export async function serveRegistry(options: ServeOptions): Promise<ServedRegist
   const server = makeServer(options, registry, { ...options, authenticate })
   try {
     await registry.uploads.expire(UPLOAD_EXPIRY_MS)
-    await listen(server, options)
+    await listen(server, options.host ?? '127.0.0.1', options.port ?? 0)
   } catch (error) {
     await storage.close()
     throw error
@@ -100,21 +100,6 @@ function makeServer(options: ServeOptions, registry: Registry, handling: Handler
   // Longer than clients keep connections, so that they are the ones who close: a request never meets a closing server.
   server.keepAliveTimeout = 120_000
   return server
-}
-
-async function listen(server: Server, options: ServeOptions): Promise<void> {
-  const { host = '127.0.0.1', port = 0 } = options
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', (error) => {
-      reject(
-        new BuildError('NETWORK_REFUSED', `Cannot listen on ${host}:${port}: ${error.message}`, {
-          hint: 'Choose another --port, or 0 for a free one.',
-          cause: error,
-        }),
-      )
-    })
-    server.listen({ host, port }, resolve)
-  })
 }
 
 async function stop(server: Server, graceMs: number): Promise<void> {

@@ -19,6 +19,13 @@ const MILLISECONDS: Readonly<Record<string, number>> = {
   w: 7 * 24 * 3600e3,
 }
 
+/** Reads a port; 0 stands for a free one. @throws BuildError USAGE */
+export function parsePort(text: string): number {
+  const port = Number(text)
+  if (!/^\d+$/.test(text) || port > 65_535) throw new BuildError('USAGE', `Not a port: \`${text}\``)
+  return port
+}
+
 /** Reads a size: `20GB`, `1.5GiB`, `500M`, `4096`. In bytes. @throws BuildError USAGE */
 export function parseBytes(text: string): number {
   const match = /^(\d+(?:\.\d+)?)\s*([kmgt]i?|)b?$/i.exec(text.trim())

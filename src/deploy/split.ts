@@ -1,5 +1,6 @@
 import { isDigest, type Digest } from 'oci-spec-types'
 import { BuildError } from '../core/errors.ts'
+import { VERSION_HEADER } from '../core/version-header.ts'
 import { makeKubernetesObjects, type KubernetesObject, type KubernetesOptions } from './kubernetes.ts'
 
 /** One version of a model: a tag of its image, and its share of the requests. */
@@ -26,9 +27,6 @@ export interface GatewayName {
   /** The route's own unless given. */
   readonly namespace: string | undefined
 }
-
-/** A request that names a version here reaches it, whatever the weights. */
-export const VERSION_HEADER = 'x-model-version'
 
 /** An HTTPRoute has 16 rules at most: one for each version, and one for those who name none. */
 const MAX_VERSIONS = 15

@@ -29,7 +29,7 @@ export function combinedDocument(own: OpenApiDocument, members: ReadonlyMap<stri
 }
 
 /** The component of a member, as {@link combinedDocument} names it. */
-export function memberComponent(name: string, component: string): string {
+function memberComponent(name: string, component: string): string {
   return `${name}.${component}`
 }
 

@@ -1,9 +1,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { pipeline } from 'node:stream/promises'
+import { VERSION_HEADER } from '../core/version-header.ts'
 import { endToEnd, type Headers } from './headers.ts'
 
-/** Names the version that answered; asks for one in a request. */
-export const VERSION_HEADER = 'x-model-version'
 /** What the server behind calls its version, where that is something else. */
 const OWN_VERSION_HEADER = 'x-upstream-model-version'
 

@@ -1,6 +1,6 @@
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { BuildError } from '../core/errors.ts'
+import { listen } from '../core/net/listen.ts'
 import { Router, type RouterOptions } from './router.ts'
 import type { RouteTable } from './table.ts'
 
@@ -54,18 +54,4 @@ async function drain(server: Server, router: Router, graceMs: number): Promise<v
   clearTimeout(cut)
   clearInterval(sweep)
   for (const { upstream } of router.state.sides) upstream.destroy()
-}
-
-async function listen(server: Server, host: string, port: number): Promise<void> {
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', (cause) =>
-      reject(
-        new BuildError('NETWORK_REFUSED', `Cannot listen on ${host}:${port}: ${cause.message}`, {
-          hint: 'Choose another --port, or 0 for a free one.',
-          cause,
-        }),
-      ),
-    )
-    server.listen({ host, port }, resolve)
-  })
 }

@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http'
-import { VERSION_HEADER } from './answer.ts'
+import { VERSION_HEADER } from '../core/version-header.ts'
 import { drawOrder, keyOrder } from './choose.ts'
 import { cookieOf } from './headers.ts'
 import { Mirror } from './mirror.ts'
@@ -31,7 +31,7 @@ export interface Candidates {
 export function makeState(table: RouteTable, before?: RouteState): RouteState {
   const sides = Object.entries(table.versions).map(([name, { url, weight }]): Side => {
     const old = before?.sides.find((side) => side.name === name && side.upstream.url.href === url.href)
-    return { name, weight, upstream: old?.upstream ?? new Upstream(name, url) }
+    return { name, weight, upstream: old?.upstream ?? new Upstream(url) }
   })
   const side = sides.find(({ name }) => name === table.mirror?.to)
   if (table.mirror === undefined || side === undefined) return { table, sides, mirror: undefined }

@@ -3,9 +3,6 @@ import { z } from 'zod'
 /** Which versions of a model there are, and how requests come to them. */
 export type RouteTable = z.output<typeof routeTableSchema>
 
-/** One version of a {@link RouteTable}. */
-export type RoutedVersion = RouteTable['versions'][string]
-
 /** The largest body that a mirror gets unless the table says otherwise, in bytes. */
 const MIRROR_BYTES = 1 << 20
 

@@ -14,7 +14,6 @@ export const SECONDS_BOUNDS = [0.005, 0.025, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 30
 
 /** The server of a version: its connections, its health, and what was counted. It outlives a table that keeps its address. */
 export class Upstream {
-  readonly name: string
   readonly url: URL
   readonly answers = new Map<number, number>()
   /** One for each of {@link SECONDS_BOUNDS}, and one for the rest. */
@@ -28,8 +27,7 @@ export class Upstream {
   #failures = 0
   #ejectedUntil = 0
 
-  constructor(name: string, url: URL) {
-    this.name = name
+  constructor(url: URL) {
     this.url = url
     const { Agent } = url.protocol === 'https:' ? https : http
     this.#agent = new Agent({ keepAlive: true, timeout: IDLE_MS, maxFreeSockets: 64 })

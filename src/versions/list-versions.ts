@@ -58,12 +58,11 @@ export async function listVersions(client: RegistryClient, registries: Registrie
   // What was rolled back from as well.
   const kept = new Map(records.filter(({ prefix }) => !known.has(prefix)).map(({ prefix, record }) => [prefix, record]))
   const untagged = await Promise.all([...kept.values()].map(ask))
-  const current = new Map(named)
   const digests = new Set([...named, ...untagged].flatMap(([, digest]) => digest ?? []))
   const found = await Promise.all([...digests].map((digest) => limit(() => read(client, registries, digest))))
   return found
     .filter((image) => image !== undefined)
-    .map((image) => describe(image, named, releases, current))
+    .map((image) => describe(image, named, releases))
     .toSorted(compareVersions)
 }
 
@@ -87,9 +86,9 @@ function describe(
   image: Image | ImageIndex,
   named: readonly (readonly [string, Digest | undefined])[],
   releases: readonly Release[],
-  current: ReadonlyMap<string, Digest | undefined>,
 ): Version {
   const { digest, mediaType } = image.descriptor
+  const tags = named.filter(([, means]) => means === digest).map(([tag]) => tag)
   const images = isImageIndex(image) ? image.images.map((one) => one.image) : [image]
   const [first] = images
   const annotations = (isImageIndex(image) ? image.index.annotations : image.manifest.annotations) ?? {}
@@ -98,14 +97,14 @@ function describe(
   return {
     digest,
     mediaType,
-    tags: named.filter(([, means]) => means === digest).map(([tag]) => tag),
+    tags,
     releases: releases
       .filter(({ prefix }) => prefix === prefixOf(digest))
       .map((release) => ({
         tag: release.tag,
         number: release.number,
         at: formatSeconds(release.seconds),
-        isCurrent: current.get(release.tag) === digest && isLast(release),
+        isCurrent: tags.includes(release.tag) && isLast(release),
       })),
     platforms: images.map(({ config }) => formatPlatform(config)),
     created: annotations[ANNOTATION.created] ?? first?.config.created ?? undefined,

@@ -1,8 +1,9 @@
 import { stringify } from 'yaml'
 import { parseReference } from '../../../registry/reference.ts'
 import { BuildError } from '../../core/errors.ts'
+import { VERSION_HEADER } from '../../core/version-header.ts'
 import { makeKubernetesObjects, type KubernetesObject } from '../../deploy/kubernetes.ts'
-import { makeSplitObjects, objectName, parseSplit, VERSION_HEADER } from '../../deploy/split.ts'
+import { makeSplitObjects, objectName, parseSplit } from '../../deploy/split.ts'
 import { append } from '../append.ts'
 import type { Command, Io } from '../command.ts'
 import {

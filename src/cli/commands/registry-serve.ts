@@ -4,7 +4,7 @@ import { resolve } from 'node:path'
 import { BuildError } from '../../core/errors.ts'
 import type { RequestEvent, ServeOptions } from '../../../registry/server/serve.ts'
 import type { Command, Io } from '../command.ts'
-import { parseDuration } from '../quantity.ts'
+import { parseDuration, parsePort } from '../quantity.ts'
 
 /** `layerwright registry serve`: an OCI registry in this process, until it is interrupted. */
 export const command: Command = {
@@ -55,8 +55,7 @@ interface Flags {
 }
 
 async function serveOptions(flags: Flags, io: Io): Promise<ServeOptions> {
-  const port = Number(flags.port)
-  if (!/^\d+$/.test(flags.port) || port > 65_535) throw new BuildError('USAGE', `Not a port: \`${flags.port}\``)
+  const port = parsePort(flags.port)
   const { tlsCert, tlsKey, tlsClientCa } = flags
   if ((tlsCert === undefined) !== (tlsKey === undefined) || (tlsClientCa !== undefined && tlsCert === undefined))
     throw new BuildError('USAGE', 'HTTPS needs both --tls-cert and --tls-key')

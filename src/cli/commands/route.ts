@@ -4,7 +4,7 @@ import { BuildError } from '../../core/errors.ts'
 import type { ServedRouter } from '../../route/serve-router.ts'
 import { append } from '../append.ts'
 import type { Command, Io } from '../command.ts'
-import { parseDuration } from '../quantity.ts'
+import { parseDuration, parsePort } from '../quantity.ts'
 import { readRoutes, tableOfFlags, type RouteFlags } from '../route-flags.ts'
 import { watchRoutes } from '../watch-routes.ts'
 
@@ -23,8 +23,7 @@ export const command: Command = {
   },
   async run([file], options, io) {
     const flags = options as unknown as Flags
-    const port = Number(flags.port)
-    if (!/^\d+$/.test(flags.port) || port > 65_535) throw new BuildError('USAGE', `Not a port: \`${flags.port}\``)
+    const port = parsePort(flags.port)
     const graceMs = parseDuration(flags.grace)
     if (graceMs >= 2 ** 31) throw new BuildError('USAGE', `--grace is too long: \`${flags.grace}\``)
     const path = file === undefined ? undefined : resolve(io.cwd, file)

@@ -1,4 +1,5 @@
 import type { Command } from '../command.ts'
+import { openRepository } from '../versions.ts'
 
 /** `layerwright tags`: the tags of a repository, one a line. */
 export const command: Command = {
@@ -9,13 +10,7 @@ export const command: Command = {
       .option('--json', 'print a JSON array')
   },
   async run([name = ''], options, io) {
-    const [{ Registries }, { parseReference }] = await Promise.all([
-      import('../../../registry/registries.ts'),
-      import('../../../registry/reference.ts'),
-    ])
-    const { env, report, signal } = io
-    const registries = new Registries({ env, report, signal, insecure: options['insecure'] === true })
-    const client = registries.client(parseReference(name.replace(/^docker:\/\//, '')), { actions: 'pull' })
+    const { client } = await openRepository(name, 'pull', options['insecure'] === true, io)
     const tags: string[] = []
     for await (const tag of client.tags()) {
       if (options['json'] === true) tags.push(tag)
