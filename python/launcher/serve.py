@@ -35,14 +35,14 @@ def start(settings: Settings) -> int:
     if settings.is_training:
         settings = dataclasses.replace(settings, concurrency=1, batch_size=1)
     reaper = Reaper()
-    models, document = _models(settings, document, reaper)
+    models = _models(settings, document, reaper)
     models.spawn()
 
     async def main() -> int:
         # Modules and routes live as long as the process: the collector need not look at them again.
         gc.freeze()
         gc.set_threshold(20_000, 20, 50)
-        return await run(Service(settings, models, document, reaper))
+        return await run(Service(settings, models, document or models.default.schema.document, reaper))
 
     # Plain asyncio: uvloop measured the same through two processes, for 4.5 MB of layer.
     return asyncio.run(main())
@@ -86,14 +86,12 @@ async def run(service: Service) -> int:
     return 0 if all(clean) and not has_failed else 1
 
 
-def _models(settings: Settings, document: dict[str, Any] | None, reaper: Reaper) -> tuple[Models, dict[str, Any] | None]:
-    """The models, and the document that clients see."""
+def _models(settings: Settings, document: dict[str, Any] | None, reaper: Reaper) -> Models:
     files, tracer = Files(settings), _tracer()
     if settings.models_path is not None:
-        models, default = load_models(settings, files, reaper, tracer)
-        return models, document or default
+        return load_models(settings, files, reaper, tracer)
     schema = Schema(document, "TrainingInput" if settings.is_training else "Input", settings.batch_size > 1)
-    return Models.of_one(Engine(settings, str(settings.predict), schema, files, reaper, tracer=tracer)), document
+    return Models.of_one(Engine(settings, str(settings.predict), schema, files, reaper, tracer=tracer))
 
 
 def _tracer() -> Any:

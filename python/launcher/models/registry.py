@@ -88,8 +88,8 @@ class Models:
         return all([*clean, *await asyncio.gather(*(engine.stop(rest) for engine in self.engines.values()))])
 
 
-def load_models(settings: Settings, files: Files, reaper: Reaper, tracer: Any) -> tuple[Models, dict[str, Any]]:
-    """Make what ``models.json`` lists, and give the default's document besides.
+def load_models(settings: Settings, files: Files, reaper: Reaper, tracer: Any) -> Models:
+    """Make what ``models.json`` lists.
 
     :raises SettingsError: when the file cannot be used
     """
@@ -112,5 +112,4 @@ def load_models(settings: Settings, files: Files, reaper: Reaper, tracer: Any) -
     for name, pipeline in manifest.pipelines.items():
         used = {one: engines[one] for one in pipeline.plan.models}
         pipelines[name] = Pipeline(pipeline.plan, used, settings, Schema(pipeline.document), files, tracer)
-    entry = manifest.pipelines.get(manifest.default) or manifest.models[manifest.default]
-    return Models(engines, pipelines, manifest.default, Together(engines)), entry.document
+    return Models(engines, pipelines, manifest.default, Together(engines))

@@ -88,7 +88,8 @@ class Tracer:
         return {**self.carrier(context), **context.carrier}
 
     def _untraced(self, context: TraceContext) -> Untraced:
-        return Untraced(self.carrier(context), self.model_carrier(context))
+        carrier = self.carrier(context)
+        return Untraced(carrier, {**carrier, **context.carrier})
 
     @property
     def counts(self) -> Mapping[str, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from .. import COG_VERSION
@@ -93,7 +94,8 @@ async def report(service: Service) -> dict[str, Any]:
     if error is not None:
         result["user_healthcheck_error"] = error
     if service.models.named:
-        result["models"] = {name: await _report_one(one) for name, one in service.models.engines.items()}
+        engines = service.models.engines
+        result["models"] = dict(zip(engines, await asyncio.gather(*map(_report_one, engines.values()))))
     return result
 
 

@@ -84,15 +84,14 @@ def render(service: Service) -> str:
 
 def _labels(**values: str) -> str:
     """Labels that have a value; a model without a name has none."""
-    pairs = [f'{name}="{value}"' for name, value in values.items() if value]
+    pairs = [f'{name}="{_escaped(value)}"' for name, value in values.items() if value]
     return f"{{{','.join(pairs)}}}" if pairs else ""
 
 
 def _about(service: Service) -> str:
-    about = {"version": VERSION, "cog_version": COG_VERSION, "model": service.settings.model_name}
-    if service.settings.model_version is not None:
-        about["model_version"] = service.settings.model_version
-    return "{" + ",".join(f'{name}="{_escaped(value)}"' for name, value in about.items()) + "}"
+    settings = service.settings
+    version = settings.model_version or ""
+    return _labels(version=VERSION, cog_version=COG_VERSION, model=settings.model_name, model_version=version)
 
 
 def _escaped(value: str) -> str:
