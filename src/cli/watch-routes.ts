@@ -1,4 +1,5 @@
 import { unwatchFile, watchFile } from 'node:fs'
+import { resolve } from 'node:path'
 import type { Router } from '../route/router.ts'
 import type { Io } from './command.ts'
 import { readRoutes } from './route-flags.ts'
@@ -9,14 +10,16 @@ const LOOK_MS = 500
 /**
  * Reads the routes again when their file changes, and on SIGHUP. A file with problems is told of and changes nothing.
  *
+ * @param name  relative to the working directory
  * @returns ends it
  */
-export function watchRoutes(path: string, name: string, router: Router, io: Io): () => void {
+export function watchRoutes(name: string, router: Router, io: Io): () => void {
   const note = (level: 'info' | 'warning', text: string): void => io.report({ type: 'note', level, text })
+  const path = resolve(io.cwd, name)
   let last = Promise.resolve()
   const read = async (): Promise<void> => {
     try {
-      router.replace(await readRoutes(path, name))
+      router.replace(await readRoutes(name, io.cwd))
       note('info', `Read again: \`${name}\``)
     } catch (error) {
       router.counts.failedReloads++

@@ -1,5 +1,5 @@
-import type { RouteState, Side } from './state.ts'
-import { SECONDS_BOUNDS } from './upstream.ts'
+import type { RouteState } from './state.ts'
+import { SECONDS_BOUNDS, type Upstream } from './upstream.ts'
 
 /** What is asked of a router about itself. */
 export interface Watched {
@@ -11,56 +11,68 @@ export interface Watched {
 
 type Sample = readonly [labels: string, value: number]
 
-/** Everything that was counted, in Prometheus' text format. Names of versions need no escapes. */
+/** Everything that was counted, in Prometheus' text format. Names of versions, and addresses as URLs have them, need no escapes. */
 export function renderMetrics(router: Watched): string {
   const { state, counts } = router
-  const { sides } = state
-  const each = (value: (side: Side) => number): readonly Sample[] =>
-    sides.map((side) => [`{version="${side.name}"}`, value(side)])
-  const mirrored = (kind: 'sent' | 'failed' | 'skipped'): readonly Sample[] =>
-    sides.map(({ name, upstream }) => [`{version="${name}",result="${kind}"}`, upstream.mirrored[kind]])
+  const { sides, upstreams } = state
+  const each = (value: (upstream: Upstream) => number): readonly Sample[] =>
+    upstreams.map((upstream) => [labelsOf(upstream), value(upstream)])
+  const byResult = <K extends string>(
+    kinds: readonly K[],
+    count: (upstream: Upstream) => Readonly<Record<K, number>>,
+  ): readonly Sample[] =>
+    kinds.flatMap((kind) =>
+      upstreams.map((upstream): Sample => [labelsOf(upstream, `result="${kind}"`), count(upstream)[kind]]),
+    )
   return [
-    metric('layerwright_route_requests_total', 'counter', 'Requests that a version answered.', requests(sides)),
+    metric('layerwright_route_requests_total', 'counter', 'Requests that a version answered.', requests(upstreams)),
     metric(
       'layerwright_route_unreached_total',
       'counter',
       'Requests that could not be sent.',
-      each((side) => side.upstream.unreached),
+      each(({ unreached }) => unreached),
     ),
     metric(
       'layerwright_route_broken_total',
       'counter',
       'Requests that got no answer.',
-      each((side) => side.upstream.broken),
+      each(({ broken }) => broken),
     ),
     metric(
       'layerwright_route_in_flight',
       'gauge',
       'Requests under way.',
-      each((side) => side.upstream.inFlight),
+      each(({ inFlight }) => inFlight),
     ),
     metric(
       'layerwright_route_weight',
       'gauge',
       'Share of the requests.',
-      each((side) => side.weight),
+      sides.map(({ name, weight }) => [`{version="${name}"}`, weight]),
     ),
     metric(
-      'layerwright_route_reachable',
+      'layerwright_route_healthy',
       'gauge',
-      '1 unless it is left out for a while.',
-      each((side) => Number(!side.upstream.isEjected(router.now()))),
+      '1 unless it is left out.',
+      each(({ health }) => Number(!health.isOut(router.now()))),
     ),
-    histogram(sides),
-    metric('layerwright_route_mirrored_total', 'counter', 'Copies of requests.', [
-      ...mirrored('sent'),
-      ...mirrored('failed'),
-      ...mirrored('skipped'),
-    ]),
-    metric('layerwright_route_retries_total', 'counter', 'Requests that were sent to another version.', [
+    metric(
+      'layerwright_route_checks_total',
+      'counter',
+      'Checks of health.',
+      byResult(['passed', 'failed'], ({ health }) => health.checks),
+    ),
+    histogram(upstreams),
+    metric(
+      'layerwright_route_mirrored_total',
+      'counter',
+      'Copies of requests.',
+      byResult(['sent', 'failed', 'skipped'], ({ mirrored }) => mirrored),
+    ),
+    metric('layerwright_route_retries_total', 'counter', 'Requests that were sent to another server.', [
       ['', counts.retries],
     ]),
-    metric('layerwright_route_asked_around_total', 'counter', 'Versions that did not know an id.', [
+    metric('layerwright_route_asked_around_total', 'counter', 'Servers that did not know an id.', [
       ['', counts.askedAround],
     ]),
     metric('layerwright_route_reloads_total', 'counter', 'Tables that were read again.', [
@@ -70,21 +82,25 @@ export function renderMetrics(router: Watched): string {
   ].join('')
 }
 
-function requests(sides: readonly Side[]): readonly Sample[] {
-  return sides.flatMap(({ name, upstream }) =>
-    [...upstream.answers].map(([status, count]): Sample => [`{version="${name}",code="${status}"}`, count]),
+function labelsOf({ version, url }: Upstream, ...more: readonly string[]): string {
+  return `{${[`version="${version}"`, `server="${url.href}"`, ...more].join(',')}}`
+}
+
+function requests(upstreams: readonly Upstream[]): readonly Sample[] {
+  return upstreams.flatMap((upstream) =>
+    [...upstream.answers].map(([status, count]): Sample => [labelsOf(upstream, `code="${status}"`), count]),
   )
 }
 
-function histogram(sides: readonly Side[]): string {
+function histogram(upstreams: readonly Upstream[]): string {
   const name = 'layerwright_route_request_seconds'
-  const lines = sides.flatMap(({ name: version, upstream }) => {
+  const lines = upstreams.flatMap((upstream) => {
     let total = 0
     const buckets = upstream.seconds.map((count, at) => {
       total += count
-      return `${name}_bucket{version="${version}",le="${SECONDS_BOUNDS[at] ?? '+Inf'}"} ${total}`
+      return `${name}_bucket${labelsOf(upstream, `le="${SECONDS_BOUNDS[at] ?? '+Inf'}"`)} ${total}`
     })
-    const labels = `{version="${version}"}`
+    const labels = labelsOf(upstream)
     return [...buckets, `${name}_sum${labels} ${upstream.secondsSum}`, `${name}_count${labels} ${total}`]
   })
   return `${head(name, 'histogram', 'Time until an answer had been passed on.')}${lines.map((line) => `${line}\n`).join('')}`

@@ -9,13 +9,17 @@ const MIRROR_HEADER = 'x-model-mirror'
 
 /** Copies of requests to one version; the answers are thrown away, and nobody waits for them. */
 export class Mirror {
-  readonly #upstream: Upstream
+  readonly #upstreams: readonly Upstream[]
   readonly #maxBytes: number
+  readonly #now: () => number
   #inFlight = 0
+  #turn = 0
 
-  constructor(upstream: Upstream, maxBytes: number) {
-    this.#upstream = upstream
+  /** @param upstreams  one at least; each is sent a copy in turn */
+  constructor(upstreams: readonly Upstream[], maxBytes: number, now: () => number) {
+    this.#upstreams = upstreams
     this.#maxBytes = maxBytes
+    this.#now = now
   }
 
   /** Takes the body of a request on its way; sends the copy when it is there as a whole, and none when it is too large. */
@@ -23,8 +27,9 @@ export class Mirror {
     const chunks: Buffer[] = []
     let sizeBytes = 0
     const sendWhole = (): void => {
-      if (sizeBytes > this.#maxBytes) this.#upstream.mirrored.skipped++
-      else this.#send(request, path, Buffer.concat(chunks))
+      const upstream = this.#next()
+      if (sizeBytes > this.#maxBytes) upstream.mirrored.skipped++
+      else this.#send(upstream, request, path, Buffer.concat(chunks))
     }
     return (chunk) => {
       // Not before: a request that could not be sent is tried again with a copy of its own.
@@ -35,13 +40,23 @@ export class Mirror {
     }
   }
 
-  #send(request: IncomingMessage, path: string, body: Buffer): void {
-    const { mirrored } = this.#upstream
+  /** One after another, those that are out left out while there are others. */
+  #next(): Upstream {
+    const well = this.#upstreams.filter(({ health }) => !health.isOut(this.#now()))
+    const among = well.length === 0 ? this.#upstreams : well
+    const next = among[this.#turn++ % among.length]
+    if (next === undefined) throw new TypeError('A version has a server')
+    return next
+  }
+
+  #send(upstream: Upstream, request: IncomingMessage, path: string, body: Buffer): void {
+    const { mirrored } = upstream
     const copied = withoutWebhook(request, body)
     // One that is slow is sent less, and holds nobody up.
-    if (copied === undefined || this.#inFlight >= IN_FLIGHT) return void mirrored.skipped++
-    const { expect: _, ...headers } = forwardedHeaders(request, this.#upstream.url.host)
-    const outgoing = this.#upstream.request(request.method ?? 'POST', path, {
+    const isTooMuch = this.#inFlight >= IN_FLIGHT || upstream.health.isOut(this.#now())
+    if (copied === undefined || isTooMuch) return void mirrored.skipped++
+    const { expect: _, ...headers } = forwardedHeaders(request, upstream.url.host)
+    const outgoing = upstream.request(request.method ?? 'POST', path, {
       ...headers,
       'content-length': String(copied.length),
       [MIRROR_HEADER]: 'true',

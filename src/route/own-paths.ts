@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { renderMetrics, type Watched } from './metrics.ts'
+import type { Upstream } from './upstream.ts'
 
 /** Paths that the router answers itself. */
 export const OWN_PATHS: ReadonlySet<string> = new Set(['/route/healthz', '/route/status', '/route/metrics'])
@@ -23,17 +24,36 @@ export function answerAboutRouter(
   response.end(`${JSON.stringify(body)}\n`)
 }
 
+function serverOf({ url, health, inFlight, answers }: Upstream, now: number) {
+  return {
+    url: url.href,
+    healthy: !health.isOut(now),
+    /** Why it is out, or was the last time that it was asked. */
+    reason: health.reason,
+    in_flight: inFlight,
+    requests: sum([...answers.values()]),
+  }
+}
+
+function sum(counts: readonly number[]): number {
+  return counts.reduce((total, count) => total + count, 0)
+}
+
 function statusOf(router: Watched): object {
   const { sides, table } = router.state
   return {
-    versions: sides.map(({ name, weight, upstream }) => ({
-      name,
-      url: upstream.url.href,
-      weight,
-      reachable: !upstream.isEjected(router.now()),
-      in_flight: upstream.inFlight,
-      requests: [...upstream.answers.values()].reduce((sum, count) => sum + count, 0),
-    })),
+    versions: sides.map(({ name, weight, upstreams }) => {
+      const servers = upstreams.map((upstream) => serverOf(upstream, router.now()))
+      return {
+        name,
+        weight,
+        healthy: servers.some(({ healthy }) => healthy),
+        in_flight: sum(servers.map(({ in_flight: count }) => count)),
+        requests: sum(servers.map(({ requests }) => requests)),
+        servers,
+      }
+    }),
+    health: table.health,
     sticky: table.sticky,
     mirror: table.mirror,
   }

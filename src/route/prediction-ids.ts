@@ -18,25 +18,25 @@ export function readIdRequest(method: string, path: string, hasBody: boolean): I
   return { id: `${kind}/${id}`, canAskAround: !hasBody && (isLook || isCancel) }
 }
 
-/** Which version an id is of; the ids that were seen last. */
+/** Which server an id is of; the ids that were seen last. */
 export class KnownIds {
   readonly #most: number
-  readonly #versions = new Map<string, string>()
+  readonly #servers = new Map<string, string>()
 
   constructor(most: number) {
     this.#most = most
   }
 
   get(id: string): string | undefined {
-    return this.#versions.get(id)
+    return this.#servers.get(id)
   }
 
-  set(id: string, version: string): void {
+  set(id: string, server: string): void {
     // Last in the order of insertion.
-    this.#versions.delete(id)
-    this.#versions.set(id, version)
-    if (this.#versions.size <= this.#most) return
-    const [oldest] = this.#versions.keys()
-    if (oldest !== undefined) this.#versions.delete(oldest)
+    this.#servers.delete(id)
+    this.#servers.set(id, server)
+    if (this.#servers.size <= this.#most) return
+    const [oldest] = this.#servers.keys()
+    if (oldest !== undefined) this.#servers.delete(oldest)
   }
 }

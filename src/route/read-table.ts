@@ -60,14 +60,15 @@ function explain(issue: z.core.$ZodIssue, tree: Tree, issues: IssueList, above: 
 
 /** Keys that may be meant, by how deep they stand. */
 const KEYS = [
-  ['versions', 'sticky', 'mirror'],
-  ['to', 'percent', 'max_bytes', 'header', 'cookie'],
-  ['url', 'weight'],
+  ['versions', 'sticky', 'health', 'mirror'],
+  ['path', 'interval_seconds', 'timeout_seconds', 'to', 'percent', 'max_bytes', 'header', 'cookie'],
+  ['url', 'urls', 'weight'],
 ]
 const TYPES: Readonly<Record<string, string>> = {
   string: 'text',
   number: 'a number',
   int: 'a whole number',
+  array: 'a list',
   object: 'a mapping',
   record: 'a mapping of names to versions',
 }

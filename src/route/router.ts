@@ -3,48 +3,76 @@ import { passOn, refuse } from './answer.ts'
 import { forward, type Attempt } from './forward.ts'
 import { hasBody } from './headers.ts'
 import { answerAboutRouter, OWN_PATHS } from './own-paths.ts'
+import { HealthChecks } from './health-checks.ts'
 import { KnownIds, readIdRequest, type IdRequest } from './prediction-ids.ts'
-import { chooseSides, makeState, type RouteState, type Side } from './state.ts'
+import { chooseUpstreams, makeState, type RouteState } from './state.ts'
 import type { RouteTable } from './table.ts'
+import type { Upstream } from './upstream.ts'
+
+/** A server was taken out, or is back. */
+export interface HealthChange {
+  readonly version: string
+  readonly url: URL
+  /** Why it is out; undefined when it is back. */
+  readonly reason: string | undefined
+  /** Servers of the version that are not out. */
+  readonly serversLeft: number
+  /** Versions with a share of which not all servers are out. */
+  readonly versionsLeft: number
+}
 
 /** What a {@link Router} takes from outside. */
 export interface RouterOptions {
   readonly now?: (() => number) | undefined
   /** 0 to below 1. */
   readonly random?: (() => number) | undefined
+  /** Is told of servers that are taken out, and that are back. */
+  readonly onHealth?: ((change: HealthChange) => void) | undefined
 }
 
 /** Ids that are remembered; each is some 100 bytes. */
 const KNOWN_IDS = 100_000
 
-/** Sends requests to versions of a model by a table that can be replaced at any time. */
+/** Sends requests to versions of a model by a table that can be replaced at any time, and checks their servers until it is closed. */
 export class Router {
   readonly counts = { retries: 0, askedAround: 0, reloads: 0, failedReloads: 0 }
   isDraining = false
   #state: RouteState
   readonly #ids = new KnownIds(KNOWN_IDS)
+  readonly #checks: HealthChecks
   readonly #now: () => number
   readonly #random: () => number
+  readonly #onHealth: (upstream: Upstream) => void
 
-  constructor(table: RouteTable, { now = Date.now, random = Math.random }: RouterOptions = {}) {
-    this.#state = makeState(table)
+  constructor(table: RouteTable, { now = Date.now, random = Math.random, onHealth = () => {} }: RouterOptions = {}) {
     this.#now = now
     this.#random = random
+    this.#onHealth = (upstream) => onHealth(this.#describe(upstream))
+    this.#checks = new HealthChecks(random)
+    this.#state = makeState(table, { now, onHealth: this.#onHealth })
+    this.#checks.watch(this.#state.upstreams, table.health)
   }
 
   get state(): RouteState {
     return this.#state
   }
 
-  /** The time by which versions are left out. */
+  /** The time by which servers are left out. */
   now(): number {
     return this.#now()
   }
 
   /** Takes another table: for requests from now on; those under way are not touched. */
   replace(table: RouteTable): void {
-    this.#state = makeState(table, this.#state)
+    this.#state = makeState(table, { now: this.#now, onHealth: this.#onHealth }, this.#state)
+    this.#checks.watch(this.#state.upstreams, table.health)
     this.counts.reloads++
+  }
+
+  /** Ends checks, and connections to servers with all that is under way on them. */
+  async close(): Promise<void> {
+    await this.#checks.close()
+    for (const upstream of this.#state.upstreams) upstream.destroy()
   }
 
   /** Answers one request. Never throws. */
@@ -61,6 +89,21 @@ export class Router {
     }
   }
 
+  #describe({ version, url, health }: Upstream): HealthChange {
+    const left = this.#state.sides.map(({ name, weight, upstreams }) => ({
+      name,
+      weight,
+      count: upstreams.filter((upstream) => upstream.health.reason === undefined).length,
+    }))
+    return {
+      version,
+      url,
+      reason: health.reason,
+      serversLeft: left.find(({ name }) => name === version)?.count ?? 0,
+      versionsLeft: left.filter(({ weight, count }) => weight > 0 && count > 0).length,
+    }
+  }
+
   async #route(request: IncomingMessage, response: ServerResponse): Promise<void> {
     if (this.isDraining) response.shouldKeepAlive = false
     const path = pathOf(request.url ?? '')
@@ -69,9 +112,9 @@ export class Router {
     if (OWN_PATHS.has(path.replace(/\?.*$/, ''))) return answerAboutRouter(this, path, request, response)
     const state = this.#state
     const id = readIdRequest(request.method ?? 'GET', path, hasBody(request))
-    const version = id === undefined ? undefined : this.#ids.get(id.id)
+    const server = id === undefined ? undefined : this.#ids.get(id.id)
     const world = { now: this.#now(), random: this.#random }
-    const candidates = chooseSides(state, request, id === undefined ? undefined : { text: id.id, version }, world)
+    const candidates = chooseUpstreams(state, request, id === undefined ? undefined : { text: id.id, server }, world)
     if (candidates === undefined) {
       const names = state.sides.map((side) => side.name).join(', ')
       return refuse(request, response, {
@@ -79,10 +122,11 @@ export class Router {
         detail: `There is no such version of the model; there are ${names}`,
       })
     }
-    const mayAskAround = id?.canAskAround === true && !candidates.isFixed
+    const { upstreams, isFixed } = candidates
+    const mayAskAround = id?.canAskAround === true
     // A version without a share can know an id as well: it was asked for by name.
-    const others = mayAskAround ? state.sides.filter((side) => !candidates.sides.includes(side)) : []
-    await this.#try([...candidates.sides, ...others], {
+    const others = mayAskAround && !isFixed ? state.upstreams.filter((upstream) => !upstreams.includes(upstream)) : []
+    await this.#try([...upstreams, ...others], {
       request,
       response,
       path,
@@ -93,41 +137,43 @@ export class Router {
     })
   }
 
-  async #try(sides: readonly Side[], exchange: Exchange): Promise<void> {
+  async #try(upstreams: readonly Upstream[], exchange: Exchange): Promise<void> {
     const { request, response } = exchange
-    const failures: string[] = []
-    for (const [at, side] of sides.entries()) {
-      side.upstream.inFlight++
+    const failures = new Set<string>()
+    for (const [at, upstream] of upstreams.entries()) {
+      upstream.inFlight++
       try {
-        const failure = await this.#tryOne(side, at + 1 < sides.length, exchange)
+        const failure = await this.#tryOne(upstream, at + 1 < upstreams.length, exchange)
         if (failure === undefined) return
-        failures.push(...failure)
+        for (const one of failure) failures.add(one)
       } finally {
-        side.upstream.inFlight--
+        upstream.inFlight--
       }
     }
-    const detail = `No version could be reached: ${failures.join(', ')}`
-    refuse(request, response, { status: 503, detail, version: sides.length === 1 ? sides[0]?.name : undefined })
+    const detail = `No version could be reached: ${[...failures].join(', ')}`
+    const [version, ...more] = new Set(upstreams.map((upstream) => upstream.version))
+    refuse(request, response, { status: 503, detail, version: more.length === 0 ? version : undefined })
   }
 
   /** Undefined when the request is done with; else what is to be said if nobody else answers. */
-  async #tryOne(side: Side, isMore: boolean, exchange: Exchange): Promise<readonly string[] | undefined> {
+  async #tryOne(upstream: Upstream, isMore: boolean, exchange: Exchange): Promise<readonly string[] | undefined> {
     const { request, response, mayAskAround } = exchange
-    const attempt = await this.#send(side, exchange)
+    const { version } = upstream
+    const attempt = await this.#send(upstream, exchange)
     switch (attempt.kind) {
       case 'abandoned':
         return undefined
       case 'unreached':
         if (isMore) this.counts.retries++
-        return [`${side.name} (${attempt.reason})`]
+        return [`${version} (${attempt.reason})`]
       case 'broken': {
-        const detail = `The version ${side.name} gave no answer: ${attempt.reason}`
-        refuse(request, response, { status: 502, detail, version: side.name })
+        const detail = `The version ${version} gave no answer: ${attempt.reason}`
+        refuse(request, response, { status: 502, detail, version })
         return undefined
       }
       case 'answered':
         if (!mayAskAround || attempt.answer.statusCode !== 404 || !isMore) {
-          await this.#answer(side, attempt.answer, exchange)
+          await this.#answer(upstream, attempt.answer, exchange)
           return undefined
         }
         this.counts.askedAround++
@@ -138,14 +184,13 @@ export class Router {
   }
 
   /** Sends it once; twice where a kept connection may have been closed just then, and sending again changes nothing. */
-  async #send(side: Side, { request, response, path, state }: Exchange): Promise<Attempt> {
-    const { upstream } = side
-    const tap = this.#tap(side, state, request, path)
+  async #send(upstream: Upstream, { request, response, path, state }: Exchange): Promise<Attempt> {
+    const tap = this.#tap(upstream.version, state, request, path)
     const isSafe = (request.method === 'GET' || request.method === 'HEAD') && !hasBody(request)
     for (let tries = 1; ; tries++) {
       const attempt = await forward(upstream, request, response, { path, tap })
-      if (attempt.kind === 'answered') upstream.noteAnswer()
-      if (attempt.kind === 'unreached') upstream.noteUnreached(this.#now())
+      if (attempt.kind === 'answered') upstream.health.noteAnswer()
+      if (attempt.kind === 'unreached') upstream.noteUnreached(this.#now(), attempt.reason)
       if (attempt.kind === 'broken' && attempt.isKept && isSafe && tries < 3) continue
       if (attempt.kind === 'broken') upstream.broken++
       return attempt
@@ -153,27 +198,31 @@ export class Router {
   }
 
   #tap(
-    side: Side,
+    version: string,
     { mirror }: RouteState,
     request: IncomingMessage,
     path: string,
   ): ((chunk: Buffer) => void) | undefined {
     const isWork = (request.method === 'POST' || request.method === 'PUT') && !/\/cancel(?:\?|$)/.test(path)
-    if (mirror === undefined || mirror.side.name === side.name || !isWork || !hasBody(request)) return undefined
+    if (mirror === undefined || mirror.to === version || !isWork || !hasBody(request)) return undefined
     return this.#random() < mirror.share ? mirror.copies.copy(request, path) : undefined
   }
 
-  async #answer(side: Side, answer: IncomingMessage, { request, response, id, startedAt }: Exchange): Promise<void> {
+  async #answer(
+    upstream: Upstream,
+    answer: IncomingMessage,
+    { request, response, id, startedAt }: Exchange,
+  ): Promise<void> {
     const status = answer.statusCode ?? 502
     // Before it is passed on: the next request for the id may come before this one is done.
-    if (id !== undefined && status < 400) this.#ids.set(id.id, side.name)
+    if (id !== undefined && status < 400) this.#ids.set(id.id, upstream.key)
     try {
-      await passOn(answer, response, side.name)
+      await passOn(answer, response, upstream.version)
     } catch {
       // One of the two ends went away, and the other end was told by the same means.
       if (!answer.complete && !response.destroyed) response.destroy()
     }
-    side.upstream.count(status, (this.#now() - startedAt) / 1000)
+    upstream.count(status, (this.#now() - startedAt) / 1000)
     if (!request.complete) request.resume()
   }
 }

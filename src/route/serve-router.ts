@@ -35,7 +35,12 @@ export async function serveRouter(options: ServeRouterOptions): Promise<ServedRo
   server.requestTimeout = 0
   server.keepAliveTimeout = KEEP_ALIVE_MS
   const { port = 0, host = '127.0.0.1' } = options
-  await listen(server, host, port)
+  try {
+    await listen(server, host, port)
+  } catch (error) {
+    await router.close()
+    throw error
+  }
   const { port: own } = server.address() as AddressInfo
   return {
     url: `http://${host.includes(':') ? `[${host}]` : host}:${own}`,
@@ -53,5 +58,5 @@ async function drain(server: Server, router: Router, graceMs: number): Promise<v
   await closed
   clearTimeout(cut)
   clearInterval(sweep)
-  for (const { upstream } of router.state.sides) upstream.destroy()
+  await router.close()
 }

@@ -4,65 +4,105 @@ import { drawOrder, keyOrder } from './choose.ts'
 import { cookieOf } from './headers.ts'
 import { Mirror } from './mirror.ts'
 import type { RouteTable } from './table.ts'
-import { Upstream } from './upstream.ts'
+import { keyOf, Upstream } from './upstream.ts'
 
-/** A version with its server and share. */
+/** A version with its servers and share. */
 export interface Side {
   readonly name: string
   readonly weight: number
-  readonly upstream: Upstream
+  readonly upstreams: readonly Upstream[]
 }
 
 /** A table at work. A request keeps the one that it began with. */
 export interface RouteState {
   readonly table: RouteTable
   readonly sides: readonly Side[]
-  readonly mirror: { readonly side: Side; readonly share: number; readonly copies: Mirror } | undefined
+  /** All of all sides. */
+  readonly upstreams: readonly Upstream[]
+  readonly mirror: { readonly to: string; readonly share: number; readonly copies: Mirror } | undefined
 }
 
 /** Who may answer a request, in this order. */
 export interface Candidates {
-  readonly sides: readonly Side[]
+  readonly upstreams: readonly Upstream[]
   /** Only these may, whatever becomes of it: the version was named, or it alone knows the id. */
   readonly isFixed: boolean
 }
 
-/** Puts a table to work; servers whose name and address stay keep their connections, health and counts. */
-export function makeState(table: RouteTable, before?: RouteState): RouteState {
-  const sides = Object.entries(table.versions).map(([name, { url, weight }]): Side => {
-    const old = before?.sides.find((side) => side.name === name && side.upstream.url.href === url.href)
-    return { name, weight, upstream: old?.upstream ?? new Upstream(url) }
+/** What choosing takes from outside. */
+interface World {
+  readonly now: number
+  /** 0 to below 1. */
+  readonly random: () => number
+}
+
+/** Puts a table to work; servers whose version and address stay keep their connections, health and counts. */
+export function makeState(
+  table: RouteTable,
+  world: { readonly onHealth: (upstream: Upstream) => void; readonly now: () => number },
+  before?: RouteState,
+): RouteState {
+  const { onHealth, now } = world
+  const known = new Map(before?.upstreams.map((upstream) => [upstream.key, upstream]))
+  const sides = Object.entries(table.versions).map(([name, { urls, weight }]): Side => {
+    const upstreams = urls.map((url) => known.get(keyOf(name, url)) ?? new Upstream(name, url, onHealth))
+    return { name, weight, upstreams }
   })
+  const state = { table, sides, upstreams: sides.flatMap(({ upstreams }) => upstreams) }
   const side = sides.find(({ name }) => name === table.mirror?.to)
-  if (table.mirror === undefined || side === undefined) return { table, sides, mirror: undefined }
+  if (table.mirror === undefined || side === undefined) return { ...state, mirror: undefined }
   const { percent, max_bytes: maxBytes } = table.mirror
-  return { table, sides, mirror: { side, share: percent / 100, copies: new Mirror(side.upstream, maxBytes) } }
+  const copies = new Mirror(side.upstreams, maxBytes, now)
+  return { ...state, mirror: { to: side.name, share: percent / 100, copies } }
 }
 
 /**
- * Who may answer a request: the version that it names, else that of its id, else in the order of its key, else by lot.
- * Versions that could not be reached a while ago come last.
+ * Who may answer a request: the version that it names, else the server of its id, else in the order of its key, else by lot.
+ * Servers that are out come last, so that they are tried when there are no others.
  *
- * @param id  with the version that is known of it
+ * @param id  with the server that is known of it
  * @returns undefined when the request names a version that there is not
  */
-export function chooseSides(
-  { sides, table }: RouteState,
+export function chooseUpstreams(
+  { sides, upstreams, table }: RouteState,
   request: IncomingMessage,
-  id: { readonly text: string; readonly version: string | undefined } | undefined,
-  world: { readonly now: number; readonly random: () => number },
+  id: { readonly text: string; readonly server: string | undefined } | undefined,
+  world: World,
 ): Candidates | undefined {
+  const known = id?.server === undefined ? undefined : upstreams.find(({ key }) => key === id.server)
   const wanted = request.headers[VERSION_HEADER]
+  if (known !== undefined && (wanted === undefined || wanted === known.version))
+    return { upstreams: [known], isFixed: true }
   if (wanted !== undefined) {
     const side = sides.find(({ name }) => name === wanted)
-    return side === undefined ? undefined : { sides: [side], isFixed: true }
+    return side === undefined ? undefined : { upstreams: inOrder([side], id?.text, world), isFixed: true }
   }
-  const known = id?.version === undefined ? undefined : sides.find(({ name }) => name === id.version)
-  if (known !== undefined) return { sides: [known], isFixed: true }
   const key = stickyKey(table, request) ?? id?.text
   const order = key === undefined ? drawOrder(sides, world.random) : keyOrder(sides, key)
-  const isOut = (side: Side): number => Number(side.upstream.isEjected(world.now))
-  return { sides: order.toSorted((a, b) => isOut(a) - isOut(b)), isFixed: false }
+  return { upstreams: inOrder(order, id?.text, world), isFixed: false }
+}
+
+/** Those that are not out first, each part by version. */
+function inOrder(sides: readonly Side[], id: string | undefined, world: World): readonly Upstream[] {
+  const all = sides.flatMap(({ upstreams }) => ofOneVersion(upstreams, id, world.random))
+  const isOut = (upstream: Upstream): number => Number(upstream.health.isOut(world.now))
+  return all.toSorted((a, b) => isOut(a) - isOut(b))
+}
+
+/**
+ * The server with the least under way first. That of an id is always the same: whoever looks at it, or cancels it, may come
+ * before its first answer.
+ */
+function ofOneVersion(
+  upstreams: readonly Upstream[],
+  id: string | undefined,
+  random: () => number,
+): readonly Upstream[] {
+  if (upstreams.length === 1) return upstreams
+  const equal = upstreams.map((upstream) => ({ name: upstream.url.href, weight: 1, upstream }))
+  if (id !== undefined) return keyOrder(equal, id).map(({ upstream }) => upstream)
+  const drawn = drawOrder(equal, random).map(({ upstream }) => upstream)
+  return drawn.toSorted((a, b) => a.inFlight - b.inFlight)
 }
 
 function stickyKey({ sticky }: RouteTable, request: IncomingMessage): string | undefined {

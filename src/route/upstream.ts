@@ -1,20 +1,25 @@
 import * as http from 'node:http'
 import * as https from 'node:https'
 import type { Headers } from './headers.ts'
+import { Health } from './health.ts'
 
 /** A length of time since which nothing moves on a kept connection; shorter than the servers', so that none is closed under a request. */
 const IDLE_MS = 4000
-/** So many requests in a row that cannot be sent take a version out. */
-const FAILURES = 3
-const FIRST_EJECTION_MS = 1000
-const LONGEST_EJECTION_MS = 30_000
 
 /** Upper ends of the classes of answer times, in seconds. */
 export const SECONDS_BOUNDS = [0.005, 0.025, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 300] as const
 
-/** The server of a version: its connections, its health, and what was counted. It outlives a table that keeps its address. */
+/** What tells a server from all others, of other versions as well. */
+export function keyOf(version: string, url: URL): string {
+  return `${version} ${url.href}`
+}
+
+/** One server of a version: its connections, its health, and what was counted. It outlives a table that keeps its address. */
 export class Upstream {
+  /** The version's name. */
+  readonly version: string
   readonly url: URL
+  readonly health: Health
   readonly answers = new Map<number, number>()
   /** One for each of {@link SECONDS_BOUNDS}, and one for the rest. */
   readonly seconds: number[] = Array.from({ length: SECONDS_BOUNDS.length + 1 }, () => 0)
@@ -24,21 +29,31 @@ export class Upstream {
   broken = 0
   inFlight = 0
   readonly #agent: http.Agent
-  #failures = 0
-  #ejectedUntil = 0
 
-  constructor(url: URL) {
+  /** @param onHealth  is told when it is out, and when it is back */
+  constructor(version: string, url: URL, onHealth: (upstream: Upstream) => void) {
+    this.version = version
     this.url = url
+    this.health = new Health(() => onHealth(this))
     const { Agent } = url.protocol === 'https:' ? https : http
     this.#agent = new Agent({ keepAlive: true, timeout: IDLE_MS, maxFreeSockets: 64 })
   }
 
-  /** Begins a request. Nothing is sent before something is written or `flushHeaders` is called. */
-  request(method: string, path: string, headers: Headers): http.ClientRequest {
+  /** See {@link keyOf}. */
+  get key(): string {
+    return keyOf(this.version, this.url)
+  }
+
+  /**
+   * Begins a request. Nothing is sent before something is written or `flushHeaders` is called.
+   *
+   * @param isKept  false for a connection of its own
+   */
+  request(method: string, path: string, headers: Headers, isKept = true): http.ClientRequest {
     const { protocol, hostname, port, pathname } = this.url
     const { request } = protocol === 'https:' ? https : http
     return request({
-      agent: this.#agent,
+      agent: isKept ? this.#agent : false,
       protocol,
       hostname: hostname.replaceAll(/^\[|\]$/g, ''),
       port,
@@ -49,21 +64,9 @@ export class Upstream {
     })
   }
 
-  /** Whether requests that may go elsewhere should: it could not be reached a while ago. */
-  isEjected(now: number): boolean {
-    return now < this.#ejectedUntil
-  }
-
-  /** A request could not be sent. After some in a row nothing more is sent for a while, longer each time. */
-  noteUnreached(now: number): void {
+  noteUnreached(now: number, reason: string): void {
     this.unreached++
-    const over = ++this.#failures - FAILURES
-    if (over >= 0) this.#ejectedUntil = now + Math.min(FIRST_EJECTION_MS * 2 ** Math.min(over, 10), LONGEST_EJECTION_MS)
-  }
-
-  noteAnswer(): void {
-    this.#failures = 0
-    this.#ejectedUntil = 0
+    this.health.noteUnreached(now, reason)
   }
 
   count(status: number, seconds: number): void {

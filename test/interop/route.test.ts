@@ -29,12 +29,16 @@ class Predictor(BasePredictor):
 const WAITING = { timeout: 300_000, interval: 100 }
 
 let folder: string
+let interpreter: string
+let site: string
 let router: ChildProcess | undefined
 let url = ''
 let log = ''
 let weights = { stable: 1, canary: 1 }
-const ports = { stable: 0, canary: 0 }
-const servers: Partial<Record<keyof typeof ports, ChildProcess>> = {}
+type Version = keyof typeof weights
+/** One for each server of a version. */
+const ports: Record<Version, number[]> = { stable: [], canary: [] }
+const servers: Record<Version, ChildProcess[]> = { stable: [], canary: [] }
 
 beforeAll(async () => {
   folder = await mkdtemp(path.join(tmpdir(), 'route-'))
@@ -42,8 +46,10 @@ beforeAll(async () => {
   const { openapi } = await describeModel({ projectFolder: folder, run: 'predict.py:Predictor' })
   await mkdir(path.join(folder, '.cog'))
   await writeFile(path.join(folder, '.cog/openapi_schema.json'), JSON.stringify(openapi))
-  const interpreter = await launcherEnvironment()
-  await Promise.all([start('stable', interpreter), start('canary', interpreter)])
+  interpreter = await launcherEnvironment()
+  const { stdout } = await mustRun(interpreter, ['-c', 'import site; print(site.getsitepackages()[0])'])
+  site = stdout.trim()
+  await Promise.all([start('stable'), start('canary'), start('canary')])
   await writeRoutes()
   const bin = path.join(root, 'bin/layerwright.mjs')
   router = spawn(process.execPath, [bin, 'route', 'routes.yaml', '--port', '0'], { cwd: folder })
@@ -52,46 +58,48 @@ beforeAll(async () => {
   await vi.waitFor(() => expect(url).toMatch(/^http:\/\/127\.0\.0\.1:\d+$/), WAITING)
 })
 afterAll(async () => {
-  for (const child of [router, ...Object.values(servers)]) child?.kill('SIGKILL')
+  for (const child of [router, ...Object.values(servers).flat()]) child?.kill('SIGKILL')
   await rm(folder, { recursive: true })
 })
 
-async function start(version: keyof typeof ports, interpreter: string): Promise<void> {
-  const port = (ports[version] = await freePort())
-  const { stdout: site } = await mustRun(interpreter, ['-c', 'import site; print(site.getsitepackages()[0])'])
-  servers[version] = spawn(interpreter, ['-I', '-S', path.join(root, 'python/launch.py'), '--host', '127.0.0.1'], {
+async function start(version: Version, port?: number): Promise<void> {
+  const own = port ?? (await freePort())
+  if (port === undefined) ports[version].push(own)
+  const child = spawn(interpreter, ['-I', '-S', path.join(root, 'python/launch.py'), '--host', '127.0.0.1'], {
     cwd: folder,
     env: {
       ...process.env,
-      PORT: String(port),
+      PORT: String(own),
       COG_PREDICT_TYPE_STUB: 'predict.py:Predictor',
-      LAYERWRIGHT_SITE: site.trim(),
+      LAYERWRIGHT_SITE: site,
       LAYERWRIGHT_PYTHON: interpreter,
       LAYERWRIGHT_MODEL_VERSION: `sha256:${version}`,
     },
     stdio: 'ignore',
   })
+  servers[version].push(child)
   await vi.waitFor(async () => {
-    expect((await fetch(`http://127.0.0.1:${port}/readyz`)).status).toBe(200)
+    expect((await fetch(`http://127.0.0.1:${own}/readyz`)).status).toBe(200)
   }, WAITING)
 }
 
 /** As an editor writes it: under another name first. */
 async function writeRoutes(): Promise<void> {
-  const versions = Object.entries(weights).map(
-    ([name, weight]) =>
-      `  ${name}: {url: "http://127.0.0.1:${ports[name as keyof typeof ports]}", weight: ${weight}}\n`,
-  )
-  await writeFile(path.join(folder, 'new'), `versions:\n${versions.join('')}`)
+  const versions = Object.entries(weights).map(([name, weight]) => {
+    const urls = (ports[name as Version] ?? []).map((port) => `"http://127.0.0.1:${port}"`)
+    return `  ${name}: {urls: [${urls.join(', ')}], weight: ${weight}}\n`
+  })
+  await writeFile(path.join(folder, 'new'), `versions:\n${versions.join('')}health: {interval_seconds: 0.2}\n`)
   await rename(path.join(folder, 'new'), path.join(folder, 'routes.yaml'))
 }
 
 async function reload(next: typeof weights): Promise<void> {
   weights = next
-  const lines = log.split('\n').length
+  const readings = (): number => log.split('Read again').length
+  const before = readings()
   await writeRoutes()
   router?.kill('SIGHUP')
-  await expect.poll(() => log.split('\n').length).toBeGreaterThan(lines)
+  await expect.poll(readings).toBeGreaterThan(before)
 }
 
 function predict(input: object, headers: Readonly<Record<string, string>> = {}, id?: string): Promise<Response> {
@@ -141,25 +149,45 @@ test('an id stays with its version while weights change; it is looked at and can
   expect(said(await fetch(`${url}/predictions/${id}`))).toBe('canary')
 })
 
-test('no request fails when a version is stopped, but those that name it', async () => {
+test('no request fails when the servers of a version are stopped one by one, but those that name it', async () => {
   await reload({ stable: 1, canary: 1 })
-  const { canary } = servers
-  canary?.kill('SIGTERM')
-  if (canary?.exitCode === null) await once(canary, 'exit')
-  const statuses = await Promise.all(Array.from({ length: 40 }, async () => (await predict({})).status))
-  expect(new Set(statuses)).toEqual(new Set([200]))
+  const [first, second] = servers.canary
+  await stop(first)
+  expect(await statuses()).toEqual(new Set([200]))
+  expect((await predict({}, { 'x-model-version': 'canary' })).status).toBe(200)
+  await stop(second)
+  expect(await statuses()).toEqual(new Set([200]))
   const named = await predict({}, { 'x-model-version': 'canary' })
   expect({ status: named.status, version: said(named) }).toEqual({ status: 503, version: 'canary' })
+  await expect.poll(() => log).toMatch(/`canary` at \S+ is left out: ECONNREFUSED; other versions get its requests/)
   const metrics = await (await fetch(`${url}/route/metrics`)).text()
-  expect(metrics).toMatch(/layerwright_route_unreached_total\{version="canary"\} [1-9]/)
+  for (const port of ports.canary)
+    expect(metrics).toContain(`layerwright_route_healthy{version="canary",server="http://127.0.0.1:${port}/"} 0\n`)
 })
+
+test('a server is back when its model is ready, without a request that tries it', async () => {
+  const [port] = ports.canary
+  await start('canary', port)
+  await expect.poll(() => log, WAITING).toContain(`\`canary\` at http://127.0.0.1:${port}/ gets requests again`)
+  const named = await predict({}, { 'x-model-version': 'canary' })
+  expect({ status: named.status, version: said(named) }).toEqual({ status: 200, version: 'canary' })
+})
+
+async function stop(server: ChildProcess | undefined): Promise<void> {
+  server?.kill('SIGTERM')
+  if (server?.exitCode === null) await once(server, 'exit')
+}
+
+async function statuses(): Promise<ReadonlySet<number>> {
+  return new Set(await Promise.all(Array.from({ length: 40 }, async () => (await predict({})).status)))
+}
 
 // Not tried twice: there is no router then.
 test('SIGTERM lets a prediction end', { retry: 0 }, async () => {
   const running = predict({ text: 'last', seconds: 2 })
   await expect
     .poll(async () => await (await fetch(`${url}/route/metrics`)).text())
-    .toContain('layerwright_route_in_flight{version="stable"} 1')
+    .toMatch(/layerwright_route_in_flight\{version="stable",server="[^"]+"\} 1\n/)
   if (router === undefined) throw new Error('There is no router')
   const exit = once(router, 'exit')
   router.kill('SIGTERM')

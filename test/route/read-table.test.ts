@@ -14,9 +14,10 @@ describe('parseRouteTable()', () => {
     const table = parseRouteTable(`${TWO}sticky: {header: X-User}\nmirror: {to: canary, percent: 5}\n`, 'routes.yaml')
     expect(table).toEqual({
       versions: {
-        stable: { url: new URL('http://127.0.0.1:5001'), weight: 90 },
-        canary: { url: new URL('https://models.example/canary/'), weight: 10 },
+        stable: { urls: [new URL('http://127.0.0.1:5001')], weight: 90 },
+        canary: { urls: [new URL('https://models.example/canary/')], weight: 10 },
       },
+      health: { path: '/health-check', interval_seconds: 5, timeout_seconds: 2 },
       sticky: { header: 'X-User' },
       mirror: { to: 'canary', percent: 5, max_bytes: 1 << 20 },
     })
@@ -28,7 +29,29 @@ describe('parseRouteTable()', () => {
     ['versions:\n  a: {url: http://h, weight: 0}\n', ['1:1 No version has a weight above 0: `versions`']],
     ['versions:\n  a: {url: http://h, weight: -1}\n', ['2:30 A weight is 0 or more: `versions.a.weight`']],
     ['versions:\n  a: {url: http://h, weight: ten}\n', ['2:30 `versions.a.weight` must be a number']],
-    ['versions:\n  a: {weight: 1}\n', ['2:3 `versions.a.url` is missing']],
+    ['versions:\n  a: {weight: 1}\n', ['2:3 A version has one `url`, or several `urls`: `versions.a`']],
+    [
+      'versions:\n  a: {url: http://h, urls: [http://i], weight: 1}\n',
+      ['2:3 A version has one `url`, or several `urls`: `versions.a`'],
+    ],
+    [
+      'versions:\n  a: {urls: [http://h, http://H/], weight: 1}\n',
+      ['2:3 An address stands twice: http://h/: `versions.a`'],
+    ],
+    [
+      'versions:\n  a: {urls: [http://h, h:80], weight: 1}\n',
+      ['2:24 A server is reached by http or https; one looks like http://127.0.0.1:5000: `versions.a.urls[1]`'],
+    ],
+    ['versions:\n  a: {urls: http://h, weight: 1}\n', ['2:13 `versions.a.urls` must be a list']],
+    [
+      `${TWO}health: {path: readyz, interval_seconds: 0.01, timeout_seconds: 0}\n`,
+      [
+        '4:16 A path begins with `/`, and has neither spaces nor letters beyond ASCII: `health.path`',
+        '4:42 An interval is 0.05 to 3600 seconds, or 0 for no checks: `health.interval_seconds`',
+        '4:65 A timeout is 0.05 to 3600 seconds: `health.timeout_seconds`',
+      ],
+    ],
+    [`${TWO}health: {intervall_seconds: 1}\n`, ['4:29 Unknown key: `health.intervall_seconds`']],
     [
       'versions:\n  a: {url: h:80, weight: 1}\n',
       ['2:12 A server is reached by http or https; one looks like http://127.0.0.1:5000: `versions.a.url`'],
@@ -63,6 +86,15 @@ describe('parseRouteTable()', () => {
     expect(found).toBeInstanceOf(DiagnosticError)
     const { issues } = found as DiagnosticError
     expect(issues.map(({ line, column, message }) => `${line}:${column} ${message}`)).toEqual(problems)
+  })
+
+  test('reads several servers of a version, and how they are checked', () => {
+    const text =
+      'versions:\n  a: {urls: [http://h:1, http://h:2], weight: 1}\nhealth: {path: /readyz, interval_seconds: 0}\n'
+    expect(parseRouteTable(text, 'routes.yaml')).toEqual({
+      versions: { a: { urls: [new URL('http://h:1'), new URL('http://h:2')], weight: 1 } },
+      health: { path: '/readyz', interval_seconds: 0, timeout_seconds: 2 },
+    })
   })
 
   test('takes the file of the guide', async () => {

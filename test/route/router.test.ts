@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { request as httpRequest, type IncomingMessage, type ServerResponse } from 'node:http'
 import { connect } from 'node:net'
 import { afterEach, describe, expect, test } from 'vitest'
+import type { HealthChange } from '../../src/route/router.ts'
 import { serveRouter, type ServedRouter } from '../../src/route/serve-router.ts'
 import { routeTableSchema } from '../../src/route/table.ts'
 import {
@@ -27,11 +28,13 @@ async function backend(name: string, handler?: BackendHandler, port?: number): P
   return started
 }
 
-type Shares = Readonly<Record<string, readonly [url: string, weight: number]>>
+type Shares = Readonly<Record<string, readonly [url: string | readonly string[], weight: number]>>
 
 function tableOf(shares: Shares, rest: object = {}): ReturnType<typeof routeTableSchema.parse> {
-  const versions = Object.fromEntries(Object.entries(shares).map(([name, [url, weight]]) => [name, { url, weight }]))
-  return routeTableSchema.parse({ versions, ...rest })
+  const versions = Object.fromEntries(
+    Object.entries(shares).map(([name, [url, weight]]) => [name, { urls: [url].flat(), weight }]),
+  )
+  return routeTableSchema.parse({ versions, health: { interval_seconds: 0 }, ...rest })
 }
 
 async function route(shares: Shares, rest: object = {}, now?: () => number): Promise<ServedRouter> {
@@ -279,10 +282,10 @@ describe('what is passed on', () => {
     const outgoing = httpRequest(url, { method: 'POST' })
     outgoing.on('error', () => {})
     outgoing.end('{}')
-    await expect.poll(() => router.state.sides[0]?.upstream.inFlight).toBe(1)
+    await expect.poll(() => router.state.upstreams[0]?.inFlight).toBe(1)
     outgoing.destroy()
     await expect.poll(() => isGone).toBe(true)
-    await expect.poll(() => router.state.sides[0]?.upstream.inFlight).toBe(0)
+    await expect.poll(() => router.state.upstreams[0]?.inFlight).toBe(0)
   })
 
   test('that an answer broke off', async () => {
@@ -306,10 +309,9 @@ describe('a version that is down', () => {
     for (let turn = 0; turn < 6; turn++)
       expect(await ask(url, { method: 'POST', body: 'whole' })).toMatchObject({ status: 200, body: 'stable' })
     expect(stable.seen.map(({ body }) => body)).toEqual(Array.from({ length: 6 }, () => 'whole'))
-    expect(router.counts.retries).toBeGreaterThanOrEqual(3)
-    // After three in a row it is left out.
-    const { unreached } = router.state.sides[0]?.upstream ?? {}
-    expect(unreached).toBe(3)
+    // After the first one it is left out.
+    expect(router.counts.retries).toBe(1)
+    expect(router.state.upstreams[0]?.unreached).toBe(1)
   })
 
   test('is asked again after a while, and is back when it answers', async () => {
@@ -348,6 +350,228 @@ describe('a version that is down', () => {
   })
 })
 
+describe('health', () => {
+  const health = { interval_seconds: 0.05 }
+
+  /** A server that says what it is told to where it is asked for its health, and else its name. */
+  async function patient(name: string, status = 'READY'): Promise<Backend & { status: string }> {
+    const state = { status }
+    const started = await backend(name, (request, response) => {
+      request.resume()
+      response.end(request.url === '/health-check' ? JSON.stringify({ status: state.status }) : name)
+    })
+    return Object.assign(state, started)
+  }
+
+  const shares = async (url: string, count = 30, headers = {}): Promise<ReadonlySet<string>> =>
+    new Set(await Promise.all(Array.from({ length: count }, async () => (await ask(url, { headers })).body)))
+
+  test.each(['STARTING', 'UNHEALTHY', 'SETUP_FAILED', 'DEFUNCT'])(
+    'a version that says %s gets no share until it is well; the others get it by weight',
+    async (status) => {
+      const [a, b, c] = [await patient('a'), await patient('b'), await patient('c')]
+      const { url } = await route({ a: [a.url, 8], b: [b.url, 1], c: [c.url, 1] }, { health })
+      expect(await shares(url)).toContain('a')
+      a.status = status
+      await expect.poll(() => shares(url)).not.toContain('a')
+      expect(await shares(url)).toEqual(new Set(['b', 'c']))
+      a.status = 'BUSY'
+      await expect.poll(() => shares(url)).toContain('a')
+    },
+  )
+
+  test('keys of a version that is out go to others, and return to it; those of others stay', async () => {
+    const [a, b, c] = [await patient('a'), await patient('b'), await patient('c')]
+    const sticky = { header: 'x-user' }
+    const { url } = await route({ a: [a.url, 1], b: [b.url, 1], c: [c.url, 1] }, { health, sticky })
+    const keys = Array.from({ length: 30 }, (_, at) => `user-${at}`)
+    const round = () => Promise.all(keys.map(async (key) => (await ask(url, { headers: { 'x-user': key } })).body))
+    const first = await round()
+    a.status = 'STARTING'
+    await expect.poll(round).not.toContain('a')
+    const without = await round()
+    expect(without.filter((side, at) => first[at] !== 'a' && side !== first[at])).toEqual([])
+    a.status = 'READY'
+    await expect.poll(round).toEqual(first)
+  })
+
+  test('tells that a version is out and why, and that it is back', async () => {
+    const [a, b] = [await patient('a'), await patient('b')]
+    const changes: HealthChange[] = []
+    const table = tableOf({ a: [a.url, 1], b: [b.url, 1] }, { health })
+    const served = await serveRouter({ table, onHealth: (change) => changes.push(change) })
+    closing.push(served)
+    a.status = 'STARTING'
+    await expect.poll(() => changes).toHaveLength(1)
+    expect(changes[0]).toEqual({
+      version: 'a',
+      url: new URL(a.url),
+      reason: '/health-check says STARTING',
+      serversLeft: 0,
+      versionsLeft: 1,
+    })
+    const status = JSON.parse((await ask(`${served.url}/route/status`)).body) as { versions: object[] }
+    expect(status.versions[0]).toMatchObject({
+      healthy: false,
+      servers: [{ url: `${a.url}/`, healthy: false, reason: '/health-check says STARTING' }],
+    })
+    const metrics = async (): Promise<string> => (await ask(`${served.url}/route/metrics`)).body
+    expect(await metrics()).toContain(`layerwright_route_healthy{version="a",server="${a.url}/"} 0\n`)
+    expect(await metrics()).toMatch(/checks_total\{version="a",server="[^"]+",result="failed"\} [1-9]/)
+    a.status = 'READY'
+    await expect.poll(() => changes).toHaveLength(2)
+    expect(changes[1]).toMatchObject({ version: 'a', reason: undefined, serversLeft: 1, versionsLeft: 2 })
+    expect(await metrics()).toContain(`layerwright_route_healthy{version="a",server="${a.url}/"} 1\n`)
+  })
+
+  test('when all are out, all are tried; a 503 names them', async () => {
+    const [a, b] = [await patient('a', 'STARTING'), await patient('b', 'UNHEALTHY')]
+    const { url, router } = await route({ a: [a.url, 1], b: [b.url, 1] }, { health })
+    const isOut = (): readonly boolean[] => router.state.upstreams.map((upstream) => upstream.health.isOut(0))
+    await expect.poll(isOut).toEqual([true, true])
+    expect(await shares(url)).toEqual(new Set(['a', 'b']))
+    await a.close()
+    expect(await shares(url)).toEqual(new Set(['b']))
+    await b.close()
+    const { status, body, headers } = await ask(url, { method: 'POST', body: 'whole' })
+    expect({ status, after: headers['retry-after'] }).toEqual({ status: 503, after: '1' })
+    const { detail } = JSON.parse(body) as { detail: string }
+    expect(detail).toMatch(/^No version could be reached: ([ab]) \(ECONNREFUSED\), (?!\1)[ab] \(ECONNREFUSED\)$/)
+  })
+
+  test('a version that is out is reached by those who name it, and by its ids', async () => {
+    const [a, b] = [await patient('a'), await patient('b')]
+    const { url, router } = await route({ a: [a.url, 1], b: [b.url, 1] }, { health })
+    await ask(`${url}/predictions/one`, { method: 'PUT', headers: { 'x-model-version': 'a' }, body: '{}' })
+    a.status = 'UNHEALTHY'
+    await expect.poll(() => router.state.upstreams[0]?.health.reason).toBe('/health-check says UNHEALTHY')
+    expect((await ask(url, { headers: { 'x-model-version': 'a' } })).body).toBe('a')
+    expect((await ask(`${url}/predictions/one`)).body).toBe('a')
+    // What it answers to requests says nothing of that.
+    expect(await shares(url)).toEqual(new Set(['b']))
+  })
+
+  test('gets no copies while it is out', async () => {
+    const [a, b] = [await patient('a'), await patient('b', 'STARTING')]
+    const mirror = { to: 'b', percent: 100 }
+    const { url, router } = await route({ a: [a.url, 1], b: [b.url, 0] }, { health, mirror })
+    const [, copied] = router.state.upstreams
+    await expect.poll(() => copied?.health.reason).toBeDefined()
+    await ask(url, { method: 'POST', body: 'one' })
+    await expect.poll(() => copied?.mirrored).toEqual({ sent: 0, failed: 0, skipped: 1 })
+    b.status = 'READY'
+    await expect.poll(() => copied?.health.reason).toBeUndefined()
+    await ask(url, { method: 'POST', body: 'two' })
+    await expect.poll(() => copied?.mirrored).toEqual({ sent: 1, failed: 0, skipped: 1 })
+  })
+
+  test('a table without checks ends them, and what they said', async () => {
+    const [a, b] = [await patient('a', 'STARTING'), await patient('b')]
+    const both: Shares = { a: [a.url, 1], b: [b.url, 1] }
+    const { url, router } = await route(both, { health })
+    await expect.poll(() => router.state.upstreams[0]?.health.reason).toBeDefined()
+    router.replace(tableOf(both))
+    expect(await shares(url)).toEqual(new Set(['a', 'b']))
+    router.replace(tableOf(both, { health: { ...health, path: '/other' } }))
+    await expect.poll(() => router.state.upstreams[0]?.health.checks.passed).toBeGreaterThan(0)
+    expect(router.state.upstreams[0]?.health.reason).toBeUndefined()
+  })
+})
+
+describe('several servers of a version', () => {
+  /** A server that answers when it is told to. */
+  async function slow(name: string): Promise<Backend & { readonly waiting: ServerResponse[] }> {
+    const waiting: ServerResponse[] = []
+    const started = await backend(name, (request, response) => {
+      request.resume()
+      waiting.push(response)
+    })
+    return { ...started, waiting }
+  }
+
+  test('the one with the least under way gets the next request', async () => {
+    const servers = [await slow('one'), await slow('two'), await slow('three')]
+    const { url } = await route({ a: [servers.map((server) => server.url), 1] })
+    const counts = (): readonly number[] => servers.map(({ waiting }) => waiting.length)
+    const asked: Promise<Answered>[] = []
+    for (let round = 1; round <= 3; round++) {
+      for (let turn = 0; turn < 3; turn++) asked.push(ask(url))
+      await expect.poll(counts).toEqual([round, round, round])
+    }
+    // Whoever is done first gets more.
+    for (const response of servers[1]?.waiting.splice(0) ?? []) response.end('two')
+    await Promise.race(asked)
+    await expect.poll(async () => (await ask(`${url}/route/metrics`)).body).toMatch(/in_flight.*"\} 0\n/)
+    for (let turn = 0; turn < 2; turn++) asked.push(ask(url))
+    await expect.poll(counts).toEqual([3, 2, 3])
+    for (const { waiting } of servers) for (const response of waiting) response.end()
+    expect((await Promise.all(asked)).every(({ version }) => version === 'a')).toBe(true)
+  })
+
+  test('one that is down leaves the share of its version to the others of it', async () => {
+    const [one, two, b] = [await backend('one'), await backend('two'), await backend('b')]
+    const { url } = await route({ a: [[one.url, two.url], 1], b: [b.url, 1] })
+    const answers = async (): Promise<readonly Answered[]> =>
+      Promise.all(Array.from({ length: 100 }, () => ask(url, { method: 'POST', body: 'whole' })))
+    await one.close()
+    const after = await answers()
+    expect(after.every(({ status }) => status === 200)).toBe(true)
+    const counts = { two: 0, b: 0 }
+    for (const { body } of after) counts[body as keyof typeof counts]++
+    expect(chiSquare([counts.two, counts.b], [1, 1])).toBeLessThan(10.83)
+    expect((await ask(url, { headers: { 'x-model-version': 'a' } })).body).toBe('two')
+  })
+
+  test('an id stays with its server, also for whoever comes before its first answer or after a restart', async () => {
+    const servers = [await slow('one'), await slow('two'), await slow('three')]
+    const table: Shares = { a: [servers.map((server) => server.url), 1] }
+    const { url } = await route(table)
+    const ids = Array.from({ length: 20 }, (_, at) => `id-${at}`)
+    const begun = ids.map((id) => ask(`${url}/predictions/${id}`, { method: 'PUT', body: '{}' }))
+    const waiting = (): readonly ServerResponse[] => servers.flatMap((server) => server.waiting)
+    await expect.poll(() => waiting().length).toBe(20)
+    const sideOf = new Map(
+      servers.flatMap((server, at) => server.waiting.map((response) => [response.req.url, at] as const)),
+    )
+    expect(new Set(sideOf.values()).size).toBeGreaterThan(1)
+    const looked = [url, (await route(table)).url].flatMap((router) =>
+      ids.map((id) => ask(`${router}/predictions/${id}/cancel`, { method: 'POST' })),
+    )
+    await expect.poll(() => waiting().length).toBe(60)
+    for (const [at, server] of servers.entries())
+      for (const { req } of server.waiting) expect(sideOf.get(req.url?.replace('/cancel', ''))).toBe(at)
+    for (const response of waiting()) response.end()
+    await Promise.all([...begun, ...looked])
+  })
+
+  test('whoever knows an id that nobody remembers: all servers of a named version are asked', async () => {
+    const knows =
+      (id: string): BackendHandler =>
+      (request, response) =>
+        void response.writeHead(request.url?.endsWith(id) === true ? 200 : 404).end(id)
+    const servers = [await backend('one', knows('x')), await backend('two', knows('y')), await backend('b', knows('z'))]
+    const [one, two, b] = servers.map((server) => server.url)
+    const { url } = await route({ a: [[one ?? '', two ?? ''], 1], b: [b ?? '', 1] })
+    for (const id of ['x', 'y'])
+      expect(await ask(`${url}/predictions/${id}`, { headers: { 'x-model-version': 'a' } })).toMatchObject({
+        status: 200,
+        body: id,
+      })
+    expect(await ask(`${url}/predictions/z`, { headers: { 'x-model-version': 'a' } })).toMatchObject({ status: 404 })
+    expect(await ask(`${url}/predictions/z`)).toMatchObject({ status: 200, version: 'b' })
+  })
+
+  test('those that stay in the table keep their counts', async () => {
+    const [one, two] = [await backend('one'), await backend('two')]
+    const { url, router } = await route({ a: [[one.url, two.url], 1] })
+    for (let turn = 0; turn < 20; turn++) await ask(url)
+    const [before] = router.state.upstreams
+    router.replace(tableOf({ a: [one.url, 1] }))
+    expect(router.state.upstreams).toEqual([before])
+    expect((await ask(url)).body).toBe('one')
+  })
+})
+
 describe('mirror', () => {
   const mirror = { to: 'canary', percent: 100, max_bytes: 1000 }
 
@@ -368,7 +592,7 @@ describe('mirror', () => {
     ])
     expect(canary.seen[0]?.headers['x-model-mirror']).toBe('true')
     expect((await ask(`${url}/route/metrics`)).body).toContain(
-      'layerwright_route_mirrored_total{version="canary",result="skipped"} 1',
+      `layerwright_route_mirrored_total{version="canary",server="${canary.url}/",result="skipped"} 1`,
     )
   })
 
@@ -379,7 +603,7 @@ describe('mirror', () => {
       const { url, router } = await route({ stable: [stable.url, 1], canary: [target, 0] }, { mirror })
       // More than may be under way at a time.
       for (let turn = 0; turn < 100; turn++) expect((await ask(url, { method: 'POST', body: 'a' })).body).toBe('stable')
-      const { mirrored } = router.state.sides[1]?.upstream ?? {}
+      const { mirrored } = router.state.upstreams[1] ?? {}
       if (target === slow.url) expect(mirrored).toMatchObject({ sent: 0, skipped: 36 })
       else await expect.poll(() => mirrored).toMatchObject({ sent: 0, failed: 100 })
     }
@@ -418,20 +642,29 @@ describe('the router itself', () => {
   })
 
   test('tells its state and what it counted', async () => {
-    const { url } = await two({ sticky: { header: 'x-user' } }, [1, 0])
+    const { url, stable } = await two({ sticky: { header: 'x-user' } }, [1, 0])
     await ask(`${url}/predictions`)
     expect(await ask(`${url}/route/healthz`)).toMatchObject({ status: 200, body: '{"status":"ok"}\n' })
     expect(JSON.parse((await ask(`${url}/route/status`)).body)).toMatchObject({
       status: 'ok',
       versions: [
-        { name: 'stable', weight: 1, reachable: true, in_flight: 0, requests: 1 },
+        {
+          name: 'stable',
+          weight: 1,
+          healthy: true,
+          in_flight: 0,
+          requests: 1,
+          servers: [{ url: `${stable.url}/`, healthy: true, in_flight: 0, requests: 1 }],
+        },
         { name: 'canary', weight: 0 },
       ],
       sticky: { header: 'x-user' },
     })
     const { body } = await ask(`${url}/route/metrics`)
-    expect(body).toContain('layerwright_route_requests_total{version="stable",code="200"} 1\n')
-    expect(body).toContain('layerwright_route_request_seconds_bucket{version="stable",le="+Inf"} 1\n')
+    const labels = `version="stable",server="${stable.url}/"`
+    expect(body).toContain(`layerwright_route_requests_total{${labels},code="200"} 1\n`)
+    expect(body).toContain(`layerwright_route_request_seconds_bucket{${labels},le="+Inf"} 1\n`)
+    expect(body).toContain(`layerwright_route_healthy{${labels}} 1\n`)
     for (const line of body.trimEnd().split('\n'))
       expect(line).toMatch(/^(?:# (?:HELP|TYPE) \w+ .+|\w+(?:\{(?:\w+="[^"]*",?)+\})? [\d.e+-]+)$/)
   })
@@ -454,7 +687,7 @@ describe('the router itself', () => {
     const served = await route({ a: [a.url, 1] })
     const asked = ask(served.url)
     const refused = expect(asked).rejects.toThrow(/hang up|ECONNRESET/)
-    await expect.poll(() => served.router.state.sides[0]?.upstream.inFlight).toBe(1)
+    await expect.poll(() => served.router.state.upstreams[0]?.inFlight).toBe(1)
     await served.close(0)
     await refused
   })

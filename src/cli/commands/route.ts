@@ -1,6 +1,6 @@
 import { once } from 'node:events'
-import { resolve } from 'node:path'
 import { BuildError } from '../../core/errors.ts'
+import type { HealthChange } from '../../route/router.ts'
 import type { ServedRouter } from '../../route/serve-router.ts'
 import { append } from '../append.ts'
 import type { Command, Io } from '../command.ts'
@@ -13,10 +13,18 @@ export const command: Command = {
   define(program) {
     program
       .argument('[file]', 'versions, weights and rules as YAML; read again when it changes, and on SIGHUP')
-      .option('--split <version>', 'a version as NAME=URL@WEIGHT; can be given several times', append, [])
+      .option(
+        '--split <version>',
+        'a version as NAME=URL@WEIGHT, or NAME=URL,URL@WEIGHT; can be given several times',
+        append,
+        [],
+      )
       .option('--sticky-header <name>', 'requests with the same value of this header reach the same version')
       .option('--sticky-cookie <name>', 'requests with the same value of this cookie reach the same version')
       .option('--mirror <version>', 'NAME=PERCENT: send copies of so many requests there and throw the answers away')
+      .option('--health-path <path>', 'where servers are asked whether they take work; /health-check unless given')
+      .option('--health-interval <time>', 'how often; 5s unless given, 0s for never')
+      .option('--health-timeout <time>', 'how long an answer may take; 2s unless given')
       .option('-p, --port <port>', 'port to listen on; 0 for a free one', '8394')
       .option('--host <address>', 'address to listen on; 0.0.0.0 for everybody', '127.0.0.1')
       .option('--grace <time>', 'how long requests under way may take once it is told to stop', '30s')
@@ -26,12 +34,11 @@ export const command: Command = {
     const port = parsePort(flags.port)
     const graceMs = parseDuration(flags.grace)
     if (graceMs >= 2 ** 31) throw new BuildError('USAGE', `--grace is too long: \`${flags.grace}\``)
-    const path = file === undefined ? undefined : resolve(io.cwd, file)
-    const table = path === undefined ? tableOfFlags(flags) : await readRoutes(path, file ?? '', flags)
+    const table = file === undefined ? tableOfFlags(flags) : await readRoutes(file, io.cwd, flags)
     const { serveRouter } = await import('../../route/serve-router.ts')
-    const served = await serveRouter({ table, port, host: flags.host })
+    const served = await serveRouter({ table, port, host: flags.host, onHealth: (change) => tellHealth(change, io) })
     io.stdout.write(`${served.url}\n`)
-    await untilStopped(served, path, file ?? '', graceMs, io)
+    await untilStopped(served, file, graceMs, io)
   },
 }
 
@@ -41,14 +48,16 @@ interface Flags extends RouteFlags {
   readonly grace: string
 }
 
-async function untilStopped(
-  served: ServedRouter,
-  path: string | undefined,
-  name: string,
-  graceMs: number,
-  io: Io,
-): Promise<void> {
-  const unwatch = path === undefined ? () => {} : watchRoutes(path, name, served.router, io)
+function tellHealth({ version, url, reason, serversLeft, versionsLeft }: HealthChange, { report }: Io): void {
+  const server = `\`${version}\` at ${url.href}`
+  if (reason === undefined) return report({ type: 'note', level: 'info', text: `${server} gets requests again` })
+  const share = serversLeft > 0 ? 'its other servers get' : 'other versions get'
+  const rest = versionsLeft > 0 ? `${share} its requests` : 'no version is left, so that all are tried'
+  report({ type: 'note', level: 'warning', text: `${server} is left out: ${reason}; ${rest}` })
+}
+
+async function untilStopped(served: ServedRouter, file: string | undefined, graceMs: number, io: Io): Promise<void> {
+  const unwatch = file === undefined ? () => {} : watchRoutes(file, served.router, io)
   try {
     if (!io.signal.aborted) await once(io.signal, 'abort')
   } finally {

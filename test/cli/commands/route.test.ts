@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { runCommandLine } from '../../../src/cli/main.ts'
+import { freePort } from '../../support/docker-registry.ts'
 import { recordIo, type RecordedIo } from '../../support/output.ts'
 import { ask, startBackend, type Backend } from '../../support/route-backends.ts'
 
@@ -47,10 +48,29 @@ const routes = (weights: readonly [number, number]): string => `versions:
 
 test('route splits between versions that options name', async () => {
   const split = ['--split', `stable=${stable.url}@1`, '--split', `canary=${canary.url}/@0`, '--mirror', 'canary=100']
-  await withRouter([...split, '--sticky-header', 'x-user'], async (url) => {
+  await withRouter([...split, '--sticky-header', 'x-user', '--health-interval', '0s'], async (url) => {
     expect(await ask(`${url}/a`, { method: 'POST', body: 'a' })).toMatchObject({ body: 'stable', version: 'stable' })
     expect((await ask(`${url}/b`, { headers: { 'x-model-version': 'canary' } })).body).toBe('canary')
     await expect.poll(() => canary.seen.map(({ url: path }) => path).toSorted()).toEqual(['/a', '/b'])
+  })
+})
+
+test('route shares between the servers of a version', async () => {
+  await withRouter(['--split', `both=${stable.url},${canary.url}@1`], async (url) => {
+    const asked = async (): Promise<Set<string>> =>
+      new Set(await Promise.all(Array.from({ length: 20 }, async () => (await ask(url)).body)))
+    await expect.poll(asked).toEqual(new Set(['stable', 'canary']))
+  })
+})
+
+test('route asks servers for their health where it is told to, and says who is left out', async () => {
+  const servers = ['--split', `stable=${stable.url}@1`, '--split', `canary=http://127.0.0.1:${await freePort()}@1`]
+  const health = ['--health-path', '/readyz', '--health-interval', '0.05s', '--health-timeout', '60s']
+  await withRouter([...servers, ...health], async (_, io) => {
+    await expect
+      .poll(() => io.stderr.text())
+      .toMatch(/`canary` at http:\/\/127\.0\.0\.1:\d+\/ is left out: ECONNREFUSED; other versions get its requests/)
+    await expect.poll(() => stable.seen.map(({ url: path }) => path)).toContain('/readyz')
   })
 })
 
@@ -81,6 +101,12 @@ test.each([
   [['--split', 'a=http://h@1', '--sticky-header', 'x', '--sticky-cookie', 'y'], 'Give either --sticky-header'],
   [['--split', 'a=http://h@1', '--port', 'x'], 'Not a port: `x`'],
   [['routes.yaml', '--mirror', 'a=1'], 'Routes come from a file or from options'],
+  [['routes.yaml', '--health-interval', '0s'], 'Routes come from a file or from options'],
+  [['--split', 'a=http://h,h@1'], 'This is no address; one looks like http://127.0.0.1:5000: `versions.a.urls.1`'],
+  [['--split', 'a=http://h,http://h@1'], 'An address stands twice: http://h/'],
+  [['--split', 'a=http://h@1', '--health-interval', '5'], 'Not a length of time: `5`'],
+  [['--split', 'a=http://h@1', '--health-interval', '2h'], 'An interval is 0.05 to 3600 seconds'],
+  [['--split', 'a=http://h@1', '--health-path', 'x'], 'A path begins with `/`'],
 ])('route refuses %j', async (args, message) => {
   const io = recordIo({ cwd: folder })
   expect(await runCommandLine(['route', ...args], io)).toBe(2)
