@@ -37,7 +37,7 @@ export function forwardedHeaders(request: IncomingMessage, host: string): Header
     ...headers,
     host,
     'x-forwarded-for': from.join(', '),
-    'x-forwarded-proto': headers['x-forwarded-proto'] ?? 'http',
+    'x-forwarded-proto': headers['x-forwarded-proto'] ?? ('encrypted' in request.socket ? 'https' : 'http'),
     'x-forwarded-host': headers['x-forwarded-host'] ?? request.headers.host ?? host,
   }
 }

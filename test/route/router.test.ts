@@ -1,4 +1,5 @@
 import { once } from 'node:events'
+import { readFile } from 'node:fs/promises'
 import { request as httpRequest, type IncomingMessage, type ServerResponse } from 'node:http'
 import { connect } from 'node:net'
 import { afterEach, describe, expect, test } from 'vitest'
@@ -49,6 +50,8 @@ async function two(rest: object = {}, weights: readonly [number, number] = [90, 
   const served = await route({ stable: [stable.url, weights[0]], canary: [canary.url, weights[1]] }, rest)
   return { stable, canary, served, url: served.url }
 }
+
+const pem = (name: string): Promise<Buffer> => readFile(new URL(`../../fixtures/tls/${name}`, import.meta.url))
 
 const json = { 'content-type': 'application/json' }
 
@@ -680,6 +683,19 @@ describe('the router itself', () => {
     answer?.end('done')
     expect((await asked).body).toBe('done')
     await closed
+  })
+
+  test('cuts who connected and never shook hands', async () => {
+    const table = tableOf({ a: [`http://127.0.0.1:${await freePort()}`, 1] })
+    const served = await serveRouter({
+      table,
+      certificate: { cert: await pem('server.crt'), key: await pem('server.key') },
+    })
+    const socket = connect(Number(new URL(served.url).port), '127.0.0.1')
+    const cut = once(socket, 'close')
+    await once(socket, 'connect')
+    await served.close(0)
+    await cut
   })
 
   test('cuts what does not end in time', async () => {

@@ -1,10 +1,11 @@
-import { readFile } from 'node:fs/promises'
 import { once } from 'node:events'
 import { resolve } from 'node:path'
 import { BuildError } from '../../core/errors.ts'
 import type { RequestEvent, ServeOptions } from '../../../registry/server/serve.ts'
 import type { Command, Io } from '../command.ts'
 import { parseDuration, parsePort } from '../quantity.ts'
+import { readKeyPair, type TlsFlags } from '../read-key-pair.ts'
+import { readNamedFile } from '../read-named-file.ts'
 
 /** `layerwright registry serve`: an OCI registry in this process, until it is interrupted. */
 export const command: Command = {
@@ -41,13 +42,11 @@ export const command: Command = {
   },
 }
 
-interface Flags {
+interface Flags extends TlsFlags {
   readonly port: string
   readonly host: string
   readonly storage: string
   readonly htpasswd?: string
-  readonly tlsCert?: string
-  readonly tlsKey?: string
   readonly tlsClientCa?: string
   readonly allowMissing?: boolean
   readonly idleTimeout: string
@@ -56,25 +55,17 @@ interface Flags {
 
 async function serveOptions(flags: Flags, io: Io): Promise<ServeOptions> {
   const port = parsePort(flags.port)
-  const { tlsCert, tlsKey, tlsClientCa } = flags
-  if ((tlsCert === undefined) !== (tlsKey === undefined) || (tlsClientCa !== undefined && tlsCert === undefined))
+  const pair = await readKeyPair(flags, io.cwd)
+  const clientCa = flags.tlsClientCa === undefined ? undefined : await readNamedFile(flags.tlsClientCa, io.cwd)
+  if (clientCa !== undefined && pair === undefined)
     throw new BuildError('USAGE', 'HTTPS needs both --tls-cert and --tls-key')
-  const read = (path: string): Promise<Buffer> => readInput(resolve(io.cwd, path))
   return {
     port,
     host: flags.host,
     storage:
       flags.storage === 'memory' ? { kind: 'memory' } : { kind: 'directory', path: resolve(io.cwd, flags.storage) },
     ...(flags.htpasswd === undefined ? {} : { htpasswd: resolve(io.cwd, flags.htpasswd) }),
-    ...(tlsCert === undefined || tlsKey === undefined
-      ? {}
-      : {
-          tls: {
-            cert: await read(tlsCert),
-            key: await read(tlsKey),
-            ...(tlsClientCa === undefined ? {} : { clientCa: await read(tlsClientCa) }),
-          },
-        }),
+    ...(pair === undefined ? {} : { tls: { cert: pair.cert, key: pair.key, clientCa } }),
     allowMissing: flags.allowMissing === true,
     idleMs: idleOf(flags.idleTimeout),
   }
@@ -85,14 +76,6 @@ function idleOf(text: string): number {
   const idleMs = parseDuration(text)
   if (idleMs >= 1000 && idleMs < 2 ** 31) return idleMs
   throw new BuildError('USAGE', `--idle-timeout must be from 1s to 24d: \`${text}\``)
-}
-
-async function readInput(path: string): Promise<Buffer> {
-  try {
-    return await readFile(path)
-  } catch (error) {
-    throw new BuildError('FILE_UNREADABLE', `Cannot read \`${path}\``, { cause: error })
-  }
 }
 
 function formatRequest({ method, url, status, durationMs }: RequestEvent): string {

@@ -1,11 +1,12 @@
 import { once } from 'node:events'
 import { BuildError } from '../../core/errors.ts'
 import type { HealthChange } from '../../route/router.ts'
-import type { ServedRouter } from '../../route/serve-router.ts'
 import { append } from '../append.ts'
 import type { Command, Io } from '../command.ts'
 import { parseDuration, parsePort } from '../quantity.ts'
+import { readKeyPair, type TlsFlags } from '../read-key-pair.ts'
 import { readRoutes, tableOfFlags, type RouteFlags } from '../route-flags.ts'
+import { warnOfEnd, watchKeyPair } from '../watch-key-pair.ts'
 import { watchRoutes } from '../watch-routes.ts'
 
 /** `layerwright route`: a router in this process, until it is interrupted. */
@@ -27,6 +28,8 @@ export const command: Command = {
       .option('--health-timeout <time>', 'how long an answer may take; 2s unless given')
       .option('-p, --port <port>', 'port to listen on; 0 for a free one', '8394')
       .option('--host <address>', 'address to listen on; 0.0.0.0 for everybody', '127.0.0.1')
+      .option('--tls-cert <file>', 'serve HTTPS with this certificate (PEM); read again when it changes')
+      .option('--tls-key <file>', 'the key of the certificate (PEM)')
       .option('--grace <time>', 'how long requests under way may take once it is told to stop', '30s')
   },
   async run([file], options, io) {
@@ -35,14 +38,26 @@ export const command: Command = {
     const graceMs = parseDuration(flags.grace)
     if (graceMs >= 2 ** 31) throw new BuildError('USAGE', `--grace is too long: \`${flags.grace}\``)
     const table = file === undefined ? tableOfFlags(flags) : await readRoutes(file, io.cwd, flags)
+    const certificate = await readKeyPair(flags, io.cwd)
+    if (certificate !== undefined) warnOfEnd(certificate, flags.tlsCert ?? '', io.report)
     const { serveRouter } = await import('../../route/serve-router.ts')
-    const served = await serveRouter({ table, port, host: flags.host, onHealth: (change) => tellHealth(change, io) })
+    const onHealth = (change: HealthChange): void => tellHealth(change, io)
+    const served = await serveRouter({ table, port, host: flags.host, certificate, onHealth })
     io.stdout.write(`${served.url}\n`)
-    await untilStopped(served, file, graceMs, io)
+    const unwatch = [
+      file === undefined ? () => {} : watchRoutes(file, served.router, io),
+      watchKeyPair(flags, (pair) => served.replaceCertificate(pair), io),
+    ]
+    try {
+      if (!io.signal.aborted) await once(io.signal, 'abort')
+    } finally {
+      for (const stop of unwatch) stop()
+      await served.close(graceMs)
+    }
   },
 }
 
-interface Flags extends RouteFlags {
+interface Flags extends RouteFlags, TlsFlags {
   readonly port: string
   readonly host: string
   readonly grace: string
@@ -54,14 +69,4 @@ function tellHealth({ version, url, reason, serversLeft, versionsLeft }: HealthC
   const share = serversLeft > 0 ? 'its other servers get' : 'other versions get'
   const rest = versionsLeft > 0 ? `${share} its requests` : 'no version is left, so that all are tried'
   report({ type: 'note', level: 'warning', text: `${server} is left out: ${reason}; ${rest}` })
-}
-
-async function untilStopped(served: ServedRouter, file: string | undefined, graceMs: number, io: Io): Promise<void> {
-  const unwatch = file === undefined ? () => {} : watchRoutes(file, served.router, io)
-  try {
-    if (!io.signal.aborted) await once(io.signal, 'abort')
-  } finally {
-    unwatch()
-    await served.close(graceMs)
-  }
 }

@@ -41,6 +41,8 @@ test.each([
   [['--idle-timeout', '5'], 2, 'Not a length of time: `5`'],
   [['--idle-timeout', '0.5s'], 2, '--idle-timeout must be from 1s to 24d: `0.5s`'],
   [['--tls-cert', 'a.pem'], 2, 'HTTPS needs both'],
+  [['--tls-client-ca', 'registry.test.ts'], 1, 'Cannot read `registry.test.ts`'],
+  [['--tls-cert', 'a.pem', '--tls-key', 'a.pem'], 1, 'Cannot read `a.pem`'],
   [['--htpasswd', 'absent'], 1, 'Cannot read the password file'],
 ])('registry serve %j is refused', async (args, status, message) => {
   const io = recordIo({ cwd: folder })

@@ -1,11 +1,16 @@
-import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises'
+import { once } from 'node:events'
+import { copyFile, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import type { IncomingMessage } from 'node:http'
+import { Agent, request } from 'node:https'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { connect, type ConnectionOptions } from 'node:tls'
+import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { runCommandLine } from '../../../src/cli/main.ts'
 import { freePort } from '../../support/docker-registry.ts'
 import { recordIo, type RecordedIo } from '../../support/output.ts'
-import { ask, startBackend, type Backend } from '../../support/route-backends.ts'
+import { ask, bodyOf, startBackend, type Backend } from '../../support/route-backends.ts'
 
 let folder: string
 let stable: Backend
@@ -27,7 +32,7 @@ async function withRouter(args: readonly string[], use: (url: string, io: Record
   const io = recordIo({ cwd: folder, signal: stop.signal })
   const done = runCommandLine(['route', '--port', '0', ...args], io)
   try {
-    await expect.poll(() => io.stdout.text()).toMatch(/^http:\S+\n$/)
+    await expect.poll(() => io.stdout.text()).toMatch(/^https?:\S+\n$/)
     await use(io.stdout.text().trim(), io)
   } finally {
     stop.abort()
@@ -72,6 +77,79 @@ test('route asks servers for their health where it is told to, and says who is l
       .toMatch(/`canary` at http:\/\/127\.0\.0\.1:\d+\/ is left out: ECONNREFUSED; other versions get its requests/)
     await expect.poll(() => stable.seen.map(({ url: path }) => path)).toContain('/readyz')
   })
+})
+
+const fixture = (name: string): string => fileURLToPath(new URL(`../../../fixtures/tls/${name}`, import.meta.url))
+
+/** Shakes hands as a client does. */
+async function shakeHands(url: string, options: ConnectionOptions = {}): Promise<{ name: unknown; protocol: unknown }> {
+  const ca = await readFile(fixture('ca.crt'))
+  const { port, hostname: host } = new URL(url)
+  const socket = connect({ port: Number(port), host, ca, checkServerIdentity: () => undefined, ...options })
+  try {
+    await once(socket, 'secureConnect')
+    return { name: socket.getPeerCertificate().subject.CN, protocol: socket.getProtocol() }
+  } finally {
+    socket.destroy()
+  }
+}
+
+/** Puts a certificate and a key into the folder, the certificate first, as renewals do. */
+async function renew(cert: string, key = cert): Promise<void> {
+  await copyFile(fixture(`${cert}.crt`), join(folder, 'tls.crt'))
+  await copyFile(fixture(`${key}.key`), join(folder, 'tls.key'))
+}
+
+const TLS = ['--tls-cert', 'tls.crt', '--tls-key', 'tls.key']
+
+test('route speaks HTTPS of TLS 1.2 and later, and says so to versions', async () => {
+  await renew('server')
+  await withRouter(['--split', `stable=${stable.url}@1`, '--health-interval', '0s', ...TLS], async (url) => {
+    expect(url).toMatch(/^https:/)
+    const outgoing = request(`${url}/predictions`, { ca: await readFile(fixture('ca.crt')), method: 'POST' }).end('a')
+    const [answer] = (await once(outgoing, 'response')) as [IncomingMessage]
+    expect(await bodyOf(answer)).toBe('stable')
+    expect(stable.seen[0]).toMatchObject({ body: 'a', headers: { 'x-forwarded-proto': 'https' } })
+    for (const version of ['TLSv1.2', 'TLSv1.3'] as const)
+      expect(await shakeHands(url, { minVersion: version, maxVersion: version })).toMatchObject({ protocol: version })
+    const old: ConnectionOptions = { minVersion: 'TLSv1', maxVersion: 'TLSv1.1', ciphers: 'DEFAULT:@SECLEVEL=0' }
+    await expect(shakeHands(url, old)).rejects.toThrow(/alert protocol version/)
+  })
+})
+
+test('route takes a renewed certificate while requests run, and stays with the old one while the new one is wrong', async () => {
+  await renew('server')
+  await withRouter(['--split', `stable=${stable.url}@1`, ...TLS], async (url, io) => {
+    const agent = new Agent({ keepAlive: true, ca: await readFile(fixture('ca.crt')) })
+    const kept = async (): Promise<number | undefined> => {
+      const [answer] = (await once(request(url, { agent }).end(), 'response')) as [IncomingMessage]
+      await bodyOf(answer)
+      return answer.statusCode
+    }
+    expect(await kept()).toBe(200)
+    await renew('client', 'ca')
+    await expect
+      .poll(() => io.stderr.text())
+      .toContain('The certificate stays as it is: The key is not that of the cert')
+    expect(await shakeHands(url)).toMatchObject({ name: 'server' })
+    await renew('client')
+    await expect.poll(() => shakeHands(url)).toMatchObject({ name: 'client' })
+    expect(io.stderr.text()).toContain('Read again: `tls.crt`, which ends on 2126-10-30')
+    expect(await kept()).toBe(200)
+    agent.destroy()
+  })
+})
+
+test.each([
+  [['--tls-cert', 'tls.crt'], 2, 'HTTPS needs both --tls-cert and --tls-key'],
+  [['--tls-cert', 'absent', '--tls-key', 'tls.key'], 1, 'error[FILE_UNREADABLE]: Cannot read `absent`'],
+  [['--tls-cert', 'tls.crt', '--tls-key', 'ca.key'], 2, 'error[INPUT_INVALID]: The key is not that of the certificate'],
+])('route refuses %j', async (args, status, message) => {
+  await renew('server')
+  await copyFile(fixture('ca.key'), join(folder, 'ca.key'))
+  const io = recordIo({ cwd: folder })
+  expect(await runCommandLine(['route', '--split', 'a=http://h@1', ...args], io)).toBe(status)
+  expect(io.stderr.text()).toContain(message)
 })
 
 test('route reads its file again when it changes, and keeps what it has when the file is wrong', async () => {
