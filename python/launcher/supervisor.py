@@ -73,7 +73,10 @@ class Supervisor:
         self._work, self._tracer, self._spans = work, tracer, UNTRACED
         self._was_ready = False
         self._failures = 0
-        self._health: dict[int, asyncio.Future[str | None]] = {}
+        #: the health check that runs, and what its answer comes to; checks have numbers, since one may answer too late
+        self._check: asyncio.Task[str | None] | None = None
+        self._health: asyncio.Future[str | None] | None = None
+        self._checks = 0
 
     # --- start
 
@@ -123,27 +126,40 @@ class Supervisor:
         elif kind == "setup_failed":
             self._setup_failed(frame[1])
         elif kind == "health":
-            future = self._health.get(frame[1])
-            if future is not None and not future.done():
-                future.set_result(frame[2])
+            if frame[1] == self._checks:
+                self._answer(frame[2])
 
     def note_success(self) -> None:
         """The process has done work: if it dies, the next one starts at once."""
         self._failures = 0
 
     async def healthcheck(self) -> str | None:
-        """Ask the user's ``healthcheck()``; an error text, or None when all is well. It has 5 seconds."""
-        if not self.facts.get("has_healthcheck") or self.process is None or self.state != "ready":
-            return None
-        number = len(self._health) and max(self._health) + 1
-        future = self._health[number] = asyncio.get_running_loop().create_future()
-        self.process.control(to_json(["health", number]))
+        """Ask the user's ``healthcheck()``; an error text, or None when all is well. It has 5 seconds.
+
+        Who asks while a check runs gets that one's answer.
+        """
+        if self._check is None:
+            if not self.facts.get("has_healthcheck") or self.process is None or self.state != "ready":
+                return None
+            self._check = asyncio.get_running_loop().create_task(self._ask(self.process))
+        # One who no longer waits ends it for nobody else.
+        return await asyncio.shield(self._check)
+
+    async def _ask(self, process: ModelProcess) -> str | None:
+        self._checks += 1
+        answer = self._health = asyncio.get_running_loop().create_future()
+        process.control(to_json(["health", self._checks]))
         try:
-            return await asyncio.wait_for(future, 5.0)
+            return await asyncio.wait_for(answer, 5.0)
         except asyncio.TimeoutError:
+            self._health = self._check = None
             return "Healthcheck failed: user-defined healthcheck timed out after 5.0 seconds"
-        finally:
-            self._health.pop(number, None)
+
+    def _answer(self, error: str | None) -> None:
+        """End the check that runs; from now on nobody shares it."""
+        answer, self._health, self._check = self._health, None, None
+        if answer is not None and not answer.done():
+            answer.set_result(error)
 
     def retire(self) -> None:
         """Begin no process any more; ``end`` ends the one that is there."""
@@ -191,9 +207,7 @@ class Supervisor:
     def _exited(self, how: str) -> None:
         self.process, process = None, self.process
         self._spans.end(how)
-        for future in self._health.values():
-            if not future.done():
-                future.set_result("Healthcheck failed: the model process died")
+        self._answer("Healthcheck failed: the model process died")
         if self.state == "starting":
             self._setup_failed(f"Model process {how} during setup\n")
         elif self.state == "failed" and self.is_lazy:

@@ -111,6 +111,15 @@ MODELS = """
                 os._exit(3)
             return text
 
+    class Asked(BasePredictor):
+        def healthcheck(self) -> bool:
+            with open("checks.log", "a") as log:
+                log.write("asked\\n")
+            return True
+
+        def predict(self, text: str) -> str:
+            return text
+
     class Broken(BasePredictor):
         def setup(self):
             raise RuntimeError("no weights")
@@ -134,6 +143,7 @@ INTERFACES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "Read": ({"file": FILE, "other": {**FILE, "nullable": True}}, TEXT),
     "Shout": ({"file": FILE}, FILE),
     "Fragile": ({"text": TEXT}, TEXT),
+    "Asked": ({"text": TEXT}, TEXT),
     "Broken": ({"text": TEXT}, TEXT),
 }
 

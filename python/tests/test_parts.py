@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import json
 import os
 import time
+from typing import Any
 
 import pytest
 from launcher.batching import Batching
@@ -12,6 +15,8 @@ from launcher.histogram import Histogram
 from launcher.history import History
 from launcher.prediction import Prediction
 from launcher.process import ModelProcess
+from launcher.settings import Settings
+from launcher.supervisor import Supervisor
 from support import until
 
 
@@ -90,3 +95,38 @@ def test_a_process_that_cannot_start_leaves_nothing_open() -> None:
     with pytest.raises(OSError):
         ModelProcess("/there/is/no/python", "/", "predict.py:Predictor")
     until(lambda: open_files() <= before)  # what an earlier test's thread opens or closes in between is no matter
+
+
+class Asked:
+    """A process that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.frames: list[Any] = []
+
+    def control(self, payload: bytes) -> None:
+        self.frames.append(json.loads(payload))
+
+
+def test_healthchecks_share_the_one_that_runs_and_no_other() -> None:
+    async def check() -> None:
+        process: Any = Asked()
+        supervisor = Supervisor(Settings(), "", None, None, is_lazy=False)  # type: ignore[arg-type]
+        supervisor.process, supervisor.state, supervisor.facts = process, "ready", {"has_healthcheck": True}
+
+        def ask() -> "asyncio.Task[str | None]":
+            return asyncio.get_running_loop().create_task(supervisor.healthcheck())
+
+        first, gone, second = ask(), ask(), ask()
+        await asyncio.sleep(0)
+        gone.cancel()
+        await asyncio.sleep(0)
+        assert process.frames == [["health", 1]]
+        supervisor.take(["health", 1, "ill"])
+        later = ask()  # the answer has come, though nobody has heard it yet
+        assert [await first, await second] == ["ill", "ill"]
+        assert process.frames == [["health", 1], ["health", 2]]
+        supervisor.take(["health", 1, "too late"])
+        supervisor.take(["health", 2, None])
+        assert await later is None
+
+    asyncio.run(check())

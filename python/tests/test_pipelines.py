@@ -106,6 +106,19 @@ def test_metrics_say_whose_they_are(serve: Serve) -> None:
     assert text.count("# TYPE layerwright_prediction_seconds histogram") == 1
 
 
+def test_a_probe_of_all_asks_each_model_for_its_health_once(serve: Serve) -> None:
+    one = step("asked", text="input.text")
+    server = serve("Asked", "Echo", default="main", main=pipeline(one, output="asked", inputs={"text": TEXT}))
+
+    def asked() -> int:
+        return len((server.project / "checks.log").read_text().split())
+
+    for path in ("/models", "/health-check"):  # both ask the model itself, and the pipeline that it is part of
+        before = asked()
+        assert server.get(path).status == 200
+        assert asked() == before + 1
+
+
 def test_the_process_that_dies_fails_its_own_predictions_and_is_started_again(serve: Serve) -> None:
     server = serve("Echo", "Held", default="echo")
     server.request("PUT", "/models/held/predictions/one", {"input": {}}, ASYNC)

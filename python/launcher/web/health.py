@@ -84,7 +84,11 @@ async def state_of(model: Any, engine: Runs) -> tuple[str, str | None]:
 async def report(service: Service) -> dict[str, Any]:
     """The body of ``/health-check``: of all models, each with its own state where there are several."""
     engine, model = service.engine, service.models.whole
-    status, error = await state_of(model, engine)
+    engines = service.models.engines if service.models.named else {}
+    # At the same time, so that each model is asked once.
+    (status, error), *states = await asyncio.gather(
+        state_of(model, engine), *(state_of(one.model, one) for one in engines.values())
+    )
     result: dict[str, Any] = {
         "status": status,
         "setup": {**model.setup, "logs": "".join(model.setup_logs)},
@@ -93,13 +97,11 @@ async def report(service: Service) -> dict[str, Any]:
     }
     if error is not None:
         result["user_healthcheck_error"] = error
-    if service.models.named:
-        engines = service.models.engines
-        result["models"] = dict(zip(engines, await asyncio.gather(*map(_report_one, engines.values()))))
+    if engines:
+        result["models"] = {name: _report_one(one, states[number][0]) for number, (name, one) in enumerate(engines.items())}
     return result
 
 
-async def _report_one(engine: Runs) -> dict[str, Any]:
-    status, _ = await state_of(engine.model, engine)
+def _report_one(engine: Runs, status: str) -> dict[str, Any]:
     queue = {"running": len(engine.running), "waiting": engine.waiting, "restarts": engine.model.restarts}
     return {"status": status, "setup": engine.model.setup, "queue": queue}

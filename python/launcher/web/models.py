@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from ..runs import Runs
@@ -19,7 +20,9 @@ def routes(router: Router, service: Service) -> None:
         return
 
     async def list_all(exchange: Exchange) -> None:
-        await exchange.json(200, {"models": [await _describe(service, name) for name in models.named]})
+        # At the same time, so that a model of several pipelines is asked for its health once.
+        described = await asyncio.gather(*(_describe(service, name) for name in models.named))
+        await exchange.json(200, {"models": described})
 
     async def unknown(exchange: Exchange) -> None:
         known = ", ".join(models.named)
