@@ -46,7 +46,6 @@ class Engine(Runs):
         self.name = name
         self.model = Supervisor(settings, reference, reaper, self, is_lazy=is_lazy, tracer=tracer, name=name)
         self.slots = settings.concurrency or 1
-        self._mean_seconds = 1.0
         self._has_raw_output = False
         self._timer: asyncio.TimerHandle | None = None
         self._batching = Batching(settings.batch_size, settings.batch_wait)
@@ -153,7 +152,7 @@ class Engine(Runs):
             prediction = self.queue.popleft()
             self._begin(prediction)
             process.send(to_json(["run", *_job(prediction)]))
-        if self.queue and self._mean_seconds < AHEAD_SECONDS and self.slots == 1 and not self._has_raw_output:
+        if self.queue and self.mean_seconds < AHEAD_SECONDS and self.slots == 1 and not self._has_raw_output:
             self._send_ahead(process)
 
     def _send_ahead(self, process: ModelProcess) -> None:
@@ -162,7 +161,7 @@ class Engine(Runs):
         They still wait: a cancellation reaches them, and when the model dies they are taken back. A model that writes
         to its file descriptors gets none, since only the order of events tells whose such text is.
         """
-        while self.queue and len(self.ahead) < AHEAD_LENGTH:
+        while self.queue and len(self.ahead) < AHEAD_LENGTH and not self.queue[0].is_withdrawable:
             prediction = self.queue.popleft()
             self.ahead.append(prediction)
             process.send_soon(to_json(["run", *_job(prediction)]))
@@ -226,13 +225,14 @@ class Engine(Runs):
         if self.ahead:
             self._begin(self.ahead.popleft())
         self.model.note_success()
-        self._mean_seconds = 0.8 * self._mean_seconds + 0.2 * seconds
+        self.mean_seconds = 0.8 * self.mean_seconds + 0.2 * seconds
         self._pump()  # the next one starts before this one's answer is written
         if prediction is None:
             return
         if has_files or prediction.tail is not None:
             prediction.left_model_at = time.time()
             prediction.tail = self.start(self._done_later(prediction, prediction.tail, status, value, seconds))
+            self._tell_freed()
         else:
             self._conclude(prediction, status, value, seconds)
 

@@ -44,6 +44,7 @@ class Prediction:
         "input",
         "is_crash",
         "is_named",
+        "is_withdrawable",
         "keeper",
         "left_model_at",
         "listeners",
@@ -92,6 +93,8 @@ class Prediction:
         self.hidden: frozenset[str] = frozenset()
         #: the model process died under it
         self.is_crash = False
+        #: another server may have it as long as it waits, so it waits here
+        self.is_withdrawable = False
         #: of a pipeline's step: who moves its files, since they stay on disk; None for anything else
         self.keeper: Any = None
         #: temporary folder of the input files

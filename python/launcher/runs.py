@@ -44,6 +44,8 @@ class Runs:
     model: Any
     #: predictions at a time
     slots: int
+    #: how long the work of one took lately
+    mean_seconds = 1.0
     _is_batch = False
 
     def __init__(self, settings: Settings, schema: Schema, files: Any, tracer: Any) -> None:
@@ -105,6 +107,13 @@ class Runs:
         return len(self.queue) + len(self.ahead)
 
     @property
+    def load(self) -> int:
+        """How many wait or run that came by themselves: no steps of pipelines, and none that only their files are left of."""
+        preparing = (one for one in self.preparing.values() if one.left_model_at is None)
+        known = itertools.chain(self.running.values(), self.ahead, self.queue, preparing)
+        return sum(one.keeper is None for one in known)
+
+    @property
     def is_full(self) -> bool:
         """The next prediction would be refused."""
         free = max(0, self.slots - len(self.running)) if self.model.state == "ready" else 0
@@ -146,6 +155,17 @@ class Runs:
             self._end(prediction, "canceled")
             return True
         self._interrupt(prediction)
+        return True
+
+    def withdraw(self, prediction: Prediction) -> bool:
+        """Take back one that waits, as if it had never come; False when it has begun, or was sent to the model."""
+        if prediction in self.queue:
+            self.queue.remove(prediction)
+        elif prediction.started_at is None and self.preparing.get(prediction.id) is prediction:
+            del self.preparing[prediction.id]
+        else:
+            return False
+        self._clean(prediction)
         return True
 
     async def stop(self, grace: float) -> bool:
@@ -215,14 +235,17 @@ class Runs:
             log.error("Unexpected error", exc_info=task.exception())
 
     async def _prepare(self, prediction: Prediction) -> None:
+        problem: str | None = None
         try:
             await (prediction.keeper or self.files).fetch(prediction, self.schema)
         except FileError as error:
-            self.preparing.pop(prediction.id, None)
-            self._end(prediction, "failed", error=f"Input validation error: {error}")
+            problem = f"Input validation error: {error}"
+        if self.preparing.get(prediction.id) is not prediction:
+            self._clean(prediction)  # canceled or withdrawn meanwhile
             return
-        if self.preparing.pop(prediction.id, None) is None:
-            self._clean(prediction)  # cancelled meanwhile
+        del self.preparing[prediction.id]
+        if problem is not None:
+            self._end(prediction, "failed", error=problem)
             return
         self.queue.append(prediction)
         self._pump()
@@ -283,6 +306,9 @@ class Runs:
             self._clean(prediction)
         if prediction.keeper is None:
             self.finished.add(prediction)
+        self._tell_freed()
+
+    def _tell_freed(self) -> None:
         for callback in self.freed:
             callback()
 

@@ -283,6 +283,19 @@ def test_sigterm_finishes_the_running_job_and_takes_no_other(worker: Any, redis_
     assert starts(project)["second"] == 0 and not state(redis, second)
 
 
+def test_a_job_that_comes_while_the_worker_ends_is_not_lost_with_it(worker: Any, redis_server: Any, project: Any) -> None:
+    redis = redis_server.client
+    server = worker(LAYERWRIGHT_CONSUMER="one").wait()
+    finished(redis, submit(redis, text="before"))
+    server.process.send_signal(signal.SIGTERM)
+    until(lambda: "Shutting down" in server.log)
+    id = submit(redis, text="late")  # it may listen still
+    assert server.process.wait(LIMIT) == 0
+    assert held_by(redis, "one") == [] and starts(project)["late"] == 0
+    worker(LAYERWRIGHT_MAX_DELIVERIES="1", LAYERWRIGHT_IDLE_SECONDS="600")
+    assert (finished(redis, id)["status"], finished(redis, id)["deliveries"]) == ("succeeded", 1)
+
+
 def test_sigterm_beyond_the_grace_gives_the_job_back_at_once(worker: Any, redis_server: Any, project: Any) -> None:
     redis = redis_server.client
     server = worker(LAYERWRIGHT_GRACE_SECONDS="0.3").wait()
@@ -381,10 +394,15 @@ def test_several_queues_take_turns(worker: Any, redis_server: Any) -> None:
 
 
 BATCH = """
+    import pathlib, time
     from cog import BasePredictor
 
     class Predictor(BasePredictor):
         def predict(self, texts: list[str]) -> list[str]:
+            if texts[0].startswith("held"):
+                pathlib.Path("began").touch()
+                while not pathlib.Path("may-end").exists():
+                    time.sleep(0.01)
             return [f"{text} of {len(texts)}" for text in texts]
 """
 
@@ -396,6 +414,118 @@ def test_jobs_that_wait_together_are_one_batch(make_project: Any, start: Any, re
     start(project, **env, LAYERWRIGHT_BATCH_SIZE="8", LAYERWRIGHT_BATCH_WAIT_MS="60000")
     outputs = [finished(redis_server.client, id)["output"] for id in ids]
     assert outputs == [f"t{number} of 8" for number in range(16)]
+
+
+@pytest.mark.parametrize("how", ["kill", "term"])
+def test_what_waits_for_its_batch_does_not_count_until_that_goes(make_project: Any, start: Any, redis_server: Any, how: str) -> None:
+    redis, texts = redis_server.client, {"type": "array", "items": TEXT}
+    project = make_project(BATCH, document({"texts": texts}, texts))
+    env = {"LAYERWRIGHT_QUEUE": redis_server.url, "LAYERWRIGHT_QUEUE_NAME": STREAM, "LOG_FORMAT": "console"}
+    server = start(project, **env, LAYERWRIGHT_BATCH_SIZE="4", LAYERWRIGHT_BATCH_WAIT_MS="600000")
+    ids = [submit(redis, texts=f"held{number}") for number in range(4)]
+    ids += [submit(redis, texts=f"t{number}") for number in range(3)]
+    server.hear("began")
+    until(lambda: deliveries(redis, *ids[:4]) == [1, 1, 1, 1])
+    server.tell("may-end")
+    for id in ids[:4]:
+        assert finished(redis, id)["output"].endswith(" of 4")
+    until(lambda: deliveries(redis, *ids[4:]) == [0, 0, 0])
+    if how == "kill":
+        server.crash()
+    else:
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(LIMIT) == 0
+    start(project, **env, LAYERWRIGHT_BATCH_SIZE="4", LAYERWRIGHT_MAX_DELIVERIES="1")
+    for id in ids[4:]:
+        result = finished(redis, id)
+        assert (result["status"], result["deliveries"]) == ("succeeded", 1)
+
+
+def deliveries(redis: Any, *ids: str) -> list[int]:
+    """How often each was delivered, of those that a worker has or had."""
+    counts = {one["message_id"]: one["times_delivered"] for one in redis.xpending_range(STREAM, STREAM, "-", "+", 100)}
+    known = {json.loads(fields["value"])["id"]: entry for entry, fields in redis.xrange(STREAM)}
+    return [counts[known[id]] for id in ids if known.get(id) in counts]
+
+
+@pytest.fixture
+def ahead(worker: Any, redis_server: Any, project: Any) -> Any:
+    """A worker whose model was quick until now: it runs a job that is held, and has taken one of two others."""
+
+    def run(**env: str) -> Server:
+        redis, server = redis_server.client, worker(LAYERWRIGHT_CONSUMER="one", **env).wait()
+        for number in range(30):
+            submit(redis, f"quick{number}")
+        finished(redis, "quick29")
+        pipeline = redis.pipeline(transaction=True)
+        for id, mode in (("held", "held"), ("next", ""), ("later", "")):
+            pipeline.xadd(STREAM, {"value": json.dumps({"id": id, "input": {"text": id, "mode": mode}})})
+        pipeline.execute()
+        until(lambda: deliveries(redis, "held", "next", "later") == [1, 0])
+        return server
+
+    return run
+
+
+def test_a_job_taken_ahead_goes_back_when_the_one_before_it_takes_long(ahead: Any, worker: Any, redis_server: Any, project: Any) -> None:
+    redis = redis_server.client
+    server = ahead()
+    until(lambda: held_by(redis, "returned") == ["next"])
+    assert held_by(redis, "one") == ["held"] and deliveries(redis, "held", "next", "later") == [1, 0]
+    worker()
+    assert finished(redis, "next")["deliveries"] == finished(redis, "later")["deliveries"] == 1
+    server.tell("may-end")
+    assert finished(redis, "held")["deliveries"] == 1
+    assert (starts(project)["held"], starts(project)["next"]) == (1, 1)
+
+
+def test_a_job_taken_ahead_is_given_back_at_sigterm(ahead: Any, worker: Any, redis_server: Any, project: Any) -> None:
+    redis = redis_server.client
+    server = ahead(LAYERWRIGHT_GRACE_SECONDS="600")
+    server.process.send_signal(signal.SIGTERM)
+    worker(LAYERWRIGHT_MAX_DELIVERIES="1")
+    for id in ("next", "later"):
+        result = finished(redis, id)
+        assert (result["status"], result["deliveries"]) == ("succeeded", 1)
+    server.tell("may-end")
+    assert finished(redis, "held")["deliveries"] == 1 and server.process.wait(LIMIT) == 0
+
+
+def test_a_job_taken_ahead_by_a_worker_that_is_killed_has_not_failed(ahead: Any, worker: Any, redis_server: Any, project: Any) -> None:
+    redis = redis_server.client
+    ahead().crash()
+    worker(LAYERWRIGHT_MAX_DELIVERIES="1")
+    for id in ("next", "later"):
+        result = finished(redis, id)
+        assert (result["status"], result["deliveries"]) == ("succeeded", 1)
+    assert finished(redis, "held")["error"] == "1 deliveries ended without a result"
+
+
+def test_a_dead_worker_s_job_is_found_behind_many_that_run(make_project: Any, start: Any, redis_server: Any) -> None:
+    source = """
+        import asyncio, pathlib
+        from cog import BasePredictor, concurrent
+
+        class Predictor(BasePredictor):
+            @concurrent(max=30)
+            async def predict(self, text: str) -> str:
+                while text != "lost" and not pathlib.Path("may-end").exists():
+                    await asyncio.sleep(0.01)
+                return text
+    """
+    redis = redis_server.client
+    env = {"LAYERWRIGHT_QUEUE": redis_server.url, "LAYERWRIGHT_QUEUE_NAME": STREAM, "LOG_FORMAT": "console"}
+    redis.xgroup_create(STREAM, STREAM, id="0", mkstream=True)
+    server = start(make_project(source, document({"text": TEXT})), **env).wait()
+    ids = [submit(redis, text="held") for _ in range(20)]
+    until(lambda: len(deliveries(redis, *ids)) == 20)
+    pipeline = redis.pipeline(transaction=True)
+    pipeline.xadd(STREAM, {"value": json.dumps({"id": "lost", "input": {"text": "lost"}})})
+    pipeline.xreadgroup(STREAM, "dead", {STREAM: ">"})
+    pipeline.execute()
+    assert finished(redis, "lost")["deliveries"] == 2
+    server.tell("may-end")
+    assert [finished(redis, id)["deliveries"] for id in ids] == [1] * 20
 
 
 def test_the_lag_of_the_group_counts_what_waits(worker: Any, redis_server: Any, project: Any) -> None:

@@ -44,19 +44,6 @@ class Models:
         """All models are set up, and the server stays."""
         return self.whole.state == "ready" and not self.default.is_draining
 
-    @property
-    def room(self) -> int:
-        """How many predictions could begin at once; none while a model is not set up."""
-        if self.whole.state not in ("ready", "restarting"):
-            return 0
-        ready = [engine for engine in self.engines.values() if engine.model.state == "ready"]
-        return sum(max(0, engine.slots - len(engine.running) - engine.waiting) for engine in ready)
-
-    @property
-    def slots(self) -> int:
-        """Of all models together."""
-        return sum(engine.slots for engine in self.engines.values())
-
     def spawn(self) -> None:
         """Start all processes; usable before there is a loop.
 

@@ -101,6 +101,7 @@ class Pipeline(Runs):
         if status == "succeeded" and prediction.streamed and isinstance(value, list):
             status, value = "streamed", None  # it was sent already
         prediction.left_model_at = time.time()
+        self._tell_freed()
         await self._done_later(prediction, prediction.tail, status, value, seconds)
 
     async def _settle(self, run: Run, prediction: Prediction) -> tuple[str, Any]:

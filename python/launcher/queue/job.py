@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, Callable
 
 from pydantic_core import from_json, to_json
 
 from ..prediction import Prediction, timestamp
+from ..runs import Runs
 from ..schema import InvalidRequest, Schema
 from ..tracing.untraced import pass_on
 
@@ -48,7 +49,18 @@ class Job:
         #: whoever holds it may write about the job
         self.token = f"{consumer}/{entry}/{time.time_ns()}"
         self.deliveries = 1
+        #: what runs it; None where there is no model of its name
+        self.engine: Runs | None = None
         self.prediction: Prediction | None = None
+        #: its delivery has begun: the token is in its hash
+        self.is_begun = False
+        #: the engine has it, or it needs none
+        self.is_placed = False
+        #: it waits in this worker, which does not count as a delivery
+        self.is_held = False
+        #: called when a job that was held starts
+        self.on_start: Callable[[Job], None] | None = None
+        self.taken_at = time.monotonic()
         self.events: list[tuple[str, bytes]] = []
         self.sequence = 0
         self.is_lost = False
@@ -79,6 +91,7 @@ class Job:
         """
         self.prediction = Prediction(schema.check({**self.message, "id": self.id}), self.id)
         self.prediction.hidden = schema.secret_fields
+        self.prediction.is_withdrawable = True
         pass_on(self.carrier).follow(self.prediction)
         self.prediction.listeners.append(self.listen)
         return self.prediction
@@ -114,6 +127,8 @@ class Job:
         if event == "completed":
             return
         if event == "start":
+            if self.is_held and self.on_start is not None:
+                self.on_start(self)
             data = {"id": self.id, "status": "processing", "delivery": self.deliveries}
         body = to_json({**data, "sequence": self.sequence}, inf_nan_mode="null")
         if len(body) <= self.limit:  # else the result is too large as well

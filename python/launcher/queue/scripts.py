@@ -7,30 +7,108 @@ stream as keys, so on a cluster the stream's name needs a hash tag.
 
 TERMINAL = "local function ended(s) return s == 'succeeded' or s == 'failed' or s == 'canceled' end\n"
 
-#: A delivery begins: drop it if the job has ended, bury it after too many deliveries, else take the token.
-#: ARGV: entry, token, maximum, ttl, id, payload, now, reason -> {verdict, deliveries}
+#: Deliveries begin: drop a job that has ended, bury it after too many deliveries, else take its token. One that waits in
+#: the worker does not count as a delivery until STARTED says so; but only once, so that a job which kills its worker before
+#: that comes to an end.
+#: KEYS: the stream, the hash of each; ARGV: consumer, maximum, ttl, then entry, token and 1 if it waits, else 0, of each
+#: -> {{verdict, deliveries, 1 if this one does not count yet}, ...}
 BEGIN = TERMINAL + """
-local stream, hash, events, dead = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local entry, token, maximum, ttl = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
-local pending = redis.call('XPENDING', stream, stream, entry, entry, 1)
-local count = pending[1] and pending[1][4] or 1
-if ended(redis.call('HGET', hash, 'status')) then
-  redis.call('XACK', stream, stream, entry)
-  redis.call('XDEL', stream, entry)
-  return {'ended', count}
-end
-if redis.call('EXISTS', hash .. ':cancel') == 1 then
+local stream, maximum = KEYS[1], tonumber(ARGV[2])
+local function begin(hash, entry, token, waits)
+  local pending = redis.call('XPENDING', stream, stream, entry, entry, 1)
+  local count = pending[1] and pending[1][4] or 1
+  if ended(redis.call('HGET', hash, 'status')) then
+    redis.call('XACK', stream, stream, entry)
+    redis.call('XDEL', stream, entry)
+    return {'ended', count, 0}
+  end
+  local is_held = waits and count <= maximum and not redis.call('HGET', hash, 'deliveries')
   redis.call('HSET', hash, 'token', token, 'entry', entry, 'deliveries', count)
-  return {'canceled', count}
+  if redis.call('EXISTS', hash .. ':cancel') == 1 then return {'canceled', count, 0} end
+  if count > maximum then return {'exhausted', count, 0} end
+  if is_held then redis.call('XCLAIM', stream, stream, ARGV[1], 0, entry, 'RETRYCOUNT', count - 1, 'JUSTID') end
+  redis.call('HSET', hash, 'status', is_held and 'starting' or 'processing')
+  redis.call('EXPIRE', hash, tonumber(ARGV[3]))
+  redis.call('DEL', hash .. ':events')
+  return {'run', count, is_held and 1 or 0}
 end
-if count > maximum then
-  redis.call('HSET', hash, 'token', token, 'entry', entry, 'deliveries', count)
-  return {'exhausted', count}
+local verdicts = {}
+for i = 2, #KEYS do verdicts[i - 1] = begin(KEYS[i], ARGV[3 * i - 2], ARGV[3 * i - 1], ARGV[3 * i] == '1') end
+return verdicts
+"""
+
+#: Jobs that waited in the worker have started: their deliveries count.
+#: KEYS: the stream, the hash of each; ARGV: consumer, then entry, token and deliveries of each
+STARTED = """
+local stream = KEYS[1]
+for i = 2, #KEYS do
+  local entry, token, count = ARGV[3 * i - 4], ARGV[3 * i - 3], ARGV[3 * i - 2]
+  if redis.call('HGET', KEYS[i], 'token') == token then
+    redis.call('XCLAIM', stream, stream, ARGV[1], 0, entry, 'RETRYCOUNT', count, 'JUSTID')
+    redis.call('HSET', KEYS[i], 'status', 'processing')
+  end
 end
-redis.call('HSET', hash, 'status', 'processing', 'token', token, 'entry', entry, 'deliveries', count)
-redis.call('EXPIRE', hash, ttl)
-redis.call('DEL', events)
-return {'run', count}
+"""
+
+#: Entries that were delivered to a worker which has not begun them go to other consumers, claimable at once and without
+#: counting as delivered. KEYS: the stream, the hash of each; ARGV: consumer, then entry and new consumer of each
+SET_ASIDE = TERMINAL + """
+local stream = KEYS[1]
+for i = 2, #KEYS do
+  local entry = ARGV[2 * i - 2]
+  local held = redis.call('XPENDING', stream, stream, entry, entry, 1, ARGV[1])[1]
+  if held then
+    local count = math.max(0, held[4] - 1)
+    redis.call('XCLAIM', stream, stream, ARGV[2 * i - 1], 0, entry, 'IDLE', 86400000, 'RETRYCOUNT', count, 'JUSTID')
+    if redis.call('HGET', KEYS[i], 'entry') == entry and not ended(redis.call('HGET', KEYS[i], 'status')) then
+      redis.call('HSET', KEYS[i], 'status', 'starting')
+      redis.call('HDEL', KEYS[i], 'token')
+    end
+  end
+end
+"""
+
+#: XCLAIM's answer for one entry, or nothing when that is no longer in the stream (Redis 6 then says nil).
+_CLAIM = """
+local function claim(stream, consumer, idle, entry)
+  local taken = redis.call('XCLAIM', stream, stream, consumer, idle, entry)[1]
+  if taken and taken[2] then return taken end
+  if #redis.call('XRANGE', stream, entry, entry) == 0 then redis.call('XACK', stream, stream, entry) end
+end
+"""
+
+#: The oldest entries that are held by the given consumers, as many as wanted of each, and how many each consumer holds
+#: after that. ARGV: consumer, then holder and number of each -> {entries, {consumer, number, ...}}
+TAKE_WAITING = _CLAIM + """
+local stream, taken, left = KEYS[1], {}, {}
+for i = 2, #ARGV, 2 do
+  for _, held in ipairs(redis.call('XPENDING', stream, stream, '-', '+', ARGV[i + 1], ARGV[i])) do
+    taken[#taken + 1] = claim(stream, ARGV[1], 0, held[1])
+  end
+end
+for _, one in ipairs(redis.call('XPENDING', stream, stream)[4] or {}) do
+  left[#left + 1] = one[1]
+  left[#left + 1] = one[2]
+end
+return {taken, left}
+"""
+
+#: The oldest entry that nobody has renewed the claim of, unless one of the given consumers holds it. XAUTOCLAIM would look
+#: at ten entries, which may all be somebody's. ARGV: consumer, idle, holders to leave alone -> {entry} or {}
+RECOVER = _CLAIM + """
+local stream, apart, from = KEYS[1], {}, '-'
+for i = 3, #ARGV do apart[ARGV[i]] = true end
+repeat
+  local idle = redis.call('XPENDING', stream, stream, 'IDLE', ARGV[2], from, '+', 1000)
+  for _, held in ipairs(idle) do
+    if not apart[held[2]] then
+      local taken = claim(stream, ARGV[1], ARGV[2], held[1])
+      if taken then return {taken} end
+    end
+    from = '(' .. held[1]
+  end
+until #idle < 1000
+return {}
 """
 
 #: The claim is renewed, without counting as a delivery. ARGV: entry, token, consumer, renew -> 1, 2 (cancel) or 0 (lost)
@@ -58,13 +136,16 @@ return 1
 """
 
 #: The result, and the entry leaves the stream. ARGV: token, ttl, state, entry, status, reason, payload, now, id,
-#: deliveries -> 1 or 0 (lost). With a reason the job is also put among the dead letters.
+#: deliveries, then pairs of event name and data -> 1 or 0 (lost). With a reason the job is also put among the dead letters.
 FINISH = """
 local stream, hash, events, dead = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 if redis.call('HGET', hash, 'token') ~= ARGV[1] then return 0 end
 local ttl = tonumber(ARGV[2])
 redis.call('HSET', hash, 'state', ARGV[3], 'status', ARGV[5])
 redis.call('HDEL', hash, 'token')
+for i = 11, #ARGV, 2 do
+  redis.call('XADD', events, 'MAXLEN', '~', 10000, '*', 'event', ARGV[i], 'data', ARGV[i + 1])
+end
 redis.call('XADD', events, 'MAXLEN', '~', 10000, '*', 'event', 'completed', 'data', ARGV[3])
 if ARGV[6] ~= '' then
   redis.call('XADD', dead, '*', 'value', ARGV[7], 'reason', ARGV[6], 'id', ARGV[9], 'deliveries', ARGV[10],

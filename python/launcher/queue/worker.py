@@ -1,10 +1,8 @@
-"""The worker: takes jobs while the engine has free slots, keeps their claims, writes their results."""
+"""The worker: runs the jobs that its intake takes, keeps their claims, writes their results."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import itertools
 import logging
 import os
 import socket
@@ -14,18 +12,23 @@ from typing import Any
 from pydantic_core import to_json
 from redis.exceptions import AuthenticationError, ResponseError
 
-from ..runs import Duplicate, NotReady, QueueFull, Runs
+from ..runs import Duplicate, NotReady, QueueFull
 from ..schema import InvalidRequest
 from ..service import Service
-from . import scripts
 from .connect import LOST, UNWELL, connect
-from .job import Job, Keys, describe, now
+from .intake import SCAN_SECONDS, Intake
+from .job import Job, describe, now
+from .source import Source
+from .waiting import Watch
 
 log = logging.getLogger("layerwright.queue")
 
-SCAN_SECONDS = 0.5
 CANCEL_SECONDS = 0.4
 FLUSH_SECONDS = 0.05
+#: how long a job waits here for one that runs, before another worker may have it
+HELD_SECONDS = 1.0
+#: events above this go before the result: Redis takes no command above a gigabyte
+EVENTS_BYTES = 1 << 20
 _LOOK = "Look at Redis: its memory (maxmemory), disk (MISCONF) and role (READONLY), the user's rights and the database in LAYERWRIGHT_QUEUE."
 
 
@@ -36,78 +39,54 @@ async def start_workers(service: Service) -> list["Worker"]:
     return [worker]
 
 
-class Source:
-    """A stream on a server, with the scripts registered there."""
-
-    def __init__(self, client: Any, stream: str) -> None:
-        self.client, self.stream = client, stream
-        self.begin = client.register_script(scripts.BEGIN)
-        self.beat = client.register_script(scripts.BEAT)
-        self.progress = client.register_script(scripts.PROGRESS)
-        self.finish = client.register_script(scripts.FINISH)
-        self.give_back = client.register_script(scripts.GIVE_BACK)
-        self.cancel_waiting = client.register_script(scripts.CANCEL_WAITING)
-        self.has_group = False
-        self.next_scan = 0.0
-        #: entries that wait, with the key that cancels each, and the last entry looked at
-        self.waiting: dict[str, tuple[str, str | None]] = {}
-        self.seen = "0-0"
-
-    async def ensure_group(self) -> None:
-        """Make the stream and its group; both may exist."""
-        if self.has_group:
-            return
-        try:
-            await self.client.xgroup_create(self.stream, self.stream, id="0", mkstream=True)
-        except ResponseError as error:
-            if "BUSYGROUP" not in str(error):
-                raise
-        self.has_group = True
-
-
 class Worker:
     """Runs the jobs of several sources in one engine."""
 
     def __init__(self, service: Service) -> None:
         settings = service.settings
-        self.service, self.engine, self.settings = service, service.engine, settings
+        self.service, self.settings = service, settings
         self.models = service.models
         self.consumer = settings.consumer or f"{socket.gethostname()}-{os.getpid()}-{os.urandom(3).hex()}"
         clients = [connect(url) for url in settings.redis_urls]
-        self.sources = [Source(client, stream) for client in clients for stream in settings.queues]
-        self.turn = itertools.cycle(range(len(self.sources)))
+        self.sources = [Source(client, stream, self.consumer) for client in clients for stream in settings.queues]
+        #: all that this worker has in hand, and where each came from
         self.jobs: dict[Job, Source] = {}
         self.counts = {"delivered": 0, "redelivered": 0, "dead": 0, "lost": 0}
         self.is_connected = False
+        self.intake = Intake(self, self.sources, self.models, settings)
+        self._watches = [Watch(source, self.models.named, self._cancel_waiting) for source in self.sources]
+        #: jobs that were held and have started, which Redis is yet to be told
+        self._started: list[Job] = []
         self._has_complained = False
         self._refusals: dict[str, float] = {}
-        #: whether jobs wait in the engine for others to come
-        self._gathers = settings.batch_size > 1 and not self.models.named
-        self._free = asyncio.Event()
-        self._stopping = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._loops: list[asyncio.Task[None]] = []
+        self._takers: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
         """Begin to take work as soon as the model is ready."""
-        self.models.whole.changed.add(self._free.set)
-        for engine in self.models.engines.values():
-            engine.freed.add(self._free.set)
+        self.models.whole.changed.add(self.intake.wake)
+        for runs in self.models.everything:
+            runs.freed.add(self.intake.wake)
         loop = asyncio.get_running_loop()
-        self._loops = [loop.create_task(self._forever(step)) for step in (self._take, self._keep, self._watch_waiting)]
+        steps = [self.intake.take, *([self.intake.take_aside] if self.models.named else [])]
+        self._takers = [loop.create_task(self._forever(step)) for step in steps]
+        self._loops = [loop.create_task(self._forever(step)) for step in (self._keep, self._watch_waiting)]
 
     async def stop(self, grace: float) -> None:
-        """Take nothing new; finish what runs within the grace, give the rest back at once."""
-        self._stopping = True
-        self._free.set()
-        self._loops[0].cancel()
+        """Take nothing new and give back what has not begun; finish what runs within the grace, give the rest back at once."""
         deadline = time.monotonic() + grace
+        self.intake.close()
+        # Not in the middle of a command: its answer may be a job, which nobody would know of. It listens for half a second.
+        taking = asyncio.ensure_future(asyncio.wait(self._takers, timeout=2 * SCAN_SECONDS))
+        await self._give_back_waiting()
         while self.jobs and time.monotonic() < deadline:
             await asyncio.sleep(0.02)
         for job, source in list(self.jobs.items()):
             job.is_abandoned = True
             await self._return(job, source, counts=False)
-        for task in self._loops:
+        await taking
+        for task in (*self._takers, *self._loops):
             task.cancel()
         for client in {id(source.client): source.client for source in self.sources}.values():
             await client.aclose()
@@ -115,7 +94,7 @@ class Worker:
     async def _forever(self, step: Any) -> None:
         """Repeat a step; a server that is away is waited for."""
         pause = 0.1
-        while True:
+        while not (self.intake.is_closed and step in (self.intake.take, self.intake.take_aside)):
             try:
                 await step()
                 if not self.is_connected:
@@ -163,86 +142,11 @@ class Worker:
             self._refusals = {text: time.monotonic()}
             log.error("The queue refused a command: %s\nhint: It is tried again. %s", text, _LOOK)
 
-    # --- taking
+    # --- running
 
-    @property
-    def room(self) -> int:
-        """How many jobs can begin now."""
-        if self._stopping:
-            return 0
-        if self.models.named:
-            # A job may be for any of them; those that wait for a model that is busy are no more than all slots together.
-            return min(self.models.room, self.models.slots - len(self.jobs))
-        engine = self.engine
-        if engine.model.state != "ready" or engine.ahead:
-            return 0
-        waiting = len(engine.queue) + len(engine.preparing)
-        if waiting and not self._gathers:
-            return 0
-        return engine.slots - max(len(engine.running) + waiting, len(self.jobs))
-
-    async def _take(self) -> None:
-        if self.room <= 0:
-            self._free.clear()
-            try:
-                await asyncio.wait_for(self._free.wait(), 0.2)
-            except asyncio.TimeoutError:
-                pass
-            return
-        for _ in self.sources:
-            source = self.sources[next(self.turn)]
-            await source.ensure_group()
-            if await self._claim(source) or await self._read(source, None):
-                return
-        if len(self.sources) == 1:
-            # Short enough that claims of the dead are looked for twice a second on an idle queue too.
-            await self._read(self.sources[0], int(SCAN_SECONDS * 1000))
-        else:
-            await asyncio.sleep(0.1)
-
-    async def _claim(self, source: Source) -> bool:
-        """Take over a job whose worker has not renewed its claim."""
-        if time.monotonic() < source.next_scan:
-            return False
-        idle = int(self.settings.idle_limit * 1000)
-        answer = await source.client.xautoclaim(
-            source.stream, source.stream, self.consumer, idle, start_id="0-0", count=1
-        )
-        for entry, fields in answer[1]:
-            if fields:
-                self.counts["redelivered"] += 1
-                await self._begin(source, entry, fields)
-                return True
-        source.next_scan = time.monotonic() + SCAN_SECONDS
-        return False
-
-    async def _read(self, source: Source, block: int | None) -> bool:
-        # A batch is taken at once: one by one its first would have waited long enough before its last is there.
-        count = max(1, self.room) if self._gathers else 1
-        answer = await source.client.xreadgroup(
-            source.stream, self.consumer, {source.stream: ">"}, count=count, block=block
-        )
-        streams = answer.items() if isinstance(answer, dict) else answer or []
-        taken = [self._begin(source, entry, fields) for _, entries in streams for entry, fields in entries]
-        for outcome in await asyncio.gather(*taken, return_exceptions=True):
-            if isinstance(outcome, BaseException):
-                raise outcome
-        return bool(taken)
-
-    async def _begin(self, source: Source, entry: str, fields: dict[str, str]) -> None:
-        if self._stopping:
-            return  # its claim ends by itself; but this cannot happen while loops are cancelled first
-        self.counts["delivered"] += 1
-        job = Job(source.stream, entry, fields, self.consumer, self.settings.result_limit)
-        arguments = [entry, job.token, self.settings.max_deliveries, int(self.settings.state_seconds)]
-        try:
-            verdict, job.deliveries = await source.begin(keys=job.keys.all, args=arguments)
-        except ResponseError:
-            await self._undo_delivery(source, entry)
-            raise
-        if verdict == "ended":
-            return
-        self.jobs[job] = source
+    def begin(self, job: Job, source: Source, verdict: str) -> None:
+        """Go on with a job whose delivery has begun; the verdict is that of the script."""
+        job.is_placed = verdict == "exhausted" or job.problem is not None
         if verdict == "exhausted":
             reason = f"{int(job.deliveries) - 1} deliveries ended without a result"
             job.fail(reason)
@@ -253,14 +157,6 @@ class Worker:
         else:
             self._spawn(job, self._run(job, source, is_canceled=verdict == "canceled"))
 
-    async def _undo_delivery(self, source: Source, entry: str) -> None:
-        """A delivery that Redis had no memory to note down must not count; the entry is claimed again later."""
-        stream = source.stream
-        pending = await source.client.xpending_range(stream, stream, min=entry, max=entry, count=1)
-        for one in pending:
-            count = max(0, int(one["times_delivered"]) - 1)
-            await source.client.xclaim(stream, stream, self.consumer, 0, [entry], retrycount=count, justid=True)
-
     def _spawn(self, job: Job, coroutine: Any) -> None:
         task = asyncio.get_running_loop().create_task(coroutine)
         self._tasks.add(task)
@@ -269,12 +165,9 @@ class Worker:
             self._tasks.discard(task)
             if not task.cancelled() and task.exception() is not None:
                 log.error("Unexpected error with job %s", job.id, exc_info=task.exception())
-                self.jobs.pop(job, None)  # its claim ends by itself
-                self._free.set()
+                self._forget(job)  # its claim ends by itself
 
         task.add_done_callback(ended)
-
-    # --- running
 
     async def _run(self, job: Job, source: Source, *, is_canceled: bool) -> None:
         span = self.service.tracer.delivery(source.stream, job.entry, int(job.deliveries), job.carrier)
@@ -284,8 +177,10 @@ class Worker:
             span.end()
 
     async def _run_traced(self, job: Job, source: Source, span: Any, is_canceled: bool) -> None:
+        engine, job.is_placed = job.engine, True
         try:
-            engine = self._engine_of(job)
+            if engine is None:
+                raise self._unknown_model(job)
             prediction = job.make_prediction(engine.schema)
         except InvalidRequest as error:
             span.refuse(422)
@@ -299,6 +194,7 @@ class Worker:
             return
         if prediction.webhook is not None:
             self.service.webhooks.follow(prediction, is_final=False)
+        job.on_start = self._note_start
         try:
             engine.submit(prediction)
         except (NotReady, QueueFull, Duplicate):
@@ -316,7 +212,7 @@ class Worker:
             self.counts["lost"] += 1
             log.warning("Another worker has taken over: %s", job.id)
             engine.cancel(job.id)
-            self.jobs.pop(job, None)
+            self._forget(job)
             return
         if prediction.is_crash:
             if int(job.deliveries) < self.settings.max_deliveries:
@@ -326,23 +222,31 @@ class Worker:
             return
         await self._finish(job, source, "")
 
-    def _engine_of(self, job: Job) -> Runs:
-        """What runs a job: the default, unless its message names one of several.
+    def _unknown_model(self, job: Job) -> InvalidRequest:
+        problem = f"There is no model {job.message.get('model')}; this worker has {', '.join(self.models.named)}"
+        return InvalidRequest([{"loc": ["body", "model"], "msg": problem, "type": "value_error"}])
 
-        :raises InvalidRequest: when there is none of that name
-        """
-        name = job.message.get("model")
-        if not self.models.named or name is None:
-            return self.engine
-        if not isinstance(name, str) or name not in self.models.named:
-            problem = f"There is no model {name}; this worker has {', '.join(self.models.named)}"
-            raise InvalidRequest([{"loc": ["body", "model"], "msg": problem, "type": "value_error"}])
-        return self.models.named[name]
+    def _forget(self, job: Job) -> None:
+        self.jobs.pop(job, None)
+        self.intake.wake()
 
-    def _cancel(self, job: Job) -> None:
-        """Cancel a job that was begun; one that names nothing is no more by then."""
-        with contextlib.suppress(InvalidRequest):
-            self._engine_of(job).cancel(job.id)
+    def _note_start(self, job: Job) -> None:
+        """A job that was held has started: that is a delivery. A batch is told of at once."""
+        self._started.append(job)
+        if len(self._started) == 1:
+            self._spawn(job, self._tell_started())
+
+    async def _tell_started(self) -> None:
+        jobs, self._started = [job for job in self._started if job in self.jobs], []
+        for source in {self.jobs[job]: None for job in jobs}:
+            theirs = [job for job in jobs if self.jobs.get(job) is source]
+            try:
+                await source.tell_started(theirs)
+            except UNWELL:
+                self._started += theirs  # `_keep` tries again
+            else:
+                for job in theirs:
+                    job.is_held = False
 
     async def _write_progress(self, job: Job, source: Source) -> None:
         if not job.events:
@@ -383,14 +287,15 @@ class Worker:
         pause, has_complained = 0.1, False
         while not job.is_abandoned:
             try:
-                flat = [part for event in job.events for part in event]
-                if flat:
+                if sum(len(data) for _, data in job.events) > EVENTS_BYTES:
+                    flat = [part for event in job.events for part in event]
                     await source.progress(
                         keys=job.keys.all, args=[job.token, int(self.settings.state_seconds), "", *flat]
                     )
                     job.events = []
                 arguments = [job.token, int(self.settings.state_seconds), job.state(), job.entry, prediction.status]
                 arguments += [reason, job.payload, now(), job.id, job.deliveries]
+                arguments += [part for event in job.events for part in event]
                 is_ours = await source.finish(keys=job.keys.all, args=arguments)
                 break
             except UNWELL as error:
@@ -401,8 +306,7 @@ class Worker:
                 pause = min(1.0, pause * 2)
         else:
             return
-        self.jobs.pop(job, None)
-        self._free.set()
+        self._forget(job)
         if not is_ours:
             self.counts["lost"] += 1
             log.warning("A late result was refused, another worker has the job: %s", job.id)
@@ -418,7 +322,7 @@ class Worker:
 
         :param counts: this delivery is one of those after which a job is given up
         """
-        self.jobs.pop(job, None)
+        self._forget(job)
         if job.prediction is not None:
             self.service.webhooks.forget(job.prediction)
         shown = job.prediction.shown_input() if job.prediction is not None else {}
@@ -429,11 +333,32 @@ class Worker:
         except UNWELL as error:
             log.warning("Job %s could not be given back and will be claimed later: %s", job.id, error)
 
+    async def _give_back_waiting(self, *, is_stuck: bool = False) -> None:
+        """Give back what has not begun.
+
+        :param is_stuck: only what waits for longer than was thought: its model is at work still, or not there
+        """
+        for job, source in list(self.jobs.items()):
+            if job.prediction is None or job.engine is None or job not in self.jobs:
+                continue
+            if is_stuck:
+                is_late = job.is_held and bool(job.engine.running) and not self.models.named
+                if not (is_late or job.engine.model.state != "ready") or time.monotonic() - job.taken_at < HELD_SECONDS:
+                    continue
+            if job.engine.withdraw(job.prediction):
+                job.is_abandoned = True
+                await self._return(job, source, counts=False)
+
     # --- keeping claims, hearing cancellations
 
     async def _keep(self) -> None:
         await asyncio.sleep(CANCEL_SECONDS if self.jobs else 0.1)
+        if self._started:
+            await self._tell_started()
+        await self._give_back_waiting(is_stuck=True)
         for job, source in list(self.jobs.items()):
+            if not job.is_begun:
+                continue
             due = time.monotonic() - job.last_beat >= self.settings.heartbeat - CANCEL_SECONDS / 2
             answer = await source.beat(
                 keys=job.keys.all, args=[job.entry, job.token, self.consumer, "1" if due else "0"]
@@ -443,54 +368,29 @@ class Worker:
             if answer == 0 and job in self.jobs:
                 job.is_lost = True
             elif answer == 2 or (job.cancel_key is not None and await source.client.exists(job.cancel_key)):
-                self._cancel(job)
+                if job.engine is not None:
+                    job.engine.cancel(job.id)
 
     async def _watch_waiting(self) -> None:
-        """Cancel jobs that have not begun: they would otherwise wait behind the running ones to hear of it."""
         await asyncio.sleep(SCAN_SECONDS)
-        for source in self.sources:
-            if source.has_group:
-                await self._watch_source(source)
-
-    async def _watch_source(self, source: Source) -> None:
-        groups = await source.client.xinfo_groups(source.stream)
-        delivered = next((group["last-delivered-id"] for group in groups if group["name"] == source.stream), "0-0")
-        for entry in [one for one in source.waiting if _order(one) <= _order(delivered)]:
-            del source.waiting[entry]
-        start = max(source.seen, delivered, key=_order)
-        if len(source.waiting) < 10_000:
-            for entry, fields in await source.client.xrange(source.stream, min=f"({start}", count=1000):
-                job = Job(source.stream, entry, fields, self.consumer)
-                source.waiting[entry] = (job.id, job.cancel_key)
-                source.seen = entry
-        if not source.waiting:
-            return
-        pipeline = source.client.pipeline(transaction=False)
-        for id, key in source.waiting.values():
-            pipeline.exists(Keys(source.stream, id).hash + ":cancel")
-            pipeline.exists(key or Keys(source.stream, id).hash + ":cancel")
-        answers = await pipeline.execute()
-        for index, entry in enumerate(list(source.waiting)):
-            if answers[2 * index] or answers[2 * index + 1]:
-                await self._cancel_waiting(source, entry)
+        for watch in self._watches:
+            if watch.source.has_group:
+                await watch.look()
 
     async def _cancel_waiting(self, source: Source, entry: str) -> None:
-        id, _ = source.waiting.pop(entry)
         found = await source.client.xrange(source.stream, min=entry, max=entry)
         if not found:
             return
         job = Job(source.stream, entry, found[0][1], self.consumer)
+        engine = self.intake.engine_of(job)
         try:
-            prediction = job.make_prediction(self._engine_of(job).schema)
+            if engine is None:
+                raise self._unknown_model(job)
+            prediction = job.make_prediction(engine.schema)
         except InvalidRequest as error:
             prediction = job.fail(describe(error))
         prediction.finish("canceled")
         if await source.cancel_waiting(keys=job.keys.all, args=[job.state(), int(self.settings.state_seconds)]):
-            log.info("Canceled before it began: %s", id)
+            log.info("Canceled before it began: %s", job.id)
             await self._respond(job, source)
             self.service.webhooks.complete(prediction)
-
-
-def _order(entry: str) -> tuple[int, int]:
-    milliseconds, _, sequence = entry.partition("-")
-    return int(milliseconds), int(sequence or 0)
