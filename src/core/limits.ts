@@ -26,6 +26,8 @@ export const LIMITS = {
 /** Lets so many pieces of work at a resource at a time; the others wait for their turn, and the waiting is counted. */
 export interface Limiter {
   <T>(work: () => Promise<T>): Promise<T>
+  /** Begins work that waits for no turn, since others wait for what it holds; it takes a place as soon as one is free. */
+  atOnce<T>(work: () => Promise<T>): Promise<T>
   /** What work has waited for its turn so far, added up, in milliseconds. */
   waitedMs(): number
 }
@@ -44,7 +46,20 @@ export function makeLimiter(most: number, onWait: (ms: number) => void = () => {
       return work()
     })
   }
-  return Object.assign(run, { waitedMs: () => waitedMs })
+  const atOnce = <T>(work: () => Promise<T>): Promise<T> => {
+    const working = work()
+    // How it ends is for the caller.
+    void limit(() => working.catch(() => {}))
+    return working
+  }
+  return Object.assign(run, { atOnce, waitedMs: () => waitedMs })
+}
+
+/** Takes a place until it is given back. */
+export function acquire(limit: Limiter): Promise<() => void> {
+  return new Promise((resolve) => {
+    void limit(() => new Promise<void>((release) => resolve(release)))
+  })
 }
 
 /** The disk of this process: no write waits for anything but the disk in it, so whoever holds a place gives it back. */

@@ -182,9 +182,12 @@ class Copy {
     return this.#limit(() => this.#put(blob))
   }
 
-  /** One blob whose digest its bytes will tell; gives back whether it got there. */
+  /**
+   * One blob whose digest its bytes will tell; gives back whether it got there. It waits for no turn: what makes the blob has begun,
+   * and holds threads that what is sent before it may need.
+   */
   putStream({ bytes, made, name }: HashedStream): Promise<boolean> {
-    return this.#limit(async () => {
+    return this.#limit.atOnce(async () => {
       const task = startTask(this.#report, nameOf(name, 'a layer that is being made'), { kind: 'upload' })
       const signal = this.#signal
       const clock = startClock()

@@ -27,6 +27,32 @@ test('makeLimiter() lets so many at a time, in order, and counts the waiting of 
   expect(limit.waitedMs()).toBeGreaterThan(0)
 })
 
+test('atOnce() begins without waiting, and takes a place as soon as one is free', async () => {
+  const limit = makeLimiter(1)
+  const ends: (() => void)[] = []
+  const begun: string[] = []
+  const work = (name: string) => (): Promise<void> => {
+    begun.push(name)
+    return new Promise((resolve) => ends.push(resolve))
+  }
+  const first = limit(work('first'))
+  await expect.poll(() => begun).toEqual(['first'])
+  const atOnce = limit.atOnce(work('at once'))
+  const third = limit(work('third'))
+  expect(begun).toEqual(['first', 'at once'])
+  ends[0]?.()
+  await first
+  await new Promise((resolve) => setImmediate(resolve))
+  // The place that came free is that of what has begun.
+  expect(begun).toEqual(['first', 'at once'])
+  ends[1]?.()
+  await atOnce
+  await expect.poll(() => begun).toEqual(['first', 'at once', 'third'])
+  ends[2]?.()
+  await third
+  await expect(limit.atOnce(() => Promise.reject(new Error('no')))).rejects.toThrow('no')
+})
+
 test('makeLimiter() gives a place back when work fails', async () => {
   const limit = makeLimiter(1)
   await expect(limit(() => Promise.reject(new Error('no')))).rejects.toThrow('no')

@@ -144,6 +144,33 @@ test('stream() puts a blob whose digest its bytes tell, and leaves one that did 
   expect(calls).toContain(layer.descriptor.digest)
 })
 
+test('stream() waits for no place: what makes a layer holds what an earlier one may need to go on', async () => {
+  const [, layer] = content.blobs
+  if (layer === undefined) throw new Error('The sample has no layer')
+  let goOn = (): void => {}
+  const second = new Promise<void>((resolve) => (goOn = resolve))
+  const taking: Destination = {
+    ...destination(),
+    concurrency: 1,
+    async putStream({ open, made }) {
+      for await (const _ of open());
+      return made?.() ?? expect.unreachable('Nobody hashes the stream')
+    },
+  }
+  // The first layer ends when the second has begun to be sent, as where both need a thread that decompresses.
+  const waiting = async function* (): AsyncGenerator<Uint8Array> {
+    await second
+    yield* layer.open()
+  }
+  const leading = async function* (): AsyncGenerator<Uint8Array> {
+    goOn()
+    yield* layer.open()
+  }
+  const delivery = startDelivery(taking)
+  await Promise.all([delivery.stream(hashedStream(waiting())), delivery.stream(hashedStream(leading()))])
+  expect((await delivery.finish(content)).outcome).toBe('copied')
+})
+
 test('progress names what is copied', async () => {
   const [, layer] = content.blobs
   if (layer === undefined) throw new Error('The sample has no layer')
