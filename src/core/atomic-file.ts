@@ -1,7 +1,8 @@
-import { mkdir, open, rename, rm, type FileHandle } from 'node:fs/promises'
+import { open, rename, rm, type FileHandle } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { BuildError, systemErrorCode } from './errors.ts'
 import { disk } from './limits.ts'
+import { makeFolder } from './make-folder.ts'
 import { temporaryName } from './temporary-name.ts'
 
 /** How a file is written; see {@link writeAtomically}. */
@@ -55,7 +56,7 @@ async function within<T>(folder: string, work: () => Promise<T>): Promise<T> {
     return await work()
   } catch (error) {
     if (systemErrorCode(error) !== 'ENOENT') throw error
-    await mkdir(folder, { recursive: true })
+    await makeFolder(folder)
     return work()
   }
 }

@@ -1,4 +1,4 @@
-import { mkdir, open, rename, rm, type FileHandle } from 'node:fs/promises'
+import { open, rename, rm, type FileHandle } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import pLimit from 'p-limit'
 import { digestAlgorithm, digestHex, type Descriptor, type Digest } from 'oci-spec-types'
@@ -6,6 +6,7 @@ import { encodeTarHeader, TAR_END, tarPadding } from '../../layers/tar-header.ts
 import { explainWriteError, writeAll } from '../core/atomic-file.ts'
 import { openBytes } from '../core/bytes.ts'
 import { verify } from '../core/digest.ts'
+import { makeFolder } from '../core/make-folder.ts'
 import { removeLeft, temporaryName } from '../core/temporary-name.ts'
 import { writeStream } from '../core/write-stream.ts'
 import type { RawManifest } from '../../registry/manifest.ts'
@@ -116,7 +117,7 @@ class ArchiveWriter {
 
   async start(): Promise<void> {
     await this.#explaining(async () => {
-      await mkdir(dirname(this.#path), { recursive: true })
+      await makeFolder(dirname(this.#path))
       await removeLeft(dirname(this.#path), '.tmp')
       this.#file = await open(this.#temporary, 'wx', 0o644)
     })

@@ -1,9 +1,10 @@
-import { mkdir, readFile, stat, type FileHandle } from 'node:fs/promises'
+import { readFile, stat, type FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
 import { ANNOTATION, digestAlgorithm, digestHex, type Descriptor, type Digest } from 'oci-spec-types'
 import { explainWriteError, writeAtomically, writeFileAtomically } from '../core/atomic-file.ts'
 import { Digester, digesting, verify } from '../core/digest.ts'
 import { BuildError, systemErrorCode } from '../core/errors.ts'
+import { makeFolder } from '../core/make-folder.ts'
 import { removeLeft } from '../core/temporary-name.ts'
 import { writeStream } from '../core/write-stream.ts'
 import type { RawManifest } from '../../registry/manifest.ts'
@@ -124,7 +125,7 @@ export async function parseLayoutIndex(text: string, path: string): Promise<read
 
 async function prepareFolder(folder: string): Promise<void> {
   try {
-    await mkdir(join(folder, 'blobs', 'sha256'), { recursive: true })
+    await makeFolder(join(folder, 'blobs', 'sha256'))
   } catch (error) {
     throw explainWriteError(error, folder)
   }

@@ -1,4 +1,4 @@
-import { mkdir, open, rename, rm, type FileHandle } from 'node:fs/promises'
+import { open, rename, rm, type FileHandle } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { digestHex, type Descriptor } from 'oci-spec-types'
 import { explainWriteError } from '../core/atomic-file.ts'
@@ -6,6 +6,7 @@ import { assertExpected, Digester, digestOf, type Expected } from '../core/diges
 import { BuildError } from '../core/errors.ts'
 import { openPath } from '../core/file-access.ts'
 import { disk } from '../core/limits.ts'
+import { makeFolder } from '../core/make-folder.ts'
 import { writeStream } from '../core/write-stream.ts'
 import type { Store } from './store.ts'
 
@@ -36,7 +37,7 @@ export async function putResumable(store: Store, source: PartialFile): Promise<P
   let file: FileHandle | undefined
   let start = 0
   try {
-    await mkdir(dirname(path), { recursive: true })
+    await makeFolder(dirname(path))
     file = await open(path, 'a')
     const digester = new Digester()
     for await (const chunk of openPath(path)()) digester.update(chunk)
@@ -50,7 +51,7 @@ export async function putResumable(store: Store, source: PartialFile): Promise<P
     const written = file
     await disk(() => written.datasync())
     const target = store.path(digest)
-    await mkdir(dirname(target), { recursive: true })
+    await makeFolder(dirname(target))
     await rename(path, target)
     return { digest, size }
   } catch (error) {

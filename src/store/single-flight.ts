@@ -1,10 +1,11 @@
-import { link, mkdir, readFile, rm, unlink, writeFile } from 'node:fs/promises'
+import { link, readFile, rm, unlink, writeFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { digestHex } from 'oci-spec-types'
 import { digestOf } from '../core/digest.ts'
 import { systemErrorCode } from '../core/errors.ts'
+import { makeFolder } from '../core/make-folder.ts'
 import { isAlive } from '../core/process.ts'
 import { temporaryName } from '../core/temporary-name.ts'
 
@@ -128,7 +129,7 @@ async function withDraft<T>(folder: string, work: (draft: string) => Promise<T>)
 
 /** Written before it is linked: a lock that is created and then written would be seen empty. */
 async function writeDraft(folder: string): Promise<string> {
-  for (const part of ['locks', 'tmp']) await mkdir(join(folder, part), { recursive: true })
+  for (const part of ['locks', 'tmp']) await makeFolder(join(folder, part))
   // Among the temporary files, so that prune finds one that a killed process left.
   const draft = join(folder, 'tmp', temporaryName('lock'))
   await writeFile(draft, `${process.pid} ${hostname()}\n`)

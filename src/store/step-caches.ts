@@ -5,6 +5,7 @@ import { writeFileAtomically } from '../core/atomic-file.ts'
 import { digestOf } from '../core/digest.ts'
 import { systemErrorCode } from '../core/errors.ts'
 import { canonicalJson } from '../core/json.ts'
+import { makeFolder } from '../core/make-folder.ts'
 import { temporaryName } from '../core/temporary-name.ts'
 import { entriesOf, measure, statFile, type StoredFile } from './contents.ts'
 import { inFreePlace, oneAtATime, placeName } from './single-flight.ts'
@@ -20,6 +21,9 @@ export interface StepCache {
   readonly uid: number
   readonly gid: number
 }
+
+/** As many prunes would have to meet one step, each in the moment between two of its calls. */
+const PREPARE_TRIES = 10
 
 /** In a cache's folder, beside the folders that steps see: what it is, and by its time when it was last used. */
 const ABOUT = 'about.json'
@@ -66,23 +70,42 @@ export async function listStepCaches(storeFolder: string): Promise<StoredFile[]>
 
 /** Takes a cache away unless it was used since it was looked at. @returns whether it is gone */
 export async function removeStepCache(storeFolder: string, cache: StoredFile): Promise<boolean> {
+  const { path } = cache
   // Away at once under its name, so that no step finds half of it.
   const aside = join(storeFolder, 'tmp', temporaryName('.prune'))
   try {
-    await rename(cache.path, aside)
-    const about = await statFile(join(aside, ABOUT))
-    if (about === undefined || about.usedMs <= cache.usedMs) {
-      await removeFolder(aside)
-      return true
-    }
-    await rename(aside, cache.path)
+    await rename(path, aside)
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENOENT') return false
+    throw error
+  }
+  const about = await statFile(join(aside, ABOUT))
+  if (about !== undefined && about.usedMs > cache.usedMs) {
+    await putBack(aside, path)
+    return false
+  }
+  try {
+    await removeFolder(aside)
   } catch (error) {
     const code = systemErrorCode(error)
+    // A command that still writes there has put something into what was empty: the next prune takes what is left.
+    if (code === 'ENOTEMPTY') return true
     // What a command made as another user of the sandbox can be another user's here, and stays.
-    if (code === 'EACCES' || code === 'EPERM') await rename(aside, cache.path)
-    else if (code !== 'ENOENT') throw error
+    if (code !== 'EACCES' && code !== 'EPERM') throw error
+    await putBack(aside, path)
+    return false
   }
-  return false
+  return true
+}
+
+/** Unless a step has made the cache anew meanwhile: what lies aside is then left to the next prune. */
+async function putBack(aside: string, path: string): Promise<void> {
+  try {
+    await rename(aside, path)
+  } catch (error) {
+    const code = systemErrorCode(error)
+    if (code !== 'ENOTEMPTY' && code !== 'EEXIST') throw error
+  }
 }
 
 /** By user, as everything that is unpacked: what one has made another cannot remove. */
@@ -90,8 +113,21 @@ function ownFolder(storeFolder: string): string {
   return join(storeFolder, 'step-caches', String(process.getuid?.() ?? 0))
 }
 
-async function prepare(storeFolder: string, home: string, place: string, cache: StepCache): Promise<string> {
-  await mkdir(home, { recursive: true })
+/** Prune may take the cache away while it is made: it is then made once more. */
+async function prepare(...given: Parameters<typeof make>): Promise<string> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await make(...given)
+    } catch (error) {
+      const code = systemErrorCode(error)
+      // It was there a moment ago, or is there again.
+      if ((code !== 'ENOENT' && code !== 'EEXIST') || tries === PREPARE_TRIES) throw error
+    }
+  }
+}
+
+async function make(storeFolder: string, home: string, place: string, cache: StepCache): Promise<string> {
+  await makeFolder(home)
   // Written before anything is used: prune takes away nothing that was used since the oldest running build began.
   const about = join(home, ABOUT)
   const text = `${canonicalJson({ id: cache.id, platform: cache.platform })}\n`

@@ -1,4 +1,4 @@
-import { mkdir, readFile, rm, stat, utimes, type FileHandle } from 'node:fs/promises'
+import { readFile, rm, stat, utimes, type FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
 import { digestAlgorithm, digestHex, type Descriptor, type Digest, type DigestAlgorithm } from 'oci-spec-types'
 import { explainWriteError, writeAtomically, writeFileAtomically } from '../core/atomic-file.ts'
@@ -7,6 +7,7 @@ import type { Cache } from '../core/cache.ts'
 import { Digester, digesting, digestOf, verify, type Expected, type HashedStream } from '../core/digest.ts'
 import { BuildError, systemErrorCode } from '../core/errors.ts'
 import { openFile, openPath } from '../core/file-access.ts'
+import { makeFolder } from '../core/make-folder.ts'
 import { writeStream } from '../core/write-stream.ts'
 import { storeLocation } from './location.ts'
 import { oneAtATime, type WaitOptions } from './single-flight.ts'
@@ -34,7 +35,7 @@ export class Store {
   /** Opens (and makes) the store in a folder; the default place unless given. */
   static async open(folder: string = storeLocation()): Promise<Store> {
     try {
-      await mkdir(join(folder, 'tmp'), { recursive: true })
+      await makeFolder(join(folder, 'tmp'))
     } catch (error) {
       throw explainWriteError(error, folder, 'Name a folder that can be written in LAYERWRIGHT_CACHE.')
     }

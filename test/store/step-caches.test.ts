@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { holdStore } from '../../src/store/lease.ts'
 import { pruneStore } from '../../src/store/prune.ts'
-import { listStepCaches, withStepCache, type StepCache } from '../../src/store/step-caches.ts'
+import { listStepCaches, removeStepCache, withStepCache, type StepCache } from '../../src/store/step-caches.ts'
 import { Store } from '../../src/store/store.ts'
 
 const DAY_MS = 24 * 60 * 60 * 1000
@@ -108,6 +108,35 @@ describe('withStepCache()', () => {
     const { uid, mode } = await lend({ uid: 1234, gid: 100 }, (folder) => stat(folder))
     if (process.getuid?.() === 0) expect(uid).toBe(1234)
     else expect(mode & 0o777).toBe(0o777)
+  })
+})
+
+describe('removeStepCache()', () => {
+  const listed = async () => (await listStepCaches(store.folder))[0] ?? expect.unreachable()
+
+  it('is done where a command still writes into what it removes', async () => {
+    await fill('pip', 10, 1)
+    const cache = await listed()
+    const script = 'echo; n=0; while [ $n -lt 200000 ]; do n=$((n+1)); : > $n; done'
+    const writer = spawn('sh', ['-c', script], { cwd: join(cache.path, '0'), stdio: ['ignore', 'pipe', 'ignore'] })
+    await once(writer.stdout, 'data')
+    try {
+      expect(await removeStepCache(store.folder, cache)).toBe(true)
+      expect(await listStepCaches(store.folder)).toEqual([])
+    } finally {
+      writer.kill('SIGKILL')
+      await once(writer, 'close')
+    }
+  })
+
+  it('and a step that begins at the same time neither fails nor finds half of it', async () => {
+    const rounds = Array.from({ length: 40 }, (_, n) => n)
+    for (const n of rounds) {
+      await fill('pip', 10, 1)
+      const cache = await listed()
+      const step = lend({}, (folder) => writeFile(join(folder, `made-${n}`), 'x'))
+      await Promise.all([removeStepCache(store.folder, cache), step])
+    }
   })
 })
 
