@@ -1,5 +1,6 @@
 import type { Descriptor } from 'oci-spec-types'
 import type { RandomAccess } from '../src/core/bytes.ts'
+import { isBuildError } from '../src/core/errors.ts'
 import type { Report } from '../src/core/progress.ts'
 import type { RemoteFile } from '../src/core/remote-file.ts'
 import type { FactsCache } from '../src/debian/facts-file.ts'
@@ -29,6 +30,11 @@ export type OpenDirect = (file: RemoteFile, options?: { readonly isCompared?: bo
 export interface LayerContext {
   /** Opens a proven file: its size and sha256 were checked. Close it. */
   openRemote(file: RemoteFile): Promise<RandomAccess>
+  /**
+   * Opens a file that is read once and forwards, and proven by `prove` behind that; as `openRemote` unless given. Nothing that was made
+   * of it may be kept before.
+   */
+  readonly openPassing?: ((file: RemoteFile) => Promise<RemoteAccess>) | undefined
   /** Opens large files; as `openRemote` unless given. */
   readonly openDirect?: OpenDirect | undefined
   /** Says that a file which was opened is not needed again soon: its bytes lie in a layer. */
@@ -73,6 +79,21 @@ export const DIRECT_BYTES = 8_000_000
 export function openOnce(file: RemoteFile, context: LayerContext): Promise<RemoteAccess> {
   const isCompared = context.isKnown === true
   return (isLarge(file, context) ? context.openDirect?.(file, { isCompared }) : undefined) ?? context.openRemote(file)
+}
+
+/** Opens a file that is read once and forwards. Prove it before what was made of it is kept. */
+export function openForwards(file: RemoteFile, { openPassing, openRemote }: LayerContext): Promise<RemoteAccess> {
+  return openPassing?.(file) ?? openRemote(file)
+}
+
+/**
+ * What is wrong where a file could not be read that may not be proven yet: gives the error back.
+ *
+ * @throws BuildError DIGEST_MISMATCH, SIZE_MISMATCH for a file that is not the one that was asked for, whatever else is odd about it
+ */
+export async function explainUnread(error: unknown, file: RemoteAccess): Promise<unknown> {
+  if (isBuildError(error, 'ARCHIVE_INVALID') || error instanceof RangeError) await file.prove?.()
+  return error
 }
 
 /** Whether a file makes a layer by itself. */

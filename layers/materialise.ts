@@ -43,7 +43,7 @@ async function makeLayer(spec: LayerSpec, context: LayerContext, store: LayerSto
     const stream = (await fromOtherCompression(spec, context, store)) ?? (await makeLayerStream(spec, context))
     const stored = await store.save(key, { ...stream, createdBy, blob: counted(stream.blob, task, context.signal) })
     await saveNotes(key, stream, store.notes)
-    const ztoc = stream.findings?.().ztoc
+    const ztoc = stream.ztoc?.()
     if (ztoc !== undefined) await context.keepZtoc?.(stored.descriptor, ztoc)
     task.end()
     return stored

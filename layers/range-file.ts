@@ -6,7 +6,7 @@ import { verify } from '../src/core/digest.ts'
 import { BuildError } from '../src/core/errors.ts'
 import { openFile } from '../src/core/file-access.ts'
 import { maskUrl } from '../src/core/http.ts'
-import { LIMITS, makeLimiter, type Limiter } from '../src/core/limits.ts'
+import { acquire, LIMITS, makeLimiter, type Limiter } from '../src/core/limits.ts'
 import { silent, startTask } from '../src/core/progress.ts'
 import type { RemoteFile } from '../src/core/remote-file.ts'
 import type { OpenDirect, RemoteAccess } from './context.ts'
@@ -214,11 +214,4 @@ async function* rangeStream(
 ): AsyncGenerator<Uint8Array> {
   for (let done = 0; done < length; done += TAIL_BYTES)
     yield await read(offset + done, Math.min(TAIL_BYTES, length - done))
-}
-
-/** Takes a place among what may run at once until it is given back. */
-function acquire(limit: Limiter): Promise<() => void> {
-  return new Promise((resolve) => {
-    void limit(() => new Promise<void>((release) => resolve(release)))
-  })
 }

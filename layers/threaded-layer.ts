@@ -1,14 +1,24 @@
 import type { Digest } from 'oci-spec-types'
 import { gathered } from '../src/core/bytes.ts'
 import { layerMediaType } from './compress.ts'
+import type { IndexingTask } from './compress-check.ts'
+import type { LayerContext } from './context.ts'
 import type { Entry } from './entry.ts'
 import { layerOfTar, writeTar, writeTarParts, type FilesOptions } from './files.ts'
-import type { LayerStream } from './layer.ts'
+import type { FoundLayerStream } from './kinds/kind.ts'
 import type { CheckOptions, CheckPool } from './workers/pool.ts'
+import type { ZtocParts } from './ztoc/spill.ts'
 
 /** How a large layer is made. */
 export interface LargeOptions extends FilesOptions, CheckOptions {
   readonly checks?: CheckPool | undefined
+  /** Make the table for lazy pulling of what is compressed on a thread. */
+  readonly indexing?: IndexingTask | undefined
+}
+
+/** What is asked of a large layer where tables for lazy pulling are kept. @param what names the layer in errors */
+export function indexingOf({ keepZtoc, spillFolder }: LayerContext, what: string): IndexingTask | undefined {
+  return keepZtoc === undefined ? undefined : { what, spillFolder }
 }
 
 /**
@@ -17,10 +27,10 @@ export interface LargeOptions extends FilesOptions, CheckOptions {
  */
 export function layerOfLarge(
   entries: Iterable<Entry> | AsyncIterable<Entry>,
-  { compression = 'gzip', mtimeSeconds, checks, mayShare }: LargeOptions,
-): LayerStream {
+  { compression = 'gzip', mtimeSeconds, checks, ...options }: LargeOptions,
+): FoundLayerStream {
   if (compression === 'gzip' && checks !== undefined)
-    return layerOnThread(writeTarParts(entries, { mtimeSeconds, reuse: true }), checks, { mayShare })
+    return layerOnThread(writeTarParts(entries, { mtimeSeconds, reuse: true }), checks, options)
   return layerOfTar(writeTar(entries, mtimeSeconds), compression)
 }
 
@@ -32,11 +42,12 @@ export function layerOfLarge(
 export function layerOnThread(
   parts: AsyncIterable<Uint8Array>,
   checks: CheckPool,
-  options: CheckOptions = {},
-): LayerStream {
+  { indexing, ...options }: CheckOptions & Pick<LargeOptions, 'indexing'> = {},
+): FoundLayerStream {
   let diffId: Digest | undefined
+  let ztoc: ZtocParts | undefined
   const blob = async function* (): AsyncGenerator<Uint8Array> {
-    const thread = checks.check({ compress: 'gzip' }, options)
+    const thread = checks.check({ compress: 'gzip', indexing }, options)
     try {
       for await (const chunk of gathered(parts)) {
         await thread.write(chunk)
@@ -45,6 +56,7 @@ export function layerOnThread(
       const findings = await thread.end()
       yield* thread.made()
       diffId = findings.diffId
+      ztoc = findings.ztoc
     } finally {
       thread.close()
     }
@@ -56,5 +68,6 @@ export function layerOnThread(
       if (diffId === undefined) throw new TypeError('A diffId is known only when the blob was read to its end')
       return diffId
     },
+    ztoc: () => ztoc,
   }
 }

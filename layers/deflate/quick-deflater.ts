@@ -2,6 +2,11 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { packageRoot } from '../../src/core/package-root.ts'
 
+/** What the second part of a full block that is stored takes: its header of three bits and two lengths, and a byte of content. */
+export const STORED_REST_BYTES = 6
+
+const WINDOW_BYTES = 32768
+
 /**
  * Compresses one stream to raw deflate data in WebAssembly, on the calling thread.
  *
@@ -16,6 +21,7 @@ export class QuickDeflater {
   readonly #input: number
   readonly #blockBytes: number
   #filled = 0
+  #isFull = false
 
   constructor() {
     const { exports } = new WebAssembly.Instance(compiled(), { env: { abort } })
@@ -24,6 +30,11 @@ export class QuickDeflater {
     this.#input = exports.inputAt()
     this.#blockBytes = exports.blockBytes()
     exports.start()
+  }
+
+  /** Content of every block but the last. */
+  get blockBytes(): number {
+    return this.#blockBytes
   }
 
   /** Takes content in pieces of any size; gives back blocks as they are complete, each valid until the next is asked for. */
@@ -42,8 +53,32 @@ export class QuickDeflater {
     return this.#run(true)
   }
 
+  /** Bits of the next byte, 0 to 7, before those of the next block. */
+  pendingBits(): number {
+    return this.#wasm.pendingBits()
+  }
+
+  /** The 32 KiB of content before the next block, zeros where there is less. Valid until the next block is asked for. */
+  window(): Buffer {
+    return this.#before(0)
+  }
+
+  /**
+   * The content before what is a block of its own at the end of the last one: a full block that is stored needs two, of which the
+   * second has {@link STORED_REST_BYTES}. Valid as `window`; undefined after every other block.
+   */
+  windowOfRest(): Buffer | undefined {
+    return this.#isFull && this.#wasm.wasStored() !== 0 ? this.#before(this.#blockBytes - 1) : undefined
+  }
+
+  #before(place: number): Buffer {
+    const end = this.#input + place
+    return this.#memory.subarray(end - WINDOW_BYTES, end)
+  }
+
   #run(isLast: boolean): Uint8Array {
     const end = this.#wasm.run(this.#filled, isLast ? 1 : 0)
+    this.#isFull = this.#filled === this.#blockBytes
     this.#filled = 0
     return this.#memory.subarray(this.#wasm.outputAt(), end)
   }
@@ -56,6 +91,8 @@ interface Exports {
   blockBytes(): number
   outputAt(): number
   run(bytes: number, isLast: 0 | 1): number
+  pendingBits(): number
+  wasStored(): 0 | 1
 }
 
 /** The part of the JavaScript interface that is used; the types of Node 20 do not have it. */

@@ -5,11 +5,11 @@ import { BuildError } from '../../src/core/errors.ts'
 import { maskUrl } from '../../src/core/http.ts'
 import type { RemoteFile } from '../../src/core/remote-file.ts'
 import { through } from '../compress.ts'
-import type { LayerContext } from '../context.ts'
+import { explainUnread, openForwards, type LayerContext } from '../context.ts'
 import type { Entry } from '../entry.ts'
 import { parentsOf } from '../paths.ts'
 import { readTar, type TarMember } from '../tar.ts'
-import { layerOfLarge } from '../threaded-layer.ts'
+import { indexingOf, layerOfLarge } from '../threaded-layer.ts'
 import { inlineEntry, type InlineFile } from './inline.ts'
 import type { LayerKind } from './kind.ts'
 
@@ -34,13 +34,14 @@ export const archiveKind: LayerKind<ArchiveLayerSpec> = {
   kind: 'archive',
   make: (spec, context) => {
     const { compression, checks } = context
-    return layerOfLarge(entriesOf(spec, context), { compression, checks })
+    const indexing = indexingOf(context, `The layer ${spec.label}`)
+    return layerOfLarge(entriesOf(spec, context), { compression, checks, indexing })
   },
 }
 
 async function* entriesOf(spec: ArchiveLayerSpec, context: LayerContext): AsyncGenerator<Entry> {
   const what = maskUrl(spec.archive.url)
-  const source = await context.openRemote(spec.archive)
+  const source = await openForwards(spec.archive, context)
   const laid = new Laid()
   try {
     const bytes = through(source.stream(0, source.sizeBytes), createGunzip({ chunkSize: 1 << 17 }))
@@ -51,10 +52,13 @@ async function* entriesOf(spec: ArchiveLayerSpec, context: LayerContext): AsyncG
       yield* laid.add(path, member.type === 'directory', what)
       yield entryOf(member, path, spec, what, laid)
     }
+    await source.prove?.()
     for (const file of spec.extra ?? []) {
       yield* laid.add(file.path, 'directory' in file, what)
       yield inlineEntry(file)
     }
+  } catch (error) {
+    throw await explainUnread(error, source)
   } finally {
     await source.close()
   }

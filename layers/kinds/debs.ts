@@ -1,4 +1,4 @@
-import { copied, type Open, type RandomAccess } from '../../src/core/bytes.ts'
+import { copied, type Open } from '../../src/core/bytes.ts'
 import { BuildError } from '../../src/core/errors.ts'
 import type { RemoteFile } from '../../src/core/remote-file.ts'
 import { openDeb, type Deb } from '../../src/debian/deb.ts'
@@ -8,11 +8,11 @@ import type { TarMember } from '../../src/core/tar-reader.ts'
 import { SYSTEM_LINKS } from '../../src/debian/paths.ts'
 import { USUAL_MODE, type FolderMode } from '../../src/debian/folder-mode.ts'
 import { isLeftOut, type LeaveOut } from '../../src/debian/leave-out.ts'
-import type { LayerContext } from '../context.ts'
+import { explainUnread, openForwards, type LayerContext, type RemoteAccess } from '../context.ts'
 import { factsOf, promiseFacts, type FactsPromises } from '../deb-facts.ts'
 import type { Entry } from '../entry.ts'
 import { parentsOf } from '../paths.ts'
-import { layerOfLarge } from '../threaded-layer.ts'
+import { indexingOf, layerOfLarge } from '../threaded-layer.ts'
 import type { LayerKind } from './kind.ts'
 
 /** A package to lay down, by name and content. */
@@ -48,7 +48,8 @@ export const debsKind: LayerKind<DebsLayerSpec> = {
     const promises = promiseFacts(spec.debs, context)
     const { compression, checks } = context
     // Decompressing takes longer than compressing: another thread would cost 15 MB and stand still.
-    return layerOfLarge(debEntries(spec, context, promises), { compression, checks, mayShare: true })
+    const indexing = indexingOf(context, `A layer of ${spec.debs.length} packages`)
+    return layerOfLarge(debEntries(spec, context, promises), { compression, checks, indexing, mayShare: true })
   },
 }
 
@@ -138,7 +139,7 @@ export async function debFacts(deb: DebSource, context: LayerContext): Promise<D
 
 /** A package whose content has begun to be read. */
 interface OpenedDeb {
-  readonly file: RandomAccess
+  readonly file: RemoteAccess
   readonly deb: Deb
   readonly members: AsyncIterable<TarMember>
   /** Settles when its first member is there, or failed to come. */
@@ -181,7 +182,7 @@ async function* opening(
 async function openSource(source: DebSource, context: LayerContext, before?: Promise<OpenedDeb>): Promise<OpenedDeb> {
   context.signal?.throwIfAborted()
   const { url, sha256, sizeBytes } = source
-  const file = await context.openRemote({ url, sha256, sizeBytes })
+  const file = await openForwards({ url, sha256, sizeBytes }, context)
   try {
     const deb = await openDeb(file, `${source.package} ${source.version}`)
     const members = deb.data()[Symbol.asyncIterator]()
@@ -206,8 +207,11 @@ async function openSource(source: DebSource, context: LayerContext, before?: Pro
     )
     return { file, deb, members: all(), hasBegun, close }
   } catch (error) {
-    await file.close()
-    throw error
+    try {
+      throw await explainUnread(error, file)
+    } finally {
+      await file.close()
+    }
   }
 }
 
@@ -227,8 +231,10 @@ async function* placing(
     yield* placeMembers(opened.deb, opened.members, links, (found) => {
       facts = found
     })
+    await opened.file.prove?.()
     if (facts !== undefined) await promises.keep(source.sha256, facts)
-  } catch (error) {
+  } catch (given) {
+    const error = await explainUnread(given, opened.file)
     if (!(error instanceof RangeError)) throw error
     throw new BuildError(
       'ARCHIVE_INVALID',

@@ -2,11 +2,14 @@ import type { Claim } from '../clashes.ts'
 import type { LayerContext } from '../context.ts'
 import type { LayerFindings } from '../layer-check.ts'
 import type { LayerStream } from '../layer.ts'
+import type { ZtocParts } from '../ztoc/spill.ts'
 
 /** A layer that is being made, with what was seen on the way where the kind looks. */
 export interface FoundLayerStream extends LayerStream {
   /** Known when `blob` has ended. */
   findings?(): LayerFindings
+  /** The table for lazy pulling, where one was made on the way; known when `blob` has ended. */
+  ztoc?(): ZtocParts | undefined
   /** The paths that packages fill, for kinds whose layers may clash with others. */
   readonly claims?: readonly Claim[] | undefined
 }

@@ -10,7 +10,7 @@ import { framingOf } from '../compressible.ts'
 import type { LayerContext } from '../context.ts'
 import type { Entry } from '../entry.ts'
 import { arrange } from '../files.ts'
-import { layerOfLarge } from '../threaded-layer.ts'
+import { indexingOf, layerOfLarge } from '../threaded-layer.ts'
 import type { LayerKind } from './kind.ts'
 import { LARGE_WEIGHT_BYTES } from './weight-files.ts'
 
@@ -38,7 +38,8 @@ export const weightSetKind: LayerKind<WeightSetLayerSpec> = {
     for (const file of files) await (await open(file, context)).close()
     const framing = await chooseFraming(files.slice(0, SAMPLED_FILES), compression, context)
     const entries = arrange(files.map((file) => entryOf(file, context)))
-    const layer = layerOfLarge(entries, { compression: framing, mtimeSeconds, checks })
+    const indexing = indexingOf(context, 'A layer of weights')
+    const layer = layerOfLarge(entries, { compression: framing, mtimeSeconds, checks, indexing })
     return { ...layer, blob: lettingGo(layer.blob, files, context) }
   },
 }

@@ -6,7 +6,7 @@ import { framingOf } from '../compressible.ts'
 import { arrange } from '../files.ts'
 import type { ListedFile } from '../listed-files.ts'
 import { entriesOf } from '../project-files.ts'
-import { layerOfLarge } from '../threaded-layer.ts'
+import { indexingOf, layerOfLarge } from '../threaded-layer.ts'
 import type { LayerKind } from './kind.ts'
 
 /** Large files of the project, such as model weights. */
@@ -32,7 +32,9 @@ export const weightsKind: LayerKind<WeightsLayerSpec> = {
     const folder = join(projectFolder, root)
     const paths = files.flatMap((file) => ('sha256' in file ? [join(folder, file.path)] : []))
     const framing = await chooseFraming(paths, compression)
-    return layerOfLarge(arrange(entriesOf(files, folder, target)), { compression: framing, mtimeSeconds, checks })
+    const indexing = indexingOf(context, 'A layer of weights')
+    const entries = arrange(entriesOf(files, folder, target))
+    return layerOfLarge(entries, { compression: framing, mtimeSeconds, checks, indexing })
   },
 }
 

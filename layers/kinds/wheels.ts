@@ -57,6 +57,7 @@ export const wheelsKind: LayerKind<WheelsLayerSpec> = {
       blob,
       diffId: () => known(findings).diffId,
       findings: () => known(findings),
+      ztoc: () => known(findings).ztoc,
       claims: layout.claims,
     }
   },

@@ -68,7 +68,7 @@ export function serveChecks(port: MessagePort): void {
 }
 
 function openTask(task: ThreadTask): LayerCheck {
-  return 'compress' in task ? compressTar() : checkLayer(task)
+  return 'compress' in task ? compressTar(task) : checkLayer(task)
 }
 
 function sendable(error: unknown): SentError {

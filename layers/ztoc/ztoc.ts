@@ -1,3 +1,4 @@
+import { openQuickGzip, type QuickGzip } from '../deflate/quick-gzip.ts'
 import type { Gunzip } from '../inflate/gunzip.ts'
 import { GzipReader } from '../inflate/gzip-reader.ts'
 import { TarGuard } from '../tar-guard.ts'
@@ -34,15 +35,11 @@ export interface IndexingGunzip extends Gunzip {
  * @see SOCI snapshotter, ztoc version 0.9
  */
 export function openIndexingGunzip(data: (chunk: Buffer) => void, what: string, spillFolder?: string): IndexingGunzip {
-  const writer = new ZtocWriter()
-  const spill = spillFolder === undefined ? undefined : new Spill(spillFolder)
-  const spans = new SpanRecorder(SPAN_BYTES, spill)
-  const guard = new TarGuard(what, (head) => writer.addMember(readTarHead(head)))
-  let tarBytes = 0
+  const table = new Table(what, spillFolder)
+  const { spans } = table
   const hear = (chunk: Buffer): void => {
     data(chunk)
-    guard.push(chunk)
-    tarBytes += chunk.length
+    table.pass(chunk)
   }
   const checkpoint = spans.begin.bind(spans)
   const reader = new GzipReader({ data: hear, checkpoint }, { spanBytes: SPAN_BYTES })
@@ -54,9 +51,81 @@ export function openIndexingGunzip(data: (chunk: Buffer) => void, what: string, 
     },
     end: async () => {
       reader.end()
-      guard.end()
+      table.end()
     },
-    ztoc: () => writer.finish({ ...spans.finish(), tarBytes }),
-    close: () => spill?.close(),
+    ztoc: () => table.finish(),
+    close: () => table.close(),
+  }
+}
+
+/** Compresses a layer, and makes its table on the way. */
+export interface IndexingGzip extends QuickGzip {
+  /** Once, after `end`. */
+  ztoc(): ZtocParts
+  /** Gives up. May be called at any time. */
+  close(): void
+}
+
+/**
+ * Makes the same table as {@link openIndexingGunzip} while a layer is compressed: what compresses it knows where blocks begin.
+ *
+ * @throws BuildError ARCHIVE_INVALID for what is no sound tar
+ */
+export function openIndexingGzip(what: string, spillFolder?: string): IndexingGzip {
+  const table = new Table(what, spillFolder)
+  const { spans } = table
+  const gzip = openQuickGzip({
+    spanBytes: SPAN_BYTES,
+    made: (bytes, checkpoints) => {
+      spans.hold(bytes)
+      for (const checkpoint of checkpoints) spans.begin(checkpoint)
+      spans.letGo(Infinity)
+    },
+  })
+  return {
+    ...gzip,
+    write: (chunk) => {
+      table.pass(chunk)
+      gzip.write(chunk)
+    },
+    end: () => {
+      table.end()
+      gzip.end()
+    },
+    ztoc: () => table.finish(),
+    close: () => table.close(),
+  }
+}
+
+/** What becomes the table of one layer. */
+class Table {
+  readonly spans: SpanRecorder
+  readonly #writer = new ZtocWriter()
+  readonly #spill: Spill | undefined
+  readonly #guard: TarGuard
+  #tarBytes = 0
+
+  constructor(what: string, spillFolder: string | undefined) {
+    this.#spill = spillFolder === undefined ? undefined : new Spill(spillFolder)
+    this.spans = new SpanRecorder(SPAN_BYTES, this.#spill)
+    this.#guard = new TarGuard(what, (head) => this.#writer.addMember(readTarHead(head)))
+  }
+
+  /** Takes the layer's tar, in order. */
+  pass(chunk: Uint8Array): void {
+    this.#guard.push(chunk)
+    this.#tarBytes += chunk.length
+  }
+
+  end(): void {
+    this.#guard.end()
+  }
+
+  finish(): ZtocParts {
+    return this.#writer.finish({ ...this.spans.finish(), tarBytes: this.#tarBytes })
+  }
+
+  close(): void {
+    this.#spill?.close()
   }
 }

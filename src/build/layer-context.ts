@@ -1,5 +1,6 @@
 import { rm } from 'node:fs/promises'
 import type { LayerContext } from '../../layers/context.ts'
+import { makeOpenPassing } from '../../layers/passing-file.ts'
 import { makeOpenDirect } from '../../layers/range-file.ts'
 import { makeOpenInMemory, makeOpenRemote } from '../../layers/remote.ts'
 import { LIMITS, makeLimiter } from '../core/limits.ts'
@@ -41,11 +42,12 @@ export function makeLayerContext(
     },
     ...(isKeeping
       ? { releaseRemote: ({ sha256 }: RemoteFile) => rm(store.path(`sha256:${sha256}`), { force: true }) }
-      : { directBytes: 0 }),
+      : { directBytes: 0, openPassing: makeOpenPassing(downloads) }),
     projectFolder: planned.projectFolder,
     report,
     signal,
-    facts: factsCache(store.cache('debian')),
+    // One build holds those of its own packages anyway.
+    facts: isKeeping ? factsCache(store.cache('debian')) : undefined,
     mtimeSeconds: sourceDate(context.env),
     keepZtoc: isLazy ? keepZtoc(store) : undefined,
     spillFolder: store.temporaryFolder,

@@ -81,7 +81,8 @@ function sentLayers(planned: PlannedBuild, layers: LayerContext, send: readonly 
     remake: async (key) => {
       const spec = byKey.get(key)
       if (spec === undefined) throw new RangeError(`No layer of the plan has the key ${key}`)
-      return makeLayerStream(spec, { ...layers, isKnown: spec.kind === 'wheels' })
+      // Its table is kept already, or made of all that has none at the end.
+      return makeLayerStream(spec, { ...layers, isKnown: spec.kind === 'wheels', keepZtoc: undefined })
     },
   })
 }

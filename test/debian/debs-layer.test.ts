@@ -1,8 +1,12 @@
 import { describe, expect, it } from 'vitest'
 import { createHash } from 'node:crypto'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { gunzipSync, gzipSync } from 'node:zlib'
-import { collect } from '../../src/core/bytes.ts'
+import { collect, copied } from '../../src/core/bytes.ts'
 import { memoryCache } from '../../src/core/cache.ts'
+import { BuildError } from '../../src/core/errors.ts'
 import { silent } from '../../src/core/progress.ts'
 import { packBaseFiles } from '../../src/debian/base-files.ts'
 import { factsCache } from '../../src/debian/facts-file.ts'
@@ -11,6 +15,13 @@ import type { LayerContext } from '../../layers/context.ts'
 import { debEntries, debsKind, type DebSource, type DebsLayerSpec } from '../../layers/kinds/debs.ts'
 import { debianRegistrationKind } from '../../layers/kinds/debian-registration.ts'
 import { layerKey } from '../../layers/kinds/index.ts'
+import { layerStore } from '../../layers/layer-store.ts'
+import { materialise } from '../../layers/materialise.ts'
+import { makeCheckPool } from '../../layers/workers/pool.ts'
+import { indexLayer } from '../../layers/ztoc/index-layer.ts'
+import { readParts } from '../../layers/ztoc/spill.ts'
+import { Store } from '../../src/store/store.ts'
+import { channelThread } from '../support/check-thread.ts'
 import { makeDeb, sha256, type DebDescription, type DebMember } from '../support/debian-package.ts'
 import { randomAccess } from '../support/random-access.ts'
 
@@ -275,6 +286,43 @@ describe('debs layer', () => {
       code: 'ARCHIVE_INVALID',
       message: expect.stringContaining('it is a 2'),
     })
+  })
+
+  it('blames a download that is not the package, not what is odd in it, and keeps nothing that was learned of it', async () => {
+    const { debs, context } = store([{ package: 'a', members: [file('./usr/a')] }])
+    const other = makeDeb({ package: 'a', members: [file('./usr/b')] })
+    const mismatch = new BuildError('DIGEST_MISMATCH', 'another file')
+    for (const bytes of [other, other.subarray(0, 100)]) {
+      const facts = memoryCache()
+      const openPassing: LayerContext['openPassing'] = async () => ({
+        ...randomAccess(bytes),
+        prove: () => Promise.reject(mismatch),
+      })
+      const passing = { ...context, openPassing, facts: factsCache(facts) }
+      const layer = await debsKind.make({ kind: 'debs', leaveOut: 'nothing', debs }, passing)
+      await expect(list(layer.blob)).rejects.toBe(mismatch)
+      expect(await passing.facts.get(debs[0]?.sha256 ?? '')).toBeUndefined()
+    }
+  })
+
+  it('gives its table for lazy pulling to who wants it, the same as one made of the layer', async () => {
+    const content = createHash('shake256', { outputLength: 6_000_000 }).update('x').digest().toString('latin1')
+    const { debs, context } = store([{ package: 'a', members: [file('./usr/large', content), file('./usr/small')] }])
+    const checks = makeCheckPool({ start: () => channelThread() }) ?? expect.unreachable()
+    const kept: Buffer[] = []
+    const keepZtoc: LayerContext['keepZtoc'] = async (_, ztoc) =>
+      void kept.push(await collect(copied(readParts(ztoc)), 2 ** 25))
+    const spec = { kind: 'debs', leaveOut: 'nothing', debs } as const
+    const opened = await Store.open(await mkdtemp(join(tmpdir(), 'lw-debs-')))
+    try {
+      const layer = await materialise(spec, { ...context, checks, keepZtoc }, layerStore(opened))
+      expect(kept).toHaveLength(1)
+      const again = await collect(copied(readParts(await indexLayer(layer))), 2 ** 25)
+      expect(again.equals(kept[0] ?? Buffer.alloc(0))).toBe(true)
+    } finally {
+      await checks.close()
+      await rm(opened.folder, { recursive: true })
+    }
   })
 
   it('is the same for any order of its packages', async () => {

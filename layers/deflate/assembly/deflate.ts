@@ -41,6 +41,7 @@ let origin: u32 = 0
 let outPos: usize = OUTPUT
 let bits: u64 = 0
 let bitCount: u64 = 0
+let isStored: bool = false
 
 makeLengthSlots()
 makeOrder()
@@ -55,6 +56,16 @@ export function blockBytes(): usize {
 
 export function outputAt(): usize {
   return OUTPUT
+}
+
+/** Bits of the next byte that are made already, 0 to 7: the next block begins behind them. */
+export function pendingBits(): u32 {
+  return <u32>bitCount
+}
+
+/** Whether the last block was stored; a full one then is two, the second of a single byte. */
+export function wasStored(): bool {
+  return isStored
 }
 
 /** Begins another stream. */
@@ -221,7 +232,8 @@ function writeBlock(bytes: usize, pairs: u32, isLast: bool): void {
   makeCode(LITERAL_COUNTS, LITERAL_CODES, 286, 14)
   makeCode(DISTANCE_COUNTS, DISTANCE_CODES, 30, 15)
   const headerBits = planHeader()
-  if (headerBits + dataBits() >= 8 * (<u64>bytes + 5)) {
+  isStored = headerBits + dataBits() >= 8 * (<u64>bytes + 5)
+  if (isStored) {
     storeBlock(bytes, isLast)
     return
   }

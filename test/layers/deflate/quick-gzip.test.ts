@@ -5,6 +5,7 @@ import { describe, expect, it } from 'vitest'
 import { collect, copied, openBytes } from '../../../src/core/bytes.ts'
 import { compress } from '../../../layers/compress.ts'
 import { DEFLATE_NAME, openQuickGzip } from '../../../layers/deflate/quick-gzip.ts'
+import { GzipReader, type Checkpoint } from '../../../layers/inflate/gzip-reader.ts'
 import { layerOfTar } from '../../../layers/files.ts'
 import { layerOnThread } from '../../../layers/threaded-layer.ts'
 import { makeCheckPool } from '../../../layers/workers/pool.ts'
@@ -19,6 +20,41 @@ function gzip(content: Uint8Array, step = content.length): Buffer {
   }
   writer.end()
   return Buffer.concat([...parts, writer.take()])
+}
+
+const kept = ({ window, ...place }: Checkpoint): object => ({
+  ...place,
+  window: createHash('sha256').update(window).digest('hex'),
+})
+
+function checkpointsMade(content: Uint8Array, spanBytes: number): { checkpoints: object[]; file: Buffer } {
+  const parts: Buffer[] = []
+  const found: object[] = []
+  let inBytes = 0
+  const made = (bytes: Uint8Array, checkpoints: readonly Checkpoint[]): void => {
+    parts.push(Buffer.from(bytes))
+    // Each lies among the bytes that come with it, so that who hashes spans need not hold earlier ones.
+    for (const place of checkpoints) {
+      expect(place.inBytes - Math.sign(place.bits)).toBeGreaterThanOrEqual(inBytes)
+      expect(place.inBytes).toBeLessThanOrEqual(inBytes + bytes.length)
+      found.push(kept(place))
+    }
+    inBytes += bytes.length
+  }
+  const writer = openQuickGzip({ spanBytes, made })
+  for (let at = 0; at < content.length; at += 100_000) writer.write(content.subarray(at, at + 100_000))
+  writer.end()
+  const file = Buffer.concat(parts)
+  expect(file.equals(gzip(content))).toBe(true)
+  return { checkpoints: found, file }
+}
+
+function checkpointsRead(file: Uint8Array, spanBytes: number): object[] {
+  const found: object[] = []
+  const reader = new GzipReader({ data: () => {}, checkpoint: (place) => found.push(kept(place)) }, { spanBytes })
+  reader.write(file)
+  reader.end()
+  return found
 }
 
 /** Text-like, binary-like and random stretches, the same on every machine. */
@@ -77,6 +113,23 @@ describe('openQuickGzip()', () => {
     expect(createHash('sha256').update(whole).digest('hex')).toMatchInlineSnapshot(
       `"350e3dcc9b8830fbf847e6f91ea7aed618d0624c96e52001e43bd2ebb86fece3"`,
     )
+  })
+
+  it.each([
+    ['nothing', Buffer.alloc(0)],
+    ['whole blocks, and no more', Buffer.alloc(4 << 16, 'block ')],
+    // A block that is stored is two, and reading can begin at the second.
+    ['what does not compress', createRandom(1_000_000)],
+    [
+      'what does not compress, and what does',
+      Buffer.concat([createRandom(300_000), mixed(400_000), createRandom(1 << 17)]),
+    ],
+    ['a mixture', mixed(3_000_000)],
+  ])('tells the places at which reading can begin as who reads the file finds them: %s', (_, content) => {
+    for (const spanBytes of [1, 65_534, 65_535, 65_536, 200_000, 1 << 22]) {
+      const told = checkpointsMade(content, spanBytes)
+      expect(told.checkpoints).toEqual(checkpointsRead(told.file, spanBytes))
+    }
   })
 
   it('adds next to nothing to what does not compress', () => {

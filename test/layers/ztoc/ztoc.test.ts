@@ -4,7 +4,7 @@ import { expect, test } from 'vitest'
 import { writeTar } from '../../../layers/files.ts'
 import { tinyMember } from '../../../layers/gzip-members.ts'
 import { readParts } from '../../../layers/ztoc/spill.ts'
-import { openIndexingGunzip } from '../../../layers/ztoc/ztoc.ts'
+import { openIndexingGunzip, openIndexingGzip } from '../../../layers/ztoc/ztoc.ts'
 import { collect, copied, openBytes } from '../../../src/core/bytes.ts'
 import { digestOf } from '../../../src/core/digest.ts'
 
@@ -40,6 +40,27 @@ async function makeZtoc(blob: Buffer, step = 1 << 16): Promise<Buffer> {
   await gunzip.end()
   return collect(copied(readParts(gunzip.ztoc())), 2 ** 25)
 }
+
+test('a table that is made while a layer is compressed is the same', async () => {
+  const tar = await makeTar()
+  for (const step of [1000, 1 << 18]) {
+    const gzip = openIndexingGzip('a layer')
+    const made: Buffer[] = []
+    for (let at = 0; at < tar.length; at += step) {
+      gzip.write(tar.subarray(at, at + step))
+      made.push(gzip.take())
+    }
+    gzip.end()
+    made.push(gzip.take())
+    const table = await collect(copied(readParts(gzip.ztoc())), 2 ** 25)
+    expect(table.equals(await makeZtoc(Buffer.concat(made))), `${step}`).toBe(true)
+  }
+})
+
+test('a table is made of no tar that readers disagree about', async () => {
+  const gzip = openIndexingGzip('a layer')
+  expect(() => gzip.write(Buffer.alloc(2048, 1))).toThrowError(expect.objectContaining({ code: 'ARCHIVE_INVALID' }))
+})
 
 /** The parts of a FlatBuffers table that the tests look at; the reference reads the rest (`test/interop/lazy.test.ts`). */
 function readZtoc(bytes: Uint8Array) {
