@@ -125,8 +125,10 @@ async function problemOf(words: readonly string[]): Promise<string | undefined> 
     const entry = entries.find(({ name, aliases }) => name === word || aliases?.includes(word) === true)
     if (entry === undefined) return `no command ${word}`
     const { command } = await entry.load()
-    if (command.subcommands !== undefined) {
-      entries = command.subcommands
+    const { subcommands, runsItself } = command
+    const isNested = subcommands?.some(({ name }) => name === words[at + 1]) === true || runsItself !== true
+    if (subcommands !== undefined && isNested) {
+      entries = subcommands
       continue
     }
     const program = new Program()

@@ -3,12 +3,30 @@ import { formatFamiliar, parseReference, type Reference } from '../../registry/r
 import type { Registries } from '../../registry/registries.ts'
 import type { Move } from '../versions/move-tag.ts'
 import type { Io } from './command.ts'
+import { oneLine, truncate } from './progress/format.ts'
 
 /** The repository that a command is about. */
 export interface Repository {
   readonly reference: Reference
   readonly registries: Registries
   readonly client: RegistryClient
+}
+
+/** What people see of a digest. */
+export const SHORT_DIGEST = 'sha256:'.length + 12
+const WIDEST = 60
+
+/** A table for people; a cell without text is `-`. */
+export function renderTable(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const cells = [head, ...rows].map((row) => row.map((cell) => truncate(oneLine(cell), WIDEST) || '-'))
+  const widths = head.map((_, column) => Math.max(...cells.map((row) => row[column]?.length ?? 0)))
+  const lines = cells.map((row) =>
+    row
+      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+      .join('  ')
+      .trimEnd(),
+  )
+  return `${lines.join('\n')}\n`
 }
 
 /** Opens the repository of a reference. @throws BuildError REFERENCE_INVALID */

@@ -13,24 +13,37 @@ export interface History {
 /**
  * Reads the history of a tag from the names of a repository's tags.
  *
- * Records are only ever added, in the order of their time. One whose number and image are those of a release on the way back
- * is a rollback to it; every other one is a step forward, of whoever else released at the same time, too.
+ * Records are added in the order of their time, and only the oldest are ever removed. One whose number and image are those of a
+ * release on the way back is a rollback to it, and so is one whose number is below all that are left: to one that was removed.
+ * Every other one is a step forward, of whoever else released at the same time, too. So the newest records alone say the same of
+ * the releases that they are of, by the same numbers.
  *
  * @param tags  all of the repository, in any order
  */
 export function readHistory(tag: string, tags: readonly string[]): History {
-  const records = tags
+  const records = recordsOf(tag, tags)
+  const way: Release[] = []
+  for (const record of records) {
+    const at = way.findIndex(({ number, prefix }) => number === record.number && prefix === record.prefix)
+    if (at !== -1) way.length = at
+    else if (record.number < (way[0]?.number ?? 0)) way.length = 0
+    way.push({ ...record, number: Math.max(record.number, nextNumber(way)) })
+  }
+  return { tag, releases: way, lastSeconds: records.at(-1)?.seconds }
+}
+
+/** All records of a tag, those that are no longer on the way back among them; oldest first. */
+export function recordsOf(tag: string, tags: readonly string[]): readonly Release[] {
+  return tags
     .map(parseRecord)
     .filter((release) => release?.tag === tag)
     .filter((release) => release !== undefined)
     .toSorted((a, b) => a.seconds - b.seconds || (a.record < b.record ? -1 : 1))
-  const way: Release[] = []
-  for (const record of records) {
-    const isRollback = way[record.number - 1]?.prefix === record.prefix
-    if (isRollback) way.length = record.number - 1
-    way.push({ ...record, number: way.length + 1 })
-  }
-  return { tag, releases: way, lastSeconds: records.at(-1)?.seconds }
+}
+
+/** The number of a step forward. */
+export function nextNumber(releases: readonly Release[]): number {
+  return (releases.at(-1)?.number ?? 0) + 1
 }
 
 /**
@@ -45,7 +58,7 @@ export function settleHistory(
 ): { readonly history: History; readonly unrecorded: Release | undefined } {
   const { releases } = history
   if (current === undefined || releases.at(-1)?.prefix === prefixOf(current)) return { history, unrecorded: undefined }
-  const unrecorded = nextRelease(history, releases.length + 1, current, nowSeconds)
+  const unrecorded = nextRelease(history, nextNumber(releases), current, nowSeconds)
   return {
     history: { ...history, releases: [...releases, unrecorded], lastSeconds: unrecorded.seconds },
     unrecorded,

@@ -36,7 +36,7 @@ export interface VersionRelease {
 }
 
 /** What is kept beside images: layers of the shared cache, referrers, and what cosign attaches. */
-const BESIDE = /^(?:layer-[0-9a-f]{64}$|sha(?:256|512)-[0-9a-f]{64})/
+export const BESIDE = /^(?:layer-[0-9a-f]{64}$|sha(?:256|512)-[0-9a-f]{64})/
 
 /**
  * Lists the images of a repository: last released first, then those that never were, by their tags.

@@ -68,7 +68,7 @@ export async function moveTag(
   // Before the tag moves: until then only the tag may hold the image.
   if (unrecorded !== undefined && current !== undefined)
     await client.putManifest(unrecorded.record, await client.getManifest(current))
-  if (current === to && number === state.history.releases.length)
+  if (current === to && number === state.history.releases.at(-1)?.number)
     return { tag, from: current, to, number, isUnchanged: true }
   if (current !== to) await client.putManifest(tag, target)
   // After it: a move that fails half-way left no trace of what never was.

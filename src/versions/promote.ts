@@ -1,3 +1,4 @@
+import { nextNumber } from './history.ts'
 import { moveTag, readTagState, type Move, type TagClient } from './move-tag.ts'
 
 /**
@@ -9,7 +10,7 @@ import { moveTag, readTagState, type Move, type TagClient } from './move-tag.ts'
 export async function promote(client: TagClient, version: string, tag: string, nowSeconds: number): Promise<Move> {
   const target = await client.getManifest(version)
   const state = await readTagState(client, tag, nowSeconds)
-  const { releases } = state.history
+  const next = nextNumber(state.history.releases)
   const isCurrent = state.current === target.descriptor.digest
-  return moveTag(client, state, target, { number: releases.length + (isCurrent ? 0 : 1), nowSeconds })
+  return moveTag(client, state, target, { number: isCurrent ? next - 1 : next, nowSeconds })
 }

@@ -4,7 +4,7 @@ import { digestHex, type Digest } from 'oci-spec-types'
 export interface Release {
   /** The tag that was moved, such as `stable`. */
   readonly tag: string
-  /** How many images the tag can go back through, this one counted; `rollback --to` takes it. */
+  /** Its place on the way back, 1 for the first one ever; `rollback --to` takes it. */
   readonly number: number
   /** When, in seconds since the epoch. Later than every release that its maker saw, whatever the clocks said. */
   readonly seconds: number

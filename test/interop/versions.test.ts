@@ -68,6 +68,40 @@ test.for(['docker-registry', 'distribution 3', 'embedded'])(
   },
 )
 
+test.for(['docker-registry', 'distribution 3', 'embedded'])(
+  'old releases are removed from %s, or it is said that it removes no tags',
+  async (kind, context) => {
+    const host = await start(kind, context)
+    const name = `${host}/team/pruned`
+    const registries = new Registries({ env: {}, home: folder })
+    for (const tag of KINDS) {
+      await copyImage(images[tag], await openDestination(`${name}:${tag}`, { registries }))
+      await run('promote', `${name}:${tag}`, 'stable')
+    }
+    const tags = async (): Promise<readonly string[]> => JSON.parse(await run('tags', name, '--json')) as string[]
+    const before = await tags()
+    const shown = JSON.parse(await run('versions', 'prune', name, '--keep', '2', '--dry-run', '--json')) as unknown[]
+    expect(shown).toMatchObject([
+      { number: 1, digest: images.oci.descriptor.digest, alsoNamed: ['oci'] },
+      { number: 2, digest: images.docker.descriptor.digest, alsoNamed: ['docker'] },
+    ])
+    // Debian's, of version 2, takes images away by their digest alone.
+    if (kind === 'docker-registry') {
+      await expect(run('versions', 'prune', name, '--keep', '2')).rejects.toThrow(
+        /^versions prune .*: 2\nerror\[NOT_SUPPORTED\]: The registry removes no tags: /,
+      )
+      expect(await tags()).toEqual(before)
+      return
+    }
+    expect(JSON.parse(await run('versions', 'prune', name, '--keep', '2', '--json'))).toEqual(shown)
+    const records = shown.map((release) => (release as { record: string }).record)
+    expect(await tags()).toEqual(before.filter((tag) => !records.includes(tag)))
+    await run('rollback', `${name}:stable`)
+    const versions = JSON.parse(await run('versions', name, '--json')) as { digest: string; tags: string[] }[]
+    expect(versions.find((version) => version.tags.includes('stable'))?.digest).toBe(images.index.descriptor.digest)
+  },
+)
+
 async function start(kind: string, context: { skip: (note: string) => void }): Promise<string> {
   if (kind === 'embedded') return embedded.authority
   const program = programs[kind]

@@ -1,6 +1,6 @@
-import { array, assert, constant, constantFrom, oneof, property } from 'fast-check'
+import { array, assert, constant, constantFrom, nat, oneof, property } from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { nextRelease, readHistory, settleHistory } from '../../src/versions/history.ts'
+import { nextNumber, nextRelease, readHistory, settleHistory } from '../../src/versions/history.ts'
 import { LONGEST_RELEASED_TAG, makeRelease, parseRecord, prefixOf } from '../../src/versions/release.ts'
 import { digestOf } from '../../src/core/digest.ts'
 import { isTag } from '../../registry/reference.ts'
@@ -12,19 +12,25 @@ const nameOf = (prefix: string): string => NAMES.find((name) => prefixOf(digest(
 
 /** Promotes (`a`, `b`, ...) and goes back (`<`, or `<2` to a number), all within one second; gives the way back by names. */
 function play(...moves: readonly string[]): readonly string[] {
-  let records: string[] = []
+  // A registry lists them in any order.
+  return readHistory('stable', recordsAfter(moves).toReversed()).releases.map(({ prefix }) => nameOf(prefix))
+}
+
+/** Records as the moves make them, oldest first. */
+function recordsAfter(moves: readonly string[], before: readonly string[] = []): readonly string[] {
+  let records = before
   for (const move of moves) {
     const history = readHistory('stable', records)
     const { releases } = history
     const target = move === '<' ? releases.at(-2) : releases[Number(move.slice(1)) - 1]
+    if (move.startsWith('<') && target === undefined) continue
     const release =
       move.startsWith('<') && target !== undefined
         ? nextRelease(history, target.number, digest(nameOf(target.prefix)), START)
-        : nextRelease(history, releases.length + 1, digest(move), START)
+        : nextRelease(history, nextNumber(releases), digest(move), START)
     records = [...records, release.record]
   }
-  // A registry lists them in any order.
-  return readHistory('stable', records.toReversed()).releases.map(({ prefix }) => nameOf(prefix))
+  return records
 }
 
 describe('readHistory()', () => {
@@ -71,6 +77,23 @@ describe('readHistory()', () => {
           return stack.length > 1 && stack.pop() !== undefined
         })
         expect(play(...done)).toEqual(stack)
+      }),
+    )
+  })
+
+  test('the newest records say the same of their releases, by the same numbers, whatever of the others is left', () => {
+    const moves = array(oneof(constantFrom(...NAMES), constant('<'), constantFrom('<1', '<2', '<3')), { maxLength: 20 })
+    assert(
+      property(moves, nat(20), moves, (first, cut, then) => {
+        const before = recordsAfter(['a', ...first])
+        const left = before.slice(Math.min(cut, before.length - 1))
+        const whole = readHistory('stable', before).releases
+        expect(readHistory('stable', left).releases).toEqual(whole.filter(({ record }) => left.includes(record)))
+        // And what is done by whoever sees only them goes on from there.
+        const after = recordsAfter(then, left).slice(left.length)
+        const known = readHistory('stable', [...before, ...after]).releases
+        const kept = [...left, ...after]
+        expect(readHistory('stable', kept).releases).toEqual(known.filter(({ record }) => kept.includes(record)))
       }),
     )
   })

@@ -1,14 +1,21 @@
 import type { Version } from '../../versions/list-versions.ts'
 import type { Command } from '../command.ts'
-import { formatBytes, oneLine, truncate } from '../progress/format.ts'
-import { openRepository } from '../versions.ts'
+import { formatBytes } from '../progress/format.ts'
+import { openRepository, renderTable, SHORT_DIGEST } from '../versions.ts'
 
-const SHORT_DIGEST = 'sha256:'.length + 12
 const SHORT_REVISION = 12
-const WIDEST = 60
 
 /** `layerwright versions`: the images of a repository, last released first. */
 export const command: Command = {
+  subcommands: [
+    {
+      name: 'prune',
+      group: 'Move',
+      summary: 'remove what is kept of old releases',
+      load: () => import('./versions-prune.ts'),
+    },
+  ],
+  runsItself: true,
   define(program) {
     program
       .argument('<repository>', 'such as ghcr.io/owner/model')
@@ -35,13 +42,5 @@ function renderVersions(versions: readonly Version[]): string {
     formatBytes(version.sizeBytes),
     version.platforms.join(' '),
   ])
-  const cells = [head, ...rows].map((row) => row.map((cell) => truncate(oneLine(cell), WIDEST) || '-'))
-  const widths = head.map((_, column) => Math.max(...cells.map((row) => row[column]?.length ?? 0)))
-  const lines = cells.map((row) =>
-    row
-      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-      .join('  ')
-      .trimEnd(),
-  )
-  return `${lines.join('\n')}\n`
+  return renderTable(head, rows)
 }

@@ -159,6 +159,41 @@ describe('rollback', () => {
   })
 })
 
+describe('versions prune', () => {
+  const history = async (): Promise<readonly string[]> =>
+    (await run('tags', name())).out.split('\n').filter((tag) => tag.startsWith('stable.'))
+
+  test('shows what would be removed, and removes that', async () => {
+    await promote('v1', 'v2', 'v3')
+    await run('delete', `${name()}:v1`)
+    const before = await history()
+    const dry = await run('versions', 'prune', name(), '--keep', '2', '--dry-run')
+    expect(dry).toMatchObject({ status: 0, err: '1 release would be removed\n' })
+    const [head, row] = dry.out.split('\n')
+    expect(head).toMatch(/^RELEASE +DIGEST +ALSO NAMED +REMOVED TAG$/)
+    expect(row).toMatch(/^stable 1 \d{4}-\S+Z +sha256:[0-9a-f]{12} +- +stable\.\S+\.1\.[0-9a-f]{12}$/)
+    expect(await history()).toEqual(before)
+    const done = await run('versions', 'prune', `${name()}:stable`, '--keep', '2', '--json')
+    expect(done).toMatchObject({ status: 0, err: '1 release removed\n' })
+    const { digest } = images.v1.descriptor
+    expect(JSON.parse(done.out)).toMatchObject([{ tag: 'stable', number: 1, digest, alsoNamed: [] }])
+    expect(await history()).toHaveLength(2)
+    expect(await run('versions', 'prune', name())).toMatchObject({ status: 0, out: '', err: 'Nothing removed\n' })
+  })
+
+  test.each([
+    [['NAME', '--keep', '1'], 2, '--keep must be 2 or more: `1`'],
+    [['NAME', '--keep', 'all'], 2, '--keep must be 2 or more: `all`'],
+    [[`NAME@${images.v1.descriptor.digest}`], 2, 'Name a repository, or a tag of it'],
+    [['NAME:v1'], 3, 'The tag was never promoted'],
+    [['NAME', '--protect', 'v9'], 3, 'The registry has no such tag'],
+  ])('%j is refused', async (args, status, message) => {
+    const found = await run('versions', 'prune', ...args.map((word) => word.replace('NAME', name())))
+    expect(found).toMatchObject({ status, out: '' })
+    expect(found.err).toContain(message)
+  })
+})
+
 test('two promotions at once: both are kept, and whoever lost is told', async () => {
   await promote('v1')
   const both = await Promise.all([run('promote', `${name()}:v2`, 'stable'), run('promote', `${name()}:v3`, 'stable')])
