@@ -1,6 +1,7 @@
-import type { Descriptor } from 'oci-spec-types'
+import type { Descriptor, DigestAlgorithm } from 'oci-spec-types'
 import type { RandomAccess } from '../src/core/bytes.ts'
 import { isBuildError } from '../src/core/errors.ts'
+import type { ThreadDigester } from '../src/core/hash-thread/digester.ts'
 import type { Report } from '../src/core/progress.ts'
 import type { RemoteFile } from '../src/core/remote-file.ts'
 import type { FactsCache } from '../src/debian/facts-file.ts'
@@ -18,13 +19,23 @@ export interface RemoteAccess extends RandomAccess {
   prove?(): Promise<void>
 }
 
+/** Hashes a stream on another thread; undefined where that gains nothing. */
+export type HashBeside = (algorithm: DigestAlgorithm) => ThreadDigester | undefined
+
+/** How a large file is opened. */
+export interface OpenDirectOptions {
+  readonly isCompared?: boolean | undefined
+  readonly hashBeside?: HashBeside | undefined
+}
+
 /**
  * Opens a large file without keeping it.
  *
  * @param isCompared  what is made of a stream from the start is compared with a digest that was known before: the file's own hash
  *   would say nothing more, and is not computed
+ * @param hashBeside  hashes the file where no other thread is free for it
  */
-export type OpenDirect = (file: RemoteFile, options?: { readonly isCompared?: boolean }) => Promise<RemoteAccess>
+export type OpenDirect = (file: RemoteFile, options?: OpenDirectOptions) => Promise<RemoteAccess>
 
 /** What a layer kind may ask of the world. */
 export interface LayerContext {
@@ -78,7 +89,8 @@ export const DIRECT_BYTES = 8_000_000
 /** Opens a file that makes a layer by itself when it is large: it then passes through without being kept. */
 export function openOnce(file: RemoteFile, context: LayerContext): Promise<RemoteAccess> {
   const isCompared = context.isKnown === true
-  return (isLarge(file, context) ? context.openDirect?.(file, { isCompared }) : undefined) ?? context.openRemote(file)
+  if (!isLarge(file, context) || context.openDirect === undefined) return context.openRemote(file)
+  return context.openDirect(file, { isCompared, hashBeside: context.checks?.digester })
 }
 
 /** Opens a file that is read once and forwards. Prove it before what was made of it is kept. */

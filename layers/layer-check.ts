@@ -1,6 +1,7 @@
-import { createHash, type Hash } from 'node:crypto'
 import type { Digest } from 'oci-spec-types'
+import type { Expected } from '../src/core/digest.ts'
 import { BuildError } from '../src/core/errors.ts'
+import { threadLanes, type LaneUser, type StreamHash } from '../src/core/sha256/lanes.ts'
 import { ElfScanner, type ElfFacts } from '../src/python/elf.ts'
 import { openGunzip } from './inflate/gunzip.ts'
 import { canInflateRaw } from './inflate/raw-inflater.ts'
@@ -23,6 +24,8 @@ export interface LayerFindings {
   readonly diffId: Digest
   /** Size of the uncompressed tar. */
   readonly tarBytes: number
+  /** What the layer's own bytes were, where that was asked for. */
+  readonly blob?: Expected | undefined
   /** Shared libraries, in the layer's order. */
   readonly libraries: readonly (ElfFacts & { readonly path: string })[]
   /** The table for lazy pulling where it was asked for, and where our own inflater is there. */
@@ -44,6 +47,8 @@ export interface CheckTask {
   readonly output?: CheckOutput | undefined
   /** Make the table for lazy pulling, too. */
   readonly isIndexing?: boolean | undefined
+  /** Hash the layer's own bytes, too: where streams are hashed beside each other, one more costs next to nothing. */
+  readonly isHashing?: boolean | undefined
   /** A folder where what is too much to hold of a table may lie meanwhile. */
   readonly spillFolder?: string | undefined
 }
@@ -78,15 +83,28 @@ export function checkLayer({
   what,
   output = 'nothing',
   isIndexing = false,
+  isHashing = false,
   spillFolder,
 }: CheckTask): LayerCheck {
-  const reader = new TarCheck(expected, what)
+  const user = threadLanes().user()
+  const reader = new TarCheck(expected, what, user)
+  const blob = isHashing ? new BlobHash(user) : undefined
   const made = new Outbox()
   let zstd: ZstdWriter | undefined
-  const hear = (chunk: Buffer): void => {
-    reader.write(chunk)
+  /** What hearing and waiting took of the time that is measured around them. */
+  let apartMs = 0
+  const hear = (chunk: Buffer): Promise<void> | undefined => {
     if (output === 'zstd') zstd?.write(chunk)
     if (output === 'none') made.add(chunk)
+    const startedAt = performance.now()
+    const heard = reader.write(chunk)
+    apartMs += performance.now() - startedAt
+    return heard === undefined ? undefined : awaited(heard)
+  }
+  const awaited = async (work: Promise<void>): Promise<void> => {
+    const startedAt = performance.now()
+    await work
+    apartMs += performance.now() - startedAt
   }
   const indexing = isIndexing && canInflateRaw() ? openIndexingGunzip(hear, what, spillFolder) : undefined
   const gunzip = indexing ?? openGunzip(hear)
@@ -102,50 +120,117 @@ export function checkLayer({
       spentMs += performance.now() - startedAt
     }
   }
+  const close = (): void => {
+    reader.close()
+    blob?.close()
+    user.close()
+    gunzip.close()
+    zstd?.close()
+  }
   return {
-    write: (chunk) => explained(() => gunzip.write(chunk)),
+    write: (chunk) =>
+      explained(async () => {
+        blob?.update(chunk)
+        await gunzip.write(chunk)
+        // Of few bytes in, nothing may have come out, and these are the caller's.
+        const settled = user.settled()
+        if (settled !== undefined) await awaited(settled)
+      }),
     end: async () => {
       await explained(() => gunzip.end())
       zstd?.end()
-      const findings = reader.finish()
-      const { hash } = findings.spentMs
-      return { ...findings, ztoc: indexing?.ztoc(), spentMs: { inflate: Math.max(0, spentMs - hash), hash } }
+      const findings = { ...reader.finish(), blob: blob?.finish() }
+      const hash = reader.spentMs
+      // Nobody has to wait for it any longer, and what compresses still has to put out.
+      user.close()
+      return { ...findings, ztoc: indexing?.ztoc(), spentMs: { inflate: Math.max(0, spentMs - apartMs), hash } }
     },
     made: (moreThan = 0) => (made.sizeBytes > moreThan ? made.take() : []),
     ...(output === 'nothing' ? {} : { madeInto: (memory) => made.takeInto(memory) }),
-    close: () => {
-      gunzip.close()
-      zstd?.close()
-    },
+    close,
   }
 }
 
+/** Hashes what is published as it comes. */
+class BlobHash {
+  readonly #hash: StreamHash
+  #sizeBytes = 0
+
+  constructor(user: LaneUser) {
+    this.#hash = user.open()
+  }
+
+  update(chunk: Uint8Array): void {
+    this.#hash.update(chunk)
+    this.#sizeBytes += chunk.length
+  }
+
+  finish(): Expected {
+    return { digest: `sha256:${this.#hash.digest().toString('hex')}`, size: this.#sizeBytes }
+  }
+
+  close(): void {
+    this.#hash.close()
+  }
+}
+
+/** A file that was read to its end, and what it should turn out to be. */
+interface EndedFile {
+  readonly path: string
+  readonly value: string
+  readonly hash: StreamHash
+}
+
+/** So many files that ended wait for each other at the most. */
+const MOST_ENDED = 48
+
 /** Walks through a tar that our own encoder wrote, in the order that was announced. For bytes that are inflated already. */
 export class TarCheck {
-  readonly #tarHash = createHash('sha256')
+  readonly #user: LaneUser
+  readonly #tarHash: StreamHash
   readonly #expected: readonly ExpectedFile[] | undefined
   readonly #what: string
   #next = 0
   #tarBytes = 0
-  #spentMs = 0
+  #readMs = 0
   #header: Buffer = NOTHING
   /** Bytes left of the current file or PAX body, then of its padding. */
   #left = 0
   #padding = 0
   #file: ExpectedFile | undefined
-  #fileHash: Hash | undefined
+  #fileHash: StreamHash | undefined
   #elf: ElfScanner | undefined
+  readonly #ended: EndedFile[] = []
   readonly #libraries: (ElfFacts & { readonly path: string })[] = []
 
-  constructor(expected: readonly ExpectedFile[] | undefined, what: string) {
+  /** @param user  who hashes; to be closed by the caller */
+  constructor(expected: readonly ExpectedFile[] | undefined, what: string, user: LaneUser) {
     this.#expected = expected
     this.#what = what
+    this.#user = user
+    this.#tarHash = user.open()
   }
 
-  write(chunk: Buffer): void {
+  /** What reading took so far, with hashing, in milliseconds. */
+  get spentMs(): number {
+    return this.#readMs + this.#user.spentMs
+  }
+
+  /** Takes the next bytes, which may be used again when this returns, or what it gives back is there. @throws BuildError WHEEL_INVALID */
+  write(chunk: Buffer): Promise<void> | undefined {
     const startedAt = performance.now()
-    this.#take(chunk)
-    this.#spentMs += performance.now() - startedAt
+    try {
+      this.#take(chunk)
+    } catch (error) {
+      // A file before it that is not what it should be is the reason.
+      this.#prove()
+      throw error
+    }
+    this.#readMs += performance.now() - startedAt
+    const settled = this.#user.settled()
+    if (settled !== undefined) return settled.then(() => this.#prove())
+    this.#prove()
+    return undefined
   }
 
   #take(chunk: Buffer): void {
@@ -169,15 +254,21 @@ export class TarCheck {
   }
 
   finish(): LayerFindings {
+    this.#prove()
     const missing = this.#expected?.[this.#next]
     if (missing !== undefined || this.#left > 0 || this.#header.length > 0)
       throw this.#invalid(`the layer ends before \`${this.#file?.path ?? missing?.path ?? ''}\` is complete`)
     return {
-      diffId: `sha256:${this.#tarHash.digest('hex')}`,
+      diffId: `sha256:${this.#tarHash.digest().toString('hex')}`,
       tarBytes: this.#tarBytes,
       libraries: this.#libraries,
-      spentMs: { hash: this.#spentMs },
+      spentMs: { hash: this.spentMs },
     }
+  }
+
+  /** Gives up. May be called at any time. */
+  close(): void {
+    for (const hash of [this.#tarHash, this.#fileHash, ...this.#ended.map((file) => file.hash)]) hash?.close()
   }
 
   /** Turns an error of the inflater into one that names the file. */
@@ -214,7 +305,7 @@ export class TarCheck {
     // A size from 8 GiB stands in the PAX header before, and the field is 0.
     if (written !== file.sizeBytes && !(written === 0 && file.sizeBytes >= 2 ** 33))
       throw this.#invalid(`\`${file.path}\` does not have the size that was announced`)
-    this.#fileHash = file.hash === undefined ? undefined : createHash(file.hash.algorithm)
+    this.#fileHash = file.hash === undefined ? undefined : this.#user.open(file.hash.algorithm)
     this.#elf = /\.so(?:\.[0-9]|$)/.test(file.path) ? new ElfScanner() : undefined
     this.#skip(file.sizeBytes)
     if (file.sizeBytes === 0) this.#endFile()
@@ -228,11 +319,19 @@ export class TarCheck {
   #endFile(): void {
     const file = this.#file
     if (file === undefined) return
-    if (file.hash !== undefined && this.#fileHash?.digest('base64url') !== file.hash.value)
-      throw this.#invalid(`\`${file.path}\` does not have the hash that RECORD says`)
+    if (file.hash !== undefined && this.#fileHash !== undefined)
+      this.#ended.push({ path: file.path, value: file.hash.value, hash: this.#fileHash })
+    if (this.#ended.length >= MOST_ENDED) this.#prove()
     const facts = this.#elf?.finish()
     if (facts !== undefined) this.#libraries.push({ path: file.path, ...facts })
     this.#file = this.#fileHash = this.#elf = undefined
+  }
+
+  /** Compares the files that have ended, which are hashed beside each other until then. */
+  #prove(): void {
+    for (const { path, value, hash } of this.#ended.splice(0))
+      if (hash.digest().toString('base64url') !== value)
+        throw this.#invalid(`\`${path}\` does not have the hash that RECORD says`)
   }
 
   #invalid(problem: string, cause?: unknown): BuildError {

@@ -1,3 +1,4 @@
+import { startDigesterOfMany } from '../src/core/hash-thread/pool.ts'
 import { filePathOf } from '../src/core/file-url.ts'
 import { ByteReader } from '../src/core/byte-reader.ts'
 import type { RandomAccess } from '../src/core/bytes.ts'
@@ -9,7 +10,7 @@ import { maskUrl } from '../src/core/http.ts'
 import { acquire, LIMITS, makeLimiter, type Limiter } from '../src/core/limits.ts'
 import { silent, startTask } from '../src/core/progress.ts'
 import type { RemoteFile } from '../src/core/remote-file.ts'
-import type { OpenDirect, RemoteAccess } from './context.ts'
+import type { HashBeside, OpenDirect, RemoteAccess } from './context.ts'
 import { FileRanges, isKnownPart, loadRanges, saveRanges, type FilePart } from './file-ranges.ts'
 import { download, fileName, requestRange, type DownloadOptions } from './remote.ts'
 
@@ -56,7 +57,7 @@ export function makeOpenDirect(options: DirectOptions): OpenDirect {
   }
   const parts = (sha256: string): readonly FilePart[] => proven.get(sha256) ?? options.parts?.(sha256) ?? []
   const settings = { ...options, limit, parts, onPassed }
-  return async (file, { isCompared = false } = {}) => {
+  return async (file, { isCompared = false, hashBeside } = {}) => {
     let finding = known.get(file.sha256)
     if (finding === undefined) {
       finding = findRanges(file, settings)
@@ -66,11 +67,12 @@ export function makeOpenDirect(options: DirectOptions): OpenDirect {
     }
     const ranges = await finding
     if (ranges.isRefused && options.openWhole !== undefined) return options.openWhole(file)
-    return access(file, ranges, settings, isCompared)
+    return access(file, ranges, { ...settings, hashBeside }, isCompared)
   }
 }
 
 type Settings = DirectOptions & {
+  readonly hashBeside?: HashBeside | undefined
   readonly limit: Limiter
   readonly parts: (sha256: string) => readonly FilePart[]
   /** Hears of every file that has passed through. */
@@ -162,12 +164,17 @@ async function* provenStart(
   const what = maskUrl(file.url)
   const expected = { digest: `sha256:${file.sha256}`, size: file.sizeBytes } as const
   let at = 0
-  for await (const chunk of verify(download(file, settings), expected, what)) {
+  for await (const chunk of verify(download(file, settings), expected, what, besides(settings))) {
     ranges.compare(at, chunk, what)
     const bytes = chunk.subarray(0, Math.max(0, length - at))
     yield { at: (at += chunk.length), bytes }
   }
   ranges.isProven = true
+}
+
+/** A thread that has nothing to do, else one that hashes for what is made of the file. */
+function besides({ hashBeside }: Settings): HashBeside {
+  return (algorithm) => startDigesterOfMany(algorithm) ?? hashBeside?.(algorithm)
 }
 
 /** The first bytes of a file and no more. */

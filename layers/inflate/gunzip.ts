@@ -12,20 +12,27 @@ export interface Gunzip {
   close(): void
 }
 
+/** Hears what was inflated. */
+export type Hear = (chunk: Buffer) => Promise<void> | void
+
 /**
  * Opens the best inflater there is: our own, else zlib.
  *
- * @param data hears what was inflated, in order; the memory is used again once it returns
+ * @param data hears what was inflated, in order; the memory is used again once it returns, or what it gives back is there
  */
-export function openGunzip(data: (chunk: Buffer) => void): Gunzip {
+export function openGunzip(data: Hear): Gunzip {
   return canInflateRaw() ? openOwn(data) : openZlib(data)
 }
 
-function openOwn(data: (chunk: Buffer) => void): Gunzip {
+function openOwn(data: Hear): Gunzip {
   const reader = new GzipReader({ data })
   return {
-    write: async (chunk) => reader.write(chunk),
-    end: async () => reader.end(),
+    write: async (chunk) => {
+      for (const heard of reader.write(chunk)) await heard
+    },
+    end: async () => {
+      for (const heard of reader.end()) await heard
+    },
     close: () => {},
   }
 }
@@ -33,16 +40,19 @@ function openOwn(data: (chunk: Buffer) => void): Gunzip {
 const OUTPUT_BYTES = 1 << 18
 
 /** zlib inflates on a thread of its own while this one hears what came before. */
-export function openZlib(data: (chunk: Buffer) => void): Gunzip {
+export function openZlib(data: Hear): Gunzip {
   const gunzip = createGunzip({ chunkSize: OUTPUT_BYTES })
   let failure: unknown
+  /** What it gives out is memory of its own, so nothing waits for the listener but the end. */
+  let hearing = Promise.resolve()
   const fail = (error: unknown): void => {
     failure ??= error
     gunzip.destroy()
   }
   gunzip.on('data', (chunk: Buffer) => {
     try {
-      if (failure === undefined) data(chunk)
+      const heard = failure === undefined ? data(chunk) : undefined
+      if (heard !== undefined) hearing = Promise.all([hearing, heard.catch(fail)]).then(() => {})
     } catch (error) {
       fail(error)
     }
@@ -63,6 +73,7 @@ export function openZlib(data: (chunk: Buffer) => void): Gunzip {
       failed()
       gunzip.end()
       await Promise.race([new Promise<void>((resolve) => gunzip.once('end', resolve)), closed])
+      await hearing
       failed()
     },
     close: () => void gunzip.destroy(),

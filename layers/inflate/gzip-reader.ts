@@ -3,8 +3,8 @@ import { InflateError, RawInflater, type InflateStatus } from './raw-inflater.ts
 
 /** Hears what a gzip file holds. */
 export interface GzipListener {
-  /** What was inflated, in order. The memory is used again once this returns. */
-  data(chunk: Buffer): void
+  /** What was inflated, in order. The memory is used again once this returns, or once what it gives back is there. */
+  data(chunk: Buffer): Promise<void> | void
   /** A place at which reading can begin; only with `spanBytes`. */
   checkpoint?(checkpoint: Checkpoint): void
 }
@@ -53,20 +53,24 @@ export class GzipReader {
     this.#spanBytes = spanBytes
   }
 
-  /** @throws InflateError */
-  write(chunk: Uint8Array): void {
+  /**
+   * Takes the next bytes; they may be used again when this is at its end. What it gives is to be waited for before it goes on.
+   *
+   * @throws InflateError
+   */
+  *write(chunk: Uint8Array): Generator<Promise<void>> {
     let rest = chunk
     while (rest.length > 0) {
       const taken = this.#inflater.write(rest)
       this.#inBytes += taken
       rest = rest.subarray(taken)
-      this.#read(false)
+      yield* this.#read(false)
     }
   }
 
-  /** @throws InflateError when the file is not complete */
-  end(): void {
-    this.#read(true)
+  /** As {@link write}, for the end. @throws InflateError when the file is not complete */
+  *end(): Generator<Promise<void>> {
+    yield* this.#read(true)
     if (this.#state !== 'header' || this.#inflater.unread().length > 0) throw new InflateError('unexpected end of file')
   }
 
@@ -80,14 +84,14 @@ export class GzipReader {
     return { inBytes: this.#inBytes - unreadBytes, bits }
   }
 
-  #read(isLast: boolean): void {
+  *#read(isLast: boolean): Generator<Promise<void>> {
     for (;;) {
       switch (this.#state) {
         case 'header':
           if (!this.#readHeader()) return
           break
         case 'data':
-          if (!this.#readData(isLast)) return
+          if (!(yield* this.#readData(isLast))) return
           break
         case 'trailer':
           if (!this.#readTrailer()) return
@@ -108,21 +112,24 @@ export class GzipReader {
     return true
   }
 
-  #readData(isLast: boolean): boolean {
-    const status = this.#run(isLast)
+  *#readData(isLast: boolean): Generator<Promise<void>, boolean> {
+    const status = yield* this.#run(isLast)
     if (status === 'input') return false
-    this.#takeOutput()
+    const heard = this.#hear()
+    if (heard !== undefined) yield heard
+    this.#inflater.release()
     if (status === 'paused') this.#checkpoint()
     if (status === 'done') this.#state = 'trailer'
     return true
   }
 
   /** What came before damaged data is heard, so that the listener knows how far it got. */
-  #run(isLast: boolean): InflateStatus {
+  *#run(isLast: boolean): Generator<Promise<void>, InflateStatus> {
     try {
       return this.#inflater.run(isLast)
     } catch (error) {
-      this.#takeOutput()
+      const heard = this.#hear()
+      if (heard !== undefined) yield heard
       throw error
     }
   }
@@ -137,14 +144,13 @@ export class GzipReader {
     return true
   }
 
-  #takeOutput(): void {
+  #hear(): Promise<void> | undefined {
     const chunk = this.#inflater.output()
-    if (chunk.length === 0) return
+    if (chunk.length === 0) return undefined
     this.#crc = crc32(chunk, this.#crc)
     this.#memberBytes += chunk.length
     this.#outBytes += chunk.length
-    this.#listener.data(chunk)
-    this.#inflater.release()
+    return this.#listener.data(chunk) ?? undefined
   }
 
   #isDue(): boolean {

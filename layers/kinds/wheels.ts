@@ -2,6 +2,9 @@ import pLimit from 'p-limit'
 import { gathered, type RandomAccess } from '../../src/core/bytes.ts'
 import type { RemoteFile } from '../../src/core/remote-file.ts'
 import type { TimeSpent } from '../../src/core/progress.ts'
+import { processors } from '../../src/core/processors.ts'
+import { threadLanes } from '../../src/core/sha256/lanes.ts'
+import type { Expected } from '../../src/core/digest.ts'
 import { settleAll } from '../../src/core/settle.ts'
 import { openWheel, type Wheel } from '../../src/python/wheel.ts'
 import { StopClock } from '../../src/core/stop-clock.ts'
@@ -46,15 +49,17 @@ export const wheelsKind: LayerKind<WheelsLayerSpec> = {
     let findings: LayerFindings | undefined
     const isIndexing = compression === 'gzip' && context.keepZtoc !== undefined
     const { spillFolder } = context
-    const task = { expected: layout.expected, what, output: OUTPUTS[compression], isIndexing, spillFolder }
+    const isChecked = compression !== 'gzip' || context.isKnown !== true
+    const isHashing = isChecked && OUTPUTS[compression] === 'nothing' && isHashedByChecks()
+    const task = { expected: layout.expected, what, output: OUTPUTS[compression], isIndexing, isHashing, spillFolder }
     const expectedBytes = spec.wheels.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
-    const blob =
-      compression === 'gzip' && context.isKnown === true
-        ? spliced
-        : checkSpliced(spliced, { ...task, expectedBytes }, context, (found) => (findings = found))
+    const blob = isChecked
+      ? checkSpliced(spliced, { ...task, expectedBytes }, context, (found) => (findings = found))
+      : spliced
     return {
       mediaType: layerMediaType(compression),
       blob,
+      made: isHashing ? () => hashed(known(findings)) : undefined,
       diffId: () => known(findings).diffId,
       findings: () => known(findings),
       ztoc: () => known(findings).ztoc,
@@ -190,4 +195,18 @@ function known(findings: LayerFindings | undefined): LayerFindings {
   if (findings === undefined)
     throw new TypeError('A diffId is known only when the blob was read to its end, and checked')
   return findings
+}
+
+/**
+ * Whether a layer's own bytes are hashed by the thread that checks it, and not by the one that sends it: where they cost next to nothing
+ * beside what a check hashes, or no processor is left for them.
+ */
+function isHashedByChecks(): boolean {
+  const lanes = threadLanes()
+  return lanes.areWide || (lanes.areMany && processors() <= 2)
+}
+
+function hashed({ blob }: LayerFindings): Expected {
+  if (blob === undefined) throw new TypeError('A check has not hashed the bytes that it was asked to hash')
+  return blob
 }

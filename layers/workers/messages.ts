@@ -1,3 +1,4 @@
+import type { HashAnswer, HashRequest } from '../../src/core/hash-thread/messages.ts'
 import type { ErrorCode } from '../../src/core/errors.ts'
 import type { CompressTask } from '../compress-check.ts'
 import type { CheckTask, LayerFindings } from '../layer-check.ts'
@@ -11,6 +12,8 @@ export type CheckRequest =
   | { readonly type: 'chunk'; readonly id: number; readonly bytes: Uint8Array<ArrayBuffer> }
   | { readonly type: 'end'; readonly id: number }
   | { readonly type: 'close'; readonly id: number }
+  /** Of a stream that is hashed beside what is checked. */
+  | { readonly type: 'hash'; readonly request: HashRequest }
 
 /** What the checking thread answers. */
 export type CheckAnswer =
@@ -26,6 +29,7 @@ export type CheckAnswer =
   | { readonly type: 'made'; readonly id: number; readonly bytes: Uint8Array }
   | { readonly type: 'done'; readonly id: number; readonly findings: LayerFindings }
   | { readonly type: 'failed'; readonly id: number; readonly error: SentError }
+  | { readonly type: 'hashed'; readonly answer: HashAnswer }
 
 /** A BuildError as it crosses threads; another error has no code. */
 export interface SentError {

@@ -1,6 +1,11 @@
+import type { DigestAlgorithm } from 'oci-spec-types'
 import { BuildError } from '../../src/core/errors.ts'
+import type { HashPort, ThreadDigester } from '../../src/core/hash-thread/digester.ts'
+import type { HashAnswer } from '../../src/core/hash-thread/messages.ts'
+import { HashThread } from '../../src/core/hash-thread/pool.ts'
 import { LIMITS } from '../../src/core/limits.ts'
 import { occupyProcessor } from '../../src/core/processors.ts'
+import { threadLanes } from '../../src/core/sha256/lanes.ts'
 import { threadStarter, type Thread } from '../../src/core/thread.ts'
 import type { LayerCheck, LayerFindings } from '../layer-check.ts'
 import type { CheckAnswer, CheckRequest, SentError, ThreadTask } from './messages.ts'
@@ -8,6 +13,12 @@ import type { CheckAnswer, CheckRequest, SentError, ThreadTask } from './message
 /** Gives out work on layers that runs on other threads: checks, and compression that is spoken to as a check is. */
 export interface CheckPool {
   check(task: ThreadTask, options?: CheckOptions): LayerCheck
+  /**
+   * Hashes a stream on a thread that checks, beside what that one hashes anyway.
+   *
+   * @returns undefined where that gains nothing, or no thread has anything to check
+   */
+  digester(algorithm: DigestAlgorithm): ThreadDigester | undefined
   /** Starts as many threads as layers are made at once, and waits until they run. */
   ready(): Promise<void>
   /** Ends the threads; checks that still run fail. */
@@ -65,6 +76,11 @@ export function makeCheckPool(options: PoolOptions = {}): CheckPool | undefined 
       thread ??= alive.reduce((a, b) => (b.leftBytes < a.leftBytes ? b : a))
       return thread.check(task, expectedBytes)
     },
+    digester: (algorithm) => {
+      const working = threadLanes().areMany ? threads.filter(({ isEnded, running }) => !isEnded && running > 0) : []
+      if (working.length === 0) return undefined
+      return working.reduce((a, b) => (b.hashing < a.hashing ? b : a)).digester(algorithm)
+    },
     ready: async () => {
       const enough = Math.min(most, LIMITS.layers)
       while (threads.filter(({ isEnded }) => !isEnded).length < enough) started()
@@ -98,9 +114,12 @@ class PooledThread {
   #release: () => void = () => {}
   /** Memory to send chunks in. */
   readonly #free: ArrayBuffer[] = []
+  readonly #hashes: HashThread
+  #hashed: (answer: HashAnswer) => void = () => {}
 
   constructor(thread: CheckThread) {
     this.#thread = thread
+    this.#hashes = this.#makeHashes()
     thread.onAnswer((answer) => this.#take(answer))
     thread.onEnd((error) => {
       this.isEnded = true
@@ -115,6 +134,11 @@ class PooledThread {
 
   get running(): number {
     return this.#checks.size
+  }
+
+  /** Streams that it hashes beside what it checks. */
+  get hashing(): number {
+    return this.#hashes.running
   }
 
   /** What it has before it; a check of unknown size counts as one piece. */
@@ -177,6 +201,21 @@ class PooledThread {
     }
   }
 
+  digester(algorithm: DigestAlgorithm): ThreadDigester {
+    return this.#hashes.digester(algorithm)
+  }
+
+  /** The same thread as one that hashes. The processor is counted, and the thread held, for what it checks. */
+  #makeHashes(): HashThread {
+    const port: HashPort = {
+      send: (request) => this.#thread.send({ type: 'hash', request }),
+      onAnswer: (listener) => (this.#hashed = listener),
+      onEnd: (listener) => this.#thread.onEnd(listener),
+      hold: () => {},
+    }
+    return new HashThread(port, () => () => {})
+  }
+
   #copy(chunk: Uint8Array): Uint8Array<ArrayBuffer> {
     const memory = this.#free.pop() ?? new ArrayBuffer(PIECE_BYTES)
     const bytes = new Uint8Array(memory, 0, chunk.length)
@@ -185,6 +224,7 @@ class PooledThread {
   }
 
   #take(answer: CheckAnswer): void {
+    if (answer.type === 'hashed') return this.#hashed(answer.answer)
     const running = this.#checks.get(answer.id)
     // Filled again and again: left to the garbage collector, such memory grows to many times what is in use.
     if (answer.type === 'taken' && (running === undefined || !answer.madeBytes)) this.#free.push(answer.bytes.buffer)

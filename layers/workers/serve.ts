@@ -1,4 +1,5 @@
 import type { MessagePort } from 'node:worker_threads'
+import { hashRequests } from '../../src/core/hash-thread/serve.ts'
 import { BuildError } from '../../src/core/errors.ts'
 import { compressTar } from '../compress-check.ts'
 import { checkLayer, type LayerCheck } from '../layer-check.ts'
@@ -33,7 +34,9 @@ export function serveChecks(port: MessagePort): void {
       answer({ type: 'made', id, bytes }, [bytes.buffer as ArrayBuffer])
     }
   }
+  const hash = hashRequests((hashed) => answer({ type: 'hashed', answer: hashed }))
   port.on('message', (request: CheckRequest) => {
+    if (request.type === 'hash') return hash(request.request)
     const { id } = request
     switch (request.type) {
       case 'start':

@@ -1,5 +1,5 @@
 import { openQuickGzip, type QuickGzip } from '../deflate/quick-gzip.ts'
-import type { Gunzip } from '../inflate/gunzip.ts'
+import type { Gunzip, Hear } from '../inflate/gunzip.ts'
 import { GzipReader } from '../inflate/gzip-reader.ts'
 import { TarGuard } from '../tar-guard.ts'
 import { readTarHead } from '../tar-members.ts'
@@ -27,30 +27,31 @@ export interface IndexingGunzip extends Gunzip {
  * content before it, so that inflating can begin there. The layer itself stays as it is. What is held meanwhile is the table,
  * some 0.8 % of the tar, or a few megabytes of it where the rest can be spilled. Ask `canInflateRaw` first.
  *
- * @param data hears what was inflated, in order; the memory is used again once it returns
+ * @param data hears what was inflated, in order; as of `openGunzip`
  * @param what names the layer in errors
  * @param spillFolder  a folder for temporary files, where there is one
  * @throws InflateError, BuildError ARCHIVE_INVALID for a layer that is damaged; its gzip headers must be plain, as this program
  *   writes them
  * @see SOCI snapshotter, ztoc version 0.9
  */
-export function openIndexingGunzip(data: (chunk: Buffer) => void, what: string, spillFolder?: string): IndexingGunzip {
+export function openIndexingGunzip(data: Hear, what: string, spillFolder?: string): IndexingGunzip {
   const table = new Table(what, spillFolder)
   const { spans } = table
-  const hear = (chunk: Buffer): void => {
-    data(chunk)
+  const hear = (chunk: Buffer): Promise<void> | void => {
+    const heard = data(chunk)
     table.pass(chunk)
+    return heard
   }
   const checkpoint = spans.begin.bind(spans)
   const reader = new GzipReader({ data: hear, checkpoint }, { spanBytes: SPAN_BYTES })
   return {
     write: async (chunk) => {
       spans.hold(chunk)
-      reader.write(chunk)
+      for (const heard of reader.write(chunk)) await heard
       spans.letGo(reader.readBytes())
     },
     end: async () => {
-      reader.end()
+      for (const heard of reader.end()) await heard
       table.end()
     },
     ztoc: () => table.finish(),

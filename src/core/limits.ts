@@ -1,5 +1,6 @@
 import pLimit from 'p-limit'
 import { hasLargeThreads, threadsOf } from './processors.ts'
+import { loadSha256 } from './sha256/native.ts'
 
 /**
  * How much of the machine a build uses at a time, in one place: the network by downloads and by uploads, the processors by
@@ -13,8 +14,13 @@ export const LIMITS = {
    * on fast lines and trips rate limits on slow ones.
    */
   uploads: 4,
-  /** Layers that are made at once unless said otherwise: one inflates while another waits for its download. */
-  layers: 3,
+  /**
+   * Layers that are made at once unless said otherwise: one inflates while another waits for its download. One more where streams
+   * are hashed beside each other, so that each of two threads has two; on Node 22 and newer there is no memory for it.
+   */
+  get layers(): number {
+    return (loadSha256()?.lanes ?? 1) > 2 && !hasLargeThreads() ? 4 : 3
+  },
   /** Threads that inflate and hash, no more than layers are made at once: each one costs memory, whatever the machine. */
   get threads(): number {
     return threadsOf(hasLargeThreads() ? 2 : 3)

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { compareVersions } from '../compat/version.ts'
 import { systemErrorCode } from '../core/errors.ts'
 import { processors } from '../core/processors.ts'
+import { loadSha256, sha256Problem } from '../core/sha256/native.ts'
 import { probeHost } from '../run/host.ts'
 import { which } from '../run/which.ts'
 import { failure, ok, skipped, warning, type Check } from './check.ts'
@@ -33,6 +34,22 @@ const system: Check = {
           `${platform}: images can be built here but not run`,
           'Push the image, or load it into Docker, to run it.',
         ),
+}
+
+const hashing: Check = {
+  id: 'hashing',
+  group: 'machine',
+  title: 'Hashing',
+  async run() {
+    const loaded = loadSha256()
+    if (loaded !== undefined) return ok(`streams are hashed beside each other (${loaded.name})`)
+    const problem = sha256Problem()
+    if (problem === undefined) return ok('each stream is hashed by Node')
+    return warning(
+      `The addon that hashes several streams at once cannot be loaded: ${problem}`,
+      'Builds work without it and take longer. `npm run build` makes it anew; LAYERWRIGHT_NATIVE=0 does without it.',
+    )
+  },
 }
 
 const disk: Check = {
@@ -186,6 +203,7 @@ const runtimes: Check = {
 export const MACHINE_CHECKS: readonly Check[] = [
   node,
   system,
+  hashing,
   disk,
   store,
   temporary,

@@ -32,16 +32,19 @@ export class HashPool {
   }
 }
 
-/** A thread, and the streams that it hashes. */
-class HashThread {
+/** A thread that hashes, and the streams that it hashes. */
+export class HashThread {
   isEnded = false
   readonly #port: HashPort
+  readonly #occupy: () => () => void
   readonly #digesters = new Map<number, ThreadDigester>()
   #lastId = 0
   #release: () => void = () => {}
 
-  constructor(port: HashPort) {
+  /** @param occupy  says that the thread begins to work, unless that is known */
+  constructor(port: HashPort, occupy: () => () => void = occupyProcessor) {
     this.#port = port
+    this.#occupy = occupy
     port.onAnswer((answer) => this.#digesters.get(answer.id)?.take(answer))
     port.onEnd((error) => {
       this.isEnded = true
@@ -56,7 +59,7 @@ class HashThread {
 
   digester(algorithm: DigestAlgorithm): ThreadDigester {
     if (this.running === 0) {
-      this.#release = occupyProcessor()
+      this.#release = this.#occupy()
       this.#port.hold(true)
     }
     const id = ++this.#lastId

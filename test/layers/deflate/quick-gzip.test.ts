@@ -52,8 +52,8 @@ function checkpointsMade(content: Uint8Array, spanBytes: number): { checkpoints:
 function checkpointsRead(file: Uint8Array, spanBytes: number): object[] {
   const found: object[] = []
   const reader = new GzipReader({ data: () => {}, checkpoint: (place) => found.push(kept(place)) }, { spanBytes })
-  reader.write(file)
-  reader.end()
+  for (const _ of reader.write(file));
+  for (const _ of reader.end());
   return found
 }
 

@@ -14,8 +14,8 @@ test('the inflater is built', () => {
 function read(bytes: Uint8Array, step = bytes.length): Buffer {
   const parts: Buffer[] = []
   const reader = new GzipReader({ data: (chunk) => void parts.push(Buffer.from(chunk)) })
-  for (let at = 0; at < bytes.length; at += step) reader.write(bytes.subarray(at, at + step))
-  reader.end()
+  for (let at = 0; at < bytes.length; at += step) for (const _ of reader.write(bytes.subarray(at, at + step)));
+  for (const _ of reader.end());
   return Buffer.concat(parts)
 }
 
@@ -156,8 +156,8 @@ describe('GzipReader', () => {
       },
       { spanBytes: 200_000 },
     )
-    for (let at = 0; at < file.length; at += 50_000) reader.write(file.subarray(at, at + 50_000))
-    reader.end()
+    for (let at = 0; at < file.length; at += 50_000) for (const _ of reader.write(file.subarray(at, at + 50_000)));
+    for (const _ of reader.end());
     expect(checkpoints.length).toBeGreaterThan(8)
     expect(checkpoints[0]).toMatchObject({ inBytes: 10, bits: 0, outBytes: 0 })
     for (const { inBytes, bits, outBytes, window } of checkpoints) {
