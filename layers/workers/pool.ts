@@ -115,6 +115,7 @@ class PooledThread {
   /** Memory to send chunks in. */
   readonly #free: ArrayBuffer[] = []
   readonly #hashes: HashThread
+  #isHashing = false
   #hashed: (answer: HashAnswer) => void = () => {}
 
   constructor(thread: CheckThread) {
@@ -164,7 +165,7 @@ class PooledThread {
     }
     if (this.#checks.size === 0) this.#release = occupyProcessor()
     this.#checks.set(id, running)
-    this.#thread.hold(true)
+    this.#hold()
     this.#thread.send({ type: 'start', id, task })
     const until = async (isReached: () => boolean): Promise<void> => {
       while (running.failure === undefined && !isReached())
@@ -205,15 +206,23 @@ class PooledThread {
     return this.#hashes.digester(algorithm)
   }
 
-  /** The same thread as one that hashes. The processor is counted, and the thread held, for what it checks. */
+  /** The same thread as one that hashes. The processor is counted for what it checks. */
   #makeHashes(): HashThread {
     const port: HashPort = {
       send: (request) => this.#thread.send({ type: 'hash', request }),
       onAnswer: (listener) => (this.#hashed = listener),
       onEnd: (listener) => this.#thread.onEnd(listener),
-      hold: () => {},
+      hold: (isBusy) => {
+        this.#isHashing = isBusy
+        this.#hold()
+      },
     }
     return new HashThread(port, () => () => {})
+  }
+
+  /** The process waits for it for as long as it has anything to do. */
+  #hold(): void {
+    this.#thread.hold(this.#isHashing || this.#checks.size > 0)
   }
 
   #copy(chunk: Uint8Array): Uint8Array<ArrayBuffer> {
@@ -253,7 +262,7 @@ class PooledThread {
     Object.assign(running, outcome)
     if (this.#checks.delete(id) && this.#checks.size === 0) {
       this.#release()
-      this.#thread.hold(false)
+      this.#hold()
     }
     running.wake()
   }

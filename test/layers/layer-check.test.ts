@@ -8,6 +8,8 @@ import { spliceLayer, type SplicedFile } from '../../layers/splice.ts'
 import { makeCheckPool, type CheckPool, type CheckThread } from '../../layers/workers/pool.ts'
 import { readParts } from '../../layers/ztoc/spill.ts'
 import { collect, copied, openBytes } from '../../src/core/bytes.ts'
+import { digestOf } from '../../src/core/digest.ts'
+import { threadLanes } from '../../src/core/sha256/lanes.ts'
 import { channelThread } from '../support/check-thread.ts'
 
 const content = Buffer.from('x = 1\n'.repeat(50_000))
@@ -135,6 +137,36 @@ for (const [name, open] of Object.entries(ways)) {
       await close()
     })
 
+    test('hashes the bytes themselves where that is asked for', async () => {
+      const { check, close } = open()
+      const bytes = await blob()
+      for (const step of [1 << 16, 100, 13]) {
+        const findings = await run(check({ expected, what: 'x.whl', isHashing: true }), bytes, step)
+        expect(findings.blob).toEqual({ digest: digestOf(bytes), size: bytes.length })
+      }
+      expect((await run(check({ expected, what: 'x.whl' }), bytes, 5000)).blob).toBeUndefined()
+      await close()
+    })
+
+    test('disturbs no other one when it is given up in the middle', async () => {
+      const { check, close } = open()
+      const bytes = await blob()
+      const alone = await run(check({ expected, what: 'x.whl' }), bytes, 5000)
+      for (let round = 0; round < 20; round++) {
+        const given = check({ expected, what: 'x.whl', isHashing: true })
+        const writing = given.write(bytes).catch(() => {})
+        const others = [1, 2].map(() => run(check({ expected, what: 'x.whl', isHashing: true }), bytes, 20_000))
+        for (let turn = 0; turn < round % 4; turn++) await setImmediate()
+        given.close()
+        for (const findings of await Promise.all(others)) {
+          expect(findings.diffId).toBe(alone.diffId)
+          expect(findings.blob?.digest).toBe(digestOf(bytes))
+        }
+        await writing
+      }
+      await close()
+    })
+
     test('can be given up at any time', async () => {
       const { check, close } = open()
       const given = check({ expected, what: 'x.whl' })
@@ -218,6 +250,31 @@ describe('makeCheckPool()', () => {
     for (const one of checks) one.close()
     await pool.close()
   })
+
+  test.skipIf(!threadLanes().areMany)(
+    'hashes a stream beside what a thread checks, and none on a thread that has nothing to check',
+    async () => {
+      const holds: boolean[] = []
+      const start = (): CheckThread => ({ ...channelThread(), hold: (isBusy) => void holds.push(isBusy) })
+      const pool = makeCheckPool({ threads: 1, start }) ?? expect.unreachable()
+      expect(pool.digester('sha256')).toBeUndefined()
+      const check = pool.check({ expected, what: 'x' })
+      const bytes = Buffer.from(new SharedArrayBuffer(3 << 20)).fill('some of a wheel ')
+      const digester = pool.digester('sha256') ?? expect.unreachable()
+      digester.update(bytes.subarray(0, 1 << 20))
+      await check.write((await blob()).subarray(0, 10))
+      await digester.settled()
+      digester.update(bytes.subarray(1 << 20))
+      await digester.settled()
+      check.close()
+      // The thread is held until the last of both has ended.
+      expect(holds.at(-1)).toBe(true)
+      expect(await digester.digest()).toBe(digestOf(bytes))
+      digester.close()
+      expect(holds.at(-1)).toBe(false)
+      await pool.close()
+    },
+  )
 
   test('fails a check whose thread ends', async () => {
     const ends: ((error: unknown) => void)[] = []

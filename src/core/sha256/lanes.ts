@@ -5,9 +5,9 @@ import { loadSha256, MOST_JOBS, STATE_BYTES, type LoadedSha256 } from './native.
 export interface StreamHash {
   /** Takes the next bytes, which stay as they are until the lanes were flushed, or have settled. */
   update(bytes: Uint8Array): void
-  /** The hash of all bytes; once, last. */
+  /** The hash of all bytes; once, last. @throws TypeError for a stream that is closed */
   digest(): Buffer
-  /** The hash is not wanted any more. May be called at any time. */
+  /** The hash is not wanted any more, and what comes is ignored. May be called at any time. */
   close(): void
 }
 
@@ -113,10 +113,13 @@ export class Lanes {
     }
     return {
       update: (bytes) => {
+        // Its state may be another stream's by now.
+        if (!isOpen) return
         if (this.#waiting.length === MOST_JOBS || isWaiting()) this.#flush(true)
         this.#waiting.push({ user, index, bytes })
       },
       digest: () => {
+        if (!isOpen) throw new TypeError('A stream that is closed has no hash')
         if (isWaiting()) this.#flush(true)
         const digest = Buffer.alloc(32)
         native.finish(way, this.#states, index, digest)
@@ -203,6 +206,7 @@ function sizeOf(jobs: readonly Waiting[]): number {
 class PlainHash implements StreamHash {
   readonly #user: User
   readonly #hash: Hash
+  #isOpen = true
 
   constructor(user: User, algorithm: string) {
     this.#user = user
@@ -210,16 +214,21 @@ class PlainHash implements StreamHash {
   }
 
   update(bytes: Uint8Array): void {
+    if (!this.#isOpen) return
     const startedAt = performance.now()
     this.#hash.update(bytes)
     this.#user.spentMs += performance.now() - startedAt
   }
 
   digest(): Buffer {
+    if (!this.#isOpen) throw new TypeError('A stream that is closed has no hash')
+    this.#isOpen = false
     return this.#hash.digest()
   }
 
-  close(): void {}
+  close(): void {
+    this.#isOpen = false
+  }
 }
 
 let own: Lanes | undefined

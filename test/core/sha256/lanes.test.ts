@@ -68,6 +68,20 @@ describe.each(ways)('lanes hashed by %s', (_, by) => {
     user.close()
   })
 
+  test("take nothing of a stream that is closed, whose place is another one's", () => {
+    const user = lanes.user()
+    const closed = user.open()
+    closed.update(Buffer.from('abc'))
+    closed.close()
+    const next = user.open()
+    closed.update(Buffer.from('not this'))
+    next.update(Buffer.from('but this'))
+    expect(() => closed.digest()).toThrow(TypeError)
+    expect(next.digest().toString('hex')).toBe(hexOf(Buffer.from('but this')))
+    expect(() => next.digest()).toThrow(TypeError)
+    user.close()
+  })
+
   test('forget a stream that is closed', async () => {
     const user = lanes.user()
     for (let n = 0; n < 1000; n++) {
