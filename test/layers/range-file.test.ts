@@ -2,14 +2,19 @@ import { createHash, randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { MessageChannel } from 'node:worker_threads'
+import type { DigestAlgorithm } from 'oci-spec-types'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { LayerContext } from '../../layers/context.ts'
 import { makeLayerStream, type LayerSpec } from '../../layers/kinds/index.ts'
 import { FileRanges, type FilePart } from '../../layers/file-ranges.ts'
 import { makeOpenDirect } from '../../layers/range-file.ts'
-import { collect } from '../../src/core/bytes.ts'
+import { collect, copied } from '../../src/core/bytes.ts'
 import { memoryCache } from '../../src/core/cache.ts'
+import { HashThread } from '../../src/core/hash-thread/pool.ts'
+import { serveHashes } from '../../src/core/hash-thread/serve.ts'
 import { makeHttp } from '../../src/core/http.ts'
+import { occupyProcessor } from '../../src/core/processors.ts'
 import { silent } from '../../src/core/progress.ts'
 import { readLayer } from '../support/layer-bytes.ts'
 import { makeWheel } from '../support/wheel.ts'
@@ -187,5 +192,49 @@ describe('makeOpenDirect()', () => {
     await expect(makeOpenDirect({ http: makeHttp() })(file()).then((it) => it.prove?.())).rejects.toMatchObject({
       code: 'DIGEST_MISMATCH',
     })
+  })
+
+  test('has a large file hashed where it is told to, and refuses another one all the same', async () => {
+    const large = randomBytes(17 << 20)
+    const sha256 = createHash('sha256').update(large).digest('hex')
+    const { port } = server.address() as AddressInfo
+    const proven = async (bytes: Buffer): Promise<readonly string[]> => {
+      served = bytes
+      const { port1, port2 } = new MessageChannel()
+      serveHashes(port2)
+      const asked: string[] = []
+      const thread = new HashThread(
+        {
+          send: (request) => {
+            asked.push(request.type)
+            port1.postMessage(request)
+          },
+          onAnswer: (listener) => void port1.on('message', listener),
+          onEnd: () => {},
+          hold: () => {},
+        },
+        () => () => {},
+      )
+      try {
+        const address = { url: `http://127.0.0.1:${port}/large.whl`, sha256, sizeBytes: large.length }
+        const hashBeside = (algorithm: DigestAlgorithm) => thread.digester(algorithm)
+        const source = await makeOpenDirect({ http: makeHttp() })(address, { hashBeside })
+        const read = await collect(copied(source.stream(0, large.length)), large.length)
+        expect(read.equals(large)).toBe(true)
+        return asked
+      } finally {
+        port1.close()
+      }
+    }
+    // Where a processor were left, a thread of its own would hash.
+    const release = Array.from({ length: 64 }, () => occupyProcessor())
+    try {
+      expect((await proven(large)).at(-1)).toBe('end')
+      const other = Buffer.from(large)
+      other.writeUInt8(other.readUInt8(1 << 20) ^ 1, 1 << 20)
+      await expect(proven(other)).rejects.toMatchObject({ code: 'DIGEST_MISMATCH' })
+    } finally {
+      for (const end of release) end()
+    }
   })
 })
