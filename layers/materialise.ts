@@ -11,9 +11,13 @@ import { checkClashes, saveNotes } from './notes.ts'
 import type { LayerStore, StoredLayer } from './stored-layer.ts'
 import { makeCheckPool } from './workers/pool.ts'
 
-/** With zstd the threads are busy for longer than a download takes: more layers than threads would only hold memory. */
-function concurrencyOf(context: LayerContext): number {
-  return context.compression === 'zstd' ? Math.min(LIMITS.layers, Math.max(2, LIMITS.threads)) : LIMITS.layers
+/**
+ * With zstd the threads are busy for longer than a download takes: more layers than threads would only hold memory. Tables for lazy
+ * pulling hold some, too.
+ */
+function concurrencyOf({ compression, keepZtoc }: LayerContext): number {
+  if (compression === 'zstd') return Math.min(LIMITS.layers, Math.max(2, LIMITS.threads))
+  return keepZtoc === undefined ? LIMITS.checkedLayers : LIMITS.layers
 }
 
 /**
@@ -75,6 +79,8 @@ export async function materialiseAll(
   concurrency = concurrencyOf(context),
 ): Promise<readonly Layer[]> {
   const limit = pLimit(concurrency)
+  // What is not checked gains nothing by another one beside it.
+  const others = pLimit(Math.min(concurrency, LIMITS.layers))
   const aborter = new AbortController()
   const signal = context.signal === undefined ? aborter.signal : AbortSignal.any([context.signal, aborter.signal])
   // Threads start when the first large layer asks for one.
@@ -86,7 +92,7 @@ export async function materialiseAll(
     const key = layerKey(spec, context.compression, context.mtimeSeconds)
     const known = running.get(key)
     if (known !== undefined) return known
-    const promise = limit(async () => {
+    const work = async (): Promise<Layer> => {
       signal.throwIfAborted()
       try {
         return await materialise(spec, { ...context, signal, checks, installedRecords }, store)
@@ -95,7 +101,8 @@ export async function materialiseAll(
         aborter.abort(error)
         throw error
       }
-    })
+    }
+    const promise = holdsLarge(spec, context) ? limit(work) : others(() => limit(work))
     running.set(key, promise)
     return promise
   }

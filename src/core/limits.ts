@@ -14,12 +14,14 @@ export const LIMITS = {
    * on fast lines and trips rate limits on slow ones.
    */
   uploads: 4,
+  /** Layers that are made at once unless said otherwise: one inflates while another waits for its download. */
+  layers: 3,
   /**
-   * Layers that are made at once unless said otherwise: one inflates while another waits for its download. One more where streams
-   * are hashed beside each other, so that each of two threads has two; on Node 22 and newer there is no memory for it.
+   * The same with large wheels among them: one more where streams are hashed beside each other, so that each of two threads has two. On
+   * Node 22 and newer there is no memory for it.
    */
-  get layers(): number {
-    return (loadSha256()?.lanes ?? 1) > 2 && !hasLargeThreads() ? 4 : 3
+  get checkedLayers(): number {
+    return (loadSha256()?.lanes ?? 1) > 2 && !hasLargeThreads() ? this.layers + 1 : this.layers
   },
   /** Threads that inflate and hash, no more than layers are made at once: each one costs memory, whatever the machine. */
   get threads(): number {
