@@ -1,5 +1,5 @@
 /* Eight lanes in registers of 256 bits. Included once for each set of instructions; NAME, TARGET, RIGHT, XOR3, CHOOSE and MAJORITY
-   say how. */
+   say how, and are gone behind it. */
 
 #define SUM0(x) XOR3(RIGHT(x, 2), RIGHT(x, 13), RIGHT(x, 22))
 #define SUM1(x) XOR3(RIGHT(x, 6), RIGHT(x, 11), RIGHT(x, 25))
@@ -83,3 +83,9 @@ TARGET static void NAME(uint32_t *const lane[], const uint8_t *const data[], siz
 #undef ADD
 #undef ROUND
 #undef NEXT
+#undef NAME
+#undef TARGET
+#undef RIGHT
+#undef XOR3
+#undef CHOOSE
+#undef MAJORITY

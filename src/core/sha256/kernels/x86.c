@@ -15,12 +15,6 @@
 #define CHOOSE(x, y, z) _mm256_ternarylogic_epi32(x, y, z, 0xca)
 #define MAJORITY(x, y, z) _mm256_ternarylogic_epi32(x, y, z, 0xe8)
 #include "eight.h"
-#undef NAME
-#undef TARGET
-#undef RIGHT
-#undef XOR3
-#undef CHOOSE
-#undef MAJORITY
 
 #define NAME avx2_eight
 #define TARGET __attribute__((target("avx2")))
@@ -30,12 +24,6 @@
 #define MAJORITY(x, y, z) _mm256_or_si256(_mm256_and_si256(x, y), _mm256_and_si256(z, _mm256_or_si256(x, y)))
 #include "eight.h"
 
-#undef NAME
-#undef TARGET
-#undef RIGHT
-#undef XOR3
-#undef CHOOSE
-#undef MAJORITY
 
 /* SHA instructions wait four cycles for each other, and could begin every second one: two lanes in turn. */
 #define SHA __attribute__((target("sha,sse4.1,ssse3")))
