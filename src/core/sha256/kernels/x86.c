@@ -24,10 +24,8 @@
 #define MAJORITY(x, y, z) _mm256_or_si256(_mm256_and_si256(x, y), _mm256_and_si256(z, _mm256_or_si256(x, y)))
 #include "eight.h"
 
-
 /* SHA instructions wait four cycles for each other, and could begin every second one: two lanes in turn. */
 #define SHA __attribute__((target("sha,sse4.1,ssse3")))
-#define FOUR(v, i) _mm_add_epi32(w##v[i], k)
 #define BOTH(work) work(0) work(1)
 
 #define LOAD(v)                                                                                    \
