@@ -1,7 +1,16 @@
 import { createHash, randomBytes } from 'node:crypto'
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { packageRoot } from '../../../src/core/package-root.ts'
 import { Lanes, type LaneUser, type StreamHash } from '../../../src/core/sha256/lanes.ts'
-import { loadSha256, MOST_JOBS, type LoadedSha256, type NativeSha256 } from '../../../src/core/sha256/native.ts'
+import {
+  loadSha256,
+  MOST_JOBS,
+  sha256Problem,
+  type LoadedSha256,
+  type NativeSha256,
+} from '../../../src/core/sha256/native.ts'
 
 const loaded = loadSha256()
 const hexOf = (...parts: readonly Uint8Array[]): string =>
@@ -182,6 +191,14 @@ describe('what waits', () => {
     for (let n = 0; n <= MOST_JOBS; n++) user.open().update(large)
     expect(calls).toEqual([{ streams: Array.from({ length: MOST_JOBS }, (_, n) => n), urgent: MOST_JOBS }])
   })
+})
+
+const isGate =
+  process.env['LAYERWRIGHT_INTEROP'] === 'required' && `${process.platform}-${process.arch}` === 'linux-x64'
+
+test.runIf(isGate)('the addon is there where there is a compiler', () => {
+  expect(sha256Problem()).toBeUndefined()
+  expect(existsSync(join(packageRoot(), 'dist/native/linux-x64.node'))).toBe(true)
 })
 
 test.skipIf(loaded === undefined)('the addon refuses what would read or write elsewhere', () => {
