@@ -140,7 +140,7 @@ export function checkLayer({
       await explained(() => gunzip.end())
       zstd?.end()
       const findings = { ...reader.finish(), blob: blob?.finish() }
-      const hash = reader.spentMs
+      const { hash } = findings.spentMs
       // Nobody has to wait for it any longer, and what compresses still has to put out.
       user.close()
       return { ...findings, ztoc: indexing?.ztoc(), spentMs: { inflate: Math.max(0, spentMs - apartMs), hash } }
@@ -211,11 +211,6 @@ export class TarCheck {
     this.#tarHash = user.open()
   }
 
-  /** What reading took so far, with hashing, in milliseconds. */
-  get spentMs(): number {
-    return this.#readMs + this.#user.spentMs
-  }
-
   /** Takes the next bytes, which may be used again when this returns, or what it gives back is there. @throws BuildError WHEEL_INVALID */
   write(chunk: Buffer): Promise<void> | undefined {
     const startedAt = performance.now()
@@ -262,7 +257,7 @@ export class TarCheck {
       diffId: `sha256:${this.#tarHash.digest().toString('hex')}`,
       tarBytes: this.#tarBytes,
       libraries: this.#libraries,
-      spentMs: { hash: this.spentMs },
+      spentMs: { hash: this.#readMs + this.#user.spentMs },
     }
   }
 

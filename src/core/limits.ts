@@ -1,6 +1,6 @@
 import pLimit from 'p-limit'
 import { hasLargeThreads, threadsOf } from './processors.ts'
-import { loadSha256 } from './sha256/native.ts'
+import { threadLanes } from './sha256/lanes.ts'
 
 /**
  * How much of the machine a build uses at a time, in one place: the network by downloads and by uploads, the processors by
@@ -21,7 +21,7 @@ export const LIMITS = {
    * Node 22 and newer there is no memory for it.
    */
   get checkedLayers(): number {
-    return (loadSha256()?.lanes ?? 1) > 2 && !hasLargeThreads() ? this.layers + 1 : this.layers
+    return threadLanes().areWide && !hasLargeThreads() ? this.layers + 1 : this.layers
   },
   /** Threads that inflate and hash, no more than layers are made at once: each one costs memory, whatever the machine. */
   get threads(): number {
