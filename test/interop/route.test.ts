@@ -150,22 +150,26 @@ test('an id stays with its version while weights change; it is looked at and can
 })
 
 // Not tried twice: the servers are gone then.
-test('no request fails when the servers of a version are stopped one by one, but those that name it', { retry: 0 }, async () => {
-  await reload({ stable: 1, canary: 1 })
-  const [first, second] = servers.canary
-  await stop(first)
-  expect(await statuses()).toEqual(new Set([200]))
-  expect((await predict({}, { 'x-model-version': 'canary' })).status).toBe(200)
-  await stop(second)
-  expect(await statuses()).toEqual(new Set([200]))
-  const named = await predict({}, { 'x-model-version': 'canary' })
-  expect({ status: named.status, version: said(named) }).toEqual({ status: 503, version: 'canary' })
-  // A check may meet the server while it ends, and is told so; one after that is refused a connection.
-  await expect.poll(() => log, WAITING).toMatch(/`canary` at \S+ is left out: .+; other versions get its requests/)
-  const metrics = await (await fetch(`${url}/route/metrics`)).text()
-  for (const port of ports.canary)
-    expect(metrics).toContain(`layerwright_route_healthy{version="canary",server="http://127.0.0.1:${port}/"} 0\n`)
-})
+test(
+  'no request fails when the servers of a version are stopped one by one, but those that name it',
+  { retry: 0 },
+  async () => {
+    await reload({ stable: 1, canary: 1 })
+    const [first, second] = servers.canary
+    await stop(first)
+    expect(await statuses()).toEqual(new Set([200]))
+    expect((await predict({}, { 'x-model-version': 'canary' })).status).toBe(200)
+    await stop(second)
+    expect(await statuses()).toEqual(new Set([200]))
+    const named = await predict({}, { 'x-model-version': 'canary' })
+    expect({ status: named.status, version: said(named) }).toEqual({ status: 503, version: 'canary' })
+    // A check may meet the server while it ends, and is told so; one after that is refused a connection.
+    await expect.poll(() => log, WAITING).toMatch(/`canary` at \S+ is left out: .+; other versions get its requests/)
+    const metrics = await (await fetch(`${url}/route/metrics`)).text()
+    for (const port of ports.canary)
+      expect(metrics).toContain(`layerwright_route_healthy{version="canary",server="http://127.0.0.1:${port}/"} 0\n`)
+  },
+)
 
 test('a server is back when its model is ready, without a request that tries it', async () => {
   const [port] = ports.canary
