@@ -1,5 +1,6 @@
 import pLimit from 'p-limit'
 import { LIMITS } from '../src/core/limits.ts'
+import { hasLargeThreads } from '../src/core/processors.ts'
 import { startTask, type Task } from '../src/core/progress.ts'
 import { isLarge, type LayerContext } from './context.ts'
 import { expectedLayerBytes, layerKey, makeLayerStream, type LayerSpec } from './kinds/index.ts'
@@ -13,10 +14,11 @@ import { makeCheckPool } from './workers/pool.ts'
 
 /**
  * With zstd the threads are busy for longer than a download takes: more layers than threads would only hold memory. Tables for lazy
- * pulling hold some, too.
+ * pulling hold some, too, and where threads are large as well there is none for another layer.
  */
 function concurrencyOf({ compression, keepZtoc }: LayerContext): number {
-  if (compression === 'zstd') return Math.min(LIMITS.layers, Math.max(2, LIMITS.threads))
+  const holdsMuch = compression === 'zstd' || (keepZtoc !== undefined && hasLargeThreads())
+  if (holdsMuch) return Math.min(LIMITS.layers, Math.max(2, LIMITS.threads))
   return keepZtoc === undefined ? LIMITS.checkedLayers : LIMITS.layers
 }
 
@@ -26,16 +28,22 @@ function concurrencyOf({ compression, keepZtoc }: LayerContext): number {
  * @throws BuildError as the layer's kind says
  */
 export async function materialise(spec: LayerSpec, context: LayerContext, store: LayerStore): Promise<Layer> {
-  const key = layerKey(spec, context.compression, context.mtimeSeconds)
+  return (await findMade(spec, context, store)) ?? (await makeAlone(spec, context, store))
+}
+
+async function findMade(spec: LayerSpec, context: LayerContext, store: LayerStore): Promise<Layer | undefined> {
   const createdBy = describeLayer(spec)
-  const find = async (): Promise<StoredLayer | undefined> => {
-    const found = await store.find(key, createdBy)
-    if (found !== undefined) startTask(context.report, createdBy).end('cached')
-    return found
-  }
+  const found = await store.find(layerKey(spec, context.compression, context.mtimeSeconds), createdBy)
+  if (found === undefined) return undefined
+  startTask(context.report, createdBy).end('cached')
+  return { ...found, createdBy }
+}
+
+async function makeAlone(spec: LayerSpec, context: LayerContext, store: LayerStore): Promise<Layer> {
+  const key = layerKey(spec, context.compression, context.mtimeSeconds)
   const work = async (hasWaited: boolean): Promise<StoredLayer> =>
-    (hasWaited ? await find() : undefined) ?? makeLayer(spec, context, store)
-  return { ...((await find()) ?? (await store.alone(key, work, context.signal))), createdBy }
+    (hasWaited ? await findMade(spec, context, store) : undefined) ?? makeLayer(spec, context, store)
+  return { ...(await store.alone(key, work, context.signal)), createdBy: describeLayer(spec) }
 }
 
 async function makeLayer(spec: LayerSpec, context: LayerContext, store: LayerStore): Promise<StoredLayer> {
@@ -88,21 +96,35 @@ export async function materialiseAll(
   const checks = context.checks ?? ownChecks
   const installedRecords = new InstalledRecords()
   const running = new Map<string, Promise<Layer>>()
-  const start = (spec: LayerSpec): Promise<Layer> => {
-    const key = layerKey(spec, context.compression, context.mtimeSeconds)
-    const known = running.get(key)
-    if (known !== undefined) return known
-    const work = async (): Promise<Layer> => {
+  const own = { ...context, signal, checks, installedRecords }
+  const inTurn = <T>(work: () => Promise<T>): Promise<T> =>
+    limit(async () => {
       signal.throwIfAborted()
       try {
-        return await materialise(spec, { ...context, signal, checks, installedRecords }, store)
+        return await work()
       } catch (error) {
         // The others stop at their next chunk, and those that wait do not start.
         aborter.abort(error)
         throw error
       }
-    }
-    const promise = holdsLarge(spec, context) ? limit(work) : others(() => limit(work))
+    })
+  const make = (spec: LayerSpec): Promise<Layer> => inTurn(() => materialise(spec, own, store))
+  const packages = specs.filter(({ kind }) => kind === 'debs')
+  // Threads that decompress packages and those that inflate large wheels hold some 35 MB each: one kind follows the other.
+  const makeAfterPackages = async (spec: LayerSpec): Promise<Layer> => {
+    const found = await inTurn(() => findMade(spec, own, store))
+    if (found !== undefined) return found
+    await Promise.allSettled(packages.map(start))
+    const { endIdleXzThreads } = await import('../src/debian/xz/decompress.ts')
+    await endIdleXzThreads()
+    return inTurn(() => makeAlone(spec, own, store))
+  }
+  const start = (spec: LayerSpec): Promise<Layer> => {
+    const key = layerKey(spec, context.compression, context.mtimeSeconds)
+    const known = running.get(key)
+    if (known !== undefined) return known
+    const makeLarge = packages.length > 0 ? makeAfterPackages : make
+    const promise = holdsLarge(spec, context) ? makeLarge(spec) : others(() => make(spec))
     running.set(key, promise)
     return promise
   }

@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process'
 import { describe, expect, it } from 'vitest'
 import { collect, copied } from '../../src/core/bytes.ts'
 import { decompressSmallXz } from '../../src/debian/xz/small.ts'
-import { decompressXz } from '../../src/debian/xz/decompress.ts'
+import { decompressXz, endIdleXzThreads } from '../../src/debian/xz/decompress.ts'
 
 /** The xz tool, part of every Debian and of the runners, is the other side. */
 function xz(content: Uint8Array, ...options: string[]): Buffer {
@@ -70,6 +70,20 @@ describe('decompressXz()', () => {
       throw new Error('the network is gone')
     }
     await expect(collect(decompressXz(failing()), 1 << 30)).rejects.toThrow('the network is gone')
+  })
+})
+
+describe('endIdleXzThreads()', () => {
+  it('ends what waits for another file, and nothing that reads one', { timeout: 120_000 }, async () => {
+    const [small, large] = [xz(SMALL), xz(LARGE)]
+    const reading = decompressXz(chunked(large, 9999))
+    const first = Buffer.from((await reading.next()).value ?? [])
+    await collect(copied(decompressXz(chunked(small, 9999))), 1 << 30)
+    expect(await endIdleXzThreads()).toBeGreaterThan(0)
+    expect(await endIdleXzThreads()).toBe(0)
+    const rest = await collect(copied(reading), 1 << 30)
+    expect(Buffer.concat([first, rest]).equals(LARGE)).toBe(true)
+    expect((await collect(copied(decompressXz(chunked(small, 9999))), 1 << 30)).equals(SMALL)).toBe(true)
   })
 })
 

@@ -12,6 +12,7 @@ import { readParts } from '../../layers/ztoc/spill.ts'
 import { collect, copied } from '../../src/core/bytes.ts'
 import { silent, type ProgressEvent } from '../../src/core/progress.ts'
 import { Store } from '../../src/store/store.ts'
+import { makeDeb, sha256 } from '../support/debian-package.ts'
 import { makeWheel, type MadeWheel } from '../support/wheel.ts'
 import { bytesAccess } from '../support/zip.ts'
 
@@ -195,6 +196,65 @@ describe('materialiseAll()', () => {
       materialiseAll(specs, { ...context, projectFolder: folder, report }, layerStore(store), 1),
     ).rejects.toThrow(/ENOENT/)
     expect(started).toHaveLength(1)
+  })
+})
+
+describe('materialiseAll() of packages and large wheels', () => {
+  const wheel = makeWheel({ name: 'large', files: [{ name: 'a.bin', content: 'x'.repeat(1000), method: 'stored' }] })
+  const wheels: LayerSpec = {
+    kind: 'wheels',
+    prefix: 'opt/venv',
+    python: '3.11',
+    wheels: [{ filename: wheel.filename, sha256: wheel.sha256, sizeBytes: wheel.bytes.length, url: 'file:///x' }],
+  }
+  const packages = ['a', 'b', 'c'].map((name): LayerSpec & { readonly bytes: Buffer } => {
+    const members = [
+      { name: './usr/', type: 'directory' as const },
+      { name: `./usr/${name}`, content: name },
+    ]
+    const bytes = makeDeb({ package: name, members })
+    const file = { url: 'file:///y', sha256: sha256(bytes), sizeBytes: bytes.length }
+    const deb = { package: name, version: '1', architecture: 'amd64', ...file }
+    return { kind: 'debs', leaveOut: 'nothing', debs: [deb], bytes }
+  })
+  const specs = [...packages.map(({ bytes: _, ...spec }) => spec as LayerSpec), wheels]
+  const bytesOf = (hash: string): Buffer =>
+    [wheel.bytes, ...packages.map(({ bytes }) => bytes)].find((bytes) => sha256(bytes) === hash) ?? expect.unreachable()
+  const large = { ...context, directBytes: wheel.bytes.length }
+
+  test('begins with the wheels when the packages are through', async () => {
+    const events: string[] = []
+    const names = new Map<string, string>()
+    const report = (event: ProgressEvent): void => {
+      if (event.type === 'start') names.set(event.id, event.name.split(' ')[0] ?? '')
+      if (event.type === 'start' || event.type === 'end') events.push(`${event.type} ${names.get(event.id)}`)
+    }
+    const openRemote = async (file: { readonly sha256: string }) => bytesAccess(bytesOf(file.sha256))
+    const layers = await materialiseAll(specs, { ...large, report, openRemote }, layerStore(store), 2)
+    expect(layers.map(({ createdBy }) => createdBy.split(' ')[0])).toEqual(['system', 'system', 'system', 'large'])
+    expect(events.indexOf('start large')).toBeGreaterThan(events.lastIndexOf('end system'))
+  })
+
+  test('finds wheels that were made before while packages are laid down', async () => {
+    const openRemote = async (file: { readonly sha256: string }) => bytesAccess(bytesOf(file.sha256))
+    await materialise(wheels, { ...large, openRemote }, layerStore(store))
+    let found = (): void => {}
+    const isFound = new Promise<void>((resolve) => (found = resolve))
+    const report = (event: ProgressEvent): void => {
+      if (event.type === 'end' && event.outcome === 'cached') found()
+    }
+    // The packages come when the wheel's layer is there: without it nothing would end.
+    const late = async (file: { readonly sha256: string }) => isFound.then(() => openRemote(file))
+    const made = materialiseAll(specs, { ...large, report, openRemote: late }, layerStore(store), 1)
+    await expect(made).resolves.toHaveLength(4)
+  })
+
+  test('fails with a package, and opens no wheel then', async () => {
+    const openRemote = async (file: { readonly sha256: string }) => {
+      if (file.sha256 === wheel.sha256) expect.unreachable('A wheel was opened')
+      throw new RangeError('The archive is away')
+    }
+    await expect(materialiseAll(specs, { ...large, openRemote }, layerStore(store))).rejects.toThrow(/archive is away/)
   })
 })
 

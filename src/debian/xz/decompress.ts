@@ -49,6 +49,18 @@ export async function* decompressXz(source: AsyncIterable<Uint8Array>): AsyncGen
   }
 }
 
+/**
+ * Ends the threads that are kept for another file, where none is expected soon; files that are read now are left alone.
+ *
+ * @returns how many, when what they held is free
+ */
+export async function endIdleXzThreads(): Promise<number> {
+  const ended = idle.splice(0)
+  for (const { resting } of ended) clearTimeout(resting)
+  await Promise.all(ended.map(({ thread }) => thread.terminate()))
+  return ended.length
+}
+
 async function* decompressInThread(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
   const worker = wake() ?? startWorker()
   const input = source[Symbol.asyncIterator]()
