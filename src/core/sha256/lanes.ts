@@ -1,4 +1,5 @@
 import { createHash, type Hash } from 'node:crypto'
+import { isMainThread } from 'node:worker_threads'
 import { loadSha256, MOST_JOBS, STATE_BYTES, type LoadedSha256 } from './native.ts'
 
 /** A hash of one stream. */
@@ -33,6 +34,15 @@ const MOST_STREAMS = 256
 /** Less than this does not wait for others: waiting costs as much as hashing it. */
 const WORTH_WAITING_BYTES = 1 << 16
 
+/**
+ * So long the streams of patient users wait for one that has been coming, where lanes are wide. Longer waits of others fill more lanes as
+ * well, but leave processors idle meanwhile.
+ */
+const MOST_WAIT_MS = 4
+
+/** Who has not come so often in a row is not waited for until it comes again: its bytes take longer to arrive than to be hashed. */
+const MOST_VAIN_WAITS = 8
+
 /** Bytes that wait, and whose they are. */
 interface Waiting {
   readonly user: User
@@ -55,20 +65,26 @@ export interface UserOptions {
  */
 export class Lanes {
   readonly #loaded: LoadedSha256 | undefined
+  readonly #mayWait: boolean
   readonly #states = new Uint8Array(new ArrayBuffer(STATE_BYTES * MOST_STREAMS))
   readonly #left = new Uint32Array(MOST_JOBS)
   readonly #free: number[] = []
   /** What waits, each stream once. */
   #waiting: Waiting[] = []
-  /** Users that are not patient. */
-  readonly #urgent = new Set<User>()
+  /** Users that have more to hash soon, and how often they were waited for in vain since they came last. */
+  readonly #coming = new Map<User, number>()
   /** Users that cannot go on before what waits of theirs is hashed. */
   readonly #waiters = new Map<User, () => void>()
-  #isDue = false
+  /** Ends the wait for others. */
+  #stopWaiting: (() => void) | undefined
 
-  /** @param loaded  what hashes several at once; null for Node alone */
-  constructor(loaded: LoadedSha256 | null | undefined = loadSha256()) {
+  /**
+   * @param loaded   what hashes several at once; null for Node alone
+   * @param mayWait  whether bytes may wait for a few milliseconds: not on a thread that others are fed by
+   */
+  constructor(loaded: LoadedSha256 | null | undefined = loadSha256(), mayWait = true) {
     this.#loaded = loaded ?? undefined
+    this.#mayWait = mayWait
     for (let index = MOST_STREAMS - 1; index >= 0; index--) this.#free.push(index)
   }
 
@@ -91,10 +107,10 @@ export class Lanes {
       settled: () => this.#settled(user),
       close: () => {
         // Who waits for this one waits no longer.
-        if (this.#urgent.delete(user) && this.#allWait()) this.#flush()
+        if (this.#coming.delete(user) && this.#waiters.size > 0 && this.#allWait()) this.#flush()
       },
     }
-    if (!isPatient) this.#urgent.add(user)
+    if (!isPatient) this.#coming.set(user, 0)
     return user
   }
 
@@ -133,6 +149,8 @@ export class Lanes {
   /** @param isWhole  patient users wait no longer, either */
   #flush(isWhole = false): void {
     const jobs = this.#waiting
+    this.#stopWaiting?.()
+    this.#stopWaiting = undefined
     try {
       if (this.#loaded !== undefined && jobs.length > 0) this.#waiting = this.#hash(this.#loaded, jobs, isWhole)
     } finally {
@@ -142,6 +160,8 @@ export class Lanes {
         wake()
       }
     }
+    // Of somebody patient, beside others that were not.
+    if (this.#waiters.size > 0) this.#wait()
   }
 
   /** @returns what is left of the jobs */
@@ -164,32 +184,42 @@ export class Lanes {
   #settled(user: User): Promise<void> | undefined {
     const ours = this.#waiting.filter((job) => job.user === user)
     if (ours.length === 0) return undefined
-    const isAlone = !user.isPatient && this.#urgent.size === 1
-    if (isAlone || sizeOf(ours) < WORTH_WAITING_BYTES) {
+    this.#coming.set(user, 0)
+    if (sizeOf(ours) < WORTH_WAITING_BYTES) {
       this.#flush(user.isPatient)
       return undefined
     }
-    const settled = new Promise<void>((resolve) => this.#waiters.set(user, resolve))
-    if (!user.isPatient && this.#allWait()) this.#flush()
-    else this.#flushSoon()
-    return settled
+    let wake = (): void => {}
+    const settled = new Promise<void>((resolve) => (wake = resolve))
+    this.#waiters.set(user, wake)
+    if (this.#allWait()) this.#flush()
+    else if (this.#stopWaiting === undefined) this.#wait()
+    return this.#waiters.has(user) ? settled : undefined
   }
 
-  /** When what has come for others by now was looked at. */
-  #flushSoon(): void {
-    if (this.#isDue) return
-    this.#isDue = true
-    setImmediate(() => {
-      this.#isDue = false
+  /** For others, but not for long. */
+  #wait(): void {
+    const end = (): void => {
+      for (const [user, inVain] of this.#coming) {
+        if (this.#waiters.has(user)) continue
+        if (inVain + 1 < MOST_VAIN_WAITS) this.#coming.set(user, inVain + 1)
+        else this.#coming.delete(user)
+      }
       this.#flush()
-      // Of somebody patient, beside others that were not.
-      if (this.#waiters.size > 0) this.#flushSoon()
-    })
+    }
+    const isUrgent = [...this.#waiters.keys()].some(({ isPatient }) => !isPatient)
+    if (this.areWide && this.#mayWait && !isUrgent) {
+      const timer = setTimeout(end, MOST_WAIT_MS)
+      this.#stopWaiting = () => clearTimeout(timer)
+    } else {
+      // For what has come by now.
+      const immediate = setImmediate(end)
+      this.#stopWaiting = () => clearImmediate(immediate)
+    }
   }
 
   #allWait(): boolean {
-    for (const user of this.#urgent) if (!this.#waiters.has(user)) return false
-    return true
+    return [...this.#coming.keys()].every((user) => this.#waiters.has(user))
   }
 }
 
@@ -235,5 +265,5 @@ let own: Lanes | undefined
 
 /** Those of the calling thread. */
 export function threadLanes(): Lanes {
-  return (own ??= new Lanes())
+  return (own ??= new Lanes(loadSha256(), !isMainThread))
 }

@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { packageRoot } from '../../../src/core/package-root.ts'
 import { Lanes, type LaneUser, type StreamHash } from '../../../src/core/sha256/lanes.ts'
 import {
@@ -147,6 +147,26 @@ describe('what waits', () => {
     expect(calls).toEqual([{ streams: [0], urgent: 1 }])
   })
 
+  test('is hashed without a wait when the others were waited for too often, until they come again', async () => {
+    const { by, calls } = noting()
+    const lanes = new Lanes(by)
+    const [a, b] = [opened(lanes), opened(lanes)]
+    const isWaiting = (): boolean => {
+      a.hash.update(large)
+      return a.user.settled() !== undefined
+    }
+    let waits = 0
+    for (; isWaiting(); waits++) await vi.waitFor(() => expect(calls).toHaveLength(waits + 1))
+    expect(waits).toBe(8)
+    b.hash.update(large)
+    const settled = b.user.settled()
+    expect(settled).toBeInstanceOf(Promise)
+    a.hash.update(large)
+    expect(a.user.settled()).toBeUndefined()
+    expect(calls.at(-1)).toEqual({ streams: [1, 0], urgent: 2 })
+    await settled
+  })
+
   test('is hashed when the other one ends', async () => {
     const { by, calls } = noting()
     const lanes = new Lanes(by)
@@ -183,6 +203,30 @@ describe('what waits', () => {
     expect([calls, isSettled]).toEqual([[{ streams: [1, 0], urgent: 1 }], false])
     await settled
     expect(calls.at(-1)).toEqual({ streams: [0], urgent: 0 })
+  })
+
+  test('of patient users waits for those that have been coming, for some milliseconds', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setImmediate', 'clearImmediate'] })
+    try {
+      const { by, calls } = noting()
+      const lanes = new Lanes(by)
+      const [a, b] = [opened(lanes, true), opened(lanes, true)]
+      const come = ({ user, hash }: typeof a): Promise<void> => {
+        hash.update(large)
+        return user.settled() ?? Promise.resolve()
+      }
+      await come(a)
+      const together = [come(b), vi.advanceTimersByTimeAsync(1), come(a)]
+      await Promise.all(together)
+      const alone = come(b)
+      await vi.advanceTimersByTimeAsync(3)
+      expect(calls).toHaveLength(2)
+      await vi.advanceTimersByTimeAsync(1)
+      await alone
+      expect(calls.map(({ streams }) => streams)).toEqual([[0], [1, 0], [1]])
+    } finally {
+      vi.useRealTimers()
+    }
   })
 
   test('is never more than one call takes', () => {
