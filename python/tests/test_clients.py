@@ -66,7 +66,8 @@ def built_document(source: str, folder: pathlib.Path) -> dict[str, Any]:
 def schemathesis(description: str, url: str, folder: pathlib.Path, *options: str) -> str:
     """Run every check; fixed seed."""
     need("schemathesis")
-    command = [str(pathlib.Path(sys.executable).with_name("schemathesis")), "run", description, "--url", url]
+    # By this interpreter: the script's own first line names the folder that the environment was made in.
+    command = [sys.executable, str(pathlib.Path(sys.executable).with_name("schemathesis")), "run", description, "--url", url]
     command += ["--checks", "all", "--seed", "1", "--max-examples", os.environ.get("LAYERWRIGHT_SCHEMATHESIS_N", "100")]
     command += ["--no-color", "--phases", "examples,coverage,fuzzing", "--request-timeout", str(LIMIT), *options]
     done = subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=2000)
