@@ -6,6 +6,6 @@ import { expectPassInImages, FAST } from '../support/runtime-suite.ts'
 
 test('the runtime runs on the Python of the newest Debian, 3.13', { timeout: 3_600_000 }, (context) =>
   expectPassInImages(context, FAST, async (folder) => ({
-    LAYERWRIGHT_TEST_IMAGE: await makeRuntimeBundle(folder, { build: ['python_version: "3.13"'] }),
+    LAYERWRIGHT_TEST_IMAGE: await makeRuntimeBundle(folder, { build: ['python_version: "3.13"'], isCompiled: true }),
   })),
 )

@@ -10,6 +10,6 @@ test('the runtime runs on the Python of a Debian to come, 3.14', { timeout: 3_60
   expectPassInImages(context, FAST, async (folder) => {
     const base = await makeTestingBase(path.join(folder, 'forky'), ['python3.14', 'ca-certificates'])
     const build = ['python_version: "3.14"', `base_image: ${base}`]
-    return { LAYERWRIGHT_TEST_IMAGE: await makeRuntimeBundle(folder, { build }) }
+    return { LAYERWRIGHT_TEST_IMAGE: await makeRuntimeBundle(folder, { build, isCompiled: true }) }
   }),
 )

@@ -16,7 +16,15 @@ export interface BundleOptions {
   readonly build: readonly string[]
   readonly runtime?: 'layerwright' | 'coglet' | undefined
   readonly platform?: string | undefined
+  /**
+   * Whether its Python files are compiled once it is unpacked, by its own interpreter, as root. On a read-only root every start of
+   * a server compiles what it imports: 0.95 CPU s for the launcher, 0.22 with bytecode, and hundreds of tests start one.
+   */
+  readonly isCompiled?: boolean | undefined
 }
+
+/** Compiles all but what nobody imports, some of which does not compile; `-qq` leaves the exit status to tell of a failure. */
+const COMPILE = ['-m', 'compileall', '-qq', '--invalidation-mode', 'unchecked-hash', '-x', '/(test|idlelib|lib2to3)/']
 
 /** Builds a small project and unpacks its image. @returns the folder of the OCI bundle: `rootfs` and `config.json` */
 export async function makeRuntimeBundle(folder: string, options: BundleOptions): Promise<string> {
@@ -40,6 +48,15 @@ export async function makeRuntimeBundle(folder: string, options: BundleOptions):
   )
   const unpacked = path.join(folder, 'bundle')
   await mustRun('umoci', ['unpack', '--image', `${layout}:v1`, unpacked])
+  if (options.isCompiled === true) {
+    const python = [path.join(unpacked, 'rootfs'), '/opt/venv/bin/python']
+    const { stdout } = await mustRun('chroot', [
+      ...python,
+      '-c',
+      'import sysconfig; print(sysconfig.get_path("stdlib"))',
+    ])
+    await mustRun('chroot', [...python, ...COMPILE, '/opt', stdout.trim()])
+  }
   return unpacked
 }
 

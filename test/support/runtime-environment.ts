@@ -11,8 +11,11 @@ const run = promisify(execFile)
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const python = process.env['LAYERWRIGHT_TEST_BASE_PYTHON'] ?? 'python3'
 
-/** Tests wait for servers, but another file of the interop tests runs beside them. */
-const WORKERS = availableParallelism()
+/**
+ * Tests wait for servers and timers: two at a time take less than one processor. Two for each leave enough of it to the other
+ * file of the interop tests that runs beside them.
+ */
+const WORKERS = 2 * availableParallelism()
 
 /** Other people's clients, for the runtime's suite. */
 const CLIENTS = [
@@ -81,7 +84,8 @@ export async function runPytest(
     )
   }
   try {
-    const first = await pytest('-n', String(WORKERS))
+    // Some tests take half a minute: what waits behind one is another worker's.
+    const first = await pytest('-n', String(WORKERS), '--dist', 'worksteal')
     if (first.isPassed) return first.stdout
     console.warn(`These are run once more:\n${first.stdout}`)
     const second = await pytest('-n', '0', '--last-failed', '--last-failed-no-failures', 'none')
