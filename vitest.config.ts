@@ -21,26 +21,31 @@ const unitWorkers = Math.max(2, availableParallelism())
 
 /**
  * Files that take a minute or more, the longest first: begun last, one of them would run alone at the end. The suites of the
- * runtime (`runtime…`) fill both processors by themselves, so others stand between them.
+ * runtime (`runtime…`) and Go tools that are compiled the first time (`apt-sources` six minutes, `nerdctl` two) fill both
+ * processors by themselves, so others stand between them.
  */
 const SLOW = [
-  'runtime-image',
-  'debian',
+  'apt-sources',
   'examples',
-  'compression',
   'lazy',
-  'sources',
+  'debian',
   'runtime',
-  'running',
-  'registry-faults',
+  'sources',
   'resolve',
-  'run',
+  'runtime-image',
+  'compression',
+  'nerdctl',
+  'running',
   'runtime-platforms',
+  'check',
+  'runtime-newest',
+  'registry-faults',
+  'run',
+  'runtime-to-come',
   'queue-servers',
+  'confined',
   'layers',
   'readme',
-  'runtime-to-come',
-  'runtime-newest',
 ]
 
 class SlowFirst extends BaseSequencer {
