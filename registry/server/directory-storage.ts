@@ -1,9 +1,10 @@
 import { createHash, randomUUID } from 'node:crypto'
-import { mkdir, readdir, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { readdir, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { digestAlgorithm, digestHex, type Digest, type Index } from 'oci-spec-types'
 import { explainWriteError, writeFileAtomically } from '../../src/core/atomic-file.ts'
 import { openPath } from '../../src/core/file-access.ts'
+import { makeFolder } from '../../src/core/make-folder.ts'
 import { appendToFile } from './append-file.ts'
 import {
   flushToDisk,
@@ -33,7 +34,7 @@ const UPLOAD_ID = /^[0-9a-f-]{36}$/
  */
 export async function directoryStorage(folder: string): Promise<Storage> {
   try {
-    await mkdir(join(folder, UPLOADS), { recursive: true })
+    await makeFolder(join(folder, UPLOADS))
   } catch (error) {
     throw explainWriteError(error, folder)
   }
@@ -157,7 +158,7 @@ class DirectoryStorage implements Storage {
   }
 
   async #prepare(name: string, path: string): Promise<void> {
-    await mkdir(dirname(path), { recursive: true })
+    await makeFolder(dirname(path))
     this.#known.add(name)
   }
 

@@ -1,7 +1,8 @@
-import { mkdir, writeFile } from 'node:fs/promises'
+import { writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { cogYamlJsonSchema } from '../config/schema.ts'
 import { BuildError, systemErrorCode } from '../core/errors.ts'
+import { makeFolder } from '../core/make-folder.ts'
 import { programVersion } from '../core/version.ts'
 import { DOCKER_IGNORE, SCHEMA_PATH, TEMPLATES, type Template } from './templates.ts'
 import { makeWorkflow } from './workflow.ts'
@@ -44,13 +45,22 @@ export async function initProject(folder: string, options: InitOptions = {}): Pr
 /** Writes a file unless there is one. */
 async function writeNew(file: string, text: string): Promise<boolean> {
   try {
-    await mkdir(dirname(file), { recursive: true })
+    await makeFolder(dirname(file))
+  } catch (error) {
+    // A file in a folder's place as well, which is no file that is kept.
+    throw unwritable(file, error)
+  }
+  try {
     await writeFile(file, text, { flag: 'wx' })
     return true
   } catch (error) {
     if (systemErrorCode(error) === 'EEXIST') return false
-    throw new BuildError('FILE_UNWRITABLE', `Cannot write ${file}: ${systemErrorCode(error) ?? String(error)}`, {
-      cause: error,
-    })
+    throw unwritable(file, error)
   }
+}
+
+function unwritable(file: string, cause: unknown): BuildError {
+  return new BuildError('FILE_UNWRITABLE', `Cannot write ${file}: ${systemErrorCode(cause) ?? String(cause)}`, {
+    cause,
+  })
 }

@@ -3,8 +3,10 @@ import { mkdtemp, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { directoryStorage } from '../../registry/server/directory-storage.ts'
 import { makeFolder } from '../../src/core/make-folder.ts'
 import { layoutDestination } from '../../src/destinations/oci-layout.ts'
+import { initProject } from '../../src/init/init.ts'
 
 let folder = ''
 beforeEach(async () => void (folder = await mkdtemp(join(tmpdir(), 'lw-folder-'))))
@@ -29,9 +31,15 @@ test.skipIf(!existsSync('/proc/self'))(
   async () => {
     for (const path of ['/proc/layerwright/a', '/proc/self/layerwright/a/b'])
       await expect(makeFolder(path)).rejects.toMatchObject({ code: 'ENOENT', syscall: 'mkdir' })
-    await expect(layoutDestination('/proc/layerwright', 'app').prepare?.([])).rejects.toMatchObject({
-      code: 'FILE_UNWRITABLE',
-      message: expect.stringContaining('/proc/layerwright') as string,
-    })
+    const uses = [
+      async () => layoutDestination('/proc/layerwright', 'app').prepare?.([]),
+      () => directoryStorage('/proc/layerwright'),
+      () => initProject('/proc/layerwright'),
+    ]
+    for (const use of uses)
+      await expect(use()).rejects.toMatchObject({
+        code: 'FILE_UNWRITABLE',
+        message: expect.stringContaining('/proc/layerwright') as string,
+      })
   },
 )

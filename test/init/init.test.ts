@@ -52,6 +52,15 @@ describe('initProject()', () => {
     expect((await initProject(folder)).kept).toEqual(['predict.py'])
     expect(await readFile(join(folder, 'predict.py'), 'utf8')).toBe('mine')
   })
+
+  it('refuses a file in the place of a folder', async () => {
+    const place = join(await emptyFolder(), 'file')
+    await writeFile(place, '')
+    await expect(initProject(place)).rejects.toMatchObject({
+      code: 'FILE_UNWRITABLE',
+      message: `Cannot write ${join(place, 'cog.yaml')}: EEXIST`,
+    })
+  })
 })
 
 describe('makeWorkflow()', () => {
