@@ -1,4 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { SecureContext } from 'node:tls'
+import type { Environment } from '../core/http.ts'
+import { secureContext, trustedAuthorities } from '../core/net/tls.ts'
 import { passOn, refuse } from './answer.ts'
 import { forward, type Attempt } from './forward.ts'
 import { hasBody } from './headers.ts'
@@ -7,7 +10,7 @@ import { HealthChecks } from './health-checks.ts'
 import { KnownIds, readIdRequest, type IdRequest } from './prediction-ids.ts'
 import { chooseUpstreams, makeState, type RouteState } from './state.ts'
 import type { RouteTable } from './table.ts'
-import type { Upstream } from './upstream.ts'
+import type { Upstream, UpstreamWorld } from './upstream.ts'
 
 /** A server was taken out, or is back. */
 export interface HealthChange {
@@ -28,6 +31,8 @@ export interface RouterOptions {
   readonly random?: (() => number) | undefined
   /** Is told of servers that are taken out, and that are back. */
   readonly onHealth?: ((change: HealthChange) => void) | undefined
+  /** Names authorities that servers of HTTPS are trusted by: `SSL_CERT_FILE`, `NODE_EXTRA_CA_CERTS`. */
+  readonly env?: Environment | undefined
 }
 
 /** Ids that are remembered; each is some 100 bytes. */
@@ -40,16 +45,21 @@ export class Router {
   #state: RouteState
   readonly #ids = new KnownIds(KNOWN_IDS)
   readonly #checks: HealthChecks
-  readonly #now: () => number
   readonly #random: () => number
-  readonly #onHealth: (upstream: Upstream) => void
+  readonly #world: UpstreamWorld & { readonly now: () => number }
 
-  constructor(table: RouteTable, { now = Date.now, random = Math.random, onHealth = () => {} }: RouterOptions = {}) {
-    this.#now = now
+  /** @throws BuildError FILE_UNREADABLE when a server speaks HTTPS and a file of authorities cannot be read */
+  constructor(table: RouteTable, options: RouterOptions = {}) {
+    const { now = Date.now, random = Math.random, onHealth = () => {}, env = process.env } = options
+    let context: SecureContext | undefined
     this.#random = random
-    this.#onHealth = (upstream) => onHealth(this.#describe(upstream))
+    this.#world = {
+      now,
+      onHealth: (upstream) => onHealth(this.#describe(upstream)),
+      trust: () => (context ??= secureContext({}, trustedAuthorities(env))),
+    }
     this.#checks = new HealthChecks(random)
-    this.#state = makeState(table, { now, onHealth: this.#onHealth })
+    this.#state = makeState(table, this.#world)
     this.#checks.watch(this.#state.upstreams, table.health)
   }
 
@@ -59,12 +69,16 @@ export class Router {
 
   /** The time by which servers are left out. */
   now(): number {
-    return this.#now()
+    return this.#world.now()
   }
 
-  /** Takes another table: for requests from now on; those under way are not touched. */
+  /**
+   * Takes another table: for requests from now on; those under way are not touched.
+   *
+   * @throws as the constructor does; then nothing changes
+   */
   replace(table: RouteTable): void {
-    this.#state = makeState(table, { now: this.#now, onHealth: this.#onHealth }, this.#state)
+    this.#state = makeState(table, this.#world, this.#state)
     this.#checks.watch(this.#state.upstreams, table.health)
     this.counts.reloads++
   }
@@ -113,7 +127,7 @@ export class Router {
     const state = this.#state
     const id = readIdRequest(request.method ?? 'GET', path, hasBody(request))
     const server = id === undefined ? undefined : this.#ids.get(id.id)
-    const world = { now: this.#now(), random: this.#random }
+    const world = { now: this.now(), random: this.#random }
     const candidates = chooseUpstreams(state, request, id === undefined ? undefined : { text: id.id, server }, world)
     if (candidates === undefined) {
       const names = state.sides.map((side) => side.name).join(', ')
@@ -190,7 +204,7 @@ export class Router {
     for (let tries = 1; ; tries++) {
       const attempt = await forward(upstream, request, response, { path, tap })
       if (attempt.kind === 'answered') upstream.health.noteAnswer()
-      if (attempt.kind === 'unreached') upstream.noteUnreached(this.#now(), attempt.reason)
+      if (attempt.kind === 'unreached') upstream.noteUnreached(this.now(), attempt.reason)
       if (attempt.kind === 'broken' && attempt.isKept && isSafe && tries < 3) continue
       if (attempt.kind === 'broken') upstream.broken++
       return attempt
@@ -222,7 +236,7 @@ export class Router {
       // One of the two ends went away, and the other end was told by the same means.
       if (!answer.complete && !response.destroyed) response.destroy()
     }
-    upstream.count(status, (this.#now() - startedAt) / 1000)
+    upstream.count(status, (this.now() - startedAt) / 1000)
     if (!request.complete) request.resume()
   }
 }

@@ -36,7 +36,11 @@ export interface ServedRouter {
 const KEEP_ALIVE_MS = 75_000
 const SWEEP_MS = 50
 
-/** Listens and sends requests to versions. @throws BuildError NETWORK_REFUSED when the port is taken */
+/**
+ * Listens and sends requests to versions.
+ *
+ * @throws BuildError NETWORK_REFUSED when the port is taken, and what {@link Router} throws
+ */
 export async function serveRouter(options: ServeRouterOptions): Promise<ServedRouter> {
   const router = new Router(options.table, options)
   const { certificate, port = 0, host = '127.0.0.1' } = options

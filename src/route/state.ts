@@ -4,7 +4,7 @@ import { drawOrder, keyOrder } from './choose.ts'
 import { cookieOf } from './headers.ts'
 import { Mirror } from './mirror.ts'
 import type { RouteTable } from './table.ts'
-import { keyOf, Upstream } from './upstream.ts'
+import { keyOf, Upstream, type UpstreamWorld } from './upstream.ts'
 
 /** A version with its servers and share. */
 export interface Side {
@@ -36,23 +36,26 @@ interface World {
   readonly random: () => number
 }
 
-/** Puts a table to work; servers whose version and address stay keep their connections, health and counts. */
+/**
+ * Puts a table to work; servers whose version and address stay keep their connections, health and counts.
+ *
+ * @throws what `world.trust` throws
+ */
 export function makeState(
   table: RouteTable,
-  world: { readonly onHealth: (upstream: Upstream) => void; readonly now: () => number },
+  world: UpstreamWorld & { readonly now: () => number },
   before?: RouteState,
 ): RouteState {
-  const { onHealth, now } = world
   const known = new Map(before?.upstreams.map((upstream) => [upstream.key, upstream]))
   const sides = Object.entries(table.versions).map(([name, { urls, weight }]): Side => {
-    const upstreams = urls.map((url) => known.get(keyOf(name, url)) ?? new Upstream(name, url, onHealth))
+    const upstreams = urls.map((url) => known.get(keyOf(name, url)) ?? new Upstream(name, url, world))
     return { name, weight, upstreams }
   })
   const state = { table, sides, upstreams: sides.flatMap(({ upstreams }) => upstreams) }
   const side = sides.find(({ name }) => name === table.mirror?.to)
   if (table.mirror === undefined || side === undefined) return { ...state, mirror: undefined }
   const { percent, max_bytes: maxBytes } = table.mirror
-  const copies = new Mirror(side.upstreams, maxBytes, now)
+  const copies = new Mirror(side.upstreams, maxBytes, world.now)
   return { ...state, mirror: { to: side.name, share: percent / 100, copies } }
 }
 

@@ -1,5 +1,6 @@
 import * as http from 'node:http'
 import * as https from 'node:https'
+import type { SecureContext } from 'node:tls'
 import type { Headers } from './headers.ts'
 import { Health } from './health.ts'
 
@@ -12,6 +13,14 @@ export const SECONDS_BOUNDS = [0.005, 0.025, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 30
 /** What tells a server from all others, of other versions as well. */
 export function keyOf(version: string, url: URL): string {
   return `${version} ${url.href}`
+}
+
+/** What an {@link Upstream} takes from outside. */
+export interface UpstreamWorld {
+  /** Is told when it is out, and when it is back. */
+  readonly onHealth: (upstream: Upstream) => void
+  /** Whom servers of HTTPS are trusted by; asked for these alone, and may throw. */
+  readonly trust: () => SecureContext
 }
 
 /** One server of a version: its connections, its health, and what was counted. It outlives a table that keeps its address. */
@@ -29,13 +38,14 @@ export class Upstream {
   broken = 0
   inFlight = 0
   readonly #agent: http.Agent
+  readonly #secureContext: SecureContext | undefined
 
-  /** @param onHealth  is told when it is out, and when it is back */
-  constructor(version: string, url: URL, onHealth: (upstream: Upstream) => void) {
+  constructor(version: string, url: URL, { onHealth, trust }: UpstreamWorld) {
     this.version = version
     this.url = url
     this.health = new Health(() => onHealth(this))
-    const { Agent } = url.protocol === 'https:' ? https : http
+    this.#secureContext = url.protocol === 'https:' ? trust() : undefined
+    const { Agent } = this.#secureContext === undefined ? http : https
     this.#agent = new Agent({ keepAlive: true, timeout: IDLE_MS, maxFreeSockets: 64 })
   }
 
@@ -51,8 +61,10 @@ export class Upstream {
    */
   request(method: string, path: string, headers: Headers, isKept = true): http.ClientRequest {
     const { protocol, hostname, port, pathname } = this.url
-    const { request } = protocol === 'https:' ? https : http
+    const secure = this.#secureContext === undefined ? {} : { secureContext: this.#secureContext }
+    const { request } = this.#secureContext === undefined ? http : https
     return request({
+      ...secure,
       agent: isKept ? this.#agent : false,
       protocol,
       hostname: hostname.replaceAll(/^\[|\]$/g, ''),

@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { createSecureContext } from 'node:tls'
 import { afterEach, expect, test } from 'vitest'
 import { askHealth } from '../../src/route/ask-health.ts'
 import { Upstream } from '../../src/route/upstream.ts'
@@ -18,7 +19,8 @@ async function verdictOf(handler: BackendHandler, settings = SETTINGS, prefix = 
   return askHealth(upstreamAt(`${backend.url}${prefix}`), settings, new AbortController().signal)
 }
 
-const upstreamAt = (url: string): Upstream => new Upstream('a', new URL(url), () => {})
+const upstreamAt = (url: string): Upstream =>
+  new Upstream('a', new URL(url), { onHealth: () => {}, trust: () => createSecureContext() })
 const saying =
   (status: number, body: string) =>
   (_: IncomingMessage, response: ServerResponse): void =>

@@ -42,7 +42,7 @@ export const command: Command = {
     if (certificate !== undefined) warnOfEnd(certificate, flags.tlsCert ?? '', io.report)
     const { serveRouter } = await import('../../route/serve-router.ts')
     const onHealth = (change: HealthChange): void => tellHealth(change, io)
-    const served = await serveRouter({ table, port, host: flags.host, certificate, onHealth })
+    const served = await serveRouter({ table, port, host: flags.host, certificate, onHealth, env: io.env })
     io.stdout.write(`${served.url}\n`)
     const unwatch = [
       file === undefined ? () => {} : watchRoutes(file, served.router, io),

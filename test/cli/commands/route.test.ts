@@ -1,12 +1,14 @@
 import { once } from 'node:events'
 import { copyFile, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import type { IncomingMessage } from 'node:http'
-import { Agent, request } from 'node:https'
+import { Agent, createServer, request } from 'node:https'
+import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { connect, type ConnectionOptions } from 'node:tls'
 import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import type { Io } from '../../../src/cli/command.ts'
 import { runCommandLine } from '../../../src/cli/main.ts'
 import { freePort } from '../../support/docker-registry.ts'
 import { recordIo, type RecordedIo } from '../../support/output.ts'
@@ -27,9 +29,13 @@ afterEach(async () => {
 })
 
 /** Runs a router until the end of `use`, which gets its address. */
-async function withRouter(args: readonly string[], use: (url: string, io: RecordedIo) => Promise<void>): Promise<void> {
+async function withRouter(
+  args: readonly string[],
+  use: (url: string, io: RecordedIo) => Promise<void>,
+  env: Io['env'] = {},
+): Promise<void> {
   const stop = new AbortController()
-  const io = recordIo({ cwd: folder, signal: stop.signal })
+  const io = recordIo({ cwd: folder, signal: stop.signal, env })
   const done = runCommandLine(['route', '--port', '0', ...args], io)
   try {
     await expect.poll(() => io.stdout.text()).toMatch(/^https?:\S+\n$/)
@@ -138,6 +144,59 @@ test('route takes a renewed certificate while requests run, and stays with the o
     expect(await kept()).toBe(200)
     agent.destroy()
   })
+})
+
+test.each(['SSL_CERT_FILE', 'NODE_EXTRA_CA_CERTS'])(
+  'route trusts servers of HTTPS by the authorities that %s names, for checks as well',
+  async (variable) => {
+    const [key, cert] = await Promise.all([readFile(fixture('server.key')), readFile(fixture('server.crt'))])
+    const secure = createServer({ key, cert }, (_, response) => void response.end('secure')).listen(0, '127.0.0.1')
+    await once(secure, 'listening')
+    const server = `https://localhost:${(secure.address() as AddressInfo).port}`
+    const args = ['--split', `a=${server}@1`, '--health-interval', '0.05s', '--health-timeout', '60s']
+    try {
+      await withRouter(
+        args,
+        async (url, io) => {
+          const passed = /layerwright_route_checks_total\{version="a",server="[^"]+",result="passed"\} [1-9]/
+          await expect.poll(async () => (await ask(`${url}/route/metrics`)).body).toMatch(passed)
+          expect(await ask(url, { method: 'POST', body: 'a' })).toMatchObject({ status: 200, body: 'secure' })
+          expect(io.stderr.text()).not.toContain('left out')
+        },
+        { [variable]: fixture('ca.crt') },
+      )
+      await withRouter(args, async (url, io) => {
+        await expect.poll(() => io.stderr.text()).toContain('is left out: UNABLE_TO_VERIFY_LEAF_SIGNATURE')
+        const { status, body } = await ask(url, { method: 'POST', body: 'a' })
+        expect({ status, body }).toEqual({
+          status: 503,
+          body: '{"detail":"No version could be reached: a (UNABLE_TO_VERIFY_LEAF_SIGNATURE)"}',
+        })
+      })
+    } finally {
+      secure.closeAllConnections()
+      secure.close()
+    }
+  },
+)
+
+test('route refuses a file of authorities that cannot be read, and one that is needed from then on', async () => {
+  const env = { SSL_CERT_FILE: join(folder, 'absent') }
+  const io = recordIo({ cwd: folder, env })
+  expect(await runCommandLine(['route', '--split', 'a=https://h@1', '--port', '0'], io)).toBe(1)
+  expect(io.stderr.text()).toContain('error[FILE_UNREADABLE]: The file that SSL_CERT_FILE names cannot be read')
+  await replace(routes([1, 0]))
+  await withRouter(
+    ['routes.yaml'],
+    async (url, own) => {
+      await replace(routes([0, 1]).replace(stable.url, 'https://h'))
+      await expect
+        .poll(() => own.stderr.text())
+        .toContain('The routes stay as they are: The file that SSL_CERT_FILE names cannot be read')
+      expect((await ask(url)).body).toBe('stable')
+    },
+    env,
+  )
 })
 
 test.each([
