@@ -31,6 +31,8 @@ export function forward(
   { path, tap }: { readonly path: string; readonly tap?: Tap | undefined },
 ): Promise<Attempt> {
   const headers = forwardedHeaders(request, upstream.url.host)
+  // Node would send the body of a GET or DELETE without a frame, and its server would take it for another request.
+  if (hasBody(request) && headers['content-length'] === undefined) headers['transfer-encoding'] = 'chunked'
   const outgoing = upstream.request(request.method ?? 'GET', path, headers)
   return new Promise((resolve) => {
     let isSent = false

@@ -198,6 +198,23 @@ describe('what is passed on', () => {
     expect(headers).toMatchObject({ 'set-cookie': ['a=1', 'b=2'], 'x-upstream-model-version': 'sha256:1' })
   })
 
+  const other = 'GET /other HTTP/1.1\r\nhost: h\r\n\r\n'
+  test.each([
+    ['GET', { 'transfer-encoding': 'chunked' }],
+    ['DELETE', { 'transfer-encoding': 'chunked' }],
+    ['OPTIONS', { 'transfer-encoding': 'chunked' }],
+    ['POST', { 'transfer-encoding': 'chunked' }],
+    ['GET', { 'content-length': String(other.length), connection: 'content-length' }],
+  ])('a body of %s as its own, with %j', async (method, headers) => {
+    const { stable, url } = await two({}, [1, 0])
+    await ask(url, { method, headers, body: other })
+    await ask(`${url}/after`, { method })
+    expect(stable.seen.map((seen) => [seen.method, seen.url, seen.body])).toEqual([
+      [method, '/', other],
+      [method, '/after', ''],
+    ])
+  })
+
   test('an event as soon as it was sent', async () => {
     let answer: ServerResponse | undefined
     const a = await backend('a', (_, response) => {
