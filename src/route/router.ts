@@ -9,6 +9,7 @@ import { answerAboutRouter, OWN_PATHS } from './own-paths.ts'
 import { HealthChecks } from './health-checks.ts'
 import { KnownIds, readIdRequest, type IdRequest } from './prediction-ids.ts'
 import { chooseUpstreams, makeState, type RouteState } from './state.ts'
+import { RequestBody } from './request-body.ts'
 import type { RouteTable } from './table.ts'
 import type { Upstream, UpstreamWorld } from './upstream.ts'
 
@@ -37,6 +38,9 @@ export interface RouterOptions {
 
 /** Ids that are remembered; each is some 100 bytes. */
 const KNOWN_IDS = 100_000
+/** Of a body that may be sent again, until there is an answer. */
+const REPEATED_BYTES = 1 << 20
+const IDEMPOTENT = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE'])
 
 /** Sends requests to versions of a model by a table that can be replaced at any time, and checks their servers until it is closed. */
 export class Router {
@@ -144,6 +148,7 @@ export class Router {
       request,
       response,
       path,
+      body: new RequestBody(request, isIdempotent(request) ? REPEATED_BYTES : 0),
       id,
       mayAskAround,
       state,
@@ -181,7 +186,7 @@ export class Router {
         if (isMore) this.counts.retries++
         return [`${version} (${attempt.reason})`]
       case 'broken': {
-        const detail = `The version ${version} gave no answer: ${attempt.reason}`
+        const detail = `The version ${version} gave no answer, and the request may have been worked on: ${attempt.reason}`
         refuse(request, response, { status: 502, detail, version })
         return undefined
       }
@@ -197,15 +202,23 @@ export class Router {
     }
   }
 
-  /** Sends it once; twice where a kept connection may have been closed just then, and sending again changes nothing. */
-  async #send(upstream: Upstream, { request, response, path, state }: Exchange): Promise<Attempt> {
+  /**
+   * Sends it once; again on a new connection when its server closed the kept one before anything was sent, or just then and
+   * sending it twice is as good as once. Of what was sent nobody knows whether it was worked on.
+   *
+   * @see RFC 9110, 9.2.2: "A proxy MUST NOT automatically retry non-idempotent requests"; RFC 9112, 9.3.1
+   */
+  async #send(upstream: Upstream, { request, response, path, body, state }: Exchange): Promise<Sent> {
     const tap = this.#tap(upstream.version, state, request, path)
-    const isSafe = (request.method === 'GET' || request.method === 'HEAD') && !hasBody(request)
-    for (let tries = 1; ; tries++) {
-      const attempt = await forward(upstream, request, response, { path, tap })
-      if (attempt.kind === 'answered') upstream.health.noteAnswer()
+    for (let isKept = true; ; isKept = false) {
+      const attempt = await forward(upstream, request, response, { path, body, tap, isKept })
+      if (attempt.kind === 'stale') continue
+      if (attempt.kind === 'broken' && attempt.isKept && isIdempotent(request) && body.isWhole) continue
+      if (attempt.kind === 'answered') {
+        upstream.health.noteAnswer()
+        body.forget()
+      }
       if (attempt.kind === 'unreached') upstream.noteUnreached(this.now(), attempt.reason)
-      if (attempt.kind === 'broken' && attempt.isKept && isSafe && tries < 3) continue
       if (attempt.kind === 'broken') upstream.broken++
       return attempt
     }
@@ -241,15 +254,24 @@ export class Router {
   }
 }
 
+/** One that is stale was sent again. */
+type Sent = Exclude<Attempt, { readonly kind: 'stale' }>
+
 interface Exchange {
   readonly request: IncomingMessage
   readonly response: ServerResponse
   readonly path: string
+  readonly body: RequestBody
   readonly id: IdRequest | undefined
   readonly mayAskAround: boolean
   readonly state: RouteState
   /** By the router's clock, in milliseconds. */
   readonly startedAt: number
+}
+
+/** Whether sending it twice is as good as once (RFC 9110, 9.2.2). */
+function isIdempotent({ method = 'GET' }: IncomingMessage): boolean {
+  return IDEMPOTENT.has(method)
 }
 
 /** Path and query of a request's line, which may be a whole address (RFC 9112, 3.2). */

@@ -4,8 +4,13 @@ import type { SecureContext } from 'node:tls'
 import type { Headers } from './headers.ts'
 import { Health } from './health.ts'
 
-/** A length of time since which nothing moves on a kept connection; shorter than the servers', so that none is closed under a request. */
-const IDLE_MS = 4000
+/**
+ * So long a connection is kept while nothing moves on it: shorter than servers do, so that none is closed under a request. Of
+ * those that models are served by gunicorn gives up first, after 2 s; uvicorn and Node do after 5.
+ */
+const IDLE_MS = 1000
+/** A server that says that it keeps connections for less closes them too close to that. */
+const LEAST_HINT_SECONDS = 2
 
 /** Upper ends of the classes of answer times, in seconds. */
 export const SECONDS_BOUNDS = [0.005, 0.025, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 300] as const
@@ -63,7 +68,7 @@ export class Upstream {
     const { protocol, hostname, port, pathname } = this.url
     const secure = this.#secureContext === undefined ? {} : { secureContext: this.#secureContext }
     const { request } = this.#secureContext === undefined ? http : https
-    return request({
+    const outgoing = request({
       ...secure,
       agent: isKept ? this.#agent : false,
       protocol,
@@ -74,6 +79,11 @@ export class Upstream {
       headers,
       setHost: false,
     })
+    outgoing.once('response', ({ headers: { 'keep-alive': hint } }) => {
+      const [, seconds] = /\btimeout=(\d+)/i.exec(String(hint ?? '')) ?? []
+      if (seconds !== undefined && Number(seconds) < LEAST_HINT_SECONDS) outgoing.shouldKeepAlive = false
+    })
+    return outgoing
   }
 
   noteUnreached(now: number, reason: string): void {
