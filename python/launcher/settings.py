@@ -70,6 +70,8 @@ class Settings:
     max_deliveries: int = 3
     heartbeat: float = 1.0
     idle_limit: float = 3.0
+    #: a name that holds nothing leaves the group after so long
+    consumer_idle: float = 3600.0
     state_seconds: float = 86400.0
     #: of a job's state; Redis itself takes no text above 512 MiB
     result_limit: int = 1 << 28
@@ -175,6 +177,7 @@ def _load(arguments: list[str], environment: Mapping[str, str]) -> Settings:
         max_deliveries=int(number("LAYERWRIGHT_MAX_DELIVERIES", 3) or 1),
         heartbeat=number("LAYERWRIGHT_HEARTBEAT_SECONDS", 1.0) or 1.0,
         idle_limit=number("LAYERWRIGHT_IDLE_SECONDS", 3.0) or 3.0,
+        consumer_idle=number("LAYERWRIGHT_CONSUMER_IDLE_SECONDS", 3600.0) or 3600.0,
         state_seconds=number("LAYERWRIGHT_STATE_SECONDS", 86400.0) or 86400.0,
         result_limit=int(number("LAYERWRIGHT_QUEUE_RESULT_MAX_BYTES", 1 << 28) or 1 << 28),
         platform={name: value for name, value in environment.items() if name.startswith(("AIP_", "SAGEMAKER_"))},

@@ -283,6 +283,60 @@ def test_sigterm_finishes_the_running_job_and_takes_no_other(worker: Any, redis_
     assert starts(project)["second"] == 0 and not state(redis, second)
 
 
+def test_a_worker_that_ends_takes_its_name_out_of_the_group(worker: Any, redis_server: Any) -> None:
+    redis, server = redis_server.client, worker(LAYERWRIGHT_CONSUMER="one").wait()
+    finished(redis, submit(redis, text="a"))
+    assert consumers(redis) == {"one": 0}
+    server.process.send_signal(signal.SIGTERM)
+    assert server.process.wait(LIMIT) == 0
+    assert consumers(redis) == {} and [group["name"] for group in redis.xinfo_groups(STREAM)] == [STREAM]
+
+
+def test_a_worker_ends_without_a_redis_that_it_could_leave(worker: Any, redis_server: Any) -> None:
+    server = worker(LAYERWRIGHT_CONSUMER="one").wait()
+    finished(redis_server.client, submit(redis_server.client, text="a"))
+    redis_server.kill()
+    server.process.send_signal(signal.SIGTERM)
+    assert server.process.wait(LIMIT) == 0
+    assert "The name one stays in the queue's group" in server.log and "Traceback" not in server.log
+
+
+def lost_delivery(redis: Any, consumer: str) -> str:
+    """A job that was delivered to a consumer which does not know."""
+    id = submit(redis, text="lost")
+    redis.xgroup_create(STREAM, STREAM, id="0")
+    redis.xreadgroup(STREAM, consumer, {STREAM: ">"})
+    return id
+
+
+def test_a_worker_s_name_stays_while_entries_are_held_under_it(worker: Any, redis_server: Any) -> None:
+    redis = redis_server.client
+    lost = lost_delivery(redis, "one")
+    server = worker(LAYERWRIGHT_CONSUMER="one", LAYERWRIGHT_IDLE_SECONDS="600").wait()
+    finished(redis, submit(redis, text="a"))
+    server.process.send_signal(signal.SIGTERM)
+    assert server.process.wait(LIMIT) == 0
+    assert consumers(redis) == {"one": 1}
+    worker()
+    assert finished(redis, lost)["status"] == "succeeded"
+
+
+def test_names_that_hold_nothing_and_are_idle_leave_the_group(worker: Any, redis_server: Any) -> None:
+    redis = redis_server.client
+    lost = lost_delivery(redis, "holder")
+    for name in ("gone", "waiting for nothing"):
+        redis.xgroup_createconsumer(STREAM, STREAM, name)
+    server = worker(LAYERWRIGHT_CONSUMER="one", LAYERWRIGHT_IDLE_SECONDS="600").wait()
+    finished(redis, submit(redis, text="a"))
+    assert consumers(redis) == {"one": 0, "holder": 1, "gone": 0, "waiting for nothing": 0}
+    server.crash()
+    # A name of its own that a slow machine lets it forget is back with its next job.
+    worker(LAYERWRIGHT_CONSUMER="two", LAYERWRIGHT_IDLE_SECONDS="600", LAYERWRIGHT_CONSUMER_IDLE_SECONDS="0.5")
+    until(lambda: set(consumers(redis)) <= {"holder", "two"})
+    assert consumers(redis)["holder"] == 1 and held_by(redis, "holder") == [lost]
+    assert finished(redis, submit(redis, text="b"))["status"] == "succeeded"
+
+
 def test_a_job_that_comes_while_the_worker_ends_is_not_lost_with_it(worker: Any, redis_server: Any, project: Any) -> None:
     redis = redis_server.client
     server = worker(LAYERWRIGHT_CONSUMER="one").wait()
@@ -323,6 +377,11 @@ def test_a_redis_that_is_killed_and_restarted_loses_nothing(worker: Any, redis_s
     for id in ids:
         assert finished(redis, id)["status"] == "succeeded"
     assert until(lambda: redis.xlen(STREAM) == 0)
+
+
+def consumers(redis: Any) -> dict[str, int]:
+    """How many entries each consumer of the group holds."""
+    return {one["name"]: one["pending"] for one in redis.xinfo_consumers(STREAM, STREAM)}
 
 
 def held_by(redis: Any, consumer: str) -> list[str]:

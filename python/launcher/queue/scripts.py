@@ -111,6 +111,30 @@ until #idle < 1000
 return {}
 """
 
+#: A worker that ends takes its name out of the group, which keeps it else. Entries that it holds would be forgotten with it,
+#: so it then stays, for whoever recovers them. ARGV: consumer -> 1 or 0 (it holds some)
+LEAVE = """
+local stream = KEYS[1]
+if #redis.call('XPENDING', stream, stream, '-', '+', 1, ARGV[1]) > 0 then return 0 end
+redis.call('XGROUP', 'DELCONSUMER', stream, stream, ARGV[1])
+return 1
+"""
+
+#: The names of workers that did not end by themselves leave the group: those that hold nothing and have asked for nothing for
+#: so long. One that lives after all is back with its next command. ARGV: idle, maximum -> how many
+FORGET_IDLE = """
+local stream, forgotten = KEYS[1], 0
+for _, fields in ipairs(redis.call('XINFO', 'CONSUMERS', stream, stream)) do
+  local one = {}
+  for i = 1, #fields, 2 do one[fields[i]] = fields[i + 1] end
+  if forgotten < tonumber(ARGV[2]) and one.pending == 0 and one.idle >= tonumber(ARGV[1]) then
+    redis.call('XGROUP', 'DELCONSUMER', stream, stream, one.name)
+    forgotten = forgotten + 1
+  end
+end
+return forgotten
+"""
+
 #: The claim is renewed, without counting as a delivery. ARGV: entry, token, consumer, renew -> 1, 2 (cancel) or 0 (lost)
 BEAT = """
 local stream, hash = KEYS[1], KEYS[2]

@@ -13,6 +13,8 @@ from .job import Job
 WAITING = "waiting for "
 #: who holds what a worker has given back
 RETURNED = "returned"
+#: names that are forgotten at a time, since Redis does nothing else meanwhile
+FORGOTTEN = 1000
 
 
 class Source:
@@ -30,8 +32,11 @@ class Source:
         self._set_aside = client.register_script(scripts.SET_ASIDE)
         self._take_waiting = client.register_script(scripts.TAKE_WAITING)
         self._recover = client.register_script(scripts.RECOVER)
+        self._leave = client.register_script(scripts.LEAVE)
+        self._forget_idle = client.register_script(scripts.FORGET_IDLE)
         self.has_group = False
         self.next_scan = 0.0
+        self.next_sweep = 0.0
         #: jobs that were set aside for a model, by its name, as far as is known here
         self.aside: dict[str, int] = {}
 
@@ -94,6 +99,14 @@ class Source:
         counts = dict(zip(left[::2], map(int, left[1::2])))
         self.aside = {name[len(WAITING) :]: count for name, count in counts.items() if name.startswith(WAITING)}
         return _entries(entries)
+
+    async def leave(self) -> bool:
+        """Take this worker's name out of the group; False when it holds entries, which would be lost with it."""
+        return bool(await self._leave(keys=[self.stream], args=[self.consumer]))
+
+    async def forget_idle(self, idle_ms: int) -> None:
+        """Take names out of the group that hold nothing and were not heard of for so long; more than some wait for the next time."""
+        await self._forget_idle(keys=[self.stream], args=[idle_ms, FORGOTTEN])
 
     def _keys(self, jobs: Sequence[Job]) -> list[str]:
         return [self.stream, *(job.keys.hash for job in jobs)]

@@ -27,6 +27,10 @@ CANCEL_SECONDS = 0.4
 FLUSH_SECONDS = 0.05
 #: how long a job waits here for one that runs, before another worker may have it
 HELD_SECONDS = 1.0
+#: how long the servers may take at the end
+LEAVE_SECONDS = 1.0
+#: how often the names of workers that are gone are looked for
+SWEEP_SECONDS = 600.0
 #: events above this go before the result: Redis takes no command above a gigabyte
 EVENTS_BYTES = 1 << 20
 _LOOK = "Look at Redis: its memory (maxmemory), disk (MISCONF) and role (READONLY), the user's rights and the database in LAYERWRIGHT_QUEUE."
@@ -88,8 +92,22 @@ class Worker:
         await taking
         for task in (*self._takers, *self._loops):
             task.cancel()
+        await self._leave()
         for client in {id(source.client): source.client for source in self.sources}.values():
             await client.aclose()
+
+    async def _leave(self) -> None:
+        """Take this worker's name out of the groups, which would keep those of all that ever were."""
+        # Whoever still reads would bring it back.
+        await asyncio.wait((*self._takers, *self._loops), timeout=LEAVE_SECONDS)
+        leaving = asyncio.gather(*(source.leave() for source in self.sources if source.has_group), return_exceptions=True)
+        try:
+            outcomes = await asyncio.wait_for(leaving, LEAVE_SECONDS)
+        except asyncio.TimeoutError:
+            outcomes = [TimeoutError("no answer")]
+        for failure in outcomes:
+            if isinstance(failure, BaseException):
+                log.info("The name %s stays in the queue's group until others forget it: %s", self.consumer, failure)
 
     async def _forever(self, step: Any) -> None:
         """Repeat a step; a server that is away is waited for."""
@@ -376,6 +394,16 @@ class Worker:
         for watch in self._watches:
             if watch.source.has_group:
                 await watch.look()
+                await self._sweep(watch.source)
+
+    async def _sweep(self, source: Source) -> None:
+        """Have the names of workers forgotten that are long gone."""
+        if time.monotonic() < source.next_sweep:
+            return
+        idle = self.settings.consumer_idle
+        # Before it is tried: what fails says so once, and is no reason to try all the time.
+        source.next_sweep = time.monotonic() + min(idle, SWEEP_SECONDS)
+        await source.forget_idle(int(idle * 1000))
 
     async def _cancel_waiting(self, source: Source, entry: str) -> None:
         found = await source.client.xrange(source.stream, min=entry, max=entry)
