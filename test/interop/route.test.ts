@@ -190,7 +190,7 @@ async function statuses(): Promise<ReadonlySet<number>> {
 
 // Not tried twice: there is no router then.
 test('SIGTERM lets a prediction end', { retry: 0 }, async () => {
-  const running = predict({ text: 'last', seconds: 2 })
+  const running = predict({ text: 'last', seconds: 5 }, { 'x-model-version': 'stable' })
   await expect
     .poll(async () => await (await fetch(`${url}/route/metrics`)).text())
     .toMatch(/layerwright_route_in_flight\{version="stable",server="[^"]+"\} 1\n/)
