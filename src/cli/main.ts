@@ -25,17 +25,27 @@ export async function main(args: readonly string[]): Promise<void> {
   })
 }
 
+/** One press of Ctrl-C may arrive twice: from the terminal, and from whoever passes it on, such as `npx` or `timeout`. */
+const ONE_PRESS_MS = 300
+
 /**
- * Aborts at the first SIGINT or SIGTERM, so that what is under way is put away; a second one means now.
+ * Aborts at the first SIGINT or SIGTERM, so that what is under way is put away; a second one means now, unless it comes with the first.
  *
  * @param exit  ends the process; what it started in a sandbox ends with it, and whoever runs next clears away what is left
+ * @param now   milliseconds
  */
-export function interruptionOf(signals: Pick<NodeJS.Process, 'on'>, exit: (status: number) => void): AbortSignal {
+export function interruptionOf(
+  signals: Pick<NodeJS.Process, 'on'>,
+  exit: (status: number) => void,
+  now: () => number = () => performance.now(),
+): AbortSignal {
   const abort = new AbortController()
+  let firstAt = 0
   // Every download and every stream listens to it; many are no leak.
   setMaxListeners(0, abort.signal)
   const interrupt = (): void => {
-    if (abort.signal.aborted) return exit(EXIT.interrupted)
+    if (abort.signal.aborted) return now() - firstAt < ONE_PRESS_MS ? undefined : exit(EXIT.interrupted)
+    firstAt = now()
     abort.abort(new BuildError('INTERRUPTED', 'Interrupted', { hint: 'Nothing half-written was left behind.' }))
   }
   signals.on('SIGINT', interrupt)
