@@ -192,7 +192,8 @@ test.each(INTERRUPTIONS)(
     const ended = once(child, 'close')
     for (const signal of signals) {
       child.kill(signal)
-      await sleep(100)
+      // Sooner it would be the same press.
+      await sleep(500)
     }
     const [status] = (await ended) as [number | null]
     expect(status).toBe(signals.includes('SIGINT') ? 130 : null)
