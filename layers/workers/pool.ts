@@ -5,7 +5,7 @@ import type { HashAnswer } from '../../src/core/hash-thread/messages.ts'
 import { HashThread } from '../../src/core/hash-thread/pool.ts'
 import { LIMITS } from '../../src/core/limits.ts'
 import { occupyProcessor } from '../../src/core/processors.ts'
-import { threadLanes } from '../../src/core/sha256/lanes.ts'
+import { threadLanes, type Lanes } from '../../src/core/sha256/lanes.ts'
 import { threadStarter, type Thread } from '../../src/core/thread.ts'
 import type { LayerCheck, LayerFindings } from '../layer-check.ts'
 import type { CheckAnswer, CheckRequest, SentError, ThreadTask } from './messages.ts'
@@ -29,7 +29,7 @@ export interface CheckPool {
 export interface CheckOptions {
   /** Whether what feeds this work is slower than a thread, so that half of the threads are enough for more of its kind. */
   readonly mayShare?: boolean | undefined
-  /** About how many bytes will be written; work goes to the thread that has least before it. */
+  /** About how many bytes will be written: of threads with as many layers, work goes to the one that has least before it. */
   readonly expectedBytes?: number | undefined
 }
 
@@ -41,6 +41,8 @@ export interface PoolOptions {
   /** As `LIMITS` says unless given. */
   readonly threads?: number | undefined
   readonly start?: (() => CheckThread) | undefined
+  /** How those threads hash; as this one unless given. */
+  readonly lanes?: Pick<Lanes, 'areMany' | 'areWide'> | undefined
 }
 
 /** Bytes of one layer that may wait in a thread: enough that it never starves, little against the memory budget. */
@@ -59,13 +61,16 @@ export function makeCheckPool(options: PoolOptions = {}): CheckPool | undefined 
   const start =
     options.start ?? threadStarter(new URL('./check-worker.js', import.meta.url), { maxYoungGenerationSizeMb: 8 })
   if (start === undefined) return undefined
-  const most = options.threads ?? LIMITS.threads
+  const { threads: most = LIMITS.threads, lanes = threadLanes() } = options
   const threads: PooledThread[] = []
   const started = (): PooledThread => {
     const thread = new PooledThread(start())
     threads.push(thread)
     return thread
   }
+  // Less to do comes first. Where many streams are hashed in the time of one, fewer layers do: those of one leave half of the lanes empty.
+  const isBefore = (a: PooledThread, b: PooledThread): boolean =>
+    lanes.areWide && a.running !== b.running ? a.running < b.running : a.leftBytes < b.leftBytes
   return {
     check: (task, { mayShare = false, expectedBytes = 0 } = {}) => {
       const alive = threads.filter(({ isEnded }) => !isEnded)
@@ -73,11 +78,11 @@ export function makeCheckPool(options: PoolOptions = {}): CheckPool | undefined 
       if (thread === undefined && alive.length < (mayShare ? Math.ceil(most / 2) : most)) {
         thread = started()
       }
-      thread ??= alive.reduce((a, b) => (b.leftBytes < a.leftBytes ? b : a))
+      thread ??= alive.reduce((a, b) => (isBefore(b, a) ? b : a))
       return thread.check(task, expectedBytes)
     },
     digester: (algorithm) => {
-      const working = threadLanes().areMany ? threads.filter(({ isEnded, running }) => !isEnded && running > 0) : []
+      const working = lanes.areMany ? threads.filter(({ isEnded, running }) => !isEnded && running > 0) : []
       if (working.length === 0) return undefined
       return working.reduce((a, b) => (b.hashing < a.hashing ? b : a)).digester(algorithm)
     },

@@ -228,7 +228,17 @@ describe('makeCheckPool()', () => {
     await pool.close()
   })
 
-  test('gives work to the thread that has fewest bytes before it', async () => {
+  test.each([
+    // The second thread has 600 MB before it when the third comes, and 750 when the fourth does.
+    ['the thread that has fewest bytes before it', false, [700e6, 600e6, 150e6, 1e6], [0, 1, 1, 0]],
+    ['that one, however many layers it has', false, [700e6, 600e6, 1e6, 1e6], [0, 1, 1, 1]],
+    [
+      'the one that has fewer layers, where many streams are hashed at once',
+      true,
+      [700e6, 600e6, 1e6, 1e6],
+      [0, 1, 1, 0],
+    ],
+  ])('gives work to %s', async (_, areWide, sizes, expectedThreads) => {
     const sent: [thread: number, id: number][] = []
     let threads = 0
     const start = (): CheckThread => {
@@ -242,11 +252,10 @@ describe('makeCheckPool()', () => {
         },
       }
     }
-    const pool = makeCheckPool({ threads: 2, start }) ?? expect.unreachable()
+    const pool = makeCheckPool({ threads: 2, start, lanes: { areMany: true, areWide } }) ?? expect.unreachable()
     const check = (expectedBytes: number) => pool.check({ expected, what: 'x' }, { expectedBytes })
-    const checks = [700e6, 600e6, 150e6, 1e6].map(check)
-    // The second thread has 600 MB before it when the third comes, and 750 when the fourth does.
-    expect(sent.map(([thread]) => thread)).toEqual([0, 1, 1, 0])
+    const checks = sizes.map(check)
+    expect(sent.map(([thread]) => thread)).toEqual(expectedThreads)
     for (const one of checks) one.close()
     await pool.close()
   })
