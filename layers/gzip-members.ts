@@ -1,4 +1,4 @@
-import { crc32 } from 'node:zlib'
+import { crc32 } from '../src/core/crc32.ts'
 import { STORED_BLOCK_BYTES, storedHeader, tinyDeflate } from './tiny-deflate.ts'
 
 /**

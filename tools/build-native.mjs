@@ -1,11 +1,11 @@
 // Compiles what hashes several streams at once, where there is a C compiler: an optional part, without which everything works, and takes
-// longer. It names no C library, so that one file serves every Linux of a kind of processor. See src/core/sha256/README.md
+// longer. It names no C library, so that one file serves every Linux of a kind of processor. See src/core/native/README.md
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs'
 import path from 'node:path'
 
 const root = path.join(import.meta.dirname, '..')
-const sources = path.join(root, 'src', 'core', 'sha256', 'kernels')
+const sources = path.join(root, 'src', 'core', 'native', 'kernels')
 const folder = path.join(root, 'dist', 'native')
 /** Node's own description of its interface for addons, from the package of that name. */
 const headers = path.join(root, 'node_modules', 'node-api-headers', 'include')
@@ -15,7 +15,7 @@ const FLAGS = '-std=gnu11 -O3 -Wall -Wextra -fPIC -shared -nostdlib -fvisibility
 
 rmSync(folder, { recursive: true, force: true })
 const reason = lacking() ?? compile()
-// An unusual compiler is no reason not to have the rest; that it is built where it should be, a test sees (`test/core/sha256`).
+// An unusual compiler is no reason not to have the rest; that it is built where it should be, a test sees (`test/core/native`).
 if (reason !== undefined) console.warn(`Each stream will be hashed by Node alone: ${reason}`)
 
 function lacking() {

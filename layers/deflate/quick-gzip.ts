@@ -1,4 +1,4 @@
-import { crc32 } from 'node:zlib'
+import { crc32 } from '../../src/core/crc32.ts'
 import { GZIP_HEADER, gzipTrailer } from '../gzip-members.ts'
 import type { Checkpoint } from '../inflate/gzip-reader.ts'
 import { QuickDeflater, STORED_REST_BYTES } from './quick-deflater.ts'

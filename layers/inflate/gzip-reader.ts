@@ -1,4 +1,4 @@
-import { crc32 } from 'node:zlib'
+import { crc32 } from '../../src/core/crc32.ts'
 import { InflateError, RawInflater, type InflateStatus } from './raw-inflater.ts'
 
 /** Hears what a gzip file holds. */

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { compareVersions } from '../compat/version.ts'
 import { systemErrorCode } from '../core/errors.ts'
 import { processors } from '../core/processors.ts'
-import { loadSha256, sha256Problem } from '../core/sha256/native.ts'
+import { addonProblem, loadSha256 } from '../core/native/addon.ts'
 import { probeHost } from '../run/host.ts'
 import { which } from '../run/which.ts'
 import { failure, ok, skipped, warning, type Check } from './check.ts'
@@ -43,7 +43,7 @@ const hashing: Check = {
   async run() {
     const loaded = loadSha256()
     if (loaded !== undefined) return ok(`streams are hashed beside each other (${loaded.name})`)
-    const problem = sha256Problem()
+    const problem = addonProblem()
     if (problem === undefined) return ok('each stream is hashed by Node')
     return warning(
       `The addon that hashes several streams at once cannot be loaded: ${problem}`,

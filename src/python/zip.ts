@@ -1,6 +1,6 @@
 import { inflateRawSync } from 'node:zlib'
-import { crc32 } from 'node:zlib'
 import { asBuffer, type RandomAccess } from '../core/bytes.ts'
+import { crc32 } from '../core/crc32.ts'
 import { BuildError } from '../core/errors.ts'
 import { checkNames, decodeName } from './zip-names.ts'
 

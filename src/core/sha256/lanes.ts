@@ -1,6 +1,6 @@
 import { createHash, type Hash } from 'node:crypto'
 import { isMainThread } from 'node:worker_threads'
-import { loadSha256, MOST_JOBS, STATE_BYTES, type LoadedSha256 } from './native.ts'
+import { loadSha256, MOST_JOBS, STATE_BYTES, type LoadedSha256 } from '../native/addon.ts'
 
 /** A hash of one stream. */
 export interface StreamHash {

@@ -1,5 +1,5 @@
-import { crc32 } from 'node:zlib'
 import type { RandomAccess } from '../../core/bytes.ts'
+import { crc32 } from '../../core/crc32.ts'
 import { BuildError } from '../../core/errors.ts'
 import { normalizeName } from '../package-name.ts'
 import { inflateEntry } from '../zip.ts'

@@ -5,12 +5,12 @@ import { describe, expect, test, vi } from 'vitest'
 import { packageRoot } from '../../../src/core/package-root.ts'
 import { Lanes, type LaneUser, type StreamHash } from '../../../src/core/sha256/lanes.ts'
 import {
+  addonProblem,
   loadSha256,
   MOST_JOBS,
-  sha256Problem,
   type LoadedSha256,
   type NativeSha256,
-} from '../../../src/core/sha256/native.ts'
+} from '../../../src/core/native/addon.ts'
 
 const loaded = loadSha256()
 const hexOf = (...parts: readonly Uint8Array[]): string =>
@@ -241,7 +241,7 @@ const isGate =
   process.env['LAYERWRIGHT_INTEROP'] === 'required' && `${process.platform}-${process.arch}` === 'linux-x64'
 
 test.runIf(isGate)('the addon is there where there is a compiler', () => {
-  expect(sha256Problem()).toBeUndefined()
+  expect(addonProblem()).toBeUndefined()
   expect(existsSync(join(packageRoot(), 'dist/native/linux-x64.node'))).toBe(true)
 })
 

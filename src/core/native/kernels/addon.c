@@ -1,4 +1,5 @@
-/* The part that Node sees: `sha256.ts` is the only one to call it, and hands over what is described there. */
+/* The part that Node sees: `addon.ts` describes it, and what is handed over. */
+#include "crc32.h"
 #include "sha256.h"
 #include <node_api.h>
 
@@ -100,11 +101,31 @@ static napi_value finish(napi_env env, napi_callback_info info) {
   return 0;
 }
 
+/* hasCrc32() */
+static napi_value has_crc32(napi_env env, napi_callback_info info) {
+  (void)info;
+  napi_value can;
+  return napi_get_boolean(env, crc32_can(), &can) == napi_ok ? can : 0;
+}
+
+/* crc32(bytes, before) */
+static napi_value crc32(napi_env env, napi_callback_info info) {
+  napi_value args[2], value;
+  size_t count = 2, length = 0;
+  uint32_t before = 0;
+  uint8_t *bytes = 0;
+  napi_get_cb_info(env, info, &count, args, 0, 0);
+  if (count != 2 || !crc32_can() || !bytes_of(env, args[0], &bytes, &length) || napi_get_value_uint32(env, args[1], &before) != napi_ok)
+    return fail(env, "crc32: no bytes, or no instructions for it");
+  return napi_create_uint32(env, crc32_of(before, bytes, length), &value) == napi_ok ? value : 0;
+}
+
 NAPI_MODULE_INIT() {
   static const struct {
     const char *name;
     napi_callback call;
-  } functions[] = {{"ways", ways}, {"start", start}, {"update", update}, {"finish", finish}};
+  } functions[] = {{"ways", ways}, {"start", start}, {"update", update}, {"finish", finish},
+                   {"hasCrc32", has_crc32}, {"crc32", crc32}};
   for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) {
     napi_value function;
     if (napi_create_function(env, functions[i].name, NAPI_AUTO_LENGTH, functions[i].call, 0, &function) != napi_ok ||

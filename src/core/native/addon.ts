@@ -3,7 +3,7 @@ import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { packageRoot } from '../package-root.ts'
 
-/** What `kernels/addon.c` offers. Streams are told by the index of their state in memory that the caller keeps. */
+/** What `kernels/addon.c` offers of SHA-256. Streams are told by the index of their state in memory that the caller keeps. */
 export interface NativeSha256 {
   /** What this processor can do, best first; holes for what it cannot. */
   ways(): readonly (string | undefined)[]
@@ -27,13 +27,21 @@ export interface NativeSha256 {
   finish(way: number, states: Uint8Array, index: number, digest: Uint8Array): void
 }
 
+/** What it offers of CRC-32, as of gzip and ZIP. */
+export interface NativeCrc32 {
+  /** Whether this processor has instructions for it; `crc32` throws where not. */
+  hasCrc32(): boolean
+  /** @param before  that of what comes before, 0 for nothing */
+  crc32(bytes: Uint8Array, before: number): number
+}
+
 /** Bytes of a stream's state, as `kernels/sha256.h` lays it out. */
 export const STATE_BYTES = 112
 
 /** Streams that are hashed by one call. */
 export const MOST_JOBS = 64
 
-/** The addon, and which of its ways is gone. */
+/** The addon, and which of its ways of SHA-256 is gone. */
 export interface LoadedSha256 {
   readonly native: NativeSha256
   readonly way: number
@@ -45,7 +53,8 @@ export interface LoadedSha256 {
 /** SHA instructions are fast for one stream already, and have room for a second one. */
 const LANES: Readonly<Record<string, number>> = { sha: 2, avx512: 8, avx2: 8 }
 
-let loaded: LoadedSha256 | 'none' | undefined
+let addon: (NativeSha256 & NativeCrc32) | 'none' | undefined
+let sha256: LoadedSha256 | 'none' | undefined
 let problem: string | undefined
 
 /**
@@ -54,27 +63,41 @@ let problem: string | undefined
  * `LAYERWRIGHT_NATIVE=0` does without it.
  */
 export function loadSha256(): LoadedSha256 | undefined {
-  loaded ??= load() ?? 'none'
-  return loaded === 'none' ? undefined : loaded
+  sha256 ??= bestOf(loadAddon()) ?? 'none'
+  return sha256 === 'none' ? undefined : sha256
+}
+
+/** The same for CRC-32. */
+export function loadCrc32(): NativeCrc32 | undefined {
+  const native = loadAddon()
+  return native?.hasCrc32() === true ? native : undefined
 }
 
 /** Why the addon is there and cannot be used, if that is so. Ask {@link loadSha256} first. */
-export function sha256Problem(): string | undefined {
+export function addonProblem(): string | undefined {
   return problem
 }
 
-function load(): LoadedSha256 | undefined {
+function bestOf(native: NativeSha256 | undefined): LoadedSha256 | undefined {
+  const names = native?.ways() ?? []
+  const way = names.findIndex((name) => name !== undefined)
+  const name = names[way]
+  return native === undefined || name === undefined ? undefined : { native, way, name, lanes: LANES[name] ?? 1 }
+}
+
+function loadAddon(): (NativeSha256 & NativeCrc32) | undefined {
+  addon ??= load() ?? 'none'
+  return addon === 'none' ? undefined : addon
+}
+
+function load(): (NativeSha256 & NativeCrc32) | undefined {
   if (process.env['LAYERWRIGHT_NATIVE'] === '0') return undefined
   const file = join(packageRoot(), 'dist/native', `${process.platform}-${process.arch}.node`)
   if (!existsSync(file)) return undefined
   try {
-    const native = createRequire(import.meta.url)(file) as NativeSha256
-    const names = native.ways()
-    const way = names.findIndex((name) => name !== undefined)
-    const name = names[way]
-    return name === undefined ? undefined : { native, way, name, lanes: LANES[name] ?? 1 }
+    return createRequire(import.meta.url)(file) as NativeSha256 & NativeCrc32
   } catch (error) {
-    // Built for another system, or where nothing may be run: Node's own hashing does everything that this does.
+    // Built for another system, or where nothing may be run: Node does everything that this does.
     problem = error instanceof Error ? error.message : String(error)
     return undefined
   }
