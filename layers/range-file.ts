@@ -1,7 +1,7 @@
 import { startDigesterOfMany } from '../src/core/hash-thread/pool.ts'
 import { filePathOf } from '../src/core/file-url.ts'
 import { ByteReader } from '../src/core/byte-reader.ts'
-import type { RandomAccess } from '../src/core/bytes.ts'
+import { openBytes, type RandomAccess } from '../src/core/bytes.ts'
 import type { Cache } from '../src/core/cache.ts'
 import { verify } from '../src/core/digest.ts'
 import { BuildError } from '../src/core/errors.ts'
@@ -34,7 +34,7 @@ const TAIL_BYTES = 1 << 17
 
 /**
  * Opens remote files where they lie, without keeping them: the tail is read by range requests, and the whole passes
- * through once.
+ * through once, unless the tail was the whole.
  *
  * What `read` gives is proven by the next `stream` from the start, or by `prove`: all of the file passes through its hash,
  * also what lies behind the part that was asked for, and what was read before is compared with it. Either fails at its
@@ -56,7 +56,8 @@ export function makeOpenDirect(options: DirectOptions): OpenDirect {
     }
   }
   const parts = (sha256: string): readonly FilePart[] => proven.get(sha256) ?? options.parts?.(sha256) ?? []
-  const settings = { ...options, limit, parts, onPassed }
+  const forget = ({ sha256 }: RemoteFile): void => void known.delete(sha256)
+  const settings = { ...options, limit, parts, onPassed, forget }
   return async (file, { isCompared = false, hashBeside } = {}) => {
     let finding = known.get(file.sha256)
     if (finding === undefined) {
@@ -77,6 +78,8 @@ type Settings = DirectOptions & {
   readonly parts: (sha256: string) => readonly FilePart[]
   /** Hears of every file that has passed through. */
   readonly onPassed: (file: RemoteFile, ranges: FileRanges) => void
+  /** Lets the parts of a file go that were not as it is, or could not be told to be. */
+  readonly forget: (file: RemoteFile) => void
 }
 
 /** The parts that are known from an earlier build, else the tail, asked for now. */
@@ -110,7 +113,7 @@ function access(file: RemoteFile, ranges: FileRanges, settings: Settings, isComp
     read,
     stream: (offset, length) => {
       if (offset > 0) return rangeStream(read, offset, length)
-      const start = isCompared ? bareStart(file, length, settings) : provenStart(file, length, ranges, settings)
+      const start = isCompared ? bareStart(file, length, ranges, settings) : provenStart(file, length, ranges, settings)
       return passing(file, start, ranges, settings)
     },
     prove: async () => {
@@ -148,6 +151,10 @@ async function* passing(
     if (ranges.isProven) await saveRanges(settings.ranges, file.sha256, ranges)
     settings.onPassed(file, ranges)
     isDone = true
+  } catch (error) {
+    // Whoever tries again asks anew for what may have been damaged.
+    settings.forget(file)
+    throw error
   } finally {
     task.end(isDone ? 'done' : 'failed')
     release()
@@ -164,7 +171,7 @@ async function* provenStart(
   const what = maskUrl(file.url)
   const expected = { digest: `sha256:${file.sha256}`, size: file.sizeBytes } as const
   let at = 0
-  for await (const chunk of verify(download(file, settings), expected, what, besides(settings))) {
+  for await (const chunk of verify(bytesOf(file, ranges, settings), expected, what, besides(settings))) {
     ranges.compare(at, chunk, what)
     const bytes = chunk.subarray(0, Math.max(0, length - at))
     yield { at: (at += chunk.length), bytes }
@@ -178,13 +185,24 @@ function besides({ hashBeside }: Settings): HashBeside {
 }
 
 /** The first bytes of a file and no more. */
-async function* bareStart(file: RemoteFile, length: number, settings: Settings): AsyncGenerator<Passed> {
+async function* bareStart(
+  file: RemoteFile,
+  length: number,
+  ranges: FileRanges,
+  settings: Settings,
+): AsyncGenerator<Passed> {
   let at = 0
-  for await (const chunk of download(file, settings)) {
+  for await (const chunk of bytesOf(file, ranges, settings)) {
     const bytes = chunk.subarray(0, length - at)
     yield { at: (at += bytes.length), bytes }
     if (at >= length) return
   }
+}
+
+/** A small file has come with its tail: it is not asked for a second time. */
+function bytesOf(file: RemoteFile, ranges: FileRanges, settings: Settings): AsyncIterable<Uint8Array> {
+  const whole = ranges.find(0, file.sizeBytes)
+  return whole === undefined ? download(file, settings) : openBytes(whole)()
 }
 
 async function readRange(

@@ -165,6 +165,28 @@ describe('makeOpenDirect()', () => {
     await expect(changed.prove?.()).rejects.toMatchObject({ code: 'DIGEST_MISMATCH' })
   })
 
+  test('asks once for a file that comes with its tail, proves it, and asks again where it was damaged', async () => {
+    const small = makeWheel({ files: [{ name: 'a.bin', content: randomBytes(50_000) }] })
+    const address = { ...file(), sha256: small.sha256, sizeBytes: small.bytes.length }
+    served = small.bytes
+    const source = await open(address)
+    await source.read(source.sizeBytes - 100, 100)
+    expect((await collect(source.stream(0, 40_000), 2 ** 20)).equals(small.bytes.subarray(0, 40_000))).toBe(true)
+    await source.prove?.()
+    const compared = await makeOpenDirect({ http: makeHttp() })(address, { isCompared: true })
+    expect((await collect(compared.stream(0, 40_000), 2 ** 20)).equals(small.bytes.subarray(0, 40_000))).toBe(true)
+    expect(requests).toEqual([expect.stringMatching(/^bytes=0-/), expect.stringMatching(/^bytes=0-/)])
+    const again = makeOpenDirect({ http: makeHttp() })
+    partsOf = Buffer.from(small.bytes)
+    partsOf.writeUInt8(partsOf.readUInt8(60) ^ 1, 60)
+    const damaged = await again(address)
+    await expect(collect(damaged.stream(0, 100), 2 ** 20)).rejects.toMatchObject({ code: 'DIGEST_MISMATCH' })
+    partsOf = undefined
+    expect((await collect((await again(address)).stream(0, 100), 2 ** 20)).equals(small.bytes.subarray(0, 100))).toBe(
+      true,
+    )
+  })
+
   test('proves a whole file at the end of its stream', async () => {
     const source = await open({ ...file(), sha256: '0'.repeat(64) })
     await expect(collect(source.stream(0, 10), 100)).rejects.toMatchObject({ code: 'DIGEST_MISMATCH' })
