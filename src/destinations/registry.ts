@@ -1,14 +1,16 @@
-import type { Descriptor, Digest } from 'oci-spec-types'
+import { isIndexMediaType, type Descriptor, type Digest, type Manifest } from 'oci-spec-types'
 import { RegistryError } from '../../registry/errors.ts'
 import type { RegistryClient } from '../../registry/client.ts'
 import type { RawManifest } from '../../registry/manifest.ts'
 import { formatFamiliar, referenceTag, type Reference } from '../../registry/reference.ts'
 import type { Registries } from '../../registry/registries.ts'
 import type { Cache } from '../core/cache.ts'
-import { BuildError } from '../core/errors.ts'
+import { BuildError, isBuildError } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
+import { settleAll } from '../core/settle.ts'
 import { homesOf, isForeign, type BlobHome, type Content } from './content.ts'
 import type { Destination } from './destination.ts'
+import { parseIndex, parseManifest } from './source.ts'
 
 /** How a repository is written to. */
 export interface RegistryDestinationOptions {
@@ -30,9 +32,10 @@ export function registryDestination(
   const tag = referenceTag(reference)
   let client: RegistryClient | undefined
   let begun: Content | undefined
-  let present: ReadonlySet<string> = new Set()
   /** What the tag named when that was asked first. */
   let tagged: ReturnType<RegistryClient['headManifest']> | undefined
+  /** The blobs that the tag's manifest names: a registry keeps them, so nobody needs to be asked for each. */
+  let present: { readonly below: Digest; readonly names: Promise<ReadonlySet<string>> } | undefined
   const use = (): RegistryClient => {
     client ??= registries.client({ registry, repository }, { actions: 'push' })
     return client
@@ -46,6 +49,17 @@ export function registryDestination(
     announced = new Set([...(announced ?? []), ...mountFrom])
     client = registries.client({ registry, repository }, { actions: 'push', mountFrom: [...announced] })
     return client
+  }
+  const presentBelow = (digest: Digest): Promise<ReadonlySet<string>> => {
+    if (present?.below !== digest) present = { below: digest, names: namedBy(digest, use(), options.contents) }
+    return present.names
+  }
+  /** Also before it is known what the image will be. What is wrong with the tag is told where it is moved. */
+  const presentNow = async (): Promise<ReadonlySet<string>> => {
+    if (tag === undefined) return present?.names ?? new Set()
+    tagged ??= use().headManifest(tag)
+    const seen = await tagged.catch(() => undefined)
+    return seen === undefined ? new Set() : presentBelow(seen.digest)
   }
   return {
     name,
@@ -61,17 +75,20 @@ export function registryDestination(
         )
       const asked = announce(homesOf(content))
       // What was seen a while ago need not hold for a tag that has the image already: others move it. A failure is asked for anew.
-      const seen = await tagged?.catch(() => undefined)
-      const found = seen === undefined || seen.digest === digest ? await asked.headManifest(tag ?? digest) : seen
+      const before = tagged
+      tagged ??= asked.headManifest(tag ?? digest)
+      const seen = await before?.catch(() => undefined)
+      if (before !== undefined && (seen === undefined || seen.digest === digest))
+        tagged = asked.headManifest(tag ?? digest)
+      const found = await tagged
       if (found === undefined || found.digest === digest) return found !== undefined
-      // A registry keeps what its manifests name: nobody needs to be asked for the blobs of one that is there now.
-      present = await namedBy(found.digest, options.contents)
+      await presentBelow(found.digest)
       return false
     },
     async putBlob({ descriptor, open, home }, { onBytes, isRepair } = {}) {
       // Its owner may not allow it to be handed on; who pulls the image fetches it from there.
       if (isForeign(descriptor)) return 'exists'
-      if (isRepair !== true && present.has(descriptor.digest)) return 'exists'
+      if (isRepair !== true && (await presentNow()).has(descriptor.digest)) return 'exists'
       if (isRepair === true) return use().ensureBlob({ descriptor, open }, { onBytes })
       const from = home?.registry === registry ? home.repository : undefined
       return use().pushBlob({ descriptor, open }, { from, onBytes })
@@ -101,16 +118,49 @@ export function registryDestination(
   }
 }
 
-async function namedBy(digest: Digest, contents: Cache | undefined): Promise<ReadonlySet<string>> {
-  const bytes = await contents?.get(digest)
-  if (bytes === undefined) return new Set()
+/** The blobs that a manifest which is there names, with those of its children: as remembered, else as it says when it is read. */
+async function namedBy(
+  digest: Digest,
+  client: RegistryClient,
+  contents: Cache | undefined,
+): Promise<ReadonlySet<string>> {
+  const remembered = parseNames(await contents?.get(digest))
+  if (remembered !== undefined) return new Set(remembered)
+  try {
+    return new Set(await readNames(digest, client))
+  } catch (error) {
+    // It may be of a kind that only others know, or not for everybody who may write: then each blob is asked for.
+    if (isBuildError(error)) return new Set()
+    throw error
+  }
+}
+
+function parseNames(bytes: Buffer | undefined): readonly string[] | undefined {
+  if (bytes === undefined) return undefined
   try {
     const list: unknown = JSON.parse(bytes.toString('utf8'))
-    return new Set(Array.isArray(list) ? list.filter((item) => typeof item === 'string') : [])
+    return Array.isArray(list) ? list.filter((item) => typeof item === 'string') : undefined
   } catch {
     // Damaged: as good as none.
-    return new Set()
+    return undefined
   }
+}
+
+/** An index of more is not read through: that would take as many requests as it spares. */
+const MOST_CHILDREN = 6
+
+async function readNames(digest: Digest, client: RegistryClient): Promise<readonly string[]> {
+  const raw = await client.getManifest(digest)
+  if (!isIndexMediaType(raw.descriptor.mediaType)) return namesOf(await parseManifest(raw, client.repository))
+  const { manifests } = await parseIndex(raw, client.repository)
+  if (manifests.length > MOST_CHILDREN) return []
+  const images = manifests.filter(({ mediaType }) => !isIndexMediaType(mediaType))
+  const children = await settleAll(images.map(async (child) => readNames(child.digest, client)))
+  return children.flat()
+}
+
+function namesOf({ config, layers }: Manifest): readonly Digest[] {
+  return [config, ...layers].filter((descriptor) => !isForeign(descriptor)).map((descriptor) => descriptor.digest)
 }
 
 async function rememberNamed(content: Content, contents: Cache | undefined): Promise<void> {

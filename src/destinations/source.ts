@@ -78,7 +78,7 @@ export async function parseManifest(raw: RawManifest, name: string): Promise<Man
 }
 
 /** @throws BuildError IMAGE_INVALID when the bytes are no index */
-async function parseIndex(raw: RawManifest, name: string): Promise<Index> {
+export async function parseIndex(raw: RawManifest, name: string): Promise<Index> {
   const { indexSchema } = await loadSchemas()
   const parsed = indexSchema.safeParse(JSON.parse(raw.bytes.toString('utf8')))
   if (parsed.success) return parsed.data

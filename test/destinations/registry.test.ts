@@ -3,7 +3,10 @@ import { Registries } from '../../registry/registries.ts'
 import { serveRegistry, type RequestEvent, type ServedRegistry } from '../../registry/server/serve.ts'
 import { collect, openBytes, proven } from '../../src/core/bytes.ts'
 import { memoryCache } from '../../src/core/cache.ts'
-import { copyImage, openDestination, openImage } from '../../src/destinations/index.ts'
+import { startDelivery } from '../../src/destinations/copy.ts'
+import { contentOf, copyImage, openDestination, openImage } from '../../src/destinations/index.ts'
+import type { ImageIndex } from '../../src/image/image.ts'
+import { makeIndex } from '../../src/image/make-image.ts'
 import { sampleImage, sampleLayer } from '../support/sample-image.ts'
 
 const stable = [sampleLayer('one'), sampleLayer('two'), sampleLayer('three')]
@@ -31,6 +34,77 @@ test('a push over an image that was pushed before asks for none of its blobs', a
   expect(requests).toHaveLength(6)
   const { layers } = await openImage(`docker://${registry.authority}/app:v1`, { registries })
   expect(layers).toHaveLength(4)
+})
+
+test('of an image that somebody else pushed the manifest tells which blobs are there', async () => {
+  await push('code')
+  const fresh = async (code: string, to: string): Promise<number> => {
+    requests.length = 0
+    const image = sampleImage({ layers: [...stable, sampleLayer(code)] })
+    await copyImage(image, await openDestination(`docker://${registry.authority}/${to}`, { registries }))
+    return requests.length
+  }
+  // One more than where it was remembered: the manifest.
+  expect(await fresh('code, changed', 'app:v1')).toBe(7)
+  expect(requests.filter(({ method, url }) => method === 'GET' && url.includes('/manifests/'))).toHaveLength(1)
+  // Nothing is believed of a tag that is not there.
+  expect(await fresh('code of a third', 'app:v3')).toBeGreaterThan(7)
+})
+
+test('blobs that come before the image is known are not asked for one by one either', async () => {
+  await push('code')
+  requests.length = 0
+  const image = sampleImage({ layers: [...stable, sampleLayer('code, changed')] })
+  const destination = await openDestination(`docker://${registry.authority}/app:v1`, { registries })
+  const delivery = startDelivery(destination)
+  for (const layer of stable) delivery.offer(layer)
+  const { blobs } = await delivery.finish(contentOf(image))
+  expect(blobs).toEqual({ exists: 3, mounted: 0, uploaded: 2 })
+  expect(requests).toHaveLength(7)
+})
+
+test('the manifests of an index are read for their blobs, those of a large one are not', async () => {
+  const indexOf = (count: number, code: string): ImageIndex =>
+    makeIndex(
+      Array.from({ length: count }, (_, n) => ({
+        platform: { os: 'linux', architecture: 'amd64', variant: `v${n}` },
+        image: sampleImage({ layers: [...stable, sampleLayer(`${code} ${n}`)] }),
+      })),
+      {},
+      'oci',
+    )
+  const pushIndex = async (index: ImageIndex): Promise<readonly RequestEvent[]> => {
+    requests.length = 0
+    await copyImage(index, await openDestination(`docker://${registry.authority}/several:v1`, { registries }))
+    return requests
+  }
+  const gets = (events: readonly RequestEvent[]): number => events.filter(({ method }) => method === 'GET').length
+  await pushIndex(indexOf(2, 'code'))
+  const changed = await pushIndex(indexOf(2, 'changed'))
+  expect(gets(changed)).toBe(3)
+  // The tag and these; POST and PUT of two layers and two configurations; three manifests.
+  expect(changed).toHaveLength(1 + 3 + 8 + 3)
+  await pushIndex(indexOf(7, 'many'))
+  expect(gets(await pushIndex(indexOf(7, 'many, changed')))).toBe(1)
+})
+
+test('an index that lost a manifest does not keep another one from being pushed over it', async () => {
+  const [platform, other] = ['amd64', 'arm64'].map((architecture) => ({ os: 'linux', architecture }) as const)
+  if (platform === undefined || other === undefined) expect.unreachable()
+  const pushed = async (code: string): Promise<ImageIndex> => {
+    const members = [platform, other].map((of) => ({
+      platform: of,
+      image: sampleImage({ layers: [...stable, sampleLayer(code)], architecture: of.architecture }),
+    }))
+    const index = makeIndex(members, {}, 'oci')
+    await copyImage(index, await openDestination(`docker://${registry.authority}/lost:v1`, { registries }))
+    return index
+  }
+  const { images } = await pushed('code')
+  const client = registries.client({ registry: registry.authority, repository: 'lost' }, { actions: 'delete' })
+  await client.deleteManifest(images[0]?.image.descriptor.digest ?? expect.unreachable())
+  const changed = await pushed('code, changed')
+  expect((await client.headManifest('v1'))?.digest).toBe(changed.descriptor.digest)
 })
 
 test('what a tag had is not believed of another tag or another registry', async () => {
