@@ -12,7 +12,8 @@
  * `node bench/build.ts --set half --ways all --base oci:FOLDER`
  *
  * `--ways lazy,cold,no-store,known,known-no-store,shared,again,code,requirement,peers` is everything that is compared, in one run
- * for one set. `known` has the lock file and nothing else; `shared` has a cache in the registry as well.
+ * for one set. `known` has the lock file and nothing else; `shared` has a cache in the registry as well; `runner` builds with the lock file
+ * and an empty store what the registry has under the same tag, but for a file of code (`runner-no-store`: without a store).
  *
  * What serves the wheels and takes the image runs on the same processors and is counted apart. `--nginx nginx` (Debian's
  * `nginx-light`) sends wheels without copying them; `--registry PROGRAM` is another build of the registry than Debian's of 2022, such as
@@ -114,7 +115,12 @@ function waysOf(word: string): string[] {
 }
 
 function OWN_WAYS(): string[] {
-  return ['lazy', 'cold', 'no-store', 'known', 'known-no-store', 'shared', 'again', 'code', 'requirement', 'parallel']
+  return ['lazy', 'cold', 'no-store', ...ELSEWHERE(), 'again', 'code', 'requirement', 'parallel']
+}
+
+/** Builds on a machine that has the lock file. */
+function ELSEWHERE(): string[] {
+  return ['known', 'known-no-store', 'shared', 'runner', 'runner-no-store']
 }
 
 /** Our own builds: each way starts where the one before it ended. */
@@ -163,23 +169,30 @@ async function ownRound(): Promise<void> {
     }
     keep('parallel', await counted(together))
   }
-  if (wanted.has('known') || wanted.has('known-no-store') || wanted.has('shared')) {
+  if (ELSEWHERE().some((way) => wanted.has(way))) {
     // The lock file knows what its layers become.
     await run(options.node, [program, 'lock', project], { LAYERWRIGHT_CACHE: store })
-    await elsewhere(build, store)
+    await elsewhere(build, store, project)
   }
 }
 
 type Build = (more: readonly string[], storeFolder?: string) => Promise<Cost>
 
 /** Builds with the lock file on a machine that has built nothing before. */
-async function elsewhere(build: Build, store: string): Promise<void> {
+async function elsewhere(build: Build, store: string, project: string): Promise<void> {
   const apart = path.join(folder, 'elsewhere')
   if (wanted.has('shared')) {
     // Registry and cache have everything, the image's repository and the store nothing.
     const cache = `${registry.host}/lw/cache`
     await build(['--locked', '--cache-to', cache], store)
     keep('shared', await build(['--locked', '--cache-from', cache, '-t', `${registry.host}/lw/clone:1`], apart))
+    await rm(apart, { recursive: true, force: true })
+  }
+  for (const [way, flags] of Object.entries({ runner: [], 'runner-no-store': ['--no-store'] })) {
+    if (!wanted.has(way)) continue
+    await build(['--locked'], store)
+    await writeFile(path.join(project, 'helper.py'), `VALUE = ${Math.random()}\n`)
+    keep(way, await build(['--locked', ...flags], apart))
     await rm(apart, { recursive: true, force: true })
   }
   for (const [way, flags] of Object.entries({ known: [], 'known-no-store': ['--no-store'] })) {

@@ -51,10 +51,7 @@ export async function gpuCodeOf(
  * @throws BuildError ENVIRONMENT_CONFLICT naming each package and target
  */
 export function assertGpuCode(packages: readonly GpuCodeOfPackage[], targets: readonly string[]): void {
-  const uncovered = packages.flatMap(({ package: name, architectures }) => {
-    const code = toGpuCode(architectures)
-    return targets.flatMap((target) => (runsOn(code, target) ? [] : [{ package: name, target, architectures }]))
-  })
+  const uncovered = findUncovered(packages, targets)
   if (uncovered.length === 0) return
   const lines = uncovered.map(
     ({ package: name, target, architectures }) =>
@@ -63,6 +60,27 @@ export function assertGpuCode(packages: readonly GpuCodeOfPackage[], targets: re
   throw new BuildError('ENVIRONMENT_CONFLICT', lines.join('\n  '), {
     hint: 'Choose a version or build that has it, or change `build.targets.architectures`.',
     data: { uncovered },
+  })
+}
+
+/** Whether layers of wheels were all made or are known here, and none of their packages lacks code for a target. */
+export async function isGpuCodeKnown(
+  specs: readonly LayerSpec[],
+  targets: readonly string[],
+  notes: Cache,
+): Promise<boolean> {
+  const wheels = specs.filter(({ kind }) => kind === 'wheels')
+  for (const spec of wheels) if ((await loadLibraries(spec, {}, notes)) === undefined) return false
+  return findUncovered(await gpuCodeOf(wheels, {}, notes), targets).length === 0
+}
+
+function findUncovered(
+  packages: readonly GpuCodeOfPackage[],
+  targets: readonly string[],
+): readonly (GpuCodeOfPackage & { readonly target: string })[] {
+  return packages.flatMap(({ package: name, architectures }) => {
+    const code = toGpuCode(architectures)
+    return targets.flatMap((target) => (runsOn(code, target) ? [] : [{ package: name, target, architectures }]))
   })
 }
 

@@ -1,6 +1,6 @@
 import { verify } from '../src/core/digest.ts'
 import { startThreadDigester } from '../src/core/hash-thread/pool.ts'
-import { BuildError } from '../src/core/errors.ts'
+import { BuildError, isBuildError } from '../src/core/errors.ts'
 import { passThrough } from '../src/core/pass-through.ts'
 import { copied, proven, type Open, type OpenOptions } from '../src/core/bytes.ts'
 import { saveRecord, type DerivationRecord } from '../src/store/records.ts'
@@ -12,6 +12,8 @@ import type { LayerStore, StoredLayer } from './stored-layer.ts'
 export interface KnownLayers {
   /** What a key becomes; undefined for a key that nobody knows. */
   find(key: string): DerivationRecord | undefined
+  /** Whether it is better not to make the layer before its bytes are wanted; asked where the store lacks it. */
+  isWorthwhile(key: string, record: DerivationRecord): Promise<boolean>
   /** Whether the store keeps such a layer once it was made; false where it keeps all of its wheels. */
   isKept(key: string): boolean
   /** Makes the layer of such a key, with nothing checked: its bytes are compared with the record. */
@@ -35,7 +37,8 @@ export function knownLayerStore(layers: LayerStore, known: KnownLayers, store: S
     find: async (key) => {
       const found = await layers.find(key)
       const record = known.find(key)
-      return found ?? (record === undefined ? undefined : layerOf(key, record, { layers, known, store }))
+      if (found !== undefined || record === undefined || !(await known.isWorthwhile(key, record))) return found
+      return layerOf(key, record, { layers, known, store })
     },
   }
 }
@@ -51,10 +54,31 @@ function verifyingStore(layers: LayerStore, known: KnownLayers): LayerStore {
       if (record === undefined || (record.diffId === made.diffId && record.digest === made.descriptor.digest))
         return made
       throw new BuildError('DIGEST_MISMATCH', `A layer is another one than the lock file says: ${record.digest}`, {
-        hint: 'Somebody changed the lock file, or this version lays wheels otherwise. Make it anew with `layerwright lock`.',
+        hint: LOCK_HINT,
         data: { recorded: record, made: { digest: made.descriptor.digest, diffId: made.diffId } },
       })
     },
+  }
+}
+
+const LOCK_HINT =
+  'Somebody changed the lock file, or another version of this program wrote it. Take `layers` out of it: the next build that is not --locked adds what they become.'
+
+/** Says of bytes that are not those of a record what that may come from. What else is damaged below them speaks for itself. */
+async function* blamingLock(
+  checked: AsyncIterable<Uint8Array>,
+  { digest }: DerivationRecord,
+): AsyncGenerator<Uint8Array> {
+  try {
+    yield* checked
+  } catch (error) {
+    const isOther =
+      (isBuildError(error, 'DIGEST_MISMATCH') && error.data?.['expected'] === digest) ||
+      (isBuildError(error, 'SIZE_MISMATCH') && error.data?.['digest'] === digest)
+    if (!isOther) throw error
+    const { code, message, data } = error
+    const hint = `What it is made of was damaged on the way, or the lock file is wrong: try again. If it stays: ${LOCK_HINT}`
+    throw new BuildError(code, message, { hint, data, cause: error })
   }
 }
 
@@ -80,7 +104,7 @@ function openKnown(key: string, record: DerivationRecord, { layers, known, store
       }
       const { blob } = await known.make(key)
       // Nothing is inflated meanwhile.
-      const checked = verify(blob, record, known.nameOf(key), startThreadDigester)
+      const checked = blamingLock(verify(blob, record, known.nameOf(key), startThreadDigester), record)
       const isKept = store !== undefined && known.isKept(key)
       const kept = isKept ? passThrough(checked, (copy) => store.putProven(copy, record)) : checked
       let skip = options.offset ?? 0

@@ -16,6 +16,7 @@ import { tellUnusedSecrets } from './build/unused-secrets.ts'
 import type { LazyImage } from './build/lazy-image.ts'
 import { BuildError } from './core/errors.ts'
 import { nested, startTask } from './core/progress.ts'
+import { settleAll } from './core/settle.ts'
 import { contentOf, type BlobHome } from './destinations/content.ts'
 import { startDelivery, type CopyResult } from './destinations/copy.ts'
 import type { Destination } from './destinations/destination.ts'
@@ -34,6 +35,8 @@ export interface LayerListener {
   readonly onLayer?: ((layer: StoredLayer) => void) | undefined
   /** Takes the bytes of layers while they are made. */
   readonly send?: readonly Send[] | undefined
+  /** Whether all who take layers have one already. */
+  readonly isThere?: ((digest: Digest) => Promise<boolean>) | undefined
 }
 
 /**
@@ -45,7 +48,7 @@ async function makeImages(
   planned: PlannedBuild,
   request: BuildRequest,
   context: BuildContext,
-  { onLayer, send }: LayerListener = {},
+  { onLayer, send, isThere }: LayerListener = {},
 ): Promise<Image | ImageIndex> {
   const {
     format,
@@ -72,7 +75,7 @@ async function makeImages(
     compression,
   }
   const layers = { ...makeLayerContext(planned, context, request.isLazy), compression }
-  const layerSource = makeLayerSource(planned, context, { layers, isVerifying, send })
+  const layerSource = makeLayerSource(planned, context, { layers, isVerifying, send, isThere })
   const images: { readonly platform: LockedPlatform; readonly image: Image }[] = []
   for (const [index, plan] of planned.plans.entries()) {
     const sources = {
@@ -173,7 +176,7 @@ async function completeLockFile(planned: PlannedBuild, { store, report }: BuildC
     import('./build/locked-layers.ts'),
     import('./build/obtain-lock.ts'),
   ])
-  const completed = await recordLayers(lock, store)
+  const completed = await recordLayers(planned, store)
   if (completed === lock) return planned
   const digest = await writeLockFile(projectFolder, completed)
   report({ type: 'note', level: 'info', text: `${LOCK_FILE} now says what its layers become; commit it` })
@@ -213,8 +216,13 @@ async function makeAndDeliver(
   }
   const copies: CopyResult[] = []
   try {
+    const isThere = async (digest: Digest): Promise<boolean> => {
+      const answers = await settleAll(deliveries.map(({ delivery }) => delivery.has(digest)))
+      return answers.length > 0 && !answers.includes(false)
+    }
     const listener = {
       onLayer: offer,
+      isThere,
       send: deliveries.map(
         ({ delivery }): Send =>
           (blob) =>

@@ -79,8 +79,9 @@ async function readRecord(file: WheelFile, scheme: InstallScheme, context: Layer
   try {
     const wheel = await openWheel(source, file.filename)
     const { written } = await wheelFiles(source, wheel, scheme)
-    // Nothing streams this file here: its own layer has done so before, or it was known already.
-    await source.prove?.()
+    // Nothing streams this file here: its own layer has done so before, or it was known already. Where all that comes of it is
+    // compared with a digest, that proves it.
+    if (context.isKnown !== true) await source.prove?.()
     return recordOf(written)
   } finally {
     await source.close()

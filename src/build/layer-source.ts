@@ -1,3 +1,4 @@
+import type { Digest } from 'oci-spec-types'
 import type { LayerContext } from '../../layers/context.ts'
 import { layerKey, makeLayerStream, type LayerSpec } from '../../layers/kinds/index.ts'
 import { layerStore } from '../../layers/layer-store.ts'
@@ -5,7 +6,6 @@ import type { LayerStore } from '../../layers/stored-layer.ts'
 import { sendingStore, sentLayerStore, type Send } from '../../layers/sent-layers.ts'
 import { keptWheels, splicedLayerStore, type SplicedLayers } from '../../layers/spliced-layers.ts'
 import { isPlannedStep } from '../plan/plan.ts'
-import type { Lock } from '../lock/lock.ts'
 import type { SharedLayerStore } from '../remote-cache/shared-layer-store.ts'
 import type { Store } from '../store/store.ts'
 import type { BuildContext } from './context.ts'
@@ -18,24 +18,25 @@ export interface LayerSourceOptions {
   readonly isVerifying?: boolean | undefined
   /** Takes the bytes of layers while they are made. */
   readonly send?: readonly Send[] | undefined
+  /** Whether all destinations have a blob. */
+  readonly isThere?: ((digest: Digest) => Promise<boolean>) | undefined
 }
 
 /** Where the layers of a planned build are found and kept. */
 export function makeLayerSource(
   planned: PlannedBuild,
   { store, shared, isKeeping }: BuildContext,
-  { layers, isVerifying, send = [] }: LayerSourceOptions,
+  { layers, isVerifying, send = [], isThere }: LayerSourceOptions,
 ): LayerStore {
-  const { lock } = planned
   if (isKeeping === false) {
     const sent = sentLayers(planned, layers, send, store)
     // What the lock knows is fetched when a destination asks for it: for several it is better made once, and sent to all.
-    return send.length > 1 ? sent : withLockedLayers(sent, lock, { store, layers, isVerifying, isKeeping })
+    return send.length > 1 ? sent : withLockedLayers(sent, planned, { store, layers, isVerifying, isKeeping, isThere })
   }
-  if (shared?.isGiving === true) return isVerifying === true ? shared : withGivenLayers(shared, lock, layers)
+  if (shared?.isGiving === true) return isVerifying === true ? shared : withGivenLayers(shared, planned, layers)
   // Caches are given layers from the store.
   const stored = sendingStore(shared ?? splicedLayers(planned, layers, store), send)
-  return withLockedLayers(stored, lock, { store, layers, isVerifying })
+  return withLockedLayers(stored, planned, { store, layers, isVerifying, isThere })
 }
 
 /** The local store, without layers that can be spliced from the small wheels that it keeps. */
@@ -60,8 +61,8 @@ function specsByKey({ plans }: PlannedBuild, layers: LayerContext): ReadonlyMap<
 }
 
 /** Caches are given only what was made and checked; so of what a lock knows, that alone is not made which they have. */
-function withGivenLayers(shared: SharedLayerStore, lock: Lock, layers: LayerContext): LayerStore {
-  const recordOf = lockedRecords(lock, layers)
+function withGivenLayers(shared: SharedLayerStore, planned: PlannedBuild, layers: LayerContext): LayerStore {
+  const recordOf = lockedRecords(planned, layers)
   return {
     ...shared,
     find: async (key) => {

@@ -65,6 +65,8 @@ export interface Delivery {
   stream(blob: HashedStream): Promise<void>
   /** As `stream`, as long as that is worth it: to a destination that has nothing yet, and takes what is sent so. */
   streamIfNew(blob: HashedStream): Promise<void>
+  /** Whether the destination has a blob, as far as it can be asked: then it need not be made. */
+  has(digest: Digest): Promise<boolean>
   /** Puts what is missing, then the manifests, the name last. @throws whatever broke */
   finish(content: Content): Promise<CopyResult>
   /** Gives up; once it resolves nothing moves any more, and nothing is visible at the destination. */
@@ -119,6 +121,13 @@ export function startDelivery(destination: Destination, options: DeliveryOptions
       // Whoever may not ask may still put; what is wrong with it is told where blobs are put.
       isNew ??= (destination.isNew?.() ?? Promise.resolve(false)).catch(() => false)
       if (await isNew) await stream(blob)
+    },
+    async has(digest) {
+      if (destination.hasBlob === undefined) return false
+      preparing ??= destination.prepare?.(options.homes ?? [])
+      await preparing
+      // Whoever may not ask may still put; what is wrong is told where blobs are put.
+      return destination.hasBlob(digest).catch(() => false)
     },
     async finish(content) {
       try {

@@ -1,3 +1,4 @@
+import type { Digest } from 'oci-spec-types'
 import type { PushedStream, StreamedBlob } from '../../registry/stream-upload.ts'
 import type { PushOutcome } from '../../registry/upload.ts'
 import type { RawManifest } from '../../registry/manifest.ts'
@@ -39,6 +40,8 @@ export interface Destination {
   putStream?(stream: PushedStream, options?: PutBlobOptions): Promise<StreamedBlob>
   /** Whether nothing was ever put there, so that nothing of what comes is there already; absent where it cannot be asked. */
   isNew?(): Promise<boolean>
+  /** Whether a blob is there, so that it need not be made; absent where it cannot be asked. To be asked after `prepare`. */
+  hasBlob?(digest: Digest): Promise<boolean>
   /** Stores a manifest by its digest. */
   putManifest(manifest: RawManifest): Promise<void>
   /** Publishes the root manifest. */

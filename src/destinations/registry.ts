@@ -50,6 +50,8 @@ export function registryDestination(
     client = registries.client({ registry, repository }, { actions: 'push', mountFrom: [...announced] })
     return client
   }
+  /** Blobs that were asked for by name, and are there. */
+  const seen = new Set<string>()
   const presentBelow = (digest: Digest): Promise<ReadonlySet<string>> => {
     if (present?.below !== digest) present = { below: digest, names: namedBy(digest, use(), options.contents) }
     return present.names
@@ -58,8 +60,8 @@ export function registryDestination(
   const presentNow = async (): Promise<ReadonlySet<string>> => {
     if (tag === undefined) return present?.names ?? new Set()
     tagged ??= use().headManifest(tag)
-    const seen = await tagged.catch(() => undefined)
-    return seen === undefined ? new Set() : presentBelow(seen.digest)
+    const found = await tagged.catch(() => undefined)
+    return found === undefined ? new Set() : presentBelow(found.digest)
   }
   return {
     name,
@@ -77,8 +79,8 @@ export function registryDestination(
       // What was seen a while ago need not hold for a tag that has the image already: others move it. A failure is asked for anew.
       const before = tagged
       tagged ??= asked.headManifest(tag ?? digest)
-      const seen = await before?.catch(() => undefined)
-      if (before !== undefined && (seen === undefined || seen.digest === digest))
+      const earlier = await before?.catch(() => undefined)
+      if (before !== undefined && (earlier === undefined || earlier.digest === digest))
         tagged = asked.headManifest(tag ?? digest)
       const found = await tagged
       if (found === undefined || found.digest === digest) return found !== undefined
@@ -88,10 +90,16 @@ export function registryDestination(
     async putBlob({ descriptor, open, home }, { onBytes, isRepair } = {}) {
       // Its owner may not allow it to be handed on; who pulls the image fetches it from there.
       if (isForeign(descriptor)) return 'exists'
-      if (isRepair !== true && (await presentNow()).has(descriptor.digest)) return 'exists'
+      if (isRepair !== true && (seen.has(descriptor.digest) || (await presentNow()).has(descriptor.digest)))
+        return 'exists'
       if (isRepair === true) return use().ensureBlob({ descriptor, open }, { onBytes })
       const from = home?.registry === registry ? home.repository : undefined
       return use().pushBlob({ descriptor, open }, { from, onBytes })
+    },
+    async hasBlob(digest) {
+      if (!seen.has(digest) && !(await presentNow()).has(digest) && (await use().headBlob(digest)) !== undefined)
+        seen.add(digest)
+      return seen.has(digest) || (await presentNow()).has(digest)
     },
     putStream: (stream, { onBytes, signal } = {}) => use().pushStream(stream, { onBytes, signal }),
     async isNew() {

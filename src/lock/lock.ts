@@ -17,18 +17,23 @@ export interface Lock {
   readonly inputs: Digest
   /** In the order of `build.platforms`. */
   readonly platforms: readonly PlatformLock[]
-  /** What the layers of wheels become, as far as a build has seen; absent before the first one. */
+  /** What the layers become that follow from the answers, as far as a build has seen; absent before the first one. */
   readonly layers?: LockedLayers
   /** In the order of the configuration; absent when there are none. The same for every platform. */
   readonly weights?: readonly LockedWeights[]
 }
 
-/** What layers of wheels become. They need then not be made to know the image's digest, and no wheel is inflated. */
+/**
+ * What layers become that follow from the answers: of wheels, environments, interpreters and Debian packages. They need then not be made
+ * to know the image's digest: nothing is fetched for those that a destination has, and no wheel is inflated for the others.
+ */
 export interface LockedLayers {
-  /** By the key of the layer's spec, sorted. */
+  /** By the key of the layer's spec, sorted; that of a registration of Debian packages holds the program's version as well. */
   readonly records: Readonly<Record<string, LockedLayer>>
   /** Hashes of sets of layers that were found to fill no path differently, sorted. */
   readonly clashFree: readonly Digest[]
+  /** Hashes of sets of layers with the GPUs that a project states, for which no package of theirs lacks code, sorted; absent without such. */
+  readonly gpuCode?: readonly Digest[] | undefined
   /** What has to be read of large wheels to lay an environment, by the wheel's sha256: proven without the whole wheel. */
   readonly parts: Readonly<Record<string, readonly LockedPart[]>>
 }

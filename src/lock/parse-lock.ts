@@ -105,6 +105,7 @@ const lockSchema = z.looseObject({
         }),
       ),
       clashFree: z.array(digestSchema),
+      gpuCode: z.array(digestSchema).optional(),
       parts: z.record(
         z.string().regex(/^[a-f0-9]{64}$/),
         z.array(

@@ -11,7 +11,7 @@ import type { LockedWheel } from '../python/lock.ts'
 import { bytecodeStep } from './bytecode.ts'
 import { makeDirectUrl } from './direct-url.ts'
 import { makeLabels } from './labels.ts'
-import { interpreterLayers } from './lower-layers.ts'
+import { interpreterLayers, lowerLayers } from './lower-layers.ts'
 import type { PlanInput } from './plan-input.ts'
 import type { PlannedLayer, PlannedSource, PlannedStep, Plan } from './plan.ts'
 import { describeDropped, LAYOUT, makeRuntimeConfig, type GpuContract } from './runtime-config.ts'
@@ -69,6 +69,18 @@ function gpuContract({ gpu }: PlatformLock): GpuContract | undefined {
   if (gpu === undefined) return undefined
   const { driverFloor, libraryFolders } = gpu
   return { requireCuda: driverFloor === undefined ? undefined : requireDriver(driverFloor), libraryFolders }
+}
+
+/**
+ * The layers of one platform that follow from its lock and from what the lock's `inputs` cover, lowest first: not those of `run` steps, of
+ * the project or of this program.
+ */
+export function lockedLayersOf(
+  lock: PlatformLock,
+  { systemPackages, systemSitePackages }: Pick<PlanInput['config']['build'], 'systemPackages' | 'systemSitePackages'>,
+): readonly PlannedLayer[] {
+  const { wheels, launcher } = wheelLayersOf(lock)
+  return [...lowerLayers(lock, systemPackages), ...wheels, environmentLayer(lock, systemSitePackages), ...launcher]
 }
 
 /** The layers of wheels of one platform: the user's environment, then the launcher's. They follow from the lock alone. */

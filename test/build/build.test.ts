@@ -338,8 +338,9 @@ test('build() adds to a lock file what its layers become; the next one knows its
   index.requests.length = 0
   const second = await run(path, { mode: 'locked' })
   expect(second.digest).toBe(first.digest)
-  // The environment reads the metadata of what was asked for; nothing else is fetched.
+  // The environment, which is wanted, reads the metadata of what was asked for; nothing else is fetched.
   expect(index.requests.filter((request) => /beta|doorman/.test(request))).toEqual([])
+  expect(index.requests.filter((request) => request.includes('alpha'))).not.toEqual([])
   expect(await readFile(join(path, 'layerwright.lock'), 'utf8')).toBe(text)
   // Where the layers are not there yet they are made, and are the same.
   images.blobs.clear()
@@ -352,6 +353,34 @@ test('build() adds to a lock file what its layers become; the next one knows its
     expect(await context.store.has(descriptor.digest)).toBeUndefined()
   }
 })
+
+test.each([true, false])(
+  'build() of changed code from a lock file asks the index for nothing where the registry has the rest; with a store: %s',
+  async (isKeeping) => {
+    const path = await project(yaml())
+    await writeFile(join(path, 'layerwright.lock'), JSON.stringify((await lockOf(path)).lock))
+    await run(path)
+    await writeFile(join(path, 'helper.py'), 'VALUE = 1\n')
+    const changed = await run(path)
+    // As they were before the change.
+    for (const { descriptor, createdBy } of single(changed).layers)
+      if (createdBy.includes('project files')) images.blobs.delete(descriptor.digest)
+    images.roots.clear()
+    index.requests.length = 0
+    events.length = 0
+    const store = isKeeping ? await Store.open(join(folder, 'fresh-store')) : fleetingStore()
+    context = { ...context, store, isKeeping }
+    const { digest, copies } = await run(path, { mode: 'locked' })
+    expect(digest).toBe(changed.digest)
+    expect(index.requests).toEqual([])
+    expect(copies[0]?.blobs.uploaded).toBe(1)
+    // Made anew and compared where that is asked for.
+    images.roots.clear()
+    context = { ...context, store: isKeeping ? await Store.open(join(folder, 'fresher-store')) : fleetingStore() }
+    expect((await run(path, { mode: 'locked', isVerifying: true })).digest).toBe(changed.digest)
+    expect(index.requests.filter((request) => request.includes('alpha-1.0'))).not.toEqual([])
+  },
+)
 
 test('build() keeps small wheels once, and splices their layers again for whoever asks', async () => {
   const path = await project(yaml())

@@ -63,6 +63,21 @@ test('blobs that come before the image is known are not asked for one by one eit
   expect(requests).toHaveLength(7)
 })
 
+test('of a blob that a repository has under another tag, one question tells', async () => {
+  await push('code')
+  requests.length = 0
+  const destination = await openDestination(`docker://${registry.authority}/app:v2`, { registries })
+  const delivery = startDelivery(destination)
+  const [first, ...others] = stable
+  expect(await delivery.has(first?.descriptor.digest ?? expect.unreachable())).toBe(true)
+  expect(await delivery.has(sampleLayer('unknown').descriptor.digest)).toBe(false)
+  await delivery.finish(contentOf(sampleImage({ layers: [...stable, sampleLayer('code, changed')] })))
+  const named = ({ digest }: { readonly digest: string }): number =>
+    requests.filter(({ url }) => decodeURIComponent(url).includes(digest)).length
+  expect(named(first?.descriptor ?? expect.unreachable())).toBe(1)
+  for (const { descriptor } of others) expect(named(descriptor)).toBe(1)
+})
+
 test('the manifests of an index are read for their blobs, those of a large one are not', async () => {
   const indexOf = (count: number, code: string): ImageIndex =>
     makeIndex(

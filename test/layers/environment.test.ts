@@ -56,6 +56,18 @@ describe('an environment layer', () => {
     expect(layer.members.some(({ name }) => name === `${SITE}/`)).toBe(true)
   })
 
+  test.each([false, true])('proves what it reads of wheels, unless its own digest is known: %s', async (isKnown) => {
+    const wheel = makeWheel({ name: 'asked' })
+    let proofs = 0
+    const prove = async (): Promise<void> => void proofs++
+    const openRemote = async () => ({ ...bytesAccess(wheel.bytes), prove })
+    const made = await makeLayerStream(environment([wheel]), { ...contextOf(), openRemote, isKnown })
+    expect((await readLayer(made)).digest).toBe(
+      (await readLayer(await makeLayerStream(environment([wheel]), contextOf([wheel])))).digest,
+    )
+    expect(proofs).toBe(isKnown ? 0 : 1)
+  })
+
   test('sees the packages of the interpreter on request', async () => {
     const spec = { ...environment(), systemSitePackages: true } as const
     const files = filesOf(await readLayer(await makeLayerStream(spec, contextOf())))

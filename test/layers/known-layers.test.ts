@@ -34,6 +34,7 @@ async function known(comesOut: Buffer): Promise<StoredLayer> {
         { mediaType: record.mediaType, blob: openBytes(comesOut)(), diffId: () => record.diffId }
       ),
       isKept: () => true,
+      isWorthwhile: async () => true,
       nameOf: (key) => `the layer ${key}`,
       isVerifying: false,
     },

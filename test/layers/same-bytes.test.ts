@@ -13,10 +13,11 @@ import { collect, copied, openBytes } from '../../src/core/bytes.ts'
 import { silent } from '../../src/core/progress.ts'
 import { channelThread } from '../support/check-thread.ts'
 import { makeDeb } from '../support/debian-package.ts'
+import { makeElf } from '../support/elf.ts'
 import { randomAccess } from '../support/random-access.ts'
 
 // Another digest here makes images new everywhere. It must be meant, and say itself in a key: `DEFLATE_NAME`, `ZSTD_NAME` or
-// `LAYOUT_VERSION`. The gate runs this on two versions of Node, whose zlibs differ.
+// `LAYOUT_VERSION` (`REGISTRATION_VERSION` for what registers packages). The gate runs this on two versions of Node, whose zlibs differ.
 
 const DIGESTS: Readonly<Record<string, Readonly<Record<Compression, string>>>> = {
   files: { gzip: '3b59f254d8b3b302', zstd: '260925c8ab1f2deb', none: 'eb6a545f94718cee' },
@@ -26,6 +27,7 @@ const DIGESTS: Readonly<Record<string, Readonly<Record<Compression, string>>>> =
   'weight-set': { gzip: '1a1114a88303822c', zstd: 'fc9f18ff763f91f5', none: '9f7b94a8b3a83ad9' },
   archive: { gzip: '43760a87aabbc38f', zstd: '14b6a165bead26f2', none: '036dca30efd95990' },
   debs: { gzip: 'fc3e291124451bf0', zstd: 'd67d5778032da160', none: '51b9b461101ae0db' },
+  'debian-registration': { gzip: '8f606b878fb2ff7a', zstd: '3f09d7bd3a9dc298', none: '2b7a4ed63fdc71dd' },
 }
 
 let folder: string
@@ -110,6 +112,15 @@ const specs: Readonly<Record<string, () => Promise<LayerSpec>>> = {
     const deb = keep(makeDeb({ package: 'a', members: [{ name: 'usr/lib/a.py', content: String(prose(300_000)) }] }))
     const source = { package: 'a', version: '1', architecture: 'amd64', url: 'https://example.org/a.deb', ...deb }
     return { kind: 'debs', debs: [source], leaveOut: 'nothing' }
+  },
+  'debian-registration': async () => {
+    const members = [
+      { name: 'usr/lib/x86_64-linux-gnu/liba.so.1', content: makeElf({ soname: 'liba.so.1' }) },
+      { name: 'usr/bin/editor.a', content: 'a' },
+    ]
+    const deb = keep(makeDeb({ package: 'a', members }))
+    const source = { package: 'a', version: '1', architecture: 'amd64', url: 'https://example.org/a.deb', ...deb }
+    return { kind: 'debian-registration', architecture: 'amd64', debs: [source] }
   },
 }
 

@@ -59,7 +59,7 @@ export const command: Command = {
     }
     // What builds have made of the same wheels is still true.
     const known = before?.layers === undefined ? answered : { ...answered, layers: before.layers }
-    const lock = await recordLayers(known, store)
+    const lock = await recordLayers({ lock: known, config }, store)
     await writeLockFile(projectFolder, lock)
     const changes = diffLocks(before, lock)
     io.stdout.write(options['json'] === true ? `${JSON.stringify(changes)}\n` : renderLockDiff(changes))
