@@ -1,9 +1,10 @@
-import { mkdir, readFile } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { dirname, join } from 'node:path'
-import { writeFileAtomically } from '../src/core/atomic-file.ts'
 import { BuildError, systemErrorCode } from '../src/core/errors.ts'
 import type { Environment } from '../src/core/http.ts'
+import { makeFolder } from '../src/core/make-folder.ts'
+import { writeNamedFile } from '../src/core/named-file.ts'
 import { eraseFromHelper, storeInHelper } from './credential-helper.ts'
 import { parseAuthFile } from './credentials.ts'
 
@@ -85,6 +86,6 @@ async function readConfig(path: string): Promise<DockerConfig> {
 }
 
 async function writeConfig(path: string, config: DockerConfig): Promise<void> {
-  await mkdir(dirname(path), { recursive: true, mode: 0o700 })
-  await writeFileAtomically(path, `${JSON.stringify(config, undefined, '\t')}\n`, { mode: 0o600 })
+  await makeFolder(dirname(path), 0o700)
+  await writeNamedFile(path, `${JSON.stringify(config, undefined, '\t')}\n`, { mode: 0o600 })
 }

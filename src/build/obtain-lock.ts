@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises'
 import { isAbsolute, join } from 'node:path'
 import type { Digest } from 'oci-spec-types'
 import type { Config } from '../config/config.ts'
-import { writeFileAtomically } from '../core/atomic-file.ts'
+import { writeNamedFile } from '../core/named-file.ts'
 import { BuildError, isBuildError, systemErrorCode } from '../core/errors.ts'
 import { parseWeightUri } from '../config/weight-uri.ts'
 import { digestOf } from '../core/digest.ts'
@@ -143,7 +143,7 @@ export async function readLockFile(folder: string): Promise<Lock | undefined> {
 /** Writes the lock file of a project, and gives its digest. */
 export async function writeLockFile(folder: string, lock: Lock): Promise<Digest> {
   const text = `${JSON.stringify(toPortable(lock, folder), undefined, 2)}\n`
-  await writeFileAtomically(join(folder, LOCK_FILE), text)
+  await writeNamedFile(join(folder, LOCK_FILE), text)
   return digestOf(text)
 }
 

@@ -1,7 +1,8 @@
 import { setMaxListeners } from 'node:events'
+import { fstatSync, writeFileSync } from 'node:fs'
 import { CommanderError, Help, Option, Command as Program } from 'commander'
 import picocolors from 'picocolors'
-import { BuildError, EXIT, exitStatus } from '../core/errors.ts'
+import { BuildError, EXIT, exitStatus, systemErrorCode } from '../core/errors.ts'
 import { keepHeapSmall } from '../core/small-heap.ts'
 import { defineCogFlags, judgeCogFlags } from './cog-flags.ts'
 import type { Command, CommandEntry, Io, Output } from './command.ts'
@@ -14,15 +15,49 @@ import { programVersion } from '../core/version.ts'
 export async function main(args: readonly string[]): Promise<void> {
   keepHeapSmall()
   const signal = interruptionOf(process, (status) => process.exit(status))
-  // A reader that has gone (`| head`) is no reason for a stack trace.
-  process.stdout.on('error', () => process.exit(EXIT.ok))
+  process.stdout.on('error', (error) => process.exit(statusOfLostOutput(error)))
+  // What is said on the way may be lost, as where the disk of a log is full: the work is what counts.
+  process.stderr.on('error', () => {})
   process.exitCode = await runCommandLine(args, {
-    stdout: outputOf(process.stdout),
+    stdout: outputOf(process.stdout, isFile(process.stdout) ? writeWhole : undefined),
     stderr: outputOf(process.stderr),
     env: process.env,
     cwd: process.cwd(),
     signal,
   })
+}
+
+/** A reader that has gone (`| head`) has what it wanted; any other loss of a result is a failure. */
+function statusOfLostOutput(error: Error): number {
+  if (systemErrorCode(error) === 'EPIPE') return EXIT.ok
+  const lost = lostOutput(error)
+  const stderr = outputOf(process.stderr)
+  stderr.write(renderError(lost, picocolors.createColors(useColor({ env: process.env, stderr }))))
+  return exitStatus(lost)
+}
+
+function lostOutput(cause: unknown): BuildError {
+  const isFull = ['ENOSPC', 'EDQUOT', 'EFBIG'].includes(systemErrorCode(cause) ?? '')
+  return new BuildError(
+    isFull ? 'DISK_FULL' : 'FILE_UNWRITABLE',
+    isFull ? 'No space left to write the result to standard output' : 'Cannot write the result to standard output',
+    { hint: 'What arrived there is not whole: free some space, or send it elsewhere, and run this again.', cause },
+  )
+}
+
+/** Whether Node writes to it as to a file: at once, and taking a part that was written, as when the disk fills, for the whole. */
+function isFile({ fd, isTTY }: { readonly fd: number; readonly isTTY?: boolean }): boolean {
+  const found = fstatSync(fd)
+  return found.isFile() || (found.isCharacterDevice() && isTTY !== true)
+}
+
+/** Writes all of a text to standard output. @throws BuildError DISK_FULL, FILE_UNWRITABLE */
+function writeWhole(text: string): void {
+  try {
+    writeFileSync(process.stdout.fd, text)
+  } catch (error) {
+    throw lostOutput(error)
+  }
 }
 
 /** One press of Ctrl-C may arrive twice: from the terminal, and from whoever passes it on, such as `npx` or `timeout`. */
@@ -172,12 +207,17 @@ function useColor(io: { readonly env: Io['env']; readonly stderr: Output }): boo
   return io.stderr.isTerminal && io.env['TERM'] !== 'dumb'
 }
 
-/** Output of a command to a stream of Node's, which leaves `isTTY` undefined where it is no terminal. */
+/**
+ * Output of a command to a stream of Node's, which leaves `isTTY` undefined where it is no terminal.
+ *
+ * @param write  writes a text in place of the stream
+ */
 export function outputOf(
   stream: NodeJS.WritableStream & { readonly isTTY?: boolean; readonly columns?: number },
+  write: (text: string) => void = (text) => void stream.write(text),
 ): Output {
   return {
-    write: (text) => void stream.write(text),
+    write,
     isTerminal: stream.isTTY ?? false,
     get columns() {
       return stream.columns

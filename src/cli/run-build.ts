@@ -305,12 +305,12 @@ async function headTag(text: string, options: BuildOptions, io: Io): ReturnType<
 async function printSummary(summary: BuildSummary, options: BuildOptions, io: Io): Promise<void> {
   const { digest, destinations } = summary
   if (options.iidfile !== undefined || options.metadataFile !== undefined) {
-    const { writeFileAtomically } = await import('../core/atomic-file.ts')
-    if (options.iidfile !== undefined) await writeFileAtomically(resolve(io.cwd, options.iidfile), `${digest}\n`)
+    const { writeNamedFile } = await import('../core/named-file.ts')
+    if (options.iidfile !== undefined) await writeNamedFile(resolve(io.cwd, options.iidfile), `${digest}\n`)
     if (options.metadataFile !== undefined) {
       // The names that CI actions read from `docker buildx build --metadata-file`.
       const metadata = { 'containerimage.digest': digest, 'image.name': destinations.join(','), ...summary }
-      await writeFileAtomically(resolve(io.cwd, options.metadataFile), `${JSON.stringify(metadata, undefined, 2)}\n`)
+      await writeNamedFile(resolve(io.cwd, options.metadataFile), `${JSON.stringify(metadata, undefined, 2)}\n`)
     }
   }
   io.stdout.write(options.json === true ? `${JSON.stringify(summary)}\n` : `${digest}\n`)

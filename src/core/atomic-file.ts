@@ -98,6 +98,7 @@ export function explainWriteError(error: unknown, path: string, hint?: string): 
     case 'EISDIR':
     case 'ENAMETOOLONG':
     case 'ELOOP':
+    case 'ENXIO':
       return unwritable(path, (error as Error).message, error, hint)
     case 'ENOENT':
       // What Node says of folders that it cannot make where nothing can be written.

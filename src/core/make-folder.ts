@@ -8,22 +8,23 @@ import { systemErrorCode } from './errors.ts'
  * What `mkdir` does with `recursive`, which in Node 20 tries for ever where the file system says "no such file" of a name
  * below a folder that exists, as `/proc` does.
  *
+ * @param mode of the folders that are made
  * @throws the file system's refusal, with `syscall` `mkdir`
  */
-export async function makeFolder(path: string): Promise<void> {
+export async function makeFolder(path: string, mode = 0o777): Promise<void> {
   try {
-    await makeLast(path)
+    await makeLast(path, mode)
   } catch (error) {
     const parent = dirname(path)
     if (systemErrorCode(error) !== 'ENOENT' || parent === path) throw error
-    await makeFolder(parent)
-    await makeLast(path)
+    await makeFolder(parent, mode)
+    await makeLast(path, mode)
   }
 }
 
-async function makeLast(path: string): Promise<void> {
+async function makeLast(path: string, mode: number): Promise<void> {
   try {
-    await mkdir(path)
+    await mkdir(path, mode)
   } catch (error) {
     if (systemErrorCode(error) === 'ENOENT' || !(await isFolder(path))) throw error
   }

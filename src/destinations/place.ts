@@ -19,6 +19,12 @@ export async function assertPlace({ kind, path }: Exclude<Location, { kind: 'reg
       'there is a folder, and an archive is a file',
       `Name a file in it: \`${kind}:${path}/image.tar\`.`,
     )
+  if (found === 'special')
+    throw refused(
+      path,
+      'there is a pipe or a device, and an image is written to a file or a folder',
+      'Write a file, and hand that on; `--load` hands an image to docker, podman or nerdctl.',
+    )
   if (found === undefined) await assertFolderAbove(path)
 }
 
@@ -30,12 +36,15 @@ async function assertFolderAbove(path: string): Promise<void> {
     above = dirname(above)
     found = await kindAt(above)
   }
-  if (found === 'file') throw refused(path, `\`${above}\` is a file, not a folder`, 'Name another place.')
+  if (found === 'file' || found === 'special')
+    throw refused(path, `\`${above}\` is a file, not a folder`, 'Name another place.')
 }
 
-async function kindAt(path: string): Promise<'file' | 'folder' | undefined> {
+async function kindAt(path: string): Promise<'file' | 'folder' | 'special' | undefined> {
   try {
-    return (await stat(path)).isDirectory() ? 'folder' : 'file'
+    const found = await stat(path)
+    if (found.isDirectory()) return 'folder'
+    return found.isFile() ? 'file' : 'special'
   } catch (error) {
     // Nothing there, or nothing that may be looked at: writing tells.
     if (systemErrorCode(error) === undefined) throw error

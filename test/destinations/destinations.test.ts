@@ -56,6 +56,7 @@ test('openDestination() refuses a place where something else lies, before anythi
     [`oci:${file}/deep/below`, `\`${file}\` is a file, not a folder`],
     [`oci-archive:${folder}`, 'there is a folder, and an archive is a file'],
     [`docker-archive:${folder}:a:v1`, 'there is a folder, and an archive is a file'],
+    ...(process.platform === 'win32' ? [] : [['oci-archive:/dev/null', 'there is a pipe or a device'] as const]),
     [`oci-archive:${file}/image.tar`, `\`${file}\` is a file, not a folder`],
   ] as const) {
     const message = expect.stringContaining(words) as string

@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { chmod, mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, mkdtemp, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -36,6 +36,16 @@ test.each(['r.io', 'localhost:5000', 'docker.io'])(
     })
   },
 )
+
+test.skipIf(process.platform === 'win32')('a login is kept behind the link that a configuration is', async () => {
+  await mkdir(join(home, 'dotfiles'))
+  await writeFile(join(home, 'dotfiles', 'docker.json'), '{}')
+  await mkdir(join(home, '.docker'))
+  await symlink('../dotfiles/docker.json', join(home, '.docker', 'config.json'))
+  await saveLogin('r.io', { username: 'me', password: 'pw' }, { env: {}, home })
+  expect(await readFile(join(home, 'dotfiles', 'docker.json'), 'utf8')).toContain('r.io')
+  expect((await stat(join(home, 'dotfiles', 'docker.json'))).mode & 0o777).toBe(0o600)
+})
 
 test.skipIf(process.platform === 'win32')('a login goes to the helper that the configuration names', async () => {
   const script = `#!/bin/sh\ncase $1 in store) cat > "${home}/kept";; erase) rm "${home}/kept";; esac\n`
