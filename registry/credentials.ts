@@ -163,9 +163,11 @@ function readHome(): string | undefined {
 }
 
 /** Parses a file of credentials. @throws BuildError CREDENTIALS_INVALID, without a word of what is in it */
-export function parseAuthFile(text: string, origin: string): unknown {
+export function parseAuthFile(text: string, origin: string): Readonly<Record<string, unknown>> {
+  // As Docker does: `touch` makes such a file.
+  if (text.trim() === '') return {}
   try {
-    return JSON.parse(text)
+    return recordOf(JSON.parse(text))
   } catch {
     // The parser's message quotes the text, which is secret.
     throw new BuildError('CREDENTIALS_INVALID', `Not valid JSON: \`${origin}\``, {
@@ -187,10 +189,11 @@ async function loadAuthFile(place: Place): Promise<AuthFile | undefined> {
       throw new BuildError('FILE_UNREADABLE', `Cannot read the credentials file \`${place.path}\``, { cause: error })
     }
   }
-  const document = parseAuthFile(text ?? '', place.origin)
-  const root = recordOf(document)
+  const root = parseAuthFile(text ?? '', place.origin)
   const auths = place.isLegacy === true ? root : recordOf(root['auths'])
-  const credHelpers = Object.entries(recordOf(root['credHelpers'])).filter(([, name]) => typeof name === 'string')
+  const credHelpers = Object.entries(recordOf(root['credHelpers'])).filter(
+    ([, name]) => typeof name === 'string' && name !== '',
+  )
   const credsStore = root['credsStore']
   return {
     auths: Object.fromEntries(Object.entries(auths).map(([key, entry]) => [key, recordOf(entry)])),

@@ -37,7 +37,7 @@ export async function saveLogin(
   const path = configPath(place)
   const config = await readConfig(path)
   const server = serverKey(registry)
-  const helper = config.credHelpers?.[registry] ?? config.credsStore
+  const helper = helperOf(config, registry)
   if (helper !== undefined) {
     await storeInHelper(helper, server, { username: login.username, secret: login.password }, place)
     // Docker lists the server with an empty entry, so that `logout` knows it.
@@ -54,13 +54,19 @@ export async function eraseLogin(registry: string, place: LoginPlace): Promise<b
   const path = configPath(place)
   const config = await readConfig(path)
   const server = serverKey(registry)
-  const helper = config.credHelpers?.[registry] ?? config.credsStore
+  const helper = helperOf(config, registry)
   if (helper !== undefined) await eraseFromHelper(helper, server, place)
   const auths = Object.entries(config.auths ?? {})
   const kept = auths.filter(([key]) => key !== server && key !== registry && key !== `https://${registry}`)
   if (kept.length === auths.length) return helper !== undefined
   await writeConfig(path, { ...config, auths: Object.fromEntries(kept) })
   return true
+}
+
+/** The program that keeps a registry's login; an empty name is none, and goes before that for all others. */
+function helperOf({ credHelpers, credsStore }: DockerConfig, registry: string): string | undefined {
+  const name = credHelpers?.[registry] ?? credsStore
+  return name === '' ? undefined : name
 }
 
 /** Docker Hub's entry has had this name since its first version. */
@@ -82,7 +88,7 @@ async function readConfig(path: string): Promise<DockerConfig> {
     if (systemErrorCode(error) === 'ENOENT') return {}
     throw new BuildError('FILE_UNREADABLE', `Cannot read the credentials file \`${path}\``, { cause: error })
   }
-  return parseAuthFile(text, path) as DockerConfig
+  return parseAuthFile(text, path)
 }
 
 async function writeConfig(path: string, config: DockerConfig): Promise<void> {

@@ -24,6 +24,8 @@ const COMPONENT = '[a-z0-9]+(?:(?:\\.|_|__|-+)[a-z0-9]+)*'
 const DOMAIN_PATTERN = new RegExp(`^(?:${HOST})(?::[0-9]+)?$`)
 const PATH_PATTERN = new RegExp(`^${COMPONENT}(?:/${COMPONENT})*$`)
 const TAG_PATTERN = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$/
+/** What stands before an `@` that no digest follows, as in addresses: it is secret, and in no message. */
+const CREDENTIALS_PATTERN = /^([a-z-]+:\/\/)?.*@(?!sha\d+:)/s
 const DIGEST_PATTERN = /^(?:sha256:[a-f0-9]{64}|sha384:[a-f0-9]{96}|sha512:[a-f0-9]{128})$/
 
 /**
@@ -36,6 +38,8 @@ const DIGEST_PATTERN = /^(?:sha256:[a-f0-9]{64}|sha384:[a-f0-9]{96}|sha512:[a-f0
  * @example parseReference('ubuntu') // { registry: 'docker.io', repository: 'library/ubuntu', ... }
  */
 export function parseReference(text: string): Reference {
+  const masked = text.replace(CREDENTIALS_PATTERN, '$1***@')
+  if (masked !== text) throw invalid(masked, 'a user or password does not belong in it')
   const at = text.indexOf('@')
   const digest = at === -1 ? undefined : text.slice(at + 1)
   const named = at === -1 ? text : text.slice(0, at)
@@ -116,12 +120,14 @@ function pathProblem(path: string): string {
 
 function invalid(text: string, problem: string): BuildError {
   const scheme = /^([a-z-]+):\/\//.exec(text)?.[1]
+  const more = text.includes('***@') ? ' Credentials are kept by `layerwright login REGISTRY`.' : ''
   const shown = text.length > 120 ? `${text.slice(0, 120)}...` : text
   return new BuildError('REFERENCE_INVALID', `Not an image reference, ${problem}: \`${shown}\``, {
-    hint:
+    hint: `${
       scheme === undefined
         ? 'A reference looks like [registry/]repository[:tag][@digest], such as ghcr.io/owner/model:v1.'
-        : `Leave out \`${scheme}://\`.`,
+        : `Leave out \`${scheme}://\`.`
+    }${more}`,
     data: { reference: shown },
   })
 }

@@ -37,6 +37,18 @@ test.each(['r.io', 'localhost:5000', 'docker.io'])(
   },
 )
 
+test.each(['', '\n', 'null', '[]', '{"auths":null}', '{"credsStore":"x","credHelpers":{"r.io":""}}'])(
+  'a login is kept in a configuration of %j',
+  async (text) => {
+    await mkdir(join(home, '.docker'))
+    await writeFile(join(home, '.docker', 'config.json'), text)
+    expect(await find('other.io')).toBeUndefined()
+    await saveLogin('r.io', { username: 'me', password: 'pw' }, { env: {}, home })
+    expect(await find('r.io')).toEqual({ kind: 'basic', username: 'me', password: 'pw' })
+    expect(await eraseLogin('r.io', { env: {}, home })).toBe(true)
+  },
+)
+
 test.skipIf(process.platform === 'win32')('a login is kept behind the link that a configuration is', async () => {
   await mkdir(join(home, 'dotfiles'))
   await writeFile(join(home, 'dotfiles', 'docker.json'), '{}')

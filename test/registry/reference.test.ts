@@ -50,6 +50,31 @@ test.each(['reg.io/a/../../b', 'reg.io/a?x=1', 'reg.io/a#b', 'reg.io/a%2f..', 'r
   (text) => expect(() => parseReference(text)).toThrow(expect.objectContaining({ code: 'REFERENCE_INVALID' })),
 )
 
+test.each([
+  'user:s3cret@reg.io/a',
+  'https://user:s3cret@reg.io/a:v1',
+  'user:x@s3cret@reg.io/a',
+  'https://user:x/s3cret@reg.io:5000/a@sha256:00',
+  's3cret@localhost:5000/a',
+])('parseReference() refuses %s without a word of its password', (text) => {
+  let error: unknown
+  try {
+    parseReference(text)
+  } catch (caught) {
+    error = caught
+  }
+  expect(error).toMatchObject({
+    code: 'REFERENCE_INVALID',
+    message: expect.stringContaining('a user or password does not belong in it') as string,
+    hint: expect.stringContaining('layerwright login') as string,
+  })
+  expect(JSON.stringify([(error as Error).message, error])).not.toContain('s3cret')
+})
+
+test('parseReference() names a digest that is none', () => {
+  expect(() => parseReference('ubuntu:22.04@sha256:00')).toThrow('`sha256:00` is not a sha256')
+})
+
 test('parseReference() never accepts what it cannot write back', () => {
   const part = fc.string({ unit: fc.constantFrom(...'abzAZ019.:/@_-[] sha256'.split('')), maxLength: 40 })
   fc.assert(
