@@ -6,6 +6,7 @@ import type { PlannedStep } from '../plan/plan.ts'
 import type { BindMount } from '../run/container.ts'
 import { withStepCache } from '../store/step-caches.ts'
 import { withSecrets, type BoundSecrets, type Secret } from './secrets.ts'
+import { makeFolder } from '../core/make-folder.ts'
 
 /** What the mounts of a step are made of. */
 export interface MountContext {
@@ -87,7 +88,7 @@ function cacheId({ id, target }: CacheMount): string {
 
 async function withEmptyFolder<T>(storeFolder: string, work: (folder: string) => Promise<T>): Promise<T> {
   const temporaryFolder = join(storeFolder, 'tmp')
-  await mkdir(temporaryFolder, { recursive: true })
+  await makeFolder(temporaryFolder)
   const folder = await mkdtemp(join(temporaryFolder, `${temporaryName('.cache')}-`))
   try {
     const inner = join(folder, '0')

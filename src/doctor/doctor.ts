@@ -1,9 +1,10 @@
 import { loadConfig, type LoadedConfig } from '../config/load.ts'
 import defaults from '../core/defaults.json' with { type: 'json' }
+import { isBuildError, systemErrorCode } from '../core/errors.ts'
 import { makeHttp, type Http } from '../core/http.ts'
 import { driverPlaces, findNvidiaDriver } from '../run/gpu/nvidia-driver.ts'
 import { storeLocation } from '../store/location.ts'
-import type { Check, CheckResult, DoctorContext } from './check.ts'
+import { failure, type Check, type CheckResult, type DoctorContext, type Finding } from './check.ts'
 import { GPU_CHECKS } from './gpu.ts'
 import { MACHINE_CHECKS } from './machine.ts'
 import { NETWORK_CHECKS } from './network.ts'
@@ -45,9 +46,20 @@ async function runCheck(check: Check, context: DoctorContext, { fix, offline }: 
   const { id, group, title } = check
   if (offline === true && (group === 'network' || id === 'torch-index'))
     return { id, group, title, status: 'skipped', message: 'Offline' }
-  const { fix: repair, ...finding } = await check.run(context)
+  const { fix: repair, ...finding } = await runOne(check, context)
   if (fix !== true || repair === undefined) return { id, group, title, ...finding }
   return { id, group, title, ...finding, status: 'ok', fixed: await repair() }
+}
+
+/** What stops one check, as a store that cannot be written, is its finding: the others are what a user wants to see then. */
+async function runOne(check: Check, context: DoctorContext): Promise<Finding> {
+  try {
+    return await check.run(context)
+  } catch (error) {
+    const isOutside = isBuildError(error) || systemErrorCode(error) !== undefined
+    if (!isOutside || context.signal?.aborted === true) throw error
+    return failure(`Cannot be looked at: ${(error as Error).message}`, 'See what else is found, and look again.')
+  }
 }
 
 async function makeContext(options: DoctorOptions): Promise<DoctorContext> {

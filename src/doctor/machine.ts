@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { mkdir, mkdtemp, readFile, rm, statfs, stat, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, statfs, stat, writeFile } from 'node:fs/promises'
 import { freemem, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { compareVersions } from '../compat/version.ts'
@@ -9,6 +9,7 @@ import { addonProblem, loadSha256 } from '../core/native/addon.ts'
 import { probeHost } from '../run/host.ts'
 import { which } from '../run/which.ts'
 import { failure, ok, skipped, warning, type Check } from './check.ts'
+import { makeFolder } from '../core/make-folder.ts'
 
 const MIN_NODE = '20.19.0'
 const GIB = 2 ** 30
@@ -57,16 +58,21 @@ const disk: Check = {
   group: 'machine',
   title: 'Free disk space',
   async run({ store }) {
-    const free = await freeBytes(store)
-    const text = `${(free / GIB).toFixed(1)} GiB are free in ${store}`
     const remedy = 'Free some space, or point LAYERWRIGHT_CACHE to another disk.'
+    let free: number
+    try {
+      free = await freeBytes(store)
+    } catch (error) {
+      return failure(`${store} cannot be looked at: ${systemErrorCode(error) ?? String(error)}`, remedy)
+    }
+    const text = `${(free / GIB).toFixed(1)} GiB are free in ${store}`
     if (free < GIB) return failure(text, remedy)
     return free < 10 * GIB ? warning(`${text}; GPU images can need 10 GiB`, remedy) : ok(text)
   },
 }
 
 async function freeBytes(folder: string): Promise<number> {
-  await mkdir(folder, { recursive: true })
+  await makeFolder(folder)
   const { bavail, bsize } = await statfs(folder)
   return bavail * bsize
 }
@@ -88,7 +94,7 @@ const temporary: Check = {
 async function writable(folder: string, remedy: string) {
   const file = join(folder, `.doctor-${process.pid}-${randomBytes(4).toString('hex')}`)
   try {
-    await mkdir(folder, { recursive: true })
+    await makeFolder(folder)
     await writeFile(file, 'x')
     await rm(file)
     return ok(`${folder} can be written`)

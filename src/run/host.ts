@@ -4,6 +4,7 @@ import { userInfo } from 'node:os'
 import { join } from 'node:path'
 import { removeTree } from './unpack/remove-tree.ts'
 import { which } from './which.ts'
+import { makeFolderSync } from '../core/make-folder.ts'
 
 /** What this machine lets this user do. */
 export interface Host {
@@ -35,7 +36,7 @@ export async function probeHost(folder: string, env: Readonly<Record<string, str
     ...(hasSubIds(uid, env) ? ['range' as const] : []),
     'single' as const,
   ]
-  mkdirSync(folder, { recursive: true, mode: 0o700 })
+  makeFolderSync(folder, 0o700)
   const probe = mkdtempSync(join(folder, `probe-${process.pid}-`))
   try {
     for (const name of ['l', 'u', 'w', 'm']) mkdirSync(join(probe, name))

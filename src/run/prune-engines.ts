@@ -1,9 +1,10 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { BackendName } from './container.ts'
 import { run, type Host } from './host.ts'
 import { isRunName } from './run-name.ts'
 import { which } from './which.ts'
+import { makeFolderSync } from '../core/make-folder.ts'
 
 /** An image that was handed to an engine for running. */
 export interface HandedImage {
@@ -33,7 +34,7 @@ const IN_USE = 'engine-image'
 export function markHanded(workFolder: string, engine: BackendName, name: string): void {
   writeFileSync(join(workFolder, IN_USE), name)
   const folder = notesIn(join(workFolder, '..', '..'))
-  mkdirSync(folder, { recursive: true, mode: 0o700 })
+  makeFolderSync(folder, 0o700)
   writeFileSync(join(folder, noteOf(engine, name)), '')
 }
 

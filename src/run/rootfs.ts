@@ -1,4 +1,4 @@
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, mkdtempSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { execFile } from 'node:child_process'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -16,6 +16,7 @@ import { DependentLayerError } from './unpack/dependent-layer.ts'
 import { removeTree } from './unpack/remove-tree.ts'
 import type { BytePath } from './unpack/tar-entries.ts'
 import type { UnpackPool } from './unpack/threads/pool.ts'
+import { makeFolderSync } from '../core/make-folder.ts'
 
 /** Where unpacked layers are kept, and how. */
 export interface RootfsCache {
@@ -93,7 +94,7 @@ export function chainId(diffIds: readonly Digest[]): Digest {
 
 function makeFolders(cache: RootfsCache): void {
   for (const folder of ['layers', 'trees', 'dependent', 'deletions', 'tmp']) {
-    mkdirSync(join(cache.folder, folder), { recursive: true, mode: 0o700 })
+    makeFolderSync(join(cache.folder, folder), 0o700)
   }
 }
 

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { mkdirSync, mkdtempSync, readdirSync, existsSync } from 'node:fs'
+import { mkdtempSync, readdirSync, existsSync } from 'node:fs'
 import { isAbsolute, join } from 'node:path'
 import { BuildError } from '../core/errors.ts'
 import type { Report } from '../core/progress.ts'
@@ -20,6 +20,7 @@ import type { RunnableImage } from './image.ts'
 import type { ProcessRequest } from './process.ts'
 import { unpackImage, unpackMerged, type RootfsCache } from './rootfs.ts'
 import { selectBackend } from './select-backend.ts'
+import { makeFolderSync } from '../core/make-folder.ts'
 
 /** What to run and how. */
 export interface RunRequest extends ProcessRequest {
@@ -82,7 +83,7 @@ export async function startContainer(request: RunRequest, context: RunContext): 
   signal?.throwIfAborted()
   const cache = rootfsCache(context, signal)
   const host = await knownHost(cache.folder, context.env)
-  mkdirSync(join(cache.folder, 'tmp'), { recursive: true, mode: 0o700 })
+  makeFolderSync(join(cache.folder, 'tmp'), 0o700)
   await sweep(cache.folder, host)
   const backend = await choose(request, context, host, cache)
   context.report({ type: 'note', level: 'info', text: `Running with ${backend.name}`, code: 'runtime' })
@@ -140,14 +141,14 @@ export function rootfsCache(context: RunContext, signal?: AbortSignal): RootfsCa
     // Overlay's options are split at these.
     throw new BuildError('USAGE', `The store's path may hold no comma, colon or backslash: \`${context.storeFolder}\``)
   }
-  mkdirSync(folder, { recursive: true, mode: 0o700 })
+  makeFolderSync(folder, 0o700)
   return { folder, keepOwners: uid === 0, report: context.report, signal }
 }
 
 function makeContainer(request: RunRequest, cache: RootfsCache): Container {
   const { image, devices } = request
   const id = randomBytes(6).toString('hex')
-  mkdirSync(join(cache.folder, 'tmp'), { recursive: true, mode: 0o700 })
+  makeFolderSync(join(cache.folder, 'tmp'), 0o700)
   for (const { source } of request.binds ?? []) {
     if (!isAbsolute(source) || !existsSync(source)) {
       throw new BuildError('USAGE', `Nothing to mount at this absolute path: \`${source}\``)

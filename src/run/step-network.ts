@@ -1,10 +1,11 @@
-import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { rootCertificates } from 'node:tls'
 import { digestHex } from 'oci-spec-types'
 import { digestOf } from '../core/digest.ts'
 import { BuildError } from '../core/errors.ts'
 import type { BindMount } from './container.ts'
+import { makeFolderSync } from '../core/make-folder.ts'
 
 /** What commands need to reach the network as this machine does. */
 export interface StepNetwork {
@@ -42,7 +43,7 @@ export function stepNetwork(env: Readonly<Record<string, string | undefined>>, f
   if (bundle === undefined) return { env: Object.fromEntries(proxies), binds: [] }
   const file = join(folder, `ca-${digestHex(digestOf(bundle)).slice(0, 16)}.pem`)
   if (!existsSync(file)) {
-    mkdirSync(folder, { recursive: true, mode: 0o700 })
+    makeFolderSync(folder, 0o700)
     writeFileSync(`${file}.${process.pid}`, bundle, { mode: 0o644 })
     renameSync(`${file}.${process.pid}`, file)
   }

@@ -1,7 +1,8 @@
-import { accessSync, constants, lstatSync, mkdirSync } from 'node:fs'
+import { accessSync, constants, lstatSync } from 'node:fs'
 import { homedir, tmpdir } from 'node:os'
 import { isAbsolute, join, resolve } from 'node:path'
 import { BuildError } from '../core/errors.ts'
+import { makeFolderSync } from '../core/make-folder.ts'
 
 /** What decides where the store lies. */
 export interface LocationInput {
@@ -60,7 +61,7 @@ function readHome(input: LocationInput): string | undefined {
 
 function isWritable(folder: string): boolean {
   try {
-    mkdirSync(folder, { recursive: true })
+    makeFolderSync(folder)
     accessSync(folder, constants.W_OK)
     return true
   } catch {

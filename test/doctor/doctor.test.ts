@@ -195,6 +195,16 @@ describe('examine()', () => {
     expect(unwritable.get('home')).toMatchObject({ status: 'warning', message: 'HOME cannot be written: /proc' })
   })
 
+  it.skipIf(process.platform !== 'linux')('says of a store that cannot be made that it cannot', async () => {
+    for (const cache of ['/proc/layerwright/store', '/dev/null/store']) {
+      const results = await look(await project('hello'), { env: { LAYERWRIGHT_CACHE: cache }, groups: ['machine'] })
+      expect(results.get('store'), cache).toMatchObject({ status: 'error' })
+      expect(results.get('disk')).toMatchObject({ status: 'error' })
+      expect(results.get('store')?.message).toContain(`${cache} cannot be written`)
+      expect(results.get('node')?.status).toBe('ok')
+    }
+  })
+
   it('tells results group by group', async () => {
     const options = { folder: await project('hello'), env: { LAYERWRIGHT_CACHE: await temporary() }, offline: true }
     const groups = (await examine(options)).map(({ group }) => group)

@@ -1,8 +1,9 @@
-import { mkdirSync, statSync, writeFileSync } from 'node:fs'
+import { statSync, writeFileSync } from 'node:fs'
 import { basename, dirname, extname, join, resolve } from 'node:path'
 import { decodePercent } from '../../core/percent.ts'
 import { BuildError, systemErrorCode } from '../../core/errors.ts'
 import { extensionOf } from './media-type.ts'
+import { makeFolderSync } from '../../core/make-folder.ts'
 
 /** A prediction's output with its files on disk. */
 export interface WrittenOutput {
@@ -103,7 +104,7 @@ function isDirectory(path: string): boolean {
 
 function write(file: string, bytes: Uint8Array): void {
   try {
-    mkdirSync(dirname(file), { recursive: true })
+    makeFolderSync(dirname(file))
     writeFileSync(file, bytes)
   } catch (error) {
     const code = systemErrorCode(error)
