@@ -453,3 +453,77 @@ def test_shutdown_by_request(serve: Any) -> None:
     server = serve(HELLO, HELLO_INPUTS).server
     assert server.request("POST", "/shutdown").json() == {}
     assert server.process.wait(LIMIT) == 0
+
+
+@pytest.mark.parametrize("folder", ["code", "test", "broken"])
+def test_a_model_in_a_folder_is_loaded_by_its_place(make_project: Any, start: Any, kind: str, folder: str) -> None:
+    """Two are named as modules of Python are; the third is a package that cannot be imported."""
+    project = make_project("", document({"name": TEXT}))
+    (project / folder).mkdir()
+    (project / "predict.py").rename(project / folder / "predict.py")
+    source = "class Predictor:\n    def predict(self, name: str) -> str:\n        return __name__ + name\n"
+    (project / folder / "predict.py").write_text(source)
+    if folder == "broken":
+        (project / folder / "__init__.py").write_text("import nowhere")
+    server = start(project, kind, STUB=f"{folder}/predict.py:Predictor").wait()
+    assert server.predict(name="!").json()["output"] == "predict!"
+
+
+def test_what_threads_print_is_in_the_logs(serve: Any) -> None:
+    source = """
+        import threading
+        from cog import BasePredictor
+
+        class Predictor(BasePredictor):
+            def predict(self) -> str:
+                thread = threading.Thread(target=print, args=("from a thread",))
+                thread.start()
+                thread.join()
+                return ""
+    """
+    assert serve(source, {}).post({"input": {}}).json()["logs"] == "from a thread\n"
+
+
+def test_whatever_is_raised_ends_the_run_and_not_the_model(serve: Any) -> None:
+    source = """
+        import os
+        from cog import BasePredictor
+
+        class Odd(BaseException):
+            pass
+
+        class Predictor(BasePredictor):
+            def predict(self, fail: bool = True) -> str:
+                if fail:
+                    raise Odd("odd")
+                return str(os.getpid())
+    """
+    case = serve(source, {"fail": {"type": "boolean", "default": True}})
+    before = case.post({"input": {"fail": False}}).json()["output"]
+    failed = case.post({"input": {}}).json()
+    assert failed["status"] == "failed" and failed["error"].endswith("Odd: odd")
+    assert case.post({"input": {"fail": False}}).json()["output"] == before
+
+
+def test_a_named_tuple_is_a_list(serve: Any) -> None:
+    source = """
+        from collections import namedtuple
+        from cog import BasePredictor
+
+        class Predictor(BasePredictor):
+            def predict(self) -> dict:
+                return {"size": namedtuple("Size", "width height")(2, 3)}
+    """
+    assert serve(source, {}, {"type": "object"}).post({"input": {}}).json()["output"] == {"size": [2, 3]}
+
+
+def test_further_arguments_of_a_handler_stay_empty(serve: Any) -> None:
+    source = """
+        from cog import BasePredictor
+
+        class Predictor(BasePredictor):
+            def predict(self, name: str = "a", *args, **options) -> str:
+                return repr((name, args, options))
+    """
+    answer = serve(source, {"name": {**TEXT, "default": "a"}}).post({"input": {"other": 1}})
+    assert answer.json()["output"] == "('a', (), {})"

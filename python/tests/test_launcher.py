@@ -822,3 +822,30 @@ def test_the_launcher_s_death_ends_the_model(hello: Any) -> None:
     (child,) = server.children
     server.crash()
     until(lambda: has_ended(child))
+
+
+def test_half_a_surrogate_pair_is_a_question_mark(make_project: Any, start: Any) -> None:
+    source = """
+        from cog import BasePredictor
+
+        class Predictor(BasePredictor):
+            def predict(self, fail: bool = False) -> str:
+                print("printed \\ud800")
+                if fail:
+                    raise ValueError("raised \\ud800")
+                return "returned \\ud800 \u00e9"
+    """
+    server = start(make_project(source, document({"fail": {"type": "boolean", "default": False}}))).wait()
+    body = server.predict().json()
+    assert (body["status"], body["output"], body["logs"]) == ("succeeded", "returned ? \u00e9", "printed ?\n")
+    assert server.predict(fail=True).json()["error"] == "ValueError: raised ?"
+
+
+def test_a_model_that_imports_its_neighbours_with_a_dot(make_project: Any, start: Any) -> None:
+    project = make_project("", document({}))
+    (project / "src").mkdir()
+    (project / "src" / "word.py").write_text("WORD = 'beside'\n")
+    source = "from .word import WORD\nclass Predictor:\n    def predict(self) -> str:\n        return WORD\n"
+    (project / "src" / "predict.py").write_text(source)
+    server = start(project, STUB="src/predict.py:Predictor").wait()
+    assert server.predict().json()["output"] == "beside"

@@ -75,10 +75,18 @@ def _find(reference: str) -> tuple[ModuleType, Any]:
 
 def _import(path: str) -> ModuleType:
     parts = path[: -len(".py")].strip("./").split("/")
-    if len(parts) > 1 and all(part.isidentifier() for part in parts):
-        return importlib.import_module(".".join(parts))
-    # By location: a file called like a standard module (code.py, types.py) is still the user's.
-    name = parts[-1].replace("-", "_")
+    # By location, as Cog does: a file or folder called like another module (types.py, code/predict.py) is still the
+    # user's, and no `__init__.py` beside it runs.
+    try:
+        return _import_file(parts[-1], path)
+    except ImportError as error:
+        if len(parts) == 1 or "no known parent package" not in str(error):
+            raise
+    # It imports its neighbours with a dot, so it is part of a package.
+    return importlib.import_module(".".join(parts))
+
+
+def _import_file(name: str, path: str) -> ModuleType:
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise ImportError(f"Cannot import {path}")

@@ -15,7 +15,7 @@ from cog._scope import CancelationException, Scope, active
 from .channel import Channel
 from .loader import Model
 from .streams import LogStream
-from .values import input_binder, to_json
+from .values import input_binder, to_json, whole_text
 
 
 class Server:
@@ -56,7 +56,8 @@ class Server:
     def fail(self, id: str, error: BaseException, started: float) -> None:
         """Report an exception of user code; its traceback goes to the prediction's log."""
         self.streams[1].write("".join(traceback.format_exception(type(error), error, error.__traceback__)))
-        self.finish(id, "failed", f"{type(error).__name__}: {error}" if str(error) else type(error).__name__, started)
+        text = whole_text(str(error))
+        self.finish(id, "failed", f"{type(error).__name__}: {text}" if text else type(error).__name__, started)
 
     def watch_control(self) -> None:
         """Start the thread that hears cancellations, health checks and the launcher's death."""
@@ -125,6 +126,8 @@ class SyncServer(Server):
     def run(self, id: str, values: dict[str, Any], context: dict[str, str] | None) -> None:
         """Run one prediction and report it."""
         active.set(self.scope(id, context))
+        for stream in self.streams:
+            stream.running = id
         started = time.perf_counter()
         try:
             self.current = id
@@ -142,14 +145,13 @@ class SyncServer(Server):
         except (CancelationException, KeyboardInterrupt):
             self.current = None
             self.finish(id, "canceled", None, started)
-        except SystemExit as error:
-            self.current = None
-            self.fail(id, error, started)
-        except Exception as error:
+        except BaseException as error:  # whatever user code raises ends its run, and not the model
             self.current = None
             self.fail(id, error, started)
         finally:
             active.set(None)
+            for stream in self.streams:
+                stream.running = None
             self.targets.discard(id)
 
     def run_batch(self, jobs: list[list[Any]], trace: dict[str, str] | None) -> None:

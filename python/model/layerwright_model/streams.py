@@ -14,6 +14,7 @@ from typing import Any
 from cog._scope import active
 
 from .channel import Channel
+from .values import whole_text
 
 
 class _Bytes(io.RawIOBase):
@@ -38,6 +39,8 @@ class LogStream(io.TextIOBase):
         self._partial: dict[str | None, str] = {}
         self._lock = threading.RLock()
         self._owner = os.getpid()
+        #: the run that what other threads write belongs to, where runs are one after the other
+        self.running: str | None = None
         self.buffer = _Bytes(self)
 
     @property
@@ -69,7 +72,8 @@ class LogStream(io.TextIOBase):
             os.write(self._fd, text.encode("utf-8", "replace"))
             return len(text)
         scope = active.get()
-        key = scope.id if scope is not None else None
+        key = scope.id if scope is not None else self.running
+        text = text if text.isascii() else whole_text(text)
         with self._lock:
             pending = self._partial.pop(key, "") + text
             cut = pending.rfind("\n") + 1

@@ -36,6 +36,8 @@ def input_binder(handler: Callable[..., Any], is_batch: bool = False) -> Callabl
     defaults: dict[str, Any] = {}
     names = set()
     for name, parameter in inspect.signature(handler).parameters.items():
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            continue
         names.add(name)
         annotation = hints.get(name, parameter.annotation)
         if is_batch:
@@ -167,6 +169,8 @@ def to_json(value: Any) -> Any:
     :raises TypeError: for a value with no JSON form, by name of its type
     """
     kind = type(value)
+    if kind is str:
+        return value if value.isascii() else whole_text(value)
     if kind in _PLAIN:
         return value
     if kind is dict:
@@ -176,9 +180,18 @@ def to_json(value: Any) -> Any:
     return _special(value)
 
 
+def whole_text(text: str) -> str:
+    """Text that UTF-8 can say: half of a surrogate pair, as a cut-off token gives it, becomes a question mark."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "replace").decode()
+    return text
+
+
 def _key(key: Any) -> str:
     if isinstance(key, str):
-        return key
+        return whole_text(key)
     if isinstance(key, enum.Enum):
         return str(key.value)
     return "true" if key is True else "false" if key is False else "null" if key is None else str(key)
@@ -198,10 +211,9 @@ def _special(value: Any) -> Any:
         return _open_file(value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: to_json(getattr(value, field.name)) for field in dataclasses.fields(value)}
-    for dump in ("model_dump", "_asdict"):
-        method = getattr(value, dump, None)
-        if callable(method) and not isinstance(value, type):
-            return to_json(method())
+    dump = getattr(value, "model_dump", None)
+    if callable(dump) and not isinstance(value, type):
+        return to_json(dump())
     if hasattr(value, "__fields__") and callable(getattr(value, "dict", None)):  # pydantic 1
         return to_json(value.dict())
     if isinstance(value, (datetime.datetime, datetime.date, datetime.time)):
@@ -212,7 +224,7 @@ def _special(value: Any) -> Any:
             return to_json(method())
     for base in _PLAIN[:3]:
         if isinstance(value, base):
-            return base(value)
+            return to_json(base(value))
     if isinstance(value, typing.Mapping):
         return {_key(key): to_json(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)) or inspect.isgenerator(value):
