@@ -54,9 +54,9 @@ const DIAGNOSTIC_CODES = {
   'unknown-type': 'A type is defined nowhere in the project, and no import names it.',
   'unsupported-type':
     'A type has no JSON form, such as a tuple, a set or an array. Use a type of the table in `docs/reference/openapi.md`.',
-  'unsupported-parameter': 'Inputs have names; `*args` and `**kwargs` have none.',
+  'unsupported-parameter': 'Inputs have names; `*args` and `**kwargs` have none, and are given nothing.',
   'unknown-default':
-    'The default can only be known by running the code. Use a literal, a constant, or None with an optional type.',
+    'The default can only be known by running the code. Use a literal, a constant, or None with an optional type. As with Cog, the input is required when the default stands in `Input()`.',
   'unknown-choices':
     'The choices can only be known by running the code. Use literals, constants and plain operations on them.',
   'unknown-value':

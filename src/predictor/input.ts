@@ -198,17 +198,13 @@ class InputReader {
     if (expression === undefined) return undefined
     const found = this.#evaluate(expression)
     if (found === undefined) {
-      this.#error(
-        'unknown-default',
-        `The default of \`${this.#parameter.name}\` cannot be known without running the code`,
-        expression.place,
-        {
-          hint: this.#unknownHint(
-            expression,
-            'Use a literal or a constant of this project; or None with Optional[T], and make the value in the function.',
-          ),
-        },
-      )
+      const message = `The default of \`${this.#parameter.name}\` cannot be known without running the code`
+      const advice =
+        'Use a literal or a constant of this project; or None with Optional[T], and make the value in the function.'
+      const hint = this.#unknownHint(expression, advice)
+      // Cog requires the input when such a default is written in `Input()`, and refuses any other.
+      if (this.#hasCall) this.#warn('unknown-default', `${message}, so it is required`, expression.place, { hint })
+      else this.#error('unknown-default', message, expression.place, { hint })
       return undefined
     }
     const value = toJson(found.value)
@@ -254,11 +250,10 @@ class InputReader {
       const expression = this.#options.values.get(option)
       if (value === undefined || value === null || expression === undefined) continue
       if (!kinds.includes(base)) {
-        this.#error(
-          'invalid-constraint',
-          `\`${option}\` has no meaning for \`${this.#parameter.annotation?.text ?? ''}\``,
-          expression.place,
-        )
+        const message = `\`${option}\` has no meaning for \`${this.#parameter.annotation?.text ?? ''}\``
+        // Of a union Cog refuses it, too; of all else it says nothing that a value could break.
+        if (base === 'union') this.#error('invalid-constraint', message, expression.place)
+        else this.#warn('invalid-constraint', message, expression.place)
       } else if (!isWanted(value)) {
         this.#error(
           'invalid-constraint',

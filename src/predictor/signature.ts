@@ -100,6 +100,9 @@ class SignatureReader {
   }
 
   #concurrency(decorator: Expression, syntax: FunctionSyntax): number {
+    const given = decorator.kind === 'call' ? [...decorator.keywords, ...decorator.positional] : []
+    // `@concurrent` and `@concurrent()` are what `max=1` is.
+    if (given.length === 0) return 1
     const argument =
       decorator.kind === 'call'
         ? (decorator.keywords.find(({ name }) => name === 'max')?.value ?? decorator.positional[0])
@@ -144,11 +147,9 @@ class SignatureReader {
   #input(parameter: Parameter): InputDescription | undefined {
     const { name, kind, annotation, place } = parameter
     if (kind !== 'normal') {
-      this.#error(
-        'unsupported-parameter',
-        `Inputs have names: \`${kind === 'args' ? '*' : '**'}${name}\` cannot be described`,
-        place,
-      )
+      // They stay empty, as with Cog: what no input is named for is dropped from a request.
+      const message = `Inputs have names: \`${kind === 'args' ? '*' : '**'}${name}\` is given nothing`
+      this.#problems.warn('unsupported-parameter', message, this.#scope.module, place)
       return undefined
     }
     if (annotation === undefined) {

@@ -195,6 +195,9 @@ export class TypeReader {
     if (type.kind === 'subscript' && name === 'typing.Optional' && type.items[0] !== undefined) {
       return union([this.#opaque(type.items[0], scope), { kind: 'none' }])
     }
+    if (type.kind === 'subscript' && name === 'typing.Union') {
+      return union(type.items.map((item) => this.#opaque(item, scope)))
+    }
     return { kind: 'opaque' }
   }
 

@@ -234,6 +234,14 @@ class Predictor:
     expect(predict).toMatchObject({ streaming: true, concurrency: 4, isAsync: true, outputKind: 'concatenate' })
   })
 
+  it.each(['@concurrent', '@concurrent()', '@concurrent(max=1)'])(
+    '%s is one at a time, without async',
+    async (mark) => {
+      const source = `from cog import concurrent\nclass Predictor:\n    ${mark}\n    def predict(self) -> str: ...\n`
+      expect((await model(source)).predict?.concurrency).toBe(1)
+    },
+  )
+
   it('a component name of its own where an input is named as one of ours', async () => {
     const { openapi } = await model(
       'from cog import Input\nclass Predictor:\n    def predict(self, Input_: int, Status: str = Input(choices=["a"])) -> str: ...\n',
@@ -421,6 +429,21 @@ class Predictor:
   })
 })
 
+describe('describeModel() describes as Cog does, with a warning,', () => {
+  it.each<readonly [string, string, object]>([
+    ['further arguments', 'x: str, *args: int, **options', { properties: { x: {} }, required: ['x'] }],
+    ['a default in Input() that only running tells', 'x: str = Input(default=os.getcwd())', { required: ['x'] }],
+    ['a limit on text', 'x: str = Input(default="", ge=1)', { properties: { x: { default: '' } } }],
+    ['a length on a number', 'x: int = Input(default=1, min_length=1)', { properties: { x: { default: 1 } } }],
+  ])('%s', async (_, parameters, expected) => {
+    const head = 'import os\nfrom cog import Input\nclass Predictor:\n'
+    const { openapi, warnings } = await model(`${head}    def predict(self, ${parameters}) -> str: ...\n`)
+    expect(openapi.components.schemas['Input']).toMatchObject(expected)
+    expect(Object.keys(openapi.components.schemas['Input']?.['properties'] ?? {})).toEqual(['x'])
+    expect(warnings.length).toBeGreaterThan(0)
+  })
+})
+
 describe('describeModel() reports', () => {
   it.each<readonly [string, string, readonly string[]]>([
     ['an unknown argument', 'x: int = Input(gt=1)', ['invalid-input']],
@@ -444,6 +467,7 @@ describe('describeModel() reports', () => {
     ['a missing type', 'x', ['missing-type']],
     ['further arguments', '*x: int', ['unsupported-parameter']],
     ['further keywords', '**x', ['unsupported-parameter']],
+    ['a default in Input() that only running tells', 'x: str = Input(default=os.getcwd())', ['unknown-default']],
   ])('%s', async (_, parameter, codes) => {
     expect(await inputProblems(parameter, 'import os')).toEqual(codes)
   })

@@ -42,6 +42,11 @@ describe('an input annotated', () => {
     ['x: te.Annotated[int, "seconds"] = 4', { ...integer, default: 4 }],
     ['x: Annotated[list[int], Opaque]', { type: 'array', items: { type: 'object' }, required: true }],
     ['x: Annotated[Optional[Whatever], cog.Opaque] = None', { type: 'object', nullable: true, default: null }],
+    ['x: Annotated[Union[Whatever, None], Opaque]', { type: 'object', nullable: true }],
+    [
+      'x: Annotated[t.Union[t.List[Whatever], None], Opaque]',
+      { type: 'array', items: { type: 'object' }, nullable: true },
+    ],
     ['x: Annotated[Any, Opaque]', { type: 'object', required: true }],
     ['x: Secret = None', { ...secret, default: null, nullable: true }],
     ['x: Optional[Secret] = Input(default=None)', { ...secret, default: null, nullable: true }],
