@@ -9,7 +9,7 @@ export interface Io {
   readonly stderr: Output
   readonly env: Readonly<Record<string, string | undefined>>
   readonly cwd: string
-  /** Aborts on Ctrl-C and on SIGTERM. */
+  /** Aborts on Ctrl-C, on SIGTERM and when the terminal is closed. */
   readonly signal: AbortSignal
   /** Where progress goes, as `--progress` and `--quiet` say. */
   readonly report: Report

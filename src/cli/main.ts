@@ -64,7 +64,8 @@ function writeWhole(text: string): void {
 const ONE_PRESS_MS = 300
 
 /**
- * Aborts at the first SIGINT or SIGTERM, so that what is under way is put away; a second one means now, unless it comes with the first.
+ * Aborts at the first SIGINT, SIGTERM or SIGHUP (a terminal that was closed, which `nohup` cannot hide from Node), so that what is under way is
+ * put away; a second one means now, unless it comes with the first.
  *
  * @param exit  ends the process; what it started in a sandbox ends with it, and whoever runs next clears away what is left
  * @param now   milliseconds
@@ -83,8 +84,7 @@ export function interruptionOf(
     firstAt = now()
     abort.abort(new BuildError('INTERRUPTED', 'Interrupted', { hint: 'Nothing half-written was left behind.' }))
   }
-  signals.on('SIGINT', interrupt)
-  signals.on('SIGTERM', interrupt)
+  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) signals.on(name, interrupt)
   return abort.signal
 }
 

@@ -98,6 +98,7 @@ test('a pipe gets no colours, also in CI', async () => {
 test.each([
   ['SIGINT', 'SIGINT'],
   ['SIGTERM', 'SIGINT'],
+  ['SIGHUP', 'SIGTERM'],
 ])('interruptionOf() aborts at the first signal and ends the process at the second: %s, %s', (first, second) => {
   const signals = new EventEmitter()
   const statuses: number[] = []
