@@ -65,13 +65,13 @@ const ONE_PRESS_MS = 300
 
 /**
  * Aborts at the first SIGINT, SIGTERM or SIGHUP (a terminal that was closed, which `nohup` cannot hide from Node), so that what is under way is
- * put away; a second one means now, unless it comes with the first.
+ * put away; a second one means now, unless it comes with the first. A command that listens to SIGHUP itself, to read its files again, keeps it.
  *
  * @param exit  ends the process; what it started in a sandbox ends with it, and whoever runs next clears away what is left
  * @param now   milliseconds
  */
 export function interruptionOf(
-  signals: Pick<NodeJS.Process, 'on'>,
+  signals: Pick<NodeJS.Process, 'on' | 'listenerCount'>,
   exit: (status: number) => void,
   now: () => number = () => performance.now(),
 ): AbortSignal {
@@ -84,7 +84,11 @@ export function interruptionOf(
     firstAt = now()
     abort.abort(new BuildError('INTERRUPTED', 'Interrupted', { hint: 'Nothing half-written was left behind.' }))
   }
-  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) signals.on(name, interrupt)
+  signals.on('SIGINT', interrupt)
+  signals.on('SIGTERM', interrupt)
+  signals.on('SIGHUP', () => {
+    if (signals.listenerCount('SIGHUP') === 1) interrupt()
+  })
   return abort.signal
 }
 

@@ -116,3 +116,16 @@ test.each([
   signals.emit(second, second)
   expect(statuses).toEqual([130])
 })
+
+test('interruptionOf() leaves SIGHUP to a command that reads its files again, as long as it does', () => {
+  const signals = new EventEmitter()
+  const signal = interruptionOf(signals as unknown as NodeJS.Process, () => undefined)
+  let readings = 0
+  const again = (): void => void (readings += 1)
+  signals.on('SIGHUP', again)
+  signals.emit('SIGHUP', 'SIGHUP')
+  expect({ aborted: signal.aborted, readings }).toEqual({ aborted: false, readings: 1 })
+  signals.off('SIGHUP', again)
+  signals.emit('SIGHUP', 'SIGHUP')
+  expect({ aborted: signal.aborted, readings }).toEqual({ aborted: true, readings: 1 })
+})
