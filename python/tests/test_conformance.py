@@ -469,6 +469,25 @@ def test_a_model_in_a_folder_is_loaded_by_its_place(make_project: Any, start: An
     assert server.predict(name="!").json()["output"] == "predict!"
 
 
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "try:\n    from .word import WORD\nexcept ImportError:\n    WORD = 'other'",
+        "if __package__:\n    from .word import WORD\nelse:\n    WORD = 'other'",
+        "from typing import TYPE_CHECKING\nWORD = 'other'\nif TYPE_CHECKING:\n    from .word import WORD",
+    ],
+)
+def test_a_model_that_only_tries_to_import_with_a_dot_is_loaded_by_its_place(
+    make_project: Any, start: Any, kind: str, lines: str
+) -> None:
+    project = make_project("", document({}))
+    (project / "code").mkdir()
+    source = f"{lines}\nclass Predictor:\n    def predict(self) -> str:\n        return __name__ + WORD\n"
+    (project / "code" / "predict.py").write_text(source)
+    server = start(project, kind, STUB="code/predict.py:Predictor").wait()
+    assert server.predict().json()["output"] == "predictother"
+
+
 def test_what_threads_print_is_in_the_logs(serve: Any) -> None:
     source = """
         import threading

@@ -841,11 +841,21 @@ def test_half_a_surrogate_pair_is_a_question_mark(make_project: Any, start: Any)
     assert server.predict(fail=True).json()["error"] == "ValueError: raised ?"
 
 
-def test_a_model_that_imports_its_neighbours_with_a_dot(make_project: Any, start: Any) -> None:
+@pytest.mark.parametrize("line", ["from .word import WORD", "from . import word\nWORD = word.WORD"])
+def test_a_model_that_imports_its_neighbours_with_a_dot(make_project: Any, start: Any, line: str) -> None:
     project = make_project("", document({}))
     (project / "src").mkdir()
     (project / "src" / "word.py").write_text("WORD = 'beside'\n")
-    source = "from .word import WORD\nclass Predictor:\n    def predict(self) -> str:\n        return WORD\n"
+    source = f"""
+import pathlib
+with pathlib.Path("begun").open("a") as file:
+    print(__name__, file=file)
+{line}
+class Predictor:
+    def predict(self) -> str:
+        return WORD
+"""
     (project / "src" / "predict.py").write_text(source)
     server = start(project, STUB="src/predict.py:Predictor").wait()
     assert server.predict().json()["output"] == "beside"
+    assert (project / "begun").read_text() == "src.predict\n"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import importlib.util
 import inspect
 import os
+import re
 import sys
 from types import ModuleType
 from typing import Any, Callable
@@ -75,15 +77,52 @@ def _find(reference: str) -> tuple[ModuleType, Any]:
 
 def _import(path: str) -> ModuleType:
     parts = path[: -len(".py")].strip("./").split("/")
+    if len(parts) > 1 and _needs_package(path):
+        return importlib.import_module(".".join(parts))
     # By location, as Cog does: a file or folder called like another module (types.py, code/predict.py) is still the
     # user's, and no `__init__.py` beside it runs.
+    return _import_file(parts[-1], path)
+
+
+#: a file that asks for these does without a package, too
+_OWN_NAMES = {"__name__", "__package__", "__spec__"}
+_CATCHES_IMPORT_ERROR = {"ImportError", "Exception", "BaseException"}
+
+
+def _needs_package(path: str) -> bool:
+    """Whether a file imports its neighbours with a dot, and not only to try, or where it asks whether it can.
+
+    Told by its syntax: to begin it and see would run its first lines twice.
+    """
+    with open(path, "rb") as file:
+        source = file.read()
+    if re.search(rb"\bfrom[\s\\]*\.", source) is None:
+        return False
     try:
-        return _import_file(parts[-1], path)
-    except ImportError as error:
-        if len(parts) == 1 or "no known parent package" not in str(error):
-            raise
-    # It imports its neighbours with a dot, so it is part of a package.
-    return importlib.import_module(".".join(parts))
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError):
+        return False  # importing it says what is wrong, and where
+    return _imports_with_dot(tree)
+
+
+def _imports_with_dot(node: ast.AST) -> bool:
+    if isinstance(node, ast.ImportFrom):
+        return node.level > 0
+    asked = _names(node.test) if isinstance(node, ast.If) else set()
+    if asked & _OWN_NAMES:
+        return False
+    skipped: list[ast.stmt] = []
+    if "TYPE_CHECKING" in asked and isinstance(node, ast.If):
+        skipped = node.body
+    if isinstance(node, ast.Try) and any(h.type is None or _names(h.type) & _CATCHES_IMPORT_ERROR for h in node.handlers):
+        skipped = node.body
+    return any(_imports_with_dot(child) for child in ast.iter_child_nodes(node) if child not in skipped)
+
+
+def _names(node: ast.AST) -> set[str]:
+    """The names in an expression, those after a dot too."""
+    found = {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
+    return found | {part.attr for part in ast.walk(node) if isinstance(part, ast.Attribute)}
 
 
 def _import_file(name: str, path: str) -> ModuleType:
