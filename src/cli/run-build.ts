@@ -114,7 +114,7 @@ async function makeBuild(project: string, options: BuildOptions, io: Io): Promis
   const path = projectPath(project, options, io.cwd)
   if (!options.store) return buildWithoutStore(path, options, io)
   const maxBytes = await storeLimit(io)
-  const store = await Store.open(storeLocation({ env: io.env }))
+  const store = await Store.open(await storeLocation({ env: io.env }))
   const making = Object.entries(options).filter(([name]) => !TELLING.includes(name))
   const identity: BuildIdentity = {
     project: path,

@@ -41,7 +41,7 @@ export interface WorldOptions {
 export async function openWorld(io: Io, options: WorldOptions = {}): Promise<World> {
   const { env, report, signal } = io
   const { insecure } = options
-  const store = options.store ?? (await Store.open(storeLocation({ env })))
+  const store = options.store ?? (await Store.open(await storeLocation({ env })))
   const trusted = new TrustedHosts()
   const http = makeHttp({ env, tls: (host) => trusted.settingsFor(host) })
   const registries = new Registries({ env, report, signal, insecure })

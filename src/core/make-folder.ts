@@ -1,4 +1,3 @@
-import { mkdirSync, statSync } from 'node:fs'
 import { mkdir, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { systemErrorCode } from './errors.ts'
@@ -28,35 +27,6 @@ async function makeLast(path: string, mode: number): Promise<void> {
     await mkdir(path, mode)
   } catch (error) {
     if (systemErrorCode(error) === 'ENOENT' || !(await isFolder(path))) throw error
-  }
-}
-
-/** As {@link makeFolder}, at once. */
-export function makeFolderSync(path: string, mode = 0o777): void {
-  try {
-    makeLastSync(path, mode)
-  } catch (error) {
-    const parent = dirname(path)
-    if (systemErrorCode(error) !== 'ENOENT' || parent === path) throw error
-    makeFolderSync(parent, mode)
-    makeLastSync(path, mode)
-  }
-}
-
-function makeLastSync(path: string, mode: number): void {
-  try {
-    mkdirSync(path, mode)
-  } catch (error) {
-    if (systemErrorCode(error) === 'ENOENT' || !isFolderSync(path)) throw error
-  }
-}
-
-function isFolderSync(path: string): boolean {
-  try {
-    return statSync(path).isDirectory()
-  } catch {
-    // As below.
-    return false
   }
 }
 

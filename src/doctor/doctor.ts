@@ -80,7 +80,7 @@ async function makeContext(options: DoctorOptions): Promise<DoctorContext> {
     // One try: a person waits, and wants to know what is so now.
     http: options.http ?? makeHttp({ env, retry: false, connectTimeoutMs: 8_000 }),
     signal: options.signal,
-    store: storeLocation({ env }),
+    store: await storeLocation({ env }),
     nodeVersion: process.versions.node,
     platform: `${process.platform}-${process.arch}`,
     now: options.now ?? Date.now,

@@ -2,9 +2,9 @@ import { execFile } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs'
 import { userInfo } from 'node:os'
 import { join } from 'node:path'
+import { makeFolder } from '../core/make-folder.ts'
 import { removeTree } from './unpack/remove-tree.ts'
 import { which } from './which.ts'
-import { makeFolderSync } from '../core/make-folder.ts'
 
 /** What this machine lets this user do. */
 export interface Host {
@@ -36,7 +36,7 @@ export async function probeHost(folder: string, env: Readonly<Record<string, str
     ...(hasSubIds(uid, env) ? ['range' as const] : []),
     'single' as const,
   ]
-  makeFolderSync(folder, 0o700)
+  await makeFolder(folder, 0o700)
   const probe = mkdtempSync(join(folder, `probe-${process.pid}-`))
   try {
     for (const name of ['l', 'u', 'w', 'm']) mkdirSync(join(probe, name))

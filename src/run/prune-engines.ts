@@ -1,10 +1,10 @@
 import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { makeFolder } from '../core/make-folder.ts'
 import type { BackendName } from './container.ts'
 import { run, type Host } from './host.ts'
 import { isRunName } from './run-name.ts'
 import { which } from './which.ts'
-import { makeFolderSync } from '../core/make-folder.ts'
 
 /** An image that was handed to an engine for running. */
 export interface HandedImage {
@@ -31,10 +31,10 @@ const IN_USE = 'engine-image'
  *
  * @param workFolder of the container, two below the folder of what is unpacked
  */
-export function markHanded(workFolder: string, engine: BackendName, name: string): void {
+export async function markHanded(workFolder: string, engine: BackendName, name: string): Promise<void> {
   writeFileSync(join(workFolder, IN_USE), name)
   const folder = notesIn(join(workFolder, '..', '..'))
-  makeFolderSync(folder, 0o700)
+  await makeFolder(folder, 0o700)
   writeFileSync(join(folder, noteOf(engine, name)), '')
 }
 

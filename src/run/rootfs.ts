@@ -8,6 +8,7 @@ import type { Layer } from '../../layers/layer.ts'
 import { writeFileAtomically } from '../core/atomic-file.ts'
 import { digestOf, verify } from '../core/digest.ts'
 import { BuildError, systemErrorCode } from '../core/errors.ts'
+import { makeFolder } from '../core/make-folder.ts'
 import { startTask, type Report } from '../core/progress.ts'
 import { hostPath } from './layer-view.ts'
 import { markUsed } from './prune-rootfs.ts'
@@ -16,7 +17,6 @@ import { DependentLayerError } from './unpack/dependent-layer.ts'
 import { removeTree } from './unpack/remove-tree.ts'
 import type { BytePath } from './unpack/tar-entries.ts'
 import type { UnpackPool } from './unpack/threads/pool.ts'
-import { makeFolderSync } from '../core/make-folder.ts'
 
 /** Where unpacked layers are kept, and how. */
 export interface RootfsCache {
@@ -41,7 +41,7 @@ export interface RootfsCache {
  * @returns folders whose overlay is the root file system, topmost first. They must not be written to.
  */
 export async function unpackImage(layers: readonly Layer[], cache: RootfsCache): Promise<string[]> {
-  makeFolders(cache)
+  await makeFolders(cache)
   let merged = await unpackAlone(layers, cache)
   for (;;) {
     const above = layers.slice(merged + 1)
@@ -76,7 +76,7 @@ function showsMark(layer: Layer, below: readonly string[], cache: RootfsCache): 
  * @returns the tree, which must not be written to
  */
 export async function unpackMerged(layers: readonly Layer[], cache: RootfsCache): Promise<string> {
-  makeFolders(cache)
+  await makeFolders(cache)
   return mergeTree(layers, cache)
 }
 
@@ -92,9 +92,9 @@ export function chainId(diffIds: readonly Digest[]): Digest {
   return rest.reduce((below, diffId) => digestOf(`${below} ${diffId}`), first)
 }
 
-function makeFolders(cache: RootfsCache): void {
+async function makeFolders(cache: RootfsCache): Promise<void> {
   for (const folder of ['layers', 'trees', 'dependent', 'deletions', 'tmp']) {
-    makeFolderSync(join(cache.folder, folder), 0o700)
+    await makeFolder(join(cache.folder, folder), 0o700)
   }
 }
 

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { mkdtempSync, readdirSync, existsSync } from 'node:fs'
 import { isAbsolute, join } from 'node:path'
 import { BuildError } from '../core/errors.ts'
+import { makeFolder } from '../core/make-folder.ts'
 import type { Report } from '../core/progress.ts'
 import type {
   Backend,
@@ -20,7 +21,6 @@ import type { RunnableImage } from './image.ts'
 import type { ProcessRequest } from './process.ts'
 import { unpackImage, unpackMerged, type RootfsCache } from './rootfs.ts'
 import { selectBackend } from './select-backend.ts'
-import { makeFolderSync } from '../core/make-folder.ts'
 
 /** What to run and how. */
 export interface RunRequest extends ProcessRequest {
@@ -81,9 +81,9 @@ export async function runContainer(request: RunRequest, context: RunContext): Pr
 export async function startContainer(request: RunRequest, context: RunContext): Promise<RunningContainer> {
   const { signal } = request
   signal?.throwIfAborted()
-  const cache = rootfsCache(context, signal)
+  const cache = await rootfsCache(context, signal)
   const host = await knownHost(cache.folder, context.env)
-  makeFolderSync(join(cache.folder, 'tmp'), 0o700)
+  await makeFolder(join(cache.folder, 'tmp'), 0o700)
   await sweep(cache.folder, host)
   const backend = await choose(request, context, host, cache)
   context.report({ type: 'note', level: 'info', text: `Running with ${backend.name}`, code: 'runtime' })
@@ -134,21 +134,20 @@ const NO_NAMESPACES = [
 ].join(' ')
 
 /** Where this user's unpacked layers lie. Root's and others' differ in their owners. */
-export function rootfsCache(context: RunContext, signal?: AbortSignal): RootfsCache {
+export async function rootfsCache(context: RunContext, signal?: AbortSignal): Promise<RootfsCache> {
   const uid = process.getuid?.() ?? 0
   const folder = join(context.storeFolder, 'rootfs', String(uid))
   if (/[,:\\]/.test(folder)) {
     // Overlay's options are split at these.
     throw new BuildError('USAGE', `The store's path may hold no comma, colon or backslash: \`${context.storeFolder}\``)
   }
-  makeFolderSync(folder, 0o700)
+  await makeFolder(folder, 0o700)
   return { folder, keepOwners: uid === 0, report: context.report, signal }
 }
 
 function makeContainer(request: RunRequest, cache: RootfsCache): Container {
   const { image, devices } = request
   const id = randomBytes(6).toString('hex')
-  makeFolderSync(join(cache.folder, 'tmp'), 0o700)
   for (const { source } of request.binds ?? []) {
     if (!isAbsolute(source) || !existsSync(source)) {
       throw new BuildError('USAGE', `Nothing to mount at this absolute path: \`${source}\``)

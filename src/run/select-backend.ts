@@ -2,6 +2,7 @@ import { mkdtempSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import { BuildError } from '../core/errors.ts'
+import { makeFolder } from '../core/make-folder.ts'
 import { nearest } from '../core/suggest.ts'
 import { isYoung } from '../core/freshness.ts'
 import { BACKENDS } from './backends/index.ts'
@@ -10,7 +11,6 @@ import type { Host } from './host.ts'
 import type { RunnableImage } from './image.ts'
 import { unpackImage, type RootfsCache } from './rootfs.ts'
 import { which } from './which.ts'
-import { makeFolderSync } from '../core/make-folder.ts'
 
 /** What became of one backend. */
 export interface Detection {
@@ -134,7 +134,7 @@ async function tryBackend(backend: Backend, host: Host, cache: RootfsCache): Pro
   const image = await makeProbeImage()
   // Nothing to try on an unknown architecture: the program being there has to do.
   if (image === undefined) return undefined
-  makeFolderSync(join(cache.folder, 'tmp'), 0o700)
+  await makeFolder(join(cache.folder, 'tmp'), 0o700)
   try {
     const running = await backend.start(
       {

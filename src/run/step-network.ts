@@ -4,8 +4,8 @@ import { rootCertificates } from 'node:tls'
 import { digestHex } from 'oci-spec-types'
 import { digestOf } from '../core/digest.ts'
 import { BuildError } from '../core/errors.ts'
+import { makeFolder } from '../core/make-folder.ts'
 import type { BindMount } from './container.ts'
-import { makeFolderSync } from '../core/make-folder.ts'
 
 /** What commands need to reach the network as this machine does. */
 export interface StepNetwork {
@@ -34,7 +34,10 @@ const TARGET = '/run/layerwright/ca.pem'
  * @param folder keeps the bundle
  * @throws BuildError FILE_UNREADABLE for a variable that names no file
  */
-export function stepNetwork(env: Readonly<Record<string, string | undefined>>, folder: string): StepNetwork {
+export async function stepNetwork(
+  env: Readonly<Record<string, string | undefined>>,
+  folder: string,
+): Promise<StepNetwork> {
   const proxies = PROXIES.flatMap((name) => [name, name.toLowerCase()]).flatMap((name): [string, string][] => {
     const value = env[name]
     return value ? [[name, value]] : []
@@ -43,7 +46,7 @@ export function stepNetwork(env: Readonly<Record<string, string | undefined>>, f
   if (bundle === undefined) return { env: Object.fromEntries(proxies), binds: [] }
   const file = join(folder, `ca-${digestHex(digestOf(bundle)).slice(0, 16)}.pem`)
   if (!existsSync(file)) {
-    makeFolderSync(folder, 0o700)
+    await makeFolder(folder, 0o700)
     writeFileSync(`${file}.${process.pid}`, bundle, { mode: 0o644 })
     renameSync(`${file}.${process.pid}`, file)
   }

@@ -56,7 +56,9 @@ export async function runStep<T>(
   assertRunnable(request.platform)
   const image = imageOf(request)
   const isOnline = request.network !== 'none'
-  const network = isOnline ? stepNetwork(context.env, rootfsCache(context).folder) : { env: {}, binds: [] }
+  const network = isOnline
+    ? await stepNetwork(context.env, (await rootfsCache(context)).folder)
+    : { env: {}, binds: [] }
   const binds = [...network.binds, ...(request.binds ?? [])]
   const result: { value?: T; isDone: boolean } = { isDone: false }
   const capture = async (changes: ContainerChanges): Promise<void> => {

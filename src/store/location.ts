@@ -2,7 +2,7 @@ import { accessSync, constants, lstatSync } from 'node:fs'
 import { homedir, tmpdir } from 'node:os'
 import { isAbsolute, join, resolve } from 'node:path'
 import { BuildError } from '../core/errors.ts'
-import { makeFolderSync } from '../core/make-folder.ts'
+import { makeFolder } from '../core/make-folder.ts'
 
 /** What decides where the store lies. */
 export interface LocationInput {
@@ -21,7 +21,7 @@ export interface LocationInput {
  *
  * @throws BuildError FILE_UNWRITABLE when somebody else has made the last of them
  */
-export function storeLocation(input: LocationInput = { env: process.env }): string {
+export async function storeLocation(input: LocationInput = { env: process.env }): Promise<string> {
   const { env } = input
   if (env['LAYERWRIGHT_CACHE']) return resolve(env['LAYERWRIGHT_CACHE'])
   const candidates = [
@@ -33,16 +33,16 @@ export function storeLocation(input: LocationInput = { env: process.env }): stri
   for (const candidate of candidates) {
     if (!candidate || !isAbsolute(candidate)) continue
     const folder = join(candidate, 'layerwright')
-    if (isWritable(folder)) return folder
+    if (await isWritable(folder)) return folder
   }
   return temporaryLocation(input.temporaryFolder ?? tmpdir())
 }
 
 /** What the store holds is believed, and anybody can make a folder here. */
-function temporaryLocation(temporary: string): string {
+async function temporaryLocation(temporary: string): Promise<string> {
   const user = process.getuid?.()
   const folder = join(temporary, user === undefined ? 'layerwright' : `layerwright-${user}`)
-  if (!isWritable(folder)) return folder
+  if (!(await isWritable(folder))) return folder
   const found = lstatSync(folder)
   if (user === undefined || (found.isDirectory() && found.uid === user)) return folder
   throw new BuildError('FILE_UNWRITABLE', `The folder of the local store belongs to somebody else: \`${folder}\``, {
@@ -59,9 +59,9 @@ function readHome(input: LocationInput): string | undefined {
   }
 }
 
-function isWritable(folder: string): boolean {
+async function isWritable(folder: string): Promise<boolean> {
   try {
-    makeFolderSync(folder)
+    await makeFolder(folder)
     accessSync(folder, constants.W_OK)
     return true
   } catch {

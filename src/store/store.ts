@@ -33,7 +33,8 @@ export class Store {
   }
 
   /** Opens (and makes) the store in a folder; the default place unless given. */
-  static async open(folder: string = storeLocation()): Promise<Store> {
+  static async open(given?: string): Promise<Store> {
+    const folder = given ?? (await storeLocation())
     try {
       await makeFolder(join(folder, 'tmp'))
     } catch (error) {

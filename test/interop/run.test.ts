@@ -278,7 +278,7 @@ test('cache prune takes away what podman was handed, and nothing else', async (c
 
 test.for(DIRECT)('%s runs a copy where layers cannot be stacked', async (runtime, context) => {
   await need(runtime, context)
-  const cache = rootfsCache(contextOf(runtime))
+  const cache = await rootfsCache(contextOf(runtime))
   const host = { ...(await knownHost(cache.folder, process.env)), overlay: false }
   const tree = await unpackMerged(image.layers, cache)
   const running = await BACKENDS[runtime].start(
@@ -481,8 +481,8 @@ describe('runStep()', () => {
     writeFileSync(join(all, 'secret'), 's3cret-canary')
     const binds = [{ source: join(all, 'secret'), destination: '/run/secrets/token', options: ['ro'] }]
     const other = { ...contextOf(runtime), storeFolder: mkdtempSync(join(all, 'copying-')) }
-    const host = { ...(await knownHost(rootfsCache(other).folder, process.env)), overlay: false }
-    const file = join(rootfsCache(other).folder, 'host.json')
+    const host = { ...(await knownHost((await rootfsCache(other)).folder, process.env)), overlay: false }
+    const file = join((await rootfsCache(other)).folder, 'host.json')
     const known = JSON.parse(readFileSync(file, 'utf8')) as object
     writeFileSync(file, JSON.stringify({ ...known, host }))
     const paths = await runStep(step(WORK, { binds }), other, async (entries) =>

@@ -165,22 +165,22 @@ describe('writeOutput()', () => {
     ['a name without an extension', named('LICENSE'), undefined, ['output.bin']],
     ['a hidden name', named('.profile'), undefined, ['output.bin']],
   ]
-  test.each(cases)('%s', (_name, output, target, names) => {
+  test.each(cases)('%s', async (_name, output, target, names) => {
     const place = mkdtempSync(join(folder, 'out-'))
     mkdirSync(join(place, 'out'))
-    const { files } = writeOutput(output, place, target)
+    const { files } = await writeOutput(output, place, target)
     expect(files.map((file) => basename(file))).toEqual(names)
     for (const file of files) expect(readFileSync(file, 'utf8')).toMatch(/^(PNG|words|\{\n {2}"a": 1\n\}\n)$/)
   })
 
-  test('puts the path where the file was', () => {
-    const { value, files } = writeOutput({ a: [png], b: 'text' }, folder, undefined)
+  test('puts the path where the file was', async () => {
+    const { value, files } = await writeOutput({ a: [png], b: 'text' }, folder, undefined)
     expect(value).toEqual({ a: [files[0]], b: 'text' })
   })
 
-  test('says where it could not write', () => {
+  test('says where it could not write', async () => {
     writeFileSync(join(folder, 'plain'), '')
-    expect(() => writeOutput(png, folder, 'plain/x.png')).toThrowError(
+    await expect(writeOutput(png, folder, 'plain/x.png')).rejects.toThrowError(
       expect.objectContaining({ code: 'FILE_UNWRITABLE' }),
     )
   })

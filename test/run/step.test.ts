@@ -46,27 +46,29 @@ describe('stepNetwork()', () => {
   const file = join(folder, 'ca.pem')
   writeFileSync(file, 'MINE\n')
 
-  test('hands proxies over as they are, and nothing else', () => {
-    expect(stepNetwork({ HTTPS_PROXY: 'http://p:1', no_proxy: 'x', HOME: '/root', AWS_SECRET: 's' }, folder)).toEqual({
+  test('hands proxies over as they are, and nothing else', async () => {
+    expect(
+      await stepNetwork({ HTTPS_PROXY: 'http://p:1', no_proxy: 'x', HOME: '/root', AWS_SECRET: 's' }, folder),
+    ).toEqual({
       env: { HTTPS_PROXY: 'http://p:1', no_proxy: 'x' },
       binds: [],
     })
   })
 
-  test('binds the authorities that the machine is set to trust', () => {
-    const { env, binds } = stepNetwork({ SSL_CERT_FILE: file, NODE_EXTRA_CA_CERTS: '/missing' }, folder)
+  test('binds the authorities that the machine is set to trust', async () => {
+    const { env, binds } = await stepNetwork({ SSL_CERT_FILE: file, NODE_EXTRA_CA_CERTS: '/missing' }, folder)
     expect(env['PIP_CERT']).toBe(binds[0]?.destination)
     expect(readFileSync(binds[0]?.source ?? '', 'utf8')).toBe('MINE\n')
   })
 
-  test('adds further authorities to the public ones', () => {
-    const { binds } = stepNetwork({ NODE_EXTRA_CA_CERTS: file }, folder)
+  test('adds further authorities to the public ones', async () => {
+    const { binds } = await stepNetwork({ NODE_EXTRA_CA_CERTS: file }, folder)
     const text = readFileSync(binds[0]?.source ?? '', 'utf8')
     expect(text).toMatch(/^MINE\n-----BEGIN CERTIFICATE-----/)
   })
 
-  test('refuses a variable that names no file', () => {
-    expect(() => stepNetwork({ SSL_CERT_FILE: '/missing' }, folder)).toThrowError(
+  test('refuses a variable that names no file', async () => {
+    await expect(stepNetwork({ SSL_CERT_FILE: '/missing' }, folder)).rejects.toThrowError(
       expect.objectContaining({ code: 'FILE_UNREADABLE', message: expect.stringMatching(/SSL_CERT_FILE/) }),
     )
   })

@@ -110,11 +110,11 @@ test('findRecord() gives what saveRecord() wrote and takes a damaged record for 
   expect(await findRecord(cache, 'key')).toBeUndefined()
 })
 
-test('storeLocation() survives a machine without a home', () => {
+test('storeLocation() survives a machine without a home', async () => {
   const home = (): string => {
     throw new Error('no passwd entry')
   }
-  expect(storeLocation({ env: {}, home, temporaryFolder: folder })).toBe(
+  expect(await storeLocation({ env: {}, home, temporaryFolder: folder })).toBe(
     join(folder, `layerwright-${process.getuid?.()}`),
   )
 })
@@ -125,7 +125,7 @@ test('storeLocation() takes no folder among the temporary ones that is a link to
   await mkdir(join(folder, 'theirs'))
   await symlink(join(folder, 'theirs'), join(folder, name))
   const input = { env: {}, home: () => join(folder, 'file'), temporaryFolder: folder }
-  expect(() => storeLocation(input)).toThrow('belongs to somebody else')
+  await expect(storeLocation(input)).rejects.toThrow('belongs to somebody else')
 })
 
 test.runIf(process.getuid?.() === 0)('storeLocation() takes no temporary folder that another user made', async () => {
@@ -134,7 +134,7 @@ test.runIf(process.getuid?.() === 0)('storeLocation() takes no temporary folder 
   await mkdir(place)
   await chown(place, 65_534, 65_534)
   const input = { env: {}, home: () => join(folder, 'file'), temporaryFolder: folder }
-  expect(() => storeLocation(input)).toThrow('belongs to somebody else')
+  await expect(storeLocation(input)).rejects.toThrow('belongs to somebody else')
 })
 
 test('Store.open() says where a store cannot be made, and where to name another place', async () => {
@@ -153,10 +153,10 @@ test('Store.open() says where a store cannot be made, and where to name another 
 test('storeLocation() passes by a cache folder that cannot be made', async () => {
   const file = join(folder, 'file')
   await writeFile(file, '')
-  const location = storeLocation({ env: { XDG_CACHE_HOME: file, RUNNER_TEMP: folder }, home: () => file })
+  const location = await storeLocation({ env: { XDG_CACHE_HOME: file, RUNNER_TEMP: folder }, home: () => file })
   expect(location).toBe(join(folder, 'layerwright'))
 })
 
-test('storeLocation() takes LAYERWRIGHT_CACHE as it is', () => {
-  expect(storeLocation({ env: { LAYERWRIGHT_CACHE: '/x/y', XDG_CACHE_HOME: folder } })).toBe('/x/y')
+test('storeLocation() takes LAYERWRIGHT_CACHE as it is', async () => {
+  expect(await storeLocation({ env: { LAYERWRIGHT_CACHE: '/x/y', XDG_CACHE_HOME: folder } })).toBe('/x/y')
 })

@@ -167,8 +167,8 @@ function withJson(program: Program): Program {
   return program.option('--json', 'print the result as JSON')
 }
 
-function openStore(io: Io): Promise<Store> {
-  return Store.open(storeLocation({ env: io.env }))
+async function openStore(io: Io): Promise<Store> {
+  return Store.open(await storeLocation({ env: io.env }))
 }
 
 function total(what: string, files: readonly StoredFile[]): Total {

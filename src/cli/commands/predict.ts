@@ -68,7 +68,7 @@ export async function runPrediction(
   )
   const target = options.output ?? (kind === 'training' ? 'weights' : undefined)
   const shown = json.isPrinted ? prediction.output : (prediction.text ?? prediction.output)
-  const { value, files } = writeOutput(shown, io.cwd, target)
+  const { value, files } = await writeOutput(shown, io.cwd, target)
   if (json.isPrinted) {
     io.stdout.write(`${JSON.stringify({ output: value, metrics: prediction.metrics, files })}\n`)
   } else {

@@ -127,7 +127,7 @@ async function runResolve(texts: readonly string[], options: ResolveOptions, io:
     signal,
   })
   trusted.add(settings.trustedHosts)
-  const store = await Store.open(storeLocation({ env }))
+  const store = await Store.open(await storeLocation({ env }))
   return python.resolvePython(
     {
       target,

@@ -35,7 +35,7 @@ export function engine(name: BackendName & ('podman' | 'docker' | 'nerdctl'), tr
     start: async (container, stdio, host) => {
       traits.assertUsable?.(host)
       const command = commandOn(host)
-      markHanded(container.workFolder, name, runName(container.image))
+      await markHanded(container.workFolder, name, runName(container.image))
       const started = { engine: name, options: command.slice(1), name: container.name }
       noteContainer(container.workFolder, started)
       const loading = traits.loadCommand?.(command) ?? [...command, 'load', '--quiet']

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { BuildError } from '../../core/errors.ts'
 import { CGROUPS, cgroupsAreMissing } from '../cgroups.ts'
@@ -7,7 +7,6 @@ import { run, type Host } from '../host.ts'
 import { parseBounding } from '../runtime-spec.ts'
 import { which } from '../which.ts'
 import { engine, ulimitOptions } from './engine.ts'
-import { makeFolderSync } from '../../core/make-folder.ts'
 
 /** podman, with the settings that a machine without systemd or with both cgroup versions needs. */
 export const podman = engine('podman', {
@@ -65,7 +64,7 @@ function hookOptions(container: Container): string[] {
   const stages = Object.entries(container.hooks)
   if (stages.length === 0) return []
   const folder = join(container.workFolder, 'hooks')
-  makeFolderSync(folder, 0o700)
+  mkdirSync(folder, { mode: 0o700 })
   for (const [stage, hooks] of stages) {
     for (const [index, hook] of hooks.entries()) {
       const file = { version: '1.0.0', hook, when: { always: true }, stages: [stage] }

@@ -1,9 +1,9 @@
 import { statSync, writeFileSync } from 'node:fs'
 import { basename, dirname, extname, join, resolve } from 'node:path'
+import { makeFolder } from '../../core/make-folder.ts'
 import { decodePercent } from '../../core/percent.ts'
 import { BuildError, systemErrorCode } from '../../core/errors.ts'
 import { extensionOf } from './media-type.ts'
-import { makeFolderSync } from '../../core/make-folder.ts'
 
 /** A prediction's output with its files on disk. */
 export interface WrittenOutput {
@@ -22,25 +22,24 @@ export interface WrittenOutput {
  *
  * @throws BuildError FILE_UNWRITABLE, DISK_FULL
  */
-export function writeOutput(output: unknown, folder: string, target: string | undefined): WrittenOutput {
+export async function writeOutput(output: unknown, folder: string, target: string | undefined): Promise<WrittenOutput> {
   const path = resolve(folder, target ?? 'output')
   const isFolder = target !== undefined && (target.endsWith('/') || isDirectory(path))
   const base = isFolder ? join(path, 'output') : path
-  const files: string[] = []
+  const found: (readonly [file: string, bytes: Uint8Array])[] = []
   const value = replaceFiles(output, [], (data, names) => {
     const file = fileName(base, names, extension(data), target !== undefined && !isFolder)
-    write(file, data.bytes)
-    files.push(file)
+    found.push([file, data.bytes])
     return file
   })
-  if (files.length === 0 && target !== undefined) {
+  for (const [file, bytes] of found) await write(file, bytes)
+  if (found.length === 0 && target !== undefined) {
     const isText = typeof output === 'string'
     const file = isFolder ? `${base}.${isText ? 'txt' : 'json'}` : base
-    write(file, Buffer.from(isText ? output : `${JSON.stringify(output, undefined, 2)}\n`))
-    files.push(file)
-    return { value: file, files }
+    await write(file, Buffer.from(isText ? output : `${JSON.stringify(output, undefined, 2)}\n`))
+    return { value: file, files: [file] }
   }
-  return { value, files }
+  return { value, files: found.map(([file]) => file) }
 }
 
 /** A file inside an output. */
@@ -54,16 +53,16 @@ interface FileData {
 function replaceFiles(
   value: unknown,
   names: readonly string[],
-  write: (data: FileData, names: readonly string[]) => string,
+  place: (data: FileData, names: readonly string[]) => string,
 ): unknown {
   if (typeof value === 'string') {
     const data = parseDataUri(value)
-    return data === undefined ? value : write(data, names)
+    return data === undefined ? value : place(data, names)
   }
-  if (Array.isArray(value)) return value.map((member, index) => replaceFiles(member, [...names, String(index)], write))
+  if (Array.isArray(value)) return value.map((member, index) => replaceFiles(member, [...names, String(index)], place))
   if (typeof value !== 'object' || value === null) return value
   return Object.fromEntries(
-    Object.entries(value).map(([name, member]) => [name, replaceFiles(member, [...names, name], write)]),
+    Object.entries(value).map(([name, member]) => [name, replaceFiles(member, [...names, name], place)]),
   )
 }
 
@@ -102,9 +101,9 @@ function isDirectory(path: string): boolean {
   }
 }
 
-function write(file: string, bytes: Uint8Array): void {
+async function write(file: string, bytes: Uint8Array): Promise<void> {
   try {
-    makeFolderSync(dirname(file))
+    await makeFolder(dirname(file))
     writeFileSync(file, bytes)
   } catch (error) {
     const code = systemErrorCode(error)
