@@ -123,9 +123,14 @@ export class RegistryClient {
     await this.#delete(`/blobs/${digest}`, digest)
   }
 
-  /** A blob's size, when the registry tells it; undefined when the blob is absent. */
+  /**
+   * A blob's size, when the registry tells it; undefined when the blob is absent.
+   *
+   * @throws RegistryError when it answers nothing but that it is asked too often
+   */
   async headBlob(digest: string): Promise<{ readonly size: number | undefined } | undefined> {
     const response = await this.#origin.send({ method: 'HEAD', path: `/blobs/${digest}`, decode: false })
+    if (response.status === 429) throw await registryError(response, { method: 'HEAD', what: 'look for a blob' })
     await response.discard()
     if (response.status !== 200) return undefined
     const length = response.header('content-length')
@@ -243,19 +248,21 @@ export class RegistryClient {
     const path = `/blobs/uploads/?mount=${encodeURIComponent(digest)}&from=${from}`
     let response: HttpResponse
     try {
-      // Sent once: what a mount cannot do, an upload can, and its start is tried as often as it takes.
+      // Sent once (but for a 429): what a mount cannot do, an upload can, and its start is tried as often as it takes.
       response = await this.#origin.send({ method: 'POST', path, retry: false })
     } catch (error) {
       if (isBuildError(error, 'NETWORK_FAILED')) return 'failed'
       throw error
     }
     if (response.status === 202 && response.header('location') !== undefined) return response
+    // The next request would be refused as well.
+    if (response.status === 429) throw await registryError(response, { method: 'POST', what: 'push a blob' })
     await response.discard()
     if (response.status === 201) {
       this.#hasMounted = true
       return 'mounted'
     }
-    const isTransient = response.status === 408 || response.status === 429 || response.status >= 500
+    const isTransient = response.status === 408 || response.status >= 500
     if (!isTransient) this.#unmountable.add(from)
     return 'failed'
   }

@@ -235,7 +235,8 @@ export class Connection {
       return await fetchToken({ ...base, scopes })
     } catch (error) {
       // Some servers refuse the whole request when one scope (the source of a mount) is not allowed.
-      const isScope = error instanceof RegistryError && error.status < 500 && scopes.length > 1
+      const isRefused = error instanceof RegistryError && error.status < 500 && error.status !== 429
+      const isScope = isRefused && scopes.length > 1
       if (!isScope) throw error
       return fetchToken({ ...base, scopes: scopes.slice(0, 1) })
     }

@@ -99,6 +99,7 @@ export async function registryError(
       pushHint(request.method, response.status, errors) ??
       more.hint ??
       refusedHint(new URL(response.url).host, response.refused) ??
+      limitHint(response, errors) ??
       hintFor(new URL(response.url).host, response.status, errors),
   })
 }
@@ -140,6 +141,13 @@ function pushHint(method: string, status: number, errors: readonly WireError[]):
   return undefined
 }
 
+function limitHint(response: HttpResponse, errors: readonly WireError[]): string | undefined {
+  if (response.status !== 429 && !errors.some(({ code }) => code === 'TOOMANYREQUESTS')) return undefined
+  const asked = response.header('retry-after')
+  const when = asked === undefined ? '' : ` (\`Retry-After: ${printable(asked)}\`)`
+  return `The registry limits how often it may be asked. Log in for a higher limit, or try again later${when}.`
+}
+
 /** What helps, by the registry's product. */
 function hintFor(host: string, status: number, errors: readonly WireError[]): string | undefined {
   const isUnknownName = errors.some(({ code }) => code === 'NAME_UNKNOWN')
@@ -147,8 +155,6 @@ function hintFor(host: string, status: number, errors: readonly WireError[]): st
     return 'Amazon ECR does not create repositories: run `aws ecr create-repository --repository-name NAME` first.'
   if (isUnknownName)
     return 'There is no such repository or project. To push, create it first where the registry does not do so by itself.'
-  if (errors.some(({ code }) => code === 'TOOMANYREQUESTS') || status === 429)
-    return 'The registry limits how often it may be asked. Log in for a higher limit, or try again later.'
   if (status === 401 || status === 403) return loginHint(host)
   return undefined
 }

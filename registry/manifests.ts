@@ -45,7 +45,7 @@ export async function describeManifest(remote: Remote, reference: string): Promi
   const headers = { accept: ACCEPT_MANIFESTS }
   const response = await remote.send({ method: 'HEAD', path: `/manifests/${reference}`, headers })
   await response.discard()
-  if (response.status === 404)
+  if (response.status === 404 || response.status === 429)
     throw await registryError(response, { method: 'HEAD', what: `find ${remote.at(reference)}` })
   // Some registries know no HEAD (403, 405) or leave the headers out: what GET says counts, its error has a text too.
   return readDescriptor(response, reference) ?? (await fetchManifest(remote, reference)).descriptor
@@ -79,7 +79,11 @@ export async function storeManifest(
     const hint = isOci && (response.status === 400 || response.status === 415) ? OCI_REFUSED_HINT : undefined
     const error = await registryError(response, { method: 'PUT', what: `push ${remote.at(reference)}` }, { hint })
     // An immutable tag that already means this very image is what was wanted.
-    const isSame = error.status < 500 && !isDigest(reference) && (await means(remote, reference, descriptor.digest))
+    const isSame =
+      error.status < 500 &&
+      error.status !== 429 &&
+      !isDigest(reference) &&
+      (await means(remote, reference, descriptor.digest))
     if (isSame) return undefined
     throw error
   }

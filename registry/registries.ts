@@ -1,7 +1,15 @@
 import type { Descriptor } from 'oci-spec-types'
 import type { Open } from '../src/core/bytes.ts'
 import { BuildError } from '../src/core/errors.ts'
-import { isLoopbackHost, makeHttp, type Environment, type Http, type HttpResponse } from '../src/core/http.ts'
+import {
+  isLoopbackHost,
+  makeHttp,
+  tellsOfLimits,
+  type Environment,
+  type Http,
+  type HttpResponse,
+  type TlsSettings,
+} from '../src/core/http.ts'
 import type { RetryPolicy, Waiting } from '../src/core/net/retry.ts'
 import { silent, type Report } from '../src/core/progress.ts'
 import { RegistryClient, type Access } from './client.ts'
@@ -47,7 +55,8 @@ export class Registries {
   constructor(options: RegistriesOptions = {}) {
     const { env = process.env, report = silent, signal, insecure, home, retry, waiting } = options
     this.hosts = options.hosts ?? loadHosts({ env, home, insecure })
-    this.#http = options.http ?? makeHttp({ env, tls: (host) => this.hosts.tls(host), retry, waiting })
+    const tls = (host: string): TlsSettings | undefined => this.hosts.tls(host)
+    this.#http = options.http ?? makeHttp({ env, tls, retry, waiting, onLimited: tellsOfLimits(report) })
     this.#credentials = options.credentials ?? findCredentials({ env, home, report, signal })
     this.#patience = makePatience(retry, waiting)
     this.#report = report

@@ -4,7 +4,7 @@ import { BuildError, isBuildError } from '../src/core/errors.ts'
 import type { Open, OpenOptions } from '../src/core/bytes.ts'
 import type { HttpResponse } from '../src/core/http.ts'
 import { isRetryableStatus } from '../src/core/net/retry.ts'
-import type { RegistryError } from './errors.ts'
+import { RegistryError } from './errors.ts'
 import { pause } from './patience.ts'
 import { FIRST_CHUNK_BYTES, LEAST_CHUNK_BYTES, uploadBlob } from './upload.ts'
 import {
@@ -45,7 +45,7 @@ export interface StreamedBlob {
  *
  * A cut goes on where the registry stands, and what was hashed is not hashed again. A registry or proxy that refuses the
  * `PATCH` (416 from GHCR with ranges, 411, 413) gets chunks of at most 4 MiB, which are the most that is held in memory.
- * After a failure the upload is cancelled.
+ * After a failure the upload is cancelled, unless the registry takes no requests.
  *
  * @throws RegistryError; BuildError SIZE_MISMATCH when the source gives another number of bytes than before or as said
  */
@@ -55,7 +55,7 @@ export async function uploadStream(target: UploadTarget, stream: PushedStream): 
     await upload.send()
     return await upload.close()
   } catch (error) {
-    await upload.cancel()
+    if (!(error instanceof RegistryError && error.status === 429)) await upload.cancel()
     throw error
   }
 }
@@ -98,6 +98,8 @@ class StreamUpload {
         error = caught
       }
       const status = refusal?.status ?? 0
+      // Refused until all patience was gone: the next request would be as well.
+      if (status === 429) throw error
       if (this.#shrinks(status, before)) {
         this.#session = undefined
         tries = 0
@@ -130,6 +132,7 @@ class StreamUpload {
       throw new BuildError('DIGEST_MISMATCH', `The registry stored ${stored} instead of ${digest}`)
     }
     const error: RegistryError = await failure(response, 'PUT')
+    if (error.status === 429) throw error
     if (await this.#target.has(digest)) return blob
     if (!isRetryableStatus(response.status) && !isSessionLost(error, response.status)) throw error
     this.#session = undefined

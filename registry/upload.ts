@@ -63,7 +63,8 @@ export async function uploadBlob(target: UploadTarget, blob: PushedBlob, started
       problem = { error, status: 0, retryAfter: undefined }
     }
     const { status, error } = problem
-    if (status === 401 || status === 403) throw error
+    // Neither changed anything; a 429 that comes to here has outlasted all patience.
+    if (status === 401 || status === 403 || status === 429) throw error
     // Done after all: the answer was lost, or somebody else pushed the same blob (Nexus and Artifactory then fail).
     if (await target.has(blob.descriptor.digest)) return 'exists'
     if (tries >= target.patience.policy.tries) throw error

@@ -15,7 +15,7 @@ import type { Image, ImageIndex } from '../image/image.ts'
 import { BuildError } from '../core/errors.ts'
 import { Store } from '../store/store.ts'
 import { storeLocation } from '../store/location.ts'
-import { makeHttp } from '../core/http.ts'
+import { makeHttp, tellsOfLimits } from '../core/http.ts'
 import { TrustedHosts } from '../core/net/trusted-hosts.ts'
 import type { Io } from './command.ts'
 import { localImage } from './locations.ts'
@@ -43,7 +43,7 @@ export async function openWorld(io: Io, options: WorldOptions = {}): Promise<Wor
   const { insecure } = options
   const store = options.store ?? (await Store.open(await storeLocation({ env })))
   const trusted = new TrustedHosts()
-  const http = makeHttp({ env, tls: (host) => trusted.settingsFor(host) })
+  const http = makeHttp({ env, tls: (host) => trusted.settingsFor(host), onLimited: tellsOfLimits(report) })
   const registries = new Registries({ env, report, signal, insecure })
   return {
     store,

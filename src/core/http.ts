@@ -1,24 +1,18 @@
 import { collect, copied, type Open } from './bytes.ts'
-import { BuildError, systemErrorCode } from './errors.ts'
+import { BuildError } from './errors.ts'
 import { isPublicAddress } from './net/addresses.ts'
 import { exchangeBulk } from './net/bulk.ts'
 import { isUnreached, systemLookup, type Lookup } from './net/connect.ts'
 import { exchangeDecoded, exchangeRaw, StaleConnectionError, type Answer, type Exchange } from './net/exchange.ts'
-import { asNetworkError, markingSource, maskUrl, SourceError } from './net/failure.ts'
+import { asNetworkError, markingSource, maskUrl } from './net/failure.ts'
+import { Pace } from './net/pace.ts'
 import type { Environment } from './net/proxy.ts'
-import {
-  DEFAULT_RETRY,
-  isRetryableFailure,
-  isRetryableStatus,
-  parseRetryAfter,
-  realWaiting,
-  waitMs,
-  type RetryPolicy,
-  type Waiting,
-} from './net/retry.ts'
+import { DEFAULT_RETRY, realWaiting, waitMs, type RetryPolicy, type Waiting } from './net/retry.ts'
 import { Routes } from './net/routes.ts'
 import type { SharedConnection } from './net/shared-connection.ts'
 import type { TlsSettings } from './net/tls.ts'
+import { Tries, type Outcome } from './net/tries.ts'
+import type { Report } from './progress.ts'
 
 export type { Environment } from './net/proxy.ts'
 export type { RetryPolicy } from './net/retry.ts'
@@ -51,7 +45,10 @@ export interface HttpRequest {
    * next. It then takes a connection of its own and a third of the CPU time. Only with `decode: false`.
    */
   readonly bulk?: boolean | undefined
-  /** Whether a broken connection or a status such as 503 leads to another try; true for GET, HEAD, PUT and DELETE. */
+  /**
+   * Whether a broken connection or a status such as 503 leads to another try; true for GET, HEAD, PUT and DELETE. After a 429
+   * everything is sent again: nothing was done with it.
+   */
   readonly retry?: boolean | undefined
   /** The server that named this address (a token realm, an upload location); see {@link makeHttp} on private addresses. */
   readonly via?: string | undefined
@@ -101,6 +98,8 @@ export interface HttpOptions {
   readonly lookup?: Lookup | undefined
   readonly isPublicAddress?: ((address: string) => boolean) | undefined
   readonly waiting?: Partial<Waiting> | undefined
+  /** Called once for a host that answers 429 and is asked more slowly from then on. */
+  readonly onLimited?: ((host: string) => void) | undefined
 }
 
 const MAX_REDIRECTS = 10
@@ -129,7 +128,6 @@ export function makeHttp(options: HttpOptions = {}): Http {
   const waiting = { ...realWaiting, ...options.waiting }
   const policy = { ...DEFAULT_RETRY, ...(options.retry === false ? { tries: 1 } : options.retry) }
   const patienceMs = options.patienceMs ?? 4_000
-  const gates: Gates = new Map()
   const reached = new Set<string>()
   const routes = new Routes({
     env,
@@ -139,7 +137,19 @@ export function makeHttp(options: HttpOptions = {}): Http {
     privateHosts: [...(options.privateHosts ?? []), ...listOf(env['LAYERWRIGHT_PRIVATE_HOSTS'])],
     tls: options.tls ?? (() => undefined),
   })
-  return (request) => sendFollowing(request, { waiting, policy, patienceMs, gates, reached, routes })
+  const limited = new Set<string>()
+  const onLimited = (host: string): void => {
+    if (!limited.has(host)) options.onLimited?.(host)
+    limited.add(host)
+  }
+  const door: Door = { waiting, policy, patienceMs, paces: new Map(), reached, routes, onLimited }
+  return (request) => sendFollowing(request, door)
+}
+
+/** Says why something takes long: for {@link HttpOptions.onLimited}. */
+export function tellsOfLimits(report: Report): (host: string) => void {
+  return (host) =>
+    report({ type: 'note', level: 'info', text: `${host} limits how often it may be asked: it is asked more slowly` })
 }
 
 /** What one {@link makeHttp} holds. */
@@ -147,14 +157,13 @@ interface Door {
   readonly waiting: Waiting
   readonly policy: RetryPolicy
   readonly patienceMs: number
-  readonly gates: Gates
+  /** By origin. */
+  readonly paces: Map<string, Pace>
   /** Origins to which there was a connection once. */
   readonly reached: Set<string>
   readonly routes: Routes
+  readonly onLimited: (host: string) => void
 }
-
-/** Until when an origin asked everybody to wait, in milliseconds since the epoch. */
-type Gates = Map<string, number>
 
 /** One request on its way, after redirects. */
 interface Hop {
@@ -204,54 +213,33 @@ function redirected(hop: Hop, location: string, status: number): Hop {
 
 /** Sends until an answer is not worth another try. */
 async function sendTrying(request: HttpRequest, hop: Hop, door: Door): Promise<{ answer: Answer; tries: number }> {
-  const { waiting, policy, gates, reached } = door
+  const { waiting, policy, reached } = door
   const { signal } = request
-  const mayRetry = request.retry ?? IDEMPOTENT.has(hop.method)
-  const startMs = waiting.now()
+  const { origin, host } = hop.url
+  const pace = paceOf(origin, door)
+  const tries = new Tries({ policy, waiting, pace, isRepeatable: request.retry ?? IDEMPOTENT.has(hop.method) })
   let stale = 0
-  for (let tries = 1; ; tries++) {
-    await passGate(gates, hop.url.origin, waiting, signal)
+  for (;;) {
+    const turn = await pace.turn(signal)
     let outcome: Outcome
     try {
-      outcome = { answer: await sendOnce(request, hop, door, tries) }
+      outcome = { answer: await sendOnce(request, hop, door, tries.failures + 1) }
     } catch (error) {
       if (signal?.aborted) throw signal.reason
-      if (error instanceof StaleConnectionError && stale++ < 3) {
-        tries--
-        continue
-      }
+      if (error instanceof StaleConnectionError && stale++ < 3) continue
       outcome = { error }
     }
-    const retryAfterMs = parseRetryAfter(outcome.answer?.header('retry-after'), waiting.now())
-    const wait = waitMs(policy, tries, retryAfterMs, waiting.random())
-    if (!isUnreached(outcome.error)) reached.add(hop.url.origin)
-    const totalMs = reached.has(hop.url.origin) ? policy.totalMs : Math.min(policy.totalMs, FIRST_CONTACT_MS)
-    const hasTime = waiting.now() - startMs + wait <= totalMs
-    const again = mayRetry && tries < policy.tries && hasTime && isWorthAnother(outcome, tries)
-    const isHeldBack =
-      retryAfterMs !== undefined && outcome.answer !== undefined && isRetryableStatus(outcome.answer.status)
-    if (isHeldBack && hasTime) closeGate(gates, hop.url.origin, waiting.now() + wait)
-    if (!again) {
-      if (outcome.answer !== undefined) return { answer: outcome.answer, tries }
-      throw asNetworkError(outcome.error, hop.url.href, tries)
+    if (!isUnreached(outcome.error)) reached.add(origin)
+    const totalMs = reached.has(origin) ? policy.totalMs : Math.min(policy.totalMs, FIRST_CONTACT_MS)
+    const again = tries.note(outcome, turn, totalMs)
+    if (again === undefined) {
+      if (outcome.answer !== undefined) return { answer: outcome.answer, tries: tries.count }
+      throw asNetworkError(outcome.error, hop.url.href, tries.count)
     }
     outcome.answer?.discard()
-    if (!isHeldBack) await waiting.sleep(wait, signal)
+    if (again.isLimited) door.onLimited(host)
+    if (again.waitMs > 0) await waiting.sleep(again.waitMs, signal)
   }
-}
-
-type Outcome =
-  | { readonly answer: Answer; readonly error?: never }
-  | { readonly answer?: never; readonly error: unknown }
-
-function isWorthAnother(outcome: Outcome, tries: number): boolean {
-  if (outcome.answer !== undefined) return isRetryableStatus(outcome.answer.status)
-  // Errors with a meaning of their own: a refused address, the source of a body.
-  if (outcome.error instanceof BuildError || outcome.error instanceof SourceError) return false
-  const code = systemErrorCode(outcome.error)
-  // Nobody listens: a restarting server is back in a moment, a wrong address never is.
-  if (code === 'ECONNREFUSED') return tries < 3
-  return isRetryableFailure(code)
 }
 
 async function sendOnce(request: HttpRequest, hop: Hop, door: Door, tries: number): Promise<Answer> {
@@ -352,17 +340,13 @@ async function readWhole(
   }
 }
 
-/** Waits while the origin has asked everybody to wait (429 and 503 with `Retry-After`). */
-async function passGate(gates: Gates, origin: string, waiting: Waiting, signal?: AbortSignal): Promise<void> {
-  const until = gates.get(origin)
-  if (until === undefined) return
-  const left = until - waiting.now()
-  if (left > 0) await waiting.sleep(left, signal)
-  if (gates.get(origin) === until) gates.delete(origin)
-}
-
-function closeGate(gates: Gates, origin: string, untilMs: number): void {
-  gates.set(origin, Math.max(gates.get(origin) ?? 0, untilMs))
+function paceOf(origin: string, { paces, waiting }: Door): Pace {
+  let pace = paces.get(origin)
+  if (pace === undefined) {
+    pace = new Pace(waiting)
+    paces.set(origin, pace)
+  }
+  return pace
 }
 
 function parseHttpUrl(text: string, base: string): URL {

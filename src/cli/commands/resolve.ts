@@ -88,7 +88,7 @@ export const command: Command = {
 
 async function runResolve(texts: readonly string[], options: ResolveOptions, io: Io): Promise<PythonLock> {
   const [
-    { makeHttp },
+    { makeHttp, tellsOfLimits },
     { Store },
     { storeLocation },
     { loadRequirements, parseRequirements },
@@ -107,7 +107,7 @@ async function runResolve(texts: readonly string[], options: ResolveOptions, io:
   const { assertResolvable } = await import('../../python/input/sources.ts')
   const { env, signal, cwd } = io
   const trusted = new TrustedHosts()
-  const http = makeHttp({ env, tls: (host) => trusted.settingsFor(host) })
+  const http = makeHttp({ env, tls: (host) => trusted.settingsFor(host), onLimited: tellsOfLimits(io.report) })
   const context = { cwd, env, http, signal }
   const target = { pythonVersion: options.pythonVersion, ...parseTargetPlatform(options.pythonPlatform) }
   const lock = await readLock(texts, options, target, { io, http })
