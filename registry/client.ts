@@ -2,9 +2,10 @@ import { isDigest, type Descriptor, type Digest } from 'oci-spec-types'
 import { BuildError, isBuildError } from '../src/core/errors.ts'
 import type { Open } from '../src/core/bytes.ts'
 import type { HttpResponse } from '../src/core/http.ts'
+import { checkBase } from './api-base.ts'
 import type { Challenge } from './challenge.ts'
 import { openDownload, type Part } from './download.ts'
-import { failedLoginHint, registryError, RegistryError } from './errors.ts'
+import { registryError, RegistryError } from './errors.ts'
 import type { RawManifest } from './manifest.ts'
 import { describeManifest, fetchManifest, storeManifest } from './manifests.ts'
 import type { Patience } from './patience.ts'
@@ -230,16 +231,11 @@ export class RegistryClient {
    * Asks the registry whether it accepts the credentials, without naming a repository.
    *
    * @param isNew whether somebody has just typed them in: then it is of no use to say how to log in
-   * @throws RegistryError REGISTRY_DENIED
+   * @throws RegistryError REGISTRY_DENIED; BuildError REGISTRY_FAILED when something else answers there, such as the page on
+   *   which a network wants a login of its own
    */
   async checkLogin(isNew = false): Promise<void> {
-    const { signal } = this.#options
-    const response = await this.#origin.connection.send({ method: 'GET', path: '/', scopes: [], signal })
-    if (response.status !== 200) {
-      const hint = isNew && response.status === 401 ? failedLoginHint(new URL(response.url).host) : undefined
-      throw await registryError(response, { method: 'GET', what: `log in to ${this.registry}` }, { hint })
-    }
-    await response.discard()
+    await checkBase(this.#origin.connection, { registry: this.registry, isNew, signal: this.#options.signal })
   }
 
   /** `mounted`; `failed` when mounting is of no use here; else the answer with the upload location. */

@@ -19,6 +19,7 @@ export interface HelperOptions {
 const OUTPUT_LIMIT = 1 << 20
 /** A helper may ask a cloud; one that waits for a person at a keyboard is of no use here. */
 const TIMEOUT_MS = 30_000
+const NOT_INSTALLED = 'is not installed'
 const NOT_FOUND = 'credentials not found in native keychain'
 
 /**
@@ -41,8 +42,9 @@ export async function getFromHelper(
   let document: unknown
   try {
     document = JSON.parse(output)
-  } catch (error) {
-    throw helperError(name, `gave no JSON for ${server}`, error)
+  } catch {
+    // The parser's message quotes the text, which is secret.
+    throw helperError(name, `gave no JSON for ${server}`)
   }
   const { Username: username, Secret: secret } = (document ?? {}) as Record<string, unknown>
   if (typeof username !== 'string' || typeof secret !== 'string')
@@ -102,7 +104,7 @@ function runHelper(
       if (signal?.aborted) {
         clearTimeout(timer)
         reject(signal.reason as Error)
-      } else fail(systemErrorCode(error) === 'ENOENT' ? 'is not installed' : 'could not be started', error)
+      } else fail(systemErrorCode(error) === 'ENOENT' ? NOT_INSTALLED : 'could not be started', error)
     })
     child.on('close', (status) => {
       clearTimeout(timer)
@@ -113,7 +115,10 @@ function runHelper(
 
 function helperError(name: string, problem: string, cause?: unknown): BuildError {
   return new BuildError('CREDENTIALS_INVALID', `The credential helper docker-credential-${name} ${problem}`, {
-    hint: 'Try it by hand: `echo SERVER | docker-credential-NAME get`. It is named in your Docker or containers configuration.',
+    hint:
+      problem === NOT_INSTALLED
+        ? 'Install it where PATH finds it, or take it out of your Docker or containers configuration.'
+        : `Try it by hand: \`echo SERVER | docker-credential-${name} get\`.`,
     cause,
   })
 }

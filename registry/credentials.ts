@@ -3,8 +3,9 @@ import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { BuildError, systemErrorCode } from '../src/core/errors.ts'
 import type { Environment } from '../src/core/http.ts'
-import { silent, type Report } from '../src/core/progress.ts'
-import { getFromHelper, type HelperEntry } from './credential-helper.ts'
+import type { Report } from '../src/core/progress.ts'
+import type { HelperEntry } from './credential-helper.ts'
+import { Helpers } from './helpers.ts'
 import type { ConfigPlace } from './hosts.ts'
 
 /** How this program proves itself to a registry. */
@@ -64,6 +65,8 @@ export function findCredentials(options: CredentialOptions = {}): Credentials {
   const { env = process.env } = options
   const answers = new Map<string, Promise<FoundCredential | undefined>>()
   const files = new Map<string, Promise<AuthFile | undefined>>()
+  const { report, signal, helperTimeoutMs: timeoutMs } = options
+  const helpers = new Helpers({ env, report, signal, timeoutMs })
   const load = (place: Place): Promise<AuthFile | undefined> => {
     let file = files.get(place.origin)
     if (file === undefined) {
@@ -76,7 +79,7 @@ export function findCredentials(options: CredentialOptions = {}): Credentials {
     for (const place of places(options)) {
       const file = await load(place)
       if (file === undefined) continue
-      const credential = await lookUp(file, registry, repository, options)
+      const credential = await lookUp({ registry, repository }, file, { helpers, origin: place.origin })
       if (credential !== undefined) return { credential, origin: place.origin }
     }
     return fromCi(registry, env)
@@ -203,16 +206,19 @@ async function loadAuthFile(place: Place): Promise<AuthFile | undefined> {
 }
 
 async function lookUp(
+  { registry, repository }: { readonly registry: string; readonly repository: string },
   file: AuthFile,
-  registry: string,
-  repository: string,
-  options: CredentialOptions,
+  { helpers, origin }: { readonly helpers: Helpers; readonly origin: string },
 ): Promise<Credential | undefined> {
-  const keys = [...pathKeys(registry, repository), ...hostKeys(registry)]
+  const paths = pathKeys(registry, repository)
+  const keys = [...paths, ...hostKeys(registry)]
   for (const key of keys) {
     const helper = file.credHelpers[key]
-    const found = helper === undefined ? undefined : await askHelper(helper, key, options)
-    if (found !== undefined) return found
+    if (helper === undefined) continue
+    // Docker asks by the name under which it stores, whatever the setting calls the host.
+    const servers = paths.includes(key) ? [key] : [...new Set([...storeKeys(registry), key])]
+    const found = await helpers.ask(helper, servers, `\`credHelpers\` in ${origin}`)
+    if (found !== undefined) return fromHelper(found)
   }
   const entries = new Map(Object.entries(file.auths).map(([key, entry]) => [normalizeKey(key), entry]))
   for (const key of keys) {
@@ -221,24 +227,8 @@ async function lookUp(
     if (found !== undefined) return found
   }
   if (file.credsStore === undefined) return undefined
-  for (const server of storeKeys(registry)) {
-    const found = await askHelper(file.credsStore, server, options)
-    if (found !== undefined) return found
-  }
-  return undefined
-}
-
-/** A helper that does not work must not stop a pull that needs no login: it is told, and the next place is tried. */
-async function askHelper(name: string, server: string, options: CredentialOptions): Promise<Credential | undefined> {
-  const { env = process.env, report = silent, signal, helperTimeoutMs } = options
-  try {
-    const entry = await getFromHelper(name, server, { env, signal, timeoutMs: helperTimeoutMs })
-    return entry === undefined ? undefined : fromHelper(entry)
-  } catch (error) {
-    if (!(error instanceof BuildError)) throw error
-    report({ type: 'note', level: 'warning', text: error.message, code: error.code })
-    return undefined
-  }
+  const found = await helpers.ask(file.credsStore, storeKeys(registry), `\`credsStore\` in ${origin}`)
+  return found === undefined ? undefined : fromHelper(found)
 }
 
 function fromHelper({ username, secret }: HelperEntry): Credential {
@@ -254,7 +244,8 @@ function pathKeys(registry: string, repository: string): string[] {
 
 const DOCKER_HUB_KEYS = ['docker.io', 'index.docker.io', 'registry-1.docker.io']
 
-function hostKeys(registry: string): string[] {
+/** The names of a registry in configuration. */
+export function hostKeys(registry: string): readonly string[] {
   return registry === 'docker.io' ? DOCKER_HUB_KEYS : [registry]
 }
 

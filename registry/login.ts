@@ -6,7 +6,7 @@ import type { Environment } from '../src/core/http.ts'
 import { makeFolder } from '../src/core/make-folder.ts'
 import { writeNamedFile } from '../src/core/named-file.ts'
 import { eraseFromHelper, storeInHelper } from './credential-helper.ts'
-import { parseAuthFile } from './credentials.ts'
+import { hostKeys, parseAuthFile } from './credentials.ts'
 
 /** Where a login is kept. */
 export interface LoginPlace {
@@ -65,7 +65,8 @@ export async function eraseLogin(registry: string, place: LoginPlace): Promise<b
 
 /** The program that keeps a registry's login; an empty name is none, and goes before that for all others. */
 function helperOf({ credHelpers, credsStore }: DockerConfig, registry: string): string | undefined {
-  const name = credHelpers?.[registry] ?? credsStore
+  const named = hostKeys(registry).map((key) => credHelpers?.[key])
+  const name = named.find((entry) => entry !== undefined) ?? credsStore
   return name === '' ? undefined : name
 }
 

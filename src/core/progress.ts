@@ -66,6 +66,16 @@ export type Report = (event: ProgressEvent) => void
 /** A report that nobody reads. */
 export const silent: Report = () => {}
 
+const told = new WeakMap<Report, Set<string>>()
+
+/** Reports a note unless the same text went there before: several parts of an operation may come upon one thing. */
+export function reportOnce(report: Report, note: Extract<ProgressEvent, { readonly type: 'note' }>): void {
+  const texts = told.get(report) ?? new Set()
+  told.set(report, texts)
+  if (!texts.has(note.text)) report(note)
+  texts.add(note.text)
+}
+
 /** A report whose tasks belong to another task: views that show the top alone leave them out. */
 export function nested(report: Report, parent: string): Report {
   return (event) => report(event.type === 'start' && event.parent === undefined ? { ...event, parent } : event)

@@ -1,12 +1,13 @@
 import { BuildError } from '../core/errors.ts'
 import { maskUrl, type Environment } from '../core/http.ts'
 import { proxyFor } from '../core/net/proxy.ts'
+import type { Report } from '../core/progress.ts'
 import { findCredentials, listCredentialPlaces, type FoundCredential } from '../../registry/credentials.ts'
 import { listHostPlaces, loadHosts } from '../../registry/host-files.ts'
 import type { ConfigPlace, HostSettings, MirrorSettings } from '../../registry/hosts.ts'
 import { parseReference } from '../../registry/reference.ts'
 import { Registries } from '../../registry/registries.ts'
-import { failure, ok, skipped, type CheckResult, type Finding } from './check.ts'
+import { failure, ok, skipped, warning, type CheckResult, type Finding } from './check.ts'
 
 /** What {@link examineRegistry} works with. */
 export interface RegistryExamination {
@@ -33,7 +34,9 @@ export async function examineRegistry(name: string, options: RegistryExamination
   const hosts = loadHosts(options)
   const settings = hosts.settings(place.registry, place.repository)
   const files = listHostPlaces(options, place)
-  const found = await findCredentials({ env, home, signal })(place.registry, place.repository)
+  const notes: string[] = []
+  const report: Report = (event) => void (event.type === 'note' && notes.push(event.text))
+  const found = await findCredentials({ env, home, signal, report })(place.registry, place.repository)
   const registries = new Registries({ env, home, hosts, signal, insecure: options.insecure, retry: { tries: 1 } })
   return [
     ...files.settings.map((file) => resultOf('settings', file)),
@@ -41,6 +44,7 @@ export async function examineRegistry(name: string, options: RegistryExamination
     ...trustVariables(env),
     ...files.certificates.map((file) => resultOf('certificates', file)),
     ...(await listCredentialPlaces({ env, home, signal }, found)).map((file) => resultOf('credentials', file)),
+    ...notes.map((text) => result('credentials', 'Helper', warning(text, 'Mend the helper or the file.'))),
     result('credentials', 'Login', ok(describeLogin(found))),
     ...(await ask(registries, place, { settings, found, offline: options.offline === true })),
   ]

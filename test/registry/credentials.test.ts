@@ -1,4 +1,4 @@
-import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { delimiter, dirname, join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
@@ -172,5 +172,36 @@ describe.skipIf(process.platform === 'win32')('credential helpers', () => {
   test('53 missing: the next place is asked', async () => {
     await write(DOCKER, { credHelpers: { 'a.io': 'absent' }, auths: { 'a.io': auth('next:x') } })
     expect(await find('a.io')).toEqual(basic('next', 'x'))
+  })
+
+  test('that are missing are told once in an operation, with what to do', async () => {
+    const path = await write(DOCKER, { credsStore: 'absent' })
+    const notes: unknown[] = []
+    const report: CredentialOptions['report'] = (event) => void notes.push(event)
+    expect(await find('docker.io', 'a', {}, { report })).toBeUndefined()
+    expect(await find('b.io', 'x', {}, { report })).toBeUndefined()
+    expect(await find('b.io', 'y', {}, { report })).toBeUndefined()
+    expect(notes).toEqual([
+      {
+        type: 'note',
+        level: 'warning',
+        code: 'CREDENTIALS_INVALID',
+        text: `The credential helper docker-credential-absent is not installed. It is named by \`credsStore\` in ${path}, and passed over. Install it where PATH finds it, or take it out of your Docker or containers configuration.`,
+      },
+    ])
+  })
+
+  test('are asked once about a server, and that fail not by its other name', async () => {
+    const asked = join(folder, 'asked')
+    await helper('count', `read server; echo "$server" >> '${asked}'; echo hush; exit 7`)
+    await write(DOCKER, { credsStore: 'count' })
+    const env = { PATH: `${join(folder, 'bin')}:/usr/bin:/bin` }
+    const notes: string[] = []
+    const report: CredentialOptions['report'] = (event) => void (event.type === 'note' && notes.push(event.text))
+    const credentials = findCredentials({ env, home: join(folder, 'home'), uid: 4242, report })
+    await Promise.all(['a', 'b', 'c'].map((repository) => credentials('r.io', repository)))
+    expect(await readFile(asked, 'utf8')).toBe('r.io\n')
+    expect(notes).toEqual([expect.stringMatching(/failed for r\.io with status 7.*docker-credential-count get/)])
+    expect(notes.join()).not.toContain('hush')
   })
 })

@@ -4,7 +4,7 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { findCredentials, type Credentials } from '../../registry/credentials.ts'
 import { eraseLogin, saveLogin } from '../../registry/login.ts'
 import { Registries } from '../../registry/registries.ts'
@@ -77,6 +77,19 @@ test.skipIf(process.platform === 'win32')('a login goes to the helper that the c
   await expect(readFile(join(home, 'kept'))).rejects.toThrow()
 })
 
+test('a login that no helper can keep is lost with a word of what to do', async () => {
+  await mkdir(join(home, '.docker'))
+  await writeFile(join(home, '.docker', 'config.json'), '{"credsStore":"absent"}')
+  const saving = saveLogin('r.io', { username: 'me', password: 'word-of-mine' }, { env: { PATH: home }, home })
+  const error: unknown = await saving.catch((reason: unknown) => reason)
+  expect(error).toMatchObject({
+    code: 'CREDENTIALS_INVALID',
+    message: 'The credential helper docker-credential-absent is not installed',
+    hint: expect.stringContaining('Install it'),
+  })
+  expect(JSON.stringify(error, Object.getOwnPropertyNames(error))).not.toContain('word-of-mine')
+})
+
 test('a registry that takes no login is told by who is at fault', async () => {
   const server = createServer((_request, response) => {
     response.writeHead(401, { 'www-authenticate': 'Basic realm="test"' }).end()
@@ -98,6 +111,107 @@ test('a registry that takes no login is told by who is at fault', async () => {
     server.close()
   }
 })
+
+/** A server that answers everything alike. */
+async function answering(
+  work: (registry: string) => Promise<void>,
+  body: string,
+  headers: Readonly<Record<string, string>>,
+  challenge?: string,
+): Promise<void> {
+  const server = createServer((request, response) => {
+    const isAsked = challenge !== undefined && request.headers.authorization === undefined
+    response.writeHead(isAsked ? 401 : 200, isAsked ? { 'www-authenticate': challenge } : headers).end(body)
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  try {
+    await work(`127.0.0.1:${(server.address() as AddressInfo).port}`)
+  } finally {
+    server.closeAllConnections()
+    server.close()
+  }
+}
+
+const JSON_TYPE = { 'content-type': 'application/json; charset=utf-8' }
+const PAGE = '<!doctype html><title>Guests</title><form>'
+
+describe('checkLogin()', () => {
+  const login = { kind: 'basic', username: 'me', password: 'word-of-mine' } as const
+  const check = (registry: string): Promise<void> =>
+    quickRegistries({ login }).registries.client({ registry, repository: '' }, { actions: 'pull' }).checkLogin(true)
+
+  test.each([
+    ['an empty object', '{}', JSON_TYPE],
+    ['true, as Quay does', 'true', JSON_TYPE],
+    ['JSON that is called text', '{}\n', { 'content-type': 'text/plain' }],
+    ['nothing', '', {}],
+    ['a text with the header of Docker', 'ok', { 'docker-distribution-api-version': 'registry/2.0' }],
+    ['a page with the header of Docker', PAGE, { 'docker-distribution-api-version': '', 'content-type': 'text/html' }],
+    ['a text after it asked for a password', 'ok', {}, 'Basic realm="x"'],
+  ])('believes a registry that says %s', async (_, body, headers, challenge?: string) => {
+    await answering((registry) => expect(check(registry)).resolves.toBeUndefined(), body, headers, challenge)
+  })
+
+  test.each([
+    ['a page', PAGE, { 'content-type': 'text/html; charset=utf-8' }],
+    ['a page without a type', PAGE, {}],
+    ['a text', 'It works!', { 'content-type': 'text/plain' }],
+    ['a page after it asked for a password', PAGE, { 'content-type': 'text/html' }, 'Basic realm="Guests"'],
+  ])('does not believe %s', async (_, body, headers, challenge?: string) => {
+    await answering(
+      async (registry) =>
+        expect(check(registry)).rejects.toMatchObject({
+          code: 'REGISTRY_FAILED',
+          message: `What answers is no registry: http://${registry}/v2/`,
+          hint: expect.stringContaining('login of its own'),
+        }),
+      body,
+      headers,
+      challenge,
+    )
+  })
+
+  test('tells of a host that knows no such address', async () => {
+    const server = createServer((_request, response) => response.writeHead(404).end(PAGE)).listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    try {
+      await expect(check(`127.0.0.1:${(server.address() as AddressInfo).port}`)).rejects.toMatchObject({
+        status: 404,
+        hint: expect.stringContaining('address of a registry'),
+      })
+    } finally {
+      server.closeAllConnections()
+      server.close()
+    }
+  })
+})
+
+test.skipIf(process.platform === 'win32')(
+  'a login for Docker Hub is kept and found under its name in helpers',
+  async () => {
+    const kept = join(home, 'kept')
+    const script = `#!/bin/sh
+read server
+case $1 in
+store) echo "$server" > '${kept}' ;;
+erase) [ "$server" = https://index.docker.io/v1/ ] && rm '${kept}' ;;
+get) [ "$server" = https://index.docker.io/v1/ ] && cat '${kept}' || { echo credentials not found in native keychain; exit 1; } ;;
+esac
+`
+    await writeFile(join(home, 'docker-credential-hub'), script)
+    await chmod(join(home, 'docker-credential-hub'), 0o755)
+    await mkdir(join(home, '.docker'))
+    await writeFile(
+      join(home, '.docker', 'config.json'),
+      '{"credHelpers":{"index.docker.io":"hub"},"credsStore":"absent"}',
+    )
+    const env = { PATH: `${home}:/usr/bin:/bin` }
+    await saveLogin('docker.io', { username: 'me', password: 'pw' }, { env, home })
+    expect(await find('docker.io', env)).toEqual({ kind: 'basic', username: 'me', password: 'pw' })
+    expect(await eraseLogin('docker.io', { env, home })).toBe(true)
+    await expect(readFile(kept)).rejects.toThrow()
+  },
+)
 
 test.each([
   ['basic', 'Basic realm="test"', 401],
