@@ -81,7 +81,7 @@ export type Http = (request: HttpRequest) => Promise<HttpResponse>
 
 /** Settings of {@link makeHttp}; every one has a default. */
 export interface HttpOptions {
-  /** Proxies (`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY`) and authorities (`SSL_CERT_FILE`, `NODE_EXTRA_CA_CERTS`). */
+  /** Proxies (`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY`) and authorities (`SSL_CERT_FILE`, `SSL_CERT_DIR`, `NODE_EXTRA_CA_CERTS`). */
   readonly env?: Environment | undefined
   /** Fields left out keep their default; false sends everything once. */
   readonly retry?: Partial<RetryPolicy> | false | undefined

@@ -3,6 +3,7 @@ import { X509Certificate } from 'node:crypto'
 import { BuildError } from '../core/errors.ts'
 import { maskUrl, type HttpResponse } from '../core/http.ts'
 import { proxyFor } from '../core/net/proxy.ts'
+import { namedAuthorities } from '../core/net/tls.ts'
 import { Registries } from '../../registry/registries.ts'
 import { findCredentials } from '../../registry/credentials.ts'
 import { parseReference, type Reference } from '../../registry/reference.ts'
@@ -26,7 +27,7 @@ const proxy: Check = {
   },
 }
 
-const CA_VARIABLES = ['SSL_CERT_FILE', 'NODE_EXTRA_CA_CERTS', 'REQUESTS_CA_BUNDLE', 'CURL_CA_BUNDLE']
+const CA_VARIABLES = ['SSL_CERT_FILE', 'SSL_CERT_DIR', 'NODE_EXTRA_CA_CERTS', 'REQUESTS_CA_BUNDLE', 'CURL_CA_BUNDLE']
 
 const authorities: Check = {
   id: 'certificates',
@@ -35,10 +36,16 @@ const authorities: Check = {
   async run({ env }) {
     const set = CA_VARIABLES.filter((name) => (env[name] ?? '') !== '')
     if (set.length === 0) return ok("Node.js's own list")
-    for (const name of set) {
+    for (const name of set.filter((name) => name !== 'SSL_CERT_DIR')) {
       const problem = await certificateProblem(env[name] ?? '')
       if (problem !== undefined)
         return failure(`${name}: ${problem}`, 'Name a file with certificates in PEM form, or unset it.')
+    }
+    try {
+      namedAuthorities(env)
+    } catch (error) {
+      if (!(error instanceof BuildError)) throw error
+      return failure(error.message, 'Name folders with certificates in PEM form, or unset it.')
     }
     return ok(`also ${set.map((name) => `${name}=${env[name]}`).join(', ')}`)
   },

@@ -104,7 +104,7 @@ function describePlace({ host, scheme, path = '/v2', insecure, resolvesTags }: M
 }
 
 function trustVariables(env: Environment): readonly CheckResult[] {
-  return ['SSL_CERT_FILE', 'NODE_EXTRA_CA_CERTS'].map((name) =>
+  return ['SSL_CERT_FILE', 'SSL_CERT_DIR', 'NODE_EXTRA_CA_CERTS'].map((name) =>
     result('certificates', name, env[name] ? ok(env[name]) : skipped('not set')),
   )
 }

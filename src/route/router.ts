@@ -32,7 +32,7 @@ export interface RouterOptions {
   readonly random?: (() => number) | undefined
   /** Is told of servers that are taken out, and that are back. */
   readonly onHealth?: ((change: HealthChange) => void) | undefined
-  /** Names authorities that servers of HTTPS are trusted by: `SSL_CERT_FILE`, `NODE_EXTRA_CA_CERTS`. */
+  /** Names authorities that servers of HTTPS are trusted by: `SSL_CERT_FILE`, `SSL_CERT_DIR`, `NODE_EXTRA_CA_CERTS`. */
   readonly env?: Environment | undefined
 }
 
@@ -52,7 +52,7 @@ export class Router {
   readonly #random: () => number
   readonly #world: UpstreamWorld & { readonly now: () => number }
 
-  /** @throws BuildError FILE_UNREADABLE when a server speaks HTTPS and a file of authorities cannot be read */
+  /** @throws BuildError FILE_UNREADABLE, CONFIG_INVALID when a server speaks HTTPS and a file of authorities is of no use */
   constructor(table: RouteTable, options: RouterOptions = {}) {
     const { now = Date.now, random = Math.random, onHealth = () => {}, env = process.env } = options
     let context: SecureContext | undefined

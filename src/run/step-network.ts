@@ -1,10 +1,10 @@
-import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { existsSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { rootCertificates } from 'node:tls'
 import { digestHex } from 'oci-spec-types'
 import { digestOf } from '../core/digest.ts'
-import { BuildError } from '../core/errors.ts'
 import { makeFolder } from '../core/make-folder.ts'
+import { namedAuthorities } from '../core/net/tls.ts'
 import type { BindMount } from './container.ts'
 
 /** What commands need to reach the network as this machine does. */
@@ -29,10 +29,10 @@ const TARGET = '/run/layerwright/ca.pem'
  * Lets commands use the proxies and trust the authorities that this machine is set to use, as the build itself does; none
  * of it stays in the layer.
  *
- * `SSL_CERT_FILE` names all authorities; `NODE_EXTRA_CA_CERTS` those besides the public ones.
+ * `SSL_CERT_FILE` names all authorities; `SSL_CERT_DIR` and `NODE_EXTRA_CA_CERTS` those besides it, or besides the public ones.
  *
  * @param folder keeps the bundle
- * @throws BuildError FILE_UNREADABLE for a variable that names no file
+ * @throws BuildError as {@link namedAuthorities}
  */
 export async function stepNetwork(
   env: Readonly<Record<string, string | undefined>>,
@@ -57,16 +57,7 @@ export async function stepNetwork(
 }
 
 function bundleOf(env: Readonly<Record<string, string | undefined>>): string | undefined {
-  const whole = env['SSL_CERT_FILE']
-  if (whole) return read(whole, 'SSL_CERT_FILE')
-  const extra = env['NODE_EXTRA_CA_CERTS']
-  return extra ? [read(extra, 'NODE_EXTRA_CA_CERTS').trimEnd(), ...rootCertificates, ''].join('\n') : undefined
-}
-
-function read(file: string, variable: string): string {
-  try {
-    return readFileSync(file, 'utf8')
-  } catch (error) {
-    throw new BuildError('FILE_UNREADABLE', `${variable} names a file that cannot be read: ${file}`, { cause: error })
-  }
+  const { file, folders, extra } = namedAuthorities(env)
+  if (file === undefined && folders === undefined && extra === undefined) return undefined
+  return [...(extra ?? []), ...(folders ?? []), ...(file ?? rootCertificates), ''].join('\n')
 }

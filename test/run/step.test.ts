@@ -2,6 +2,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
+import { packageRoot } from '../../src/core/package-root.ts'
 import { collect, openBytes } from '../../src/core/bytes.ts'
 import { append } from '../../src/cli/append.ts'
 import { parseEnvironment, parseVolume } from '../../src/cli/run-options.ts'
@@ -44,7 +45,9 @@ describe('assertRunnable()', () => {
 
 describe('stepNetwork()', () => {
   const file = join(folder, 'ca.pem')
-  writeFileSync(file, 'MINE\n')
+  const [mine = ''] =
+    readFileSync(join(packageRoot(), 'fixtures/tls/ca.crt'), 'utf8').match(/-----BEGIN[^]+-----/) ?? []
+  writeFileSync(file, `# Mine\n${mine}\n`)
 
   test('hands proxies over as they are, and nothing else', async () => {
     expect(
@@ -56,15 +59,15 @@ describe('stepNetwork()', () => {
   })
 
   test('binds the authorities that the machine is set to trust', async () => {
-    const { env, binds } = await stepNetwork({ SSL_CERT_FILE: file, NODE_EXTRA_CA_CERTS: '/missing' }, folder)
+    const { env, binds } = await stepNetwork({ SSL_CERT_FILE: file }, folder)
     expect(env['PIP_CERT']).toBe(binds[0]?.destination)
-    expect(readFileSync(binds[0]?.source ?? '', 'utf8')).toBe('MINE\n')
+    expect(readFileSync(binds[0]?.source ?? '', 'utf8')).toBe(`${mine}\n`)
   })
 
   test('adds further authorities to the public ones', async () => {
     const { binds } = await stepNetwork({ NODE_EXTRA_CA_CERTS: file }, folder)
     const text = readFileSync(binds[0]?.source ?? '', 'utf8')
-    expect(text).toMatch(/^MINE\n-----BEGIN CERTIFICATE-----/)
+    expect(text.startsWith(`${mine}\n-----BEGIN CERTIFICATE-----`)).toBe(true)
   })
 
   test('refuses a variable that names no file', async () => {

@@ -1,4 +1,6 @@
-import { readFileSync } from 'node:fs'
+import { X509Certificate } from 'node:crypto'
+import { readdirSync, readFileSync } from 'node:fs'
+import { delimiter, join } from 'node:path'
 import { createSecureContext, rootCertificates, type SecureContext } from 'node:tls'
 import { BuildError, systemErrorCode } from '../errors.ts'
 import type { Environment } from './proxy.ts'
@@ -24,21 +26,42 @@ const SYSTEM_BUNDLES = [
 
 const CERTIFICATE = /-----BEGIN CERTIFICATE-----[\s\S]+?-----END CERTIFICATE-----/g
 
+/** Authorities that the environment names, each certificate as PEM text; undefined where a variable is not set. */
+export interface NamedAuthorities {
+  /** `SSL_CERT_FILE`: in place of the machine's own list. */
+  readonly file: readonly string[] | undefined
+  /** `SSL_CERT_DIR`: those in the files of its folders. */
+  readonly folders: readonly string[] | undefined
+  /** `NODE_EXTRA_CA_CERTS` */
+  readonly extra: readonly string[] | undefined
+}
+
 /**
- * The authorities that are trusted everywhere besides Node's own: `SSL_CERT_FILE` (else the machine's list) and
- * `NODE_EXTRA_CA_CERTS`. A company's authority usually lies in one of the latter.
+ * Reads the authorities that variables name. One that names nothing of use is an error, as for curl: who set it would else be told
+ * of each server that it is not trusted.
  *
- * @throws BuildError FILE_UNREADABLE when a variable names a file that cannot be read
+ * @throws BuildError FILE_UNREADABLE for a file that cannot be read; CONFIG_INVALID where there is no certificate
+ */
+export function namedAuthorities(env: Environment): NamedAuthorities {
+  return {
+    file: inFile('SSL_CERT_FILE', env),
+    folders: inFolders('SSL_CERT_DIR', env),
+    extra: inFile('NODE_EXTRA_CA_CERTS', env),
+  }
+}
+
+/**
+ * The authorities that are trusted everywhere besides Node's own: `SSL_CERT_FILE` (else the machine's list), `SSL_CERT_DIR` and
+ * `NODE_EXTRA_CA_CERTS`. A company's authority usually lies in one of them.
+ *
+ * @throws BuildError as {@link namedAuthorities}
  */
 export function trustedAuthorities(env: Environment): readonly string[] {
-  const named = env['SSL_CERT_FILE']
-  const files = [
-    ...(named ? [readNamed('SSL_CERT_FILE', named)] : [systemBundle()]),
-    ...(env['NODE_EXTRA_CA_CERTS'] ? [readNamed('NODE_EXTRA_CA_CERTS', env['NODE_EXTRA_CA_CERTS'])] : []),
-  ]
+  const { file, folders = [], extra = [] } = namedAuthorities(env)
+  const all = [...(file ?? certificatesIn(systemBundle())), ...folders, ...extra]
   const known = new Set(rootCertificates.map(compact))
   // Most of the machine's list is Node's own again.
-  return files.flatMap((text) => text.match(CERTIFICATE) ?? []).filter((pem) => !known.has(compact(pem)))
+  return all.filter((pem) => !known.has(compact(pem)))
 }
 
 /**
@@ -70,14 +93,66 @@ export function secureContext(settings: TlsSettings, authorities: readonly strin
   }
 }
 
-function readNamed(variable: string, path: string): string {
+function inFile(variable: string, env: Environment): readonly string[] | undefined {
+  const path = env[variable]
+  if (!path) return undefined
+  let text: string
   try {
-    return readFileSync(path, 'utf8')
+    text = readFileSync(path, 'utf8')
   } catch (error) {
     throw new BuildError('FILE_UNREADABLE', `The file that ${variable} names cannot be read: \`${path}\``, {
       cause: error,
     })
   }
+  return assertAny(certificatesIn(text), `The file that ${variable} names holds no certificate: \`${path}\``)
+}
+
+/** As OpenSSL and Go do: several folders, of which some may be missing, with files of any name. */
+function inFolders(variable: string, env: Environment): readonly string[] | undefined {
+  const paths = env[variable]
+  if (!paths) return undefined
+  const texts = paths.split(delimiter).flatMap((folder) =>
+    filesIn(folder).map((name) => {
+      try {
+        return readFileSync(join(folder, name), 'utf8')
+      } catch {
+        // A folder, a link to nothing, a key that is not ours: not what is looked for.
+        return ''
+      }
+    }),
+  )
+  // Links by the hash of a name are beside the files they lead to.
+  const found = [...new Set(texts.flatMap(certificatesIn))]
+  return assertAny(found, `The folders that ${variable} names hold no certificate: \`${paths}\``)
+}
+
+function filesIn(folder: string): readonly string[] {
+  try {
+    return folder === '' ? [] : readdirSync(folder).sort()
+  } catch (error) {
+    if (systemErrorCode(error) === undefined) throw error
+    return []
+  }
+}
+
+/** Node's own way of adding an authority takes anything and says nothing, so that one has to be looked at here. */
+function assertAny(certificates: readonly string[], problem: string): readonly string[] {
+  if (certificates.some(isCertificate)) return certificates
+  throw new BuildError('CONFIG_INVALID', problem, {
+    hint: 'Certificates are wanted as PEM text, which `openssl x509 -inform der -in FILE` makes of others. Without the variable the usual authorities are trusted.',
+  })
+}
+
+function isCertificate(pem: string): boolean {
+  try {
+    return new X509Certificate(pem).raw.length > 0
+  } catch {
+    return false
+  }
+}
+
+function certificatesIn(text: string): readonly string[] {
+  return text.match(CERTIFICATE) ?? []
 }
 
 function systemBundle(): string {
