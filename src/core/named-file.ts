@@ -1,5 +1,6 @@
 import { writeFileSync } from 'node:fs'
-import { open, realpath, stat } from 'node:fs/promises'
+import { open, readlink, realpath, stat } from 'node:fs/promises'
+import { dirname, isAbsolute, sep } from 'node:path'
 import { explainWriteError, writeFileAtomically, type AtomicOptions } from './atomic-file.ts'
 import { systemErrorCode } from './errors.ts'
 
@@ -18,11 +19,39 @@ export async function writeNamedFile(path: string, content: string, options: Ato
     const descriptor = STANDARD[path] ?? OPEN_FILE.exec(path)?.[1]
     if (descriptor !== undefined) return writeFileSync(Number(descriptor), content)
     const found = await lookAt(path)
-    if (found === undefined || found.isDirectory()) return await writeFileAtomically(path, content, options)
-    if (found.isFile()) return await writeFileAtomically(await realpath(path), content, options)
-    await writeThrough(path, content)
+    if (found !== undefined && !found.isFile() && !found.isDirectory()) return await writeThrough(path, content)
+    await writeFileAtomically(await behindLinks(path), content, options)
   } catch (error) {
     throw explainWriteError(error, path)
+  }
+}
+
+/**
+ * The place of a file behind symbolic links, where `open` would make it: also where there is none yet.
+ *
+ * @throws the file system's ELOOP for links that lead in circles
+ */
+export async function behindLinks(path: string): Promise<string> {
+  let place = path
+  for (let hops = 0; hops < MOST_LINKS; hops++) {
+    const link = await readLink(place)
+    if (link === undefined) return place
+    // Not joined: what `..` means is for the file system to say, there may be links before it.
+    place = isAbsolute(link) ? link : `${dirname(place)}${sep}${link}`
+  }
+  return realpath(path)
+}
+
+/** As many as Linux follows. */
+const MOST_LINKS = 40
+
+async function readLink(path: string): Promise<string | undefined> {
+  try {
+    return await readlink(path)
+  } catch (error) {
+    // No link, or nothing at all: writing tells.
+    if (systemErrorCode(error) === undefined) throw error
+    return undefined
   }
 }
 

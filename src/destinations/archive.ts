@@ -7,6 +7,7 @@ import { explainWriteError, writeAll } from '../core/atomic-file.ts'
 import { openBytes } from '../core/bytes.ts'
 import { verify } from '../core/digest.ts'
 import { makeFolder } from '../core/make-folder.ts'
+import { behindLinks } from '../core/named-file.ts'
 import { removeLeft, temporaryName } from '../core/temporary-name.ts'
 import { writeStream } from '../core/write-stream.ts'
 import type { RawManifest } from '../../registry/manifest.ts'
@@ -14,7 +15,7 @@ import { assertSingle, manifestBlob, type Blob, type Content } from './content.t
 import type { Destination, PutBlobOptions } from './destination.ts'
 import { formatLayoutIndex, LAYOUT_FILE, namedEntry } from './oci-layout.ts'
 
-/** An OCI layout in one tar file. Replaces the file. */
+/** An OCI layout in one tar file. Replaces the file; where a link leads to it, the link stays. */
 export function ociArchiveDestination(path: string, tag: string | undefined): Destination {
   const name = `oci-archive:${path}${tag === undefined ? '' : `:${tag}`}`
   return archiveDestination({ path, name, entry: (root) => namedEntry(root, tag), isSingle: false, more: () => [] })
@@ -22,7 +23,7 @@ export function ociArchiveDestination(path: string, tag: string | undefined): De
 
 /**
  * What `docker load` and `podman load` read: an OCI layout in a tar, with Docker's own `manifest.json` beside it, as
- * `docker save` writes it since version 25. Layers stay compressed. Replaces the file.
+ * `docker save` writes it since version 25. Layers stay compressed. Replaces the file, as above.
  *
  * @param reference the name that a load gives the image, such as `model:v1`
  */
@@ -101,10 +102,12 @@ function tagPart(reference: string): string {
   return colon > reference.lastIndexOf('/') ? reference.slice(colon + 1) : 'latest'
 }
 
-/** Writes a tar beside its final place and moves it there when it is whole. */
+/** Writes a tar beside its final place, which may lie behind a link, and moves it there when it is whole. */
 class ArchiveWriter {
+  /** As the user named it. */
   readonly #path: string
-  readonly #temporary: string
+  #place: string
+  #temporary = ''
   readonly #known = new Set<string>()
   #file: FileHandle | undefined
   /** Length of the whole entries; a broken one is cut off again. */
@@ -112,13 +115,16 @@ class ArchiveWriter {
 
   constructor(path: string) {
     this.#path = path
-    this.#temporary = join(dirname(path), temporaryName('.tmp'))
+    this.#place = path
   }
 
   async start(): Promise<void> {
     await this.#explaining(async () => {
-      await makeFolder(dirname(this.#path))
-      await removeLeft(dirname(this.#path), '.tmp')
+      this.#place = await behindLinks(this.#path)
+      const folder = dirname(this.#place)
+      this.#temporary = join(folder, temporaryName('.tmp'))
+      await makeFolder(folder)
+      await removeLeft(folder, '.tmp')
       this.#file = await open(this.#temporary, 'wx', 0o644)
     })
   }
@@ -151,7 +157,7 @@ class ArchiveWriter {
       await file.datasync()
       await file.close()
       this.#file = undefined
-      await rename(this.#temporary, this.#path)
+      await rename(this.#temporary, this.#place)
     })
   }
 
@@ -159,7 +165,7 @@ class ArchiveWriter {
     const file = this.#file
     this.#file = undefined
     await file?.close()
-    await rm(this.#temporary, { force: true })
+    if (this.#temporary !== '') await rm(this.#temporary, { force: true })
   }
 
   async #entry(

@@ -27,6 +27,10 @@ test.skipIf(process.platform === 'win32')(
     await writeNamedFile(join(folder, 'link'), 'after')
     expect(await readlink(join(folder, 'link'))).toBe('kept/file')
     expect(await readFile(join(folder, 'kept/file'), 'utf8')).toBe('after')
+    await symlink('kept/new', join(folder, 'dangling'))
+    await writeNamedFile(join(folder, 'dangling'), 'made')
+    expect(await readlink(join(folder, 'dangling'))).toBe('kept/new')
+    expect(await readFile(join(folder, 'kept/new'), 'utf8')).toBe('made')
   },
 )
 

@@ -1,7 +1,8 @@
-import { mkdir, mkdtemp, readFile, readdir, rm, utimes, writeFile } from 'node:fs/promises'
+import { lstat, mkdir, mkdtemp, readFile, readdir, rm, symlink, utimes, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { Layer } from '../../layers/layer.ts'
 import { temporaryName } from '../../src/core/temporary-name.ts'
 import { collect, openBytes } from '../../src/core/bytes.ts'
 import { digestOf } from '../../src/core/digest.ts'
@@ -250,6 +251,51 @@ test('what a killed copy left behind is swept, what a running one writes is not'
   expect(left).toEqual(['.tmp-2-fresh'])
   await rm(fresh)
 })
+
+test.skipIf(process.platform === 'win32')(
+  'an archive goes behind the link that its place is, and the link stays',
+  async () => {
+    const [links, disk] = [join(folder, 'links'), join(folder, 'disk')]
+    for (const made of [links, disk]) await mkdir(made)
+    await symlink(disk, join(links, 'disk'))
+    await symlink('disk/image.tar', join(links, 'there.tar'))
+    await symlink('there.tar', join(links, 'twice.tar'))
+    await symlink('../disk/not-yet.tar', join(links, 'dangling.tar'))
+    await writeFile(join(disk, 'image.tar'), 'before')
+    for (const name of ['twice.tar', 'dangling.tar'])
+      for (const kind of ['oci-archive', 'docker-archive']) {
+        await copyImage(sampleImage(), await openDestination(`${kind}:${join(links, name)}`))
+        expect((await openImage(`${kind}:${join(links, name)}`)).manifest.config).toEqual(sampleImage().manifest.config)
+      }
+    expect((await readdir(disk)).sort()).toEqual(['image.tar', 'not-yet.tar'])
+    for (const name of ['there.tar', 'twice.tar', 'dangling.tar'])
+      expect((await lstat(join(links, name))).isSymbolicLink()).toBe(true)
+    await symlink('round.tar', join(links, 'round.tar'))
+    await expect(
+      copyImage(sampleImage(), await openDestination(`oci-archive:${join(links, 'round.tar')}`)),
+    ).rejects.toMatchObject({ code: 'FILE_UNWRITABLE' })
+  },
+)
+
+test.skipIf(process.platform === 'win32')(
+  'an archive that fails leaves what lies behind its link as it was',
+  async () => {
+    const target = join(folder, 'kept.tar')
+    await writeFile(target, 'before')
+    await symlink(target, join(folder, 'kept-link.tar'))
+    const broken: Layer = { ...sampleLayer('broken'), open: openBytes(Buffer.from('other bytes')) }
+    await expect(
+      copyImage(
+        sampleImage({ layers: [broken] }),
+        await openDestination(`oci-archive:${join(folder, 'kept-link.tar')}`),
+      ),
+    ).rejects.toMatchObject({ code: expect.stringContaining('MISMATCH') })
+    expect(await readFile(target, 'utf8')).toBe('before')
+    expect(
+      (await readdir(folder)).filter((name) => name.startsWith('.tmp-') && name.includes(`-${process.pid}-`)),
+    ).toEqual([])
+  },
+)
 
 test('a next archive sweeps what a killed one left beside it, and nothing else', async () => {
   const beside = join(folder, 'archives')
