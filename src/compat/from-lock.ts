@@ -1,6 +1,7 @@
 import { cudaProblem } from './architectures.ts'
 import { compareDrivers, driverFloor } from './drivers.ts'
 import { CompatError } from './error.ts'
+import { cudaOfLocal } from './frameworks.ts'
 import { CUDA_IMAGES, findImages, type CudaImages } from './images.ts'
 import type { EnvironmentChoice, EnvironmentRequest } from './environment.ts'
 import { majorOf, minorOf } from './version.ts'
@@ -55,9 +56,9 @@ export function cudaFromLock(wheels: readonly WheelFact[]): LockedCuda | undefin
  * Fits a choice to what the lock turned out to bring.
  *
  * The base keeps its CUDA as long as the wheels are of the same family: they bring their own libraries, and one driver runs
- * both. Wheels of another family move the base to it, unless the project states otherwise.
+ * both. Wheels of another family move the base to it, unless the project states its CUDA: that stays, with a warning.
  *
- * @throws CompatError ENVIRONMENT_CONFLICT when the wheels contradict what is stated
+ * @throws CompatError ENVIRONMENT_CONFLICT when a stated driver or GPU cannot run the wheels
  */
 export function settleEnvironment(
   choice: EnvironmentChoice,
@@ -68,16 +69,8 @@ export function settleEnvironment(
   if (!choice.gpu || choice.cuda === undefined || locked === undefined) return { ...choice, awaitsLock: false }
   const family = majorOf(locked.cuda)
   if (family === majorOf(choice.cuda)) return { ...choice, awaitsLock: false }
-  if (request.cuda !== undefined) {
-    throw new CompatError([
-      {
-        key: 'cuda',
-        message: `The wheels bring CUDA ${locked.cuda} (${locked.from}), but CUDA ${request.cuda} is stated`,
-        hint: `Set \`build.cuda\` to a version ${family}.x, or pin versions built for CUDA ${majorOf(request.cuda)}.`,
-      },
-    ])
-  }
   checkTargets(locked, request)
+  if (request.cuda !== undefined) return keepStated(choice, request.cuda, locked)
   const images = newestOf(locked.cuda, choice.ubuntu)
   const floor = driverFloor(family)
   const cuda = images?.cuda ?? locked.cuda
@@ -106,6 +99,23 @@ export function settleEnvironment(
             },
           ]),
     ],
+  }
+}
+
+/** The base stays as stated: the wheels bring their own libraries, and ask for a driver that runs both. */
+function keepStated(choice: EnvironmentChoice, stated: string, locked: LockedCuda): EnvironmentChoice {
+  const family = majorOf(locked.cuda)
+  const floors = [choice.driverFloor, driverFloor(family)].filter((floor) => floor !== undefined)
+  const floor = floors.toSorted(compareDrivers).at(-1)
+  const isSaid = majorOf(cudaOfLocal(choice.torchBuild ?? '') ?? '') === family
+  const warning =
+    `The wheels bring CUDA ${locked.cuda} (${locked.from}), but CUDA ${stated} is stated: the base has ${stated}. ` +
+    `Set \`build.cuda\` to a version ${family}.x for one that goes with them`
+  return {
+    ...choice,
+    ...(floor === undefined ? {} : { driverFloor: floor }),
+    awaitsLock: false,
+    warnings: isSaid ? choice.warnings : [...choice.warnings, warning],
   }
 }
 

@@ -9,7 +9,7 @@ import { newestRow, newestTensorflow, rowsOf } from './frameworks.ts'
 import { ubuntuPython } from './images.ts'
 import { makeQuestion, type Notes, type Question } from './question.ts'
 import { checkArchitectures, checkDriver } from './targets.ts'
-import { compareVersions, majorOf } from './version.ts'
+import { compareVersions, majorOf, minorOf } from './version.ts'
 
 /** Python of the default release of the `debian` base. */
 const CPU_PYTHON = '3.11'
@@ -76,7 +76,9 @@ function chooseGpu(question: Question, notes: Notes): EnvironmentChoice {
   const torch = chooseTorch(question, notes, decided)
   const images = chooseImages(question, notes, decided.cuda, tensorflow)
   const cuda = images?.cuda ?? decided.cuda
-  checkDriver(question, notes, cuda)
+  // A build of torch that is newer than the base asks more of the driver than the base does.
+  const demanding = torch?.cuda != null && compareVersions(torch.cuda, minorOf(cuda)) > 0 ? torch.cuda : cuda
+  checkDriver(question, notes, demanding)
   checkArchitectures(question, notes, cuda, torch)
   const extras = chooseExtras(question, notes, tensorflow)
   const cudnn = chooseCudnn(question, notes, images, tensorflow)
@@ -93,12 +95,12 @@ function chooseGpu(question: Question, notes: Notes): EnvironmentChoice {
     tensorflow,
   )
   const own = question.ownIndex
-  const floor = driverFloor(cuda)
+  const floor = driverFloor(demanding)
   if (floor !== undefined) {
     notes.reasons.push({
       key: 'driver',
       value: floor,
-      reason: `the oldest that runs CUDA ${majorOf(cuda)}.x, by minor-version compatibility`,
+      reason: `the oldest that runs CUDA ${majorOf(demanding)}.x, by minor-version compatibility`,
     })
   }
   return {

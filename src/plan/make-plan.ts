@@ -5,7 +5,6 @@ import type { InlineFile } from '../../layers/kinds/inline.ts'
 import { describeFiles, LARGE_WEIGHT_BYTES } from '../../layers/kinds/weight-files.ts'
 import { maskAddresses } from '../core/mask.ts'
 import { projectUrl } from '../core/project-url.ts'
-import { requireDriver } from '../compat/require.ts'
 import type { LockedWeights, PlatformLock } from '../lock/lock.ts'
 import type { LockedWheel } from '../python/lock.ts'
 import { bytecodeStep } from './bytecode.ts'
@@ -14,7 +13,7 @@ import { makeLabels } from './labels.ts'
 import { interpreterLayers, lowerLayers } from './lower-layers.ts'
 import type { PlanInput } from './plan-input.ts'
 import type { PlannedLayer, PlannedSource, PlannedStep, Plan } from './plan.ts'
-import { describeDropped, LAYOUT, makeRuntimeConfig, type GpuContract } from './runtime-config.ts'
+import { describeDropped, LAYOUT, makeRuntimeConfig } from './runtime-config.ts'
 
 /** Layers of wheels in all, so that the image stays below what overlay file systems allow. */
 const WHEEL_LAYER_BUDGET = 60
@@ -52,7 +51,7 @@ export function makePlan(input: PlanInput): Plan {
       concurrency: input.concurrency,
       interpreter: lock.interpreter.executable,
       base: base?.config.config,
-      gpu: gpuContract(lock),
+      gpu: lock.gpu,
       labels: makeLabels(input),
     }),
     ...(sources.length === 0 ? {} : { sources }),
@@ -62,13 +61,6 @@ export function makePlan(input: PlanInput): Plan {
     choices: lock.choices,
     notes: describeDropped(base?.config.config),
   }
-}
-
-/** What a base says of drivers is kept; on any other, the floor that holds without NVIDIA's compatibility libraries. */
-function gpuContract({ gpu }: PlatformLock): GpuContract | undefined {
-  if (gpu === undefined) return undefined
-  const { driverFloor, libraryFolders } = gpu
-  return { requireCuda: driverFloor === undefined ? undefined : requireDriver(driverFloor), libraryFolders }
 }
 
 /**

@@ -1,5 +1,8 @@
 import type { ImageConfig } from 'oci-spec-types'
+import { compareDrivers, driverFloor } from '../compat/drivers.ts'
+import { requireDriver } from '../compat/require.ts'
 import type { Config } from '../config/config.ts'
+import type { LockedGpu } from '../lock/lock.ts'
 import { formatEnvironment, joinFolders, mergeEnvironment, parseEnvironment, type Variable } from './environment.ts'
 
 /** Where things lie in every image. */
@@ -17,14 +20,6 @@ export const LAYOUT = {
 const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 const PORT = 5000
 
-/** What GPUs need of the image's configuration. */
-export interface GpuContract {
-  /** Constraints on the host's driver, as `NVIDIA_REQUIRE_CUDA` has them; none when undefined. */
-  readonly requireCuda?: string | undefined
-  /** Folders of CUDA libraries that wheels bring but do not find by themselves. */
-  readonly libraryFolders: readonly string[]
-}
-
 /** What an image's execution parameters are made from. */
 export interface RuntimeInput {
   readonly config: Config
@@ -34,7 +29,7 @@ export interface RuntimeInput {
   readonly interpreter: string
   /** The base's own; its environment and labels stay, the rest is decided here. */
   readonly base: ImageConfig['config']
-  readonly gpu: GpuContract | undefined
+  readonly gpu: LockedGpu | undefined
   readonly labels: Readonly<Record<string, string>>
 }
 
@@ -116,10 +111,10 @@ function traceVariables(tracing: NonNullable<Config['tracing']>, runtime: Config
 }
 
 /** The contract between an image and whatever gives it GPUs (nvidia-container-toolkit, CDI), on any base. */
-function gpuVariables(gpu: GpuContract, valueOf: (name: string) => string | undefined): Variable[] {
+function gpuVariables(gpu: LockedGpu, valueOf: (name: string) => string | undefined): Variable[] {
   // Where the toolkit's legacy mode and some clouds mount the driver; CUDA images have both folders.
   const driverFolders = ['/usr/local/nvidia/lib', '/usr/local/nvidia/lib64']
-  const requireCuda = valueOf('NVIDIA_REQUIRE_CUDA') ?? gpu.requireCuda
+  const requireCuda = driverConstraint(gpu, valueOf)
   return [
     { name: 'NVIDIA_VISIBLE_DEVICES', value: 'all' },
     { name: 'NVIDIA_DRIVER_CAPABILITIES', value: valueOf('NVIDIA_DRIVER_CAPABILITIES') ?? 'compute,utility' },
@@ -129,6 +124,21 @@ function gpuVariables(gpu: GpuContract, valueOf: (name: string) => string | unde
       value: joinFolders(valueOf('LD_LIBRARY_PATH'), { after: [...driverFolders, ...gpu.libraryFolders] }),
     },
   ]
+}
+
+/**
+ * What a base says of drivers is kept, unless the wheels need a newer family of them; on any other base, the floor that holds
+ * without NVIDIA's compatibility libraries.
+ */
+function driverConstraint(
+  { driverFloor: floor }: LockedGpu,
+  valueOf: (name: string) => string | undefined,
+): string | undefined {
+  const own = valueOf('NVIDIA_REQUIRE_CUDA')
+  if (floor === undefined) return own
+  const ofBase = driverFloor(valueOf('CUDA_VERSION') ?? '')
+  const isRaised = ofBase !== undefined && compareDrivers(floor, ofBase) > 0
+  return own === undefined || isRaised ? requireDriver(floor) : own
 }
 
 function sortKeys(labels: Readonly<Record<string, string>>): Record<string, string> {

@@ -1,3 +1,4 @@
+import type { EnvironmentChoice } from '../compat/index.ts'
 import type { Config } from '../config/config.ts'
 import type { DebianLock } from '../debian/lock.ts'
 import type { LockedBase, LockedChoice, LockedInterpreter, LockedLibc, LockedPlatform } from '../lock/lock.ts'
@@ -31,6 +32,8 @@ export interface CompletedBase {
   /** Packages above an existing image. */
   readonly systemPackages?: DebianLock | undefined
   readonly choices: readonly LockedChoice[]
+  /** What became of the environment when the wheels were known, where they can change it. */
+  readonly environment?: EnvironmentChoice
 }
 
 /** Why this interpreter. */

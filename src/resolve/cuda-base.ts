@@ -54,6 +54,7 @@ export async function cudaBase(request: BaseRequest, context: ResolveContext): P
       const facts = wanted.length === 0 ? { osId: 'ubuntu', osVersion: ubuntu } : await knownBaseFacts(opened, context)
       return {
         base: lockImage(location, opened, facts),
+        environment: settled,
         systemPackages: 'packages' in facts ? await systemPackagesFor(wanted, facts, request, context) : undefined,
         choices: [
           { key: 'base', value: location, reason: `a GPU is asked for: CUDA ${settled.cuda} on Ubuntu ${ubuntu}` },

@@ -161,8 +161,8 @@ async function resolvePlatform(
     config.runtime === 'coglet' ? Promise.resolve([]) : resolveLauncher(target, serverSettings, context),
   ])
   const { wheels } = packages
-  const { base, systemPackages, choices } = await draft.complete(wheels)
-  for (const text of environment.choice.warnings) context.report({ type: 'note', level: 'warning', text })
+  const { base, systemPackages, choices, environment: settled = environment.choice } = await draft.complete(wheels)
+  for (const text of settled.warnings) context.report({ type: 'note', level: 'warning', text })
   return {
     platform,
     base,
@@ -172,7 +172,7 @@ async function resolvePlatform(
     launcher,
     choices: [...choices, ...toolsChoice(config), ...runtimeChoice(config, wheels), ...basePackagesChoice(packages)],
     ...(systemPackages === undefined ? {} : { systemPackages }),
-    ...(config.build.gpu ? { gpu: lockGpu(environment.choice, interpreter, wheels) } : {}),
+    ...(config.build.gpu ? { gpu: lockGpu(settled, interpreter, wheels) } : {}),
   }
 }
 

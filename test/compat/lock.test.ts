@@ -57,12 +57,28 @@ describe('settleEnvironment()', () => {
     })
   })
 
-  it('refuses wheels of another family than the stated CUDA, driver or GPUs', () => {
+  it('keeps a stated CUDA for the base, asks for the driver of the wheels, and says so', () => {
+    const asked = { ...request, cuda: '12.8' }
+    const settled = settleEnvironment(chooseEnvironment(asked), asked, cu13)
+    expect(settled).toMatchObject({ cuda: '12.8.1', driverFloor: '580.65.06', awaitsLock: false })
+    expect(settled.warnings).toEqual([
+      expect.stringMatching(/^The wheels bring CUDA 13\.2 \(cuda-toolkit 13\.2\.0\), but CUDA 12\.8 is stated/),
+    ])
+  })
+
+  it('says once that torch is of another family than the stated CUDA', () => {
+    const asked: EnvironmentRequest = { gpu: true, cuda: '11.8', frameworks: [asks('torch==2.9.1')] }
+    const choice = chooseEnvironment(asked)
+    expect(settleEnvironment(choice, asked, wheels('nvidia-cuda-runtime-cu12 12.6.77'))).toEqual(choice)
+    expect(choice.warnings).toHaveLength(1)
+  })
+
+  it('refuses wheels that the stated driver or GPUs cannot run', () => {
     const settle = (more: Partial<EnvironmentRequest>) => () => {
       const asked = { ...request, ...more }
       return settleEnvironment(chooseEnvironment(asked), asked, cu13)
     }
-    expect(settle({ cuda: '12.8' })).toThrow(CompatError)
+    expect(settle({ cuda: '12.8', minDriver: '535' })).toThrow(CompatError)
     expect(settle({ minDriver: '535' })).toThrow(/needs driver 580.65.06; 535 is stated/)
     expect(settle({ architectures: ['7.0'] })).toThrow(/dropped GPU architecture 7.0/)
   })

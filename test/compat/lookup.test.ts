@@ -260,9 +260,22 @@ describe('chooseEnvironment() goes beyond Cog', () => {
     expect(choose(['torch==2.11.0'], { cuda: '13.0' }).indexes).toMatchObject([{ sameAsDefault: true }])
   })
 
-  it('refuses a torch that is newer than the stated CUDA', () => {
-    expect(conflictsOf(['torch==2.9.1'], { cuda: '11.8' })).toEqual([
-      'torch: torch 2.9.1 has builds for CUDA 12.6, 12.8, 13.0, all newer than 11.8',
+  it.each([
+    ['torch==1.13.0', '11.4', '11.4.3', 'cu116', '450.80.02'],
+    ['torch==2.9.1', '11.8', '11.8.0', 'cu126', '525.60.13'],
+    ['torch>=2.8', '11.8', '11.8.0', 'cu126', '525.60.13'],
+  ])('takes the oldest build of %s above a stated CUDA %s, and says so', (line, stated, cuda, torchBuild, floor) => {
+    const choice = choose([line], { cuda: stated })
+    expect(choice).toMatchObject({ cuda, torchBuild, driverFloor: floor })
+    expect(choice.indexes[0]?.url).toContain(`/${torchBuild}/`)
+    expect(choice.warnings).toEqual([
+      expect.stringMatching(new RegExp(`^torch [0-9.]+ has builds for CUDA .*, all newer than ${stated}: the one for`)),
+    ])
+  })
+
+  it('refuses a build of torch above a stated CUDA that the oldest driver cannot run', () => {
+    expect(conflictsOf(['torch==2.9.1'], { cuda: '11.8', minDriver: '470' })).toEqual([
+      'driver: CUDA 12.6 needs driver 525.60.13 or newer; 470 is stated as the oldest',
     ])
   })
 
@@ -339,7 +352,9 @@ describe('chooseEnvironment() goes beyond Cog', () => {
   })
 
   it('reports all conflicts at once', () => {
-    expect(conflictsOf(['torch==2.9.1'], { cuda: '11.8', cudnn: '9', architectures: ['12.0'] })).toHaveLength(3)
+    expect(
+      conflictsOf(['torch==2.9.1'], { cuda: '11.8', cudnn: '9', architectures: ['12.0'], minDriver: '470' }),
+    ).toHaveLength(3)
   })
 
   it('gives a reason for every value', () => {

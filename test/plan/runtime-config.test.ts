@@ -63,7 +63,7 @@ test('makeRuntimeConfig() carries values with spaces, quotes, newlines and equal
 
 test('makeRuntimeConfig() writes the GPU contract and appends to library paths, never replaces them', () => {
   const gpu = {
-    requireCuda: 'cuda>=12.8',
+    driverFloor: '525.60.13',
     libraryFolders: ['/opt/venv/lib/python3.11/site-packages/nvidia/cublas/lib'],
   }
   const made = makeRuntimeConfig({
@@ -75,7 +75,7 @@ test('makeRuntimeConfig() writes the GPU contract and appends to library paths, 
   })
   expect(variable(made.Env, 'NVIDIA_VISIBLE_DEVICES')).toBe('all')
   expect(variable(made.Env, 'NVIDIA_DRIVER_CAPABILITIES')).toBe('compute,utility')
-  expect(variable(made.Env, 'NVIDIA_REQUIRE_CUDA')).toBe('cuda>=12.8')
+  expect(variable(made.Env, 'NVIDIA_REQUIRE_CUDA')).toBe('driver>=525.60.13')
   expect(variable(made.Env, 'LD_LIBRARY_PATH')).toBe(
     '/mine:/usr/local/nvidia/lib:/usr/local/nvidia/lib64:/opt/venv/lib/python3.11/site-packages/nvidia/cublas/lib',
   )
@@ -87,10 +87,22 @@ test('makeRuntimeConfig() keeps the driver constraint that a CUDA base brings', 
     config,
     interpreter: '/usr/bin/python3.11',
     base,
-    gpu: { requireCuda: 'cuda>=12.8', libraryFolders: [] },
+    gpu: { driverFloor: '525.60.13', libraryFolders: [] },
     labels: {},
   })
   expect(variable(made.Env, 'NVIDIA_REQUIRE_CUDA')).toBe('cuda>=12.6 brand=tesla')
+})
+
+test('makeRuntimeConfig() asks for the driver of the wheels where it is newer than that of a CUDA base', () => {
+  const base = { Env: ['CUDA_VERSION=11.8.0', 'NVIDIA_REQUIRE_CUDA=cuda>=11.8 brand=tesla'] }
+  const made = makeRuntimeConfig({
+    config,
+    interpreter: '/usr/bin/python3.11',
+    base,
+    gpu: { driverFloor: '525.60.13', libraryFolders: [] },
+    labels: {},
+  })
+  expect(variable(made.Env, 'NVIDIA_REQUIRE_CUDA')).toBe('driver>=525.60.13')
 })
 
 test('describeDropped() says what of the base is left out', () => {
