@@ -11,7 +11,10 @@ export function checkReferences(yaml: CogYaml, report: ReportIssue): void {
       report('error', 'invalid-reference', [key], `${problem}: \`${text}\``, { hint: referenceHint(text) })
   }
   if (yaml.model !== undefined && /@|:[^/]*$/.test(yaml.model)) {
-    report('error', 'invalid-reference', ['model'], `A repository has no tag and no digest here: \`${yaml.model}\``)
+    report('error', 'invalid-reference', ['model'], `A repository has no tag and no digest here: \`${yaml.model}\``, {
+      // What `run` names now stood here in the first versions of Cog.
+      hint: /\.py:\w+$/.test(yaml.model) ? `A class is named by \`run\`: \`run: "${yaml.model}"\`.` : undefined,
+    })
   }
 }
 

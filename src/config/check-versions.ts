@@ -25,6 +25,7 @@ export function checkVersions(yaml: CogYaml, report: ReportIssue): void {
       'unsupported-version',
       ['build', 'cuda'],
       `CUDA ${MIN_CUDA_MAJOR}.0 or newer is needed: \`${cuda}\``,
+      { hint: 'Leave `cuda` out to have the one that goes with the packages. Cog asks for the same today.' },
     )
   }
   if (sdk !== undefined && sdk !== 'prerelease' && compareParts(numbers(sdk), MIN_SDK) < 0) {

@@ -9,6 +9,7 @@ import { checkConcurrency, checkVersions } from './check-versions.ts'
 import { checkWeights } from './check-weights.ts'
 import type { ReportIssue } from './issues.ts'
 import { cogYamlSchema, type CogYaml } from './schema.ts'
+import { packagesOf } from './system-packages.ts'
 import type { PathPart } from './tree.ts'
 
 /*
@@ -167,8 +168,9 @@ const PACKAGE = /^[a-z0-9][a-z0-9+.-]+(:[a-z0-9-]+)?(=[A-Za-z0-9.+:~-]+)?(\/[a-z
 
 function checkPackages(yaml: CogYaml, report: ReportIssue): void {
   const { system_packages: system = [], python_packages: python = [] } = yaml.build ?? {}
-  for (const [index, name] of system.entries()) {
-    if (PACKAGE.test(name)) continue
+  for (const [index, entry] of system.entries()) {
+    const name = packagesOf(entry).find((name) => !PACKAGE.test(name))
+    if (name === undefined) continue
     report(
       'error',
       'invalid-value',

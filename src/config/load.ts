@@ -6,6 +6,7 @@ import { BuildError, systemErrorCode } from '../core/errors.ts'
 import { checkFiles } from './check-files.ts'
 import { checkMeaning } from './checks.ts'
 import type { Config } from './config.ts'
+import { checkFormerKeys } from './former-keys.ts'
 import { ConfigError } from './issue.ts'
 import { IssueList, type LaterProblem, type ReportIssue } from './issues.ts'
 import { makeConfig } from './make-config.ts'
@@ -98,6 +99,7 @@ function readConfig(text: string, name: string): ReadConfig {
   if (tree === undefined) return { yaml: undefined, issues }
   const data = checkTree(tree, issues)
   if (data === undefined) return { yaml: undefined, issues }
+  checkFormerKeys(tree, report)
   checkMeaning(data, report)
   for (const { path, what, hint } of findUnsupported(data)) {
     report('error', 'not-supported', path, `${what} is not supported yet`, { hint, atKey: true })

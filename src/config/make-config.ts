@@ -4,6 +4,7 @@ import { makeConcurrency, makeMembers } from './make-pipelines.ts'
 import { takeRunFlags } from './run-flags.ts'
 import { runTools } from './run-tools.ts'
 import type { CogYaml } from './schema.ts'
+import { packagesOf } from './system-packages.ts'
 
 type BuildYaml = NonNullable<CogYaml['build']>
 type AptSourceYaml = NonNullable<BuildYaml['apt_sources']>[number]
@@ -63,7 +64,7 @@ function makeBuild(yaml: BuildYaml): BuildConfig {
     gpu: yaml.gpu ?? false,
     ...given(optional),
     pythonPackages: yaml.python_packages ?? [],
-    systemPackages: [...new Set([...(yaml.system_packages ?? []), ...tools])],
+    systemPackages: [...new Set([...(yaml.system_packages ?? []).flatMap(packagesOf), ...tools])],
     run,
     base: yaml.base ?? 'auto',
     cudaFlavour: yaml.cuda_flavour ?? 'auto',

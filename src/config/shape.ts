@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import type { DiagnosticCode } from '../core/diagnostic-codes.ts'
 import { nearest } from '../core/suggest.ts'
+import { isFormerKey } from './former-keys.ts'
 import { cogYamlSchema, VERBATIM_PATHS } from './schema.ts'
 import { formatPath, locate, type PathPart, type Span, type Tree } from './tree.ts'
 
@@ -20,7 +21,8 @@ const EXTENSION = /^x-/
 /**
  * What stands in the tree, as plain data for the schema.
  *
- * Keys with nothing behind them count as not given, and so do those at the top level that start with `x-`.
+ * Keys with nothing behind them count as not given, and so do those at the top level that start with `x-`, and those that
+ * Cog had once.
  */
 export function toPlain(tree: Tree, path: string = ''): unknown {
   switch (tree.kind) {
@@ -30,10 +32,11 @@ export function toPlain(tree: Tree, path: string = ''): unknown {
       const plain: Record<string, unknown> = {}
       for (const [name, { value }] of tree.entries) {
         if (value.kind === 'scalar' && value.value === null) continue
-        if (path === '' && EXTENSION.test(name)) continue
+        const at = path === '' ? name : `${path}.${name}`
+        if ((path === '' && EXTENSION.test(name)) || isFormerKey(at)) continue
         // A key named __proto__ must be an ordinary, unknown key.
         Object.defineProperty(plain, name, {
-          value: toPlain(value, path === '' ? name : `${path}.${name}`),
+          value: toPlain(value, at),
           enumerable: true,
           configurable: true,
           writable: true,
@@ -152,7 +155,6 @@ const ENVIRONMENT = 'Use `environment` at the top level, with entries `NAME=valu
 
 /** Keys that Cog had, or that people expect, with what to do instead. */
 const REMOVED: Readonly<Record<string, string>> = {
-  fast: 'Cog removed this key; builds need no switch to be fast here. Remove it.',
   conda: 'Conda environments are not built. Name the packages in `python_requirements`, or use `build.base_image`.',
   dockerfile: 'There is no Dockerfile. Use `build.base_image` and `build.run`.',
   pip: 'Name a file in `build.python_requirements`.',
@@ -257,6 +259,7 @@ const HINTS: Readonly<Record<string, string>> = {
   pipelines: 'Write a mapping from names to lists of steps: `pipelines: {main: [detect, classify]}`.',
   concurrency: 'Write a mapping with `max`: `concurrency: {max: 2}`.',
   'build.python_requirements': 'Name one file here; a list of packages is `python_packages`.',
+  'weights.*.source': 'Write a mapping with `uri`: `source: {uri: weights/model.bin}`.',
   'build.cuda': 'Give major and minor, such as `12.8`. `12` alone does not say which image to take.',
 }
 

@@ -189,6 +189,11 @@ runtime: layerwright
     expect(parseConfig('build:\nimage:\nenvironment:\n')).toEqual(parseConfig(''))
   })
 
+  it('takes several packages in one entry, as apt-get does of Cog', () => {
+    const { config } = parseConfig('build: {system_packages: ["libgl1  libglib2.0-0 ", git]}')
+    expect(config.build.systemPackages).toEqual(['libgl1', 'libglib2.0-0', 'git'])
+  })
+
   it('runs pre_install after run', () => {
     const { config } = parseConfig('build: {pre_install: [b], run: [a]}')
     expect(config.build.run.map((step) => step.command)).toEqual(['a', 'b'])
@@ -243,6 +248,15 @@ describe('diagnostics', () => {
     ['an upper-case image', 'image: Model', ['error invalid-reference image 1:8-13']],
     ['a model with a tag', 'model: r.test/a:v1', ['error invalid-reference model 1:8-19']],
     ['an old Python', 'build: {python_version: "3.9"}', ['error unsupported-version build.python_version 1:25-30']],
+    [
+      'keys that Cog removed',
+      'build:\n  fast: true\n  cog_runtime: false\n  gpu: true\nfast: true\n',
+      [
+        'warning no-effect build.fast 2:3-7',
+        'warning no-effect build.cog_runtime 3:3-14',
+        'error unknown-key fast 5:1-5',
+      ],
+    ],
     ['a Python of one part', 'build: {python_version: 3}', ['error invalid-value build.python_version 1:25-26']],
     [
       'a reserved variable',
@@ -258,7 +272,7 @@ describe('diagnostics', () => {
     ['cuda without gpu', 'build: {cuda: "12.4"}', ['warning no-effect build.cuda 1:9-13']],
     [
       'a debian package that is none',
-      'build: {system_packages: ["ffmpeg curl", Foo]}',
+      'build: {system_packages: ["ffmpeg Curl", Foo]}',
       ['error invalid-value build.system_packages[0] 1:27-40', 'error invalid-value build.system_packages[1] 1:42-45'],
     ],
     [
@@ -374,6 +388,14 @@ image: Foo
           Number(/:(\d+)-/.exec(a)?.[1]) - Number(/:(\d+)-/.exec(b)?.[1]),
       ),
     )
+  })
+
+  it.each([
+    ['build: {gpu: true, cuda: "10.2"}', /^Leave `cuda` out/],
+    ['model: "infer.py:Model"', /^A class is named by `run`: `run: "infer.py:Model"`\.$/],
+    ['weights: [{name: a, target: /w, source: weights/a.bin}]', /^Write a mapping with `uri`/],
+  ])('tells what to write in place of what earlier versions of Cog took: %s', (text, hint) => {
+    expect(issuesOf(text)[0]?.hint).toMatch(hint)
   })
 
   it('draws the line with a caret and the suggestion', () => {
