@@ -7,7 +7,7 @@ import type { DebianArchitecture, DebianLock, LockedDeb, LockedRelease } from '.
 import type { PackageRecord } from './package-record.ts'
 import { readUniverse, type ReadUniverse } from './read-universe.ts'
 import type { ArchiveContext, Release } from './release.ts'
-import { newName } from './renamed.ts'
+import { broughtBy, newName } from './renamed.ts'
 import { solve, type Selection } from './solver.ts'
 import { debianSources, type ArchiveSource, type DebianMirrors } from './source.ts'
 import type { Universe } from './universe.ts'
@@ -86,12 +86,14 @@ export async function resolveDebian(request: DebianRequest, context: DebianConte
 
 async function choose(
   { universe: all, releases }: ReadUniverse,
-  wanted: readonly Wanted[],
+  asked: readonly Wanted[],
   request: DebianRequest,
   context: DebianContext,
 ): Promise<DebianLock> {
-  const pins = wanted.flatMap(({ name, version }) => (version === undefined ? [] : [[name, version] as const]))
+  const pins = asked.flatMap(({ name, version }) => (version === undefined ? [] : [[name, version] as const]))
   const universe = all.pinned(new Map(pins))
+  const stoodFor = standIns(asked, universe, request)
+  const wanted = asked.map((one) => ({ ...one, name: stoodFor.get(one.name) ?? one.name }))
   for (const { name, version } of wanted) assertKnown(name, version, universe, request)
   const bootstrap = request.isBootstrap === true ? bootstrapNames(universe) : []
   const names = [...bootstrap, ...wanted.map(({ name }) => name)]
@@ -103,7 +105,16 @@ async function choose(
     architecture: request.architecture,
   })
   const base = new Set(bootstrap)
-  const packages = selections.map(({ record, root }) => lockedDeb(record, base.has(root) ? BASE_ROOT : root))
+  // What was asked for keeps its name, unless its stand-in was asked for as well.
+  const isAsked = new Set(asked.map(({ name }) => name))
+  const nameOf = new Map([...stoodFor].flatMap(([name, other]) => (isAsked.has(other) ? [] : [[other, name] as const])))
+  const packages = selections.map(({ record, root }) =>
+    lockedDeb(record, base.has(root) ? BASE_ROOT : (nameOf.get(root) ?? root)),
+  )
+  for (const [name, other] of stoodFor) {
+    const text = `${request.suite} no longer has \`${name}\`, which held nothing but its need of \`${other}\`: that is taken`
+    context.report({ type: 'note', level: 'info', text })
+  }
   // Scripts of the base's own set are all stood in for; its tests hold that true.
   const others = packages.filter(({ root }) => root !== BASE_ROOT)
   return {
@@ -114,6 +125,21 @@ async function choose(
     upgraded: upgradesOf(selections, installed),
     scriptsNotRun: await inspectScripts(others, request.architecture, context),
   }
+}
+
+/** What is taken in place of packages that were empty and are gone, by their names. */
+function standIns(
+  wanted: readonly Wanted[],
+  universe: Universe,
+  { installed }: DebianRequest,
+): ReadonlyMap<string, string> {
+  const names = new Set(wanted.map(({ name }) => name))
+  return new Map(
+    [...names].flatMap((name) => {
+      const other = isKnown(name, universe, installed) ? undefined : broughtBy(name)
+      return other !== undefined && isKnown(other, universe, installed) ? [[name, other] as const] : []
+    }),
+  )
 }
 
 async function readArchives(

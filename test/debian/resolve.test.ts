@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { memoryCache, type Cache } from '../../src/core/cache.ts'
 import { makeHttp } from '../../src/core/http.ts'
-import { silent } from '../../src/core/progress.ts'
+import { silent, type Report } from '../../src/core/progress.ts'
 import type { DebianLock } from '../../src/debian/lock.ts'
 import { openDebian, parseWanted, type DebianRequest } from '../../src/debian/resolve.ts'
 import { debianSources, shippedKeys, ubuntuSources } from '../../src/debian/source.ts'
@@ -24,6 +24,7 @@ interface Options {
   readonly trusted?: ArchiveKey
   readonly request?: Partial<DebianRequest>
   readonly checkValidUntil?: boolean
+  readonly report?: Report
 }
 
 async function resolve(packages: readonly string[], options: Options = {}): Promise<DebianLock> {
@@ -31,11 +32,11 @@ async function resolve(packages: readonly string[], options: Options = {}): Prom
 }
 
 function open(packages: readonly string[], options: Options = {}): ReturnType<typeof openDebian> {
-  const { cache = memoryCache(), now = new Date(), trusted = key, checkValidUntil = true } = options
+  const { cache = memoryCache(), now = new Date(), trusted = key, checkValidUntil = true, report = silent } = options
   const source = { url: archive.url, suite: 'stable', components: ['main'], keys: [trusted.publicKey], checkValidUntil }
   return openDebian(
     { suite: 'stable', architecture: 'amd64', packages, sources: [source], ...options.request },
-    { http: makeHttp(), cache, now: () => now, report: silent },
+    { http: makeHttp(), cache, now: () => now, report },
   )
 }
 
@@ -112,14 +113,35 @@ describe('resolveDebian()', () => {
   })
 
   it('names what took the place of a package that newer releases lack', async () => {
-    await archive.publish([{ package: 'libgl1' }, { package: 'libgl1-mesa-dri' }, { package: 'libssl3' }])
-    await expect(resolve(['libgl1-mesa-glx'])).rejects.toMatchObject({
+    await archive.publish([{ package: 'libssl3' }])
+    await expect(resolve(['libssl1.1'])).rejects.toMatchObject({
       code: 'PACKAGE_NOT_FOUND',
-      hint: 'Its place was taken by `libgl1`.',
+      hint: 'Its place was taken by `libssl3`.',
     })
-    await expect(resolve(['libssl1.1'])).rejects.toMatchObject({ hint: 'Its place was taken by `libssl3`.' })
     // Only what the archive has is named.
     await expect(resolve(['libtinfo5'])).rejects.toMatchObject({ hint: expect.stringContaining('Look the name up') })
+  })
+
+  it('takes what an empty package brought where newer releases lack it, and says so', async () => {
+    await archive.publish([{ package: 'libgl1', fields: { Depends: 'libglx0' } }, { package: 'libglx0' }])
+    const said: string[] = []
+    const report: Report = (event) => void (event.type === 'note' && said.push(`${event.level}: ${event.text}`))
+    const lock = await resolve(['libgl1-mesa-glx'], { report })
+    // Under the name that was asked for, so that the layer of what a project adds is told from the base's.
+    expect(lock.packages.map((deb) => [deb.package, deb.root])).toEqual([
+      ['libgl1', 'libgl1-mesa-glx'],
+      ['libglx0', 'libgl1-mesa-glx'],
+    ])
+    expect(said).toEqual([
+      'info: stable no longer has `libgl1-mesa-glx`, which held nothing but its need of `libgl1`: that is taken',
+    ])
+    expect(names(await resolve(['libgl1', 'libgl1-mesa-glx']))).toEqual(['libgl1', 'libglx0'])
+    await expect(resolve(['libegl1-mesa'])).rejects.toMatchObject({ code: 'PACKAGE_NOT_FOUND' })
+  })
+
+  it('takes a package that an archive still has as it is there', async () => {
+    await archive.publish([{ package: 'libgl1-mesa-glx', fields: { Depends: 'libgl1' } }, { package: 'libgl1' }])
+    expect(names(await resolve(['libgl1-mesa-glx'])).toSorted()).toEqual(['libgl1', 'libgl1-mesa-glx'])
   })
 
   it('names the scripts that nobody will stand in for, from the start of each package', async () => {
