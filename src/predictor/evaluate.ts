@@ -17,6 +17,7 @@ import {
   type Value,
 } from './values.ts'
 
+const LISTS: ReadonlySet<string> = new Set(['builtins.list', 'builtins.tuple', 'builtins.set'])
 const MAX_STEPS = 20_000
 /** Constants that are made of constants: deeper than this is no signature's. */
 const MAX_DEPTH = 400
@@ -235,11 +236,9 @@ class Evaluator {
     const { target, positional, keywords } = expression
     const [first] = positional
     const meaning = this.#modules.resolve(target, scope)
-    if (meaning?.kind === 'external' && first !== undefined && positional.length === 1 && keywords.length === 0) {
-      if (['builtins.list', 'builtins.tuple', 'builtins.set', 'builtins.sorted'].includes(meaning.name)) {
-        const items = this.#iterate(first, scope, locals)
-        return meaning.name === 'builtins.sorted' ? items.toSorted(compareValues) : items
-      }
+    if (meaning?.kind === 'external' && first !== undefined && positional.length === 1) {
+      if (meaning.name === 'builtins.sorted') return this.#sorted(first, keywords, scope, locals)
+      if (LISTS.has(meaning.name) && keywords.length === 0) return this.#iterate(first, scope, locals)
     }
     if (meaning?.kind === 'external' && meaning.name === 'builtins.getattr')
       return this.#getattr(positional, scope, locals)
@@ -251,6 +250,14 @@ class Evaluator {
       return callMethod(this.evaluate(target.object, scope, locals), target.name, args)
     }
     throw new Unknowable()
+  }
+
+  #sorted(list: Expression, keywords: ExpressionOf<'call'>['keywords'], scope: Scope, locals: Locals): Value {
+    const [reverse] = keywords
+    if (keywords.length > 1 || (reverse !== undefined && reverse.name !== 'reverse')) throw new Unknowable()
+    const isReversed = reverse !== undefined && isTrue(this.evaluate(reverse.value, scope, locals))
+    const direction = isReversed ? -1 : 1
+    return this.#iterate(list, scope, locals).toSorted((a, b) => direction * compareValues(a, b))
   }
 
   /** A function of the project that is one `return`. */

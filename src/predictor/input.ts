@@ -2,7 +2,7 @@ import type { DiagnosticCode } from '../core/diagnostic-codes.ts'
 import { nearest } from '../core/suggest.ts'
 import { bindArguments, evaluate, isPlainFunction, type Locals } from './evaluate.ts'
 import { foreignName } from './foreign-name.ts'
-import { toJson } from './values.ts'
+import { asList, isDict, toJson } from './values.ts'
 import type { Modules, Scope } from './modules.ts'
 import type { Problems } from './problems.ts'
 import type { Expression, ExpressionOf, Parameter, Place } from './syntax.ts'
@@ -157,7 +157,9 @@ class InputReader {
     const expression = this.#options.values.get('choices')
     if (expression === undefined || (expression.kind === 'constant' && expression.value === null)) return undefined
     const found = this.#evaluate(expression)
-    const values = found === undefined ? undefined : toJson(found.value)
+    // A dict stands for its keys, as wherever Python goes through one.
+    const list = found !== undefined && isDict(found.value) ? asList(found.value) : found?.value
+    const values = list === undefined ? undefined : toJson(list)
     if (!Array.isArray(values)) {
       this.#error(
         'unknown-choices',

@@ -29,9 +29,16 @@ const TEXT_METHODS: ReadonlyMap<string, Method<string>> = new Map([
   ['split', split],
   ['lower', bare((text: string) => text.toLowerCase())],
   ['upper', bare((text: string) => text.toUpperCase())],
+  ['title', bare(titleCase)],
+  ['capitalize', bare((text: string) => text.slice(0, 1).toUpperCase() + text.slice(1).toLowerCase())],
   ['strip', bare((text: string) => text.trim())],
   ['join', (text, [parts]) => (parts === undefined ? undefined : asList(parts).map(pythonText).join(text))],
 ])
+
+/** A letter after a letter is small, any other large: `o'neill` becomes `O'Neill`. */
+function titleCase(text: string): string {
+  return text.replaceAll(/\p{L}+/gu, (word) => word.slice(0, 1).toUpperCase() + word.slice(1).toLowerCase())
+}
 
 function bare<Of>(work: (object: Of) => Value): Method<Of> {
   return (object, args) => (args.length === 0 ? work(object) : undefined)
