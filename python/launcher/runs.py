@@ -286,10 +286,10 @@ class Runs:
         if prediction.is_terminal:
             self._clean(prediction)
             return
-        if status == "failed":
-            self._end(prediction, "failed", error=value, seconds=seconds)
-        elif status == "canceled":
+        if status == "canceled" or prediction.canceled_at is not None:  # however it ended after it was told to
             self._end(prediction, "canceled", seconds=seconds)
+        elif status == "failed":
+            self._end(prediction, "failed", error=value, seconds=seconds)
         else:
             if status == "streamed":
                 prediction.output = prediction.output if prediction.streamed else []

@@ -64,7 +64,7 @@ class Schema:
         :raises InvalidRequest: with all errors
         """
         try:
-            return self._request.validate_json(body)
+            return self._filled(self._request.validate_json(body))
         except ValidationError as error:
             raise _invalid(error, ("body",)) from None
 
@@ -74,9 +74,18 @@ class Schema:
         :raises InvalidRequest: with all errors
         """
         try:
-            return self._request.validate_python(request)
+            return self._filled(self._request.validate_python(request))
         except ValidationError as error:
             raise _invalid(error, ("body",)) from None
+
+    def _filled(self, request: dict[str, Any]) -> dict[str, Any]:
+        """A request whose input is null has none, which may be one too few."""
+        if request["input"] is None:
+            try:
+                request["input"] = self._input.validate_python({})
+            except ValidationError as error:
+                raise _invalid(error, ("body", "input")) from None
+        return request
 
     def resolve(self, node: dict[str, Any]) -> dict[str, Any]:
         """Follow ``$ref`` and the one-armed ``allOf`` Cog writes around it; the outer keys win."""
@@ -136,7 +145,7 @@ class Schema:
         fields = {
             "id": optional(identifier),
             "input": core_schema.with_default_schema(
-                self._input_schema(), default_factory=dict, validate_default=True
+                optional(self._input_schema()), default_factory=dict, validate_default=True
             ),
             "context": optional(core_schema.dict_schema(text, text)),
             "webhook": optional(url),

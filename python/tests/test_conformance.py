@@ -86,6 +86,8 @@ def test_unknown_routes_and_methods(serve: Any) -> None:
     assert server.get("/nowhere").status == 404
     answer = server.request("DELETE", "/predictions")
     assert answer.status == 405 and "POST" in answer.headers["allow"]
+    answer = server.request("DELETE", "/health-check")
+    assert answer.status == 405 and {"GET", "HEAD"} <= {method.strip() for method in answer.headers["allow"].split(",")}
 
 
 FAILING = """
@@ -546,3 +548,87 @@ def test_further_arguments_of_a_handler_stay_empty(serve: Any) -> None:
     """
     answer = serve(source, {"name": {**TEXT, "default": "a"}}).post({"input": {"other": 1}})
     assert answer.json()["output"] == "('a', (), {})"
+
+
+RAISING = """
+    import builtins
+    from cog import BasePredictor
+
+    class Predictor(BasePredictor):
+        def predict(self, name: str = "") -> str:
+            if name:
+                raise getattr(builtins, name)("raised")
+            return "fine"
+"""
+
+
+@pytest.mark.parametrize("name", ["KeyboardInterrupt", "SystemExit", "StopIteration"])
+def test_an_exception_of_python_s_own_fails_the_run(serve: Any, name: str) -> None:
+    case = serve(RAISING, {"name": {**TEXT, "default": ""}})
+    body = case.post({"input": {"name": name}}).json()
+    assert body["status"] == "failed" and body["error"].endswith(f"{name}: raised")
+    assert case.post({"input": {}}).json()["output"] == "fine"
+
+
+CANCELED = """
+    import pathlib, time
+    from cog import BasePredictor, CancelationException
+
+    class Predictor(BasePredictor):
+        def predict(self, how: str) -> str:
+            pathlib.Path("began").touch()
+            try:
+                for _ in range(9_000):
+                    time.sleep(0.01)
+            except CancelationException:
+                if how == "raises":
+                    raise ValueError("in the midst of it")
+            return "an answer"
+"""
+
+
+@pytest.mark.parametrize("how", ["returns", "raises"])
+def test_what_was_canceled_is_canceled_however_the_handler_ends(serve: Any, receiver: Any, how: str) -> None:
+    server, hooks = serve(CANCELED, {"how": TEXT}).server, receiver()
+    body = {"id": "c", "input": {"how": how}, "webhook": hooks.url, "webhook_events_filter": ["completed"]}
+    assert server.request("POST", "/predictions", body, {"Prefer": "respond-async"}).status == 202
+    server.hear("began")
+    assert server.request("POST", "/predictions/c/cancel").status == 200
+    last = until(lambda: hooks.bodies)[0]
+    assert last["status"] == "canceled" and last.get("error") is None
+
+
+@pytest.mark.parametrize("body", [None, "{}", '{"input": null}', '{"input": {}}'])
+@pytest.mark.parametrize(("method", "path"), [("POST", "/predictions"), ("PUT", "/predictions/p")])
+def test_a_request_without_inputs(serve: Any, method: str, path: str, body: str | None) -> None:
+    server = serve(RAISING, {"name": {**TEXT, "default": ""}}).server
+    answer = server.request(method, path, body)
+    assert answer.status == 200 and answer.json()["output"] == "fine"
+
+
+@pytest.mark.parametrize("body", [None, '{"input": null}'])
+def test_a_request_without_the_inputs_it_needs(serve: Any, body: str | None) -> None:
+    answer = serve(HELLO, HELLO_INPUTS).server.request("POST", "/predictions", body)
+    assert answer.status == 422
+    assert [one["loc"] for one in answer.json()["detail"]] == [["body", "input", "name"]]
+
+
+def test_an_output_that_is_nested_too_deep_fails_the_run_and_not_the_model(serve: Any) -> None:
+    source = """
+        import os
+        from typing import Any
+        from cog import BasePredictor
+
+        class Predictor(BasePredictor):
+            def predict(self, depth: int) -> Any:
+                value = [os.getpid()]
+                for _ in range(depth - 1):
+                    value = [value]
+                return value
+    """
+    case = serve(source, {"depth": INTEGER}, {})
+    before = case.post({"input": {"depth": 1}}).json()["output"]
+    failed = case.post({"input": {"depth": 300}}).json()
+    assert failed["status"] == "failed" and failed["error"]
+    assert case.post({"input": {"depth": 1}}).json()["output"] == before
+    assert case.post({"input": {"depth": 100}}).json()["status"] == "succeeded"

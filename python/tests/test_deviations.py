@@ -7,6 +7,7 @@ Cog that has changed is noticed.
 from __future__ import annotations
 
 import http.server
+import json
 import re
 import threading
 from typing import Any
@@ -123,6 +124,20 @@ def test_a_url_does_not_lead_to_a_private_network(serve: Any) -> None:
     finally:
         web.shutdown()
     assert answer.json()["status"] == "failed"
+
+
+def result(serve: Any, expression: str) -> Any:
+    """The prediction of a model that gives this back."""
+    source = f"""
+        import datetime
+        from typing import Any
+        import cog
+
+        class Predictor(cog.BasePredictor):
+            def predict(self) -> Any:
+                return {expression}
+    """
+    return serve(source, {}, {}).post({"input": {}}).json()
 
 
 OPTIONAL = """
@@ -247,6 +262,131 @@ def test_what_children_print_is_in_the_logs(serve: Any) -> None:
     """
     logs = serve(source, {}).post({"input": {}}).json()["logs"]
     assert "from c\n" in logs and "from a shell\n" in logs
+
+
+@differs("a NaN or an infinity fails the run")
+def test_a_number_that_json_has_not_is_null(serve: Any) -> None:
+    assert result(serve, '{"a": 1, "b": [float("nan"), 1e999]}').get("output") == {"a": 1, "b": [None, None]}
+
+
+@differs("an integer of more than 64 bits becomes a float")
+def test_a_long_integer_stays_one(serve: Any) -> None:
+    assert type(result(serve, "10**30").get("output")) is int
+
+
+@differs("a date in an output fails the run")
+def test_a_date_can_be_an_output(serve: Any) -> None:
+    assert result(serve, '{"day": datetime.date(2026, 1, 2)}').get("output") == {"day": "2026-01-02"}
+
+
+@differs("an output file that is not there is `null`, and the run succeeded")
+def test_a_missing_output_file_fails_the_run(serve: Any) -> None:
+    body = result(serve, 'cog.Path("/nowhere/a.png")')
+    assert body["status"] == "failed" and "/nowhere/a.png" in body["error"]
+
+
+@differs("a `Secret` as output shows itself")
+def test_a_secret_is_no_output(serve: Any) -> None:
+    assert "hush" not in json.dumps(result(serve, 'cog.Secret("hush")'))
+
+
+@differs("a last line without an end is lost from the logs")
+def test_a_last_line_needs_no_end(serve: Any) -> None:
+    assert result(serve, 'print("no end", end="")')["logs"] == "no end"
+
+
+@differs("what a generator gave before it failed is lost, in the answer")
+def test_what_came_before_a_failure_is_kept(serve: Any) -> None:
+    source = """
+        from typing import Iterator
+        from cog import BasePredictor
+
+        class Predictor(BasePredictor):
+            def predict(self) -> Iterator[str]:
+                yield "first"
+                raise ValueError("second")
+    """
+    pieces = {"type": "array", "items": TEXT, "x-cog-array-type": "iterator"}
+    body = serve(source, {}, pieces).post({"input": {}}).json()
+    assert body["status"] == "failed" and body.get("output") == ["first"]
+
+
+@differs("an asynchronous handler that raises `SystemExit` or `KeyboardInterrupt` never ends")
+@pytest.mark.parametrize("name", ["SystemExit", "KeyboardInterrupt"])
+def test_an_asynchronous_run_fails_of_whatever_is_raised(serve: Any, receiver: Any, name: str) -> None:
+    source = f"""
+        from cog import BasePredictor
+
+        class Predictor(BasePredictor):
+            async def predict(self) -> str:
+                raise {name}("raised")
+    """
+    server, hooks = serve(source, {}).server, receiver()
+    body = {"input": {}, "webhook": hooks.url, "webhook_events_filter": ["completed"]}
+    server.request("POST", "/predictions", body, ASYNC)
+    last = until(lambda: hooks.bodies, LIMIT if server.kind == "launcher" else 3)[0]
+    assert (last["status"], last["error"]) == ("failed", f"{name}: raised")
+    assert server.get("/health-check").json()["queue"]["restarts"] == 0
+
+
+@differs("refusals are plain text, or JSON with `error`")
+@pytest.mark.parametrize(
+    ("body", "headers"), [("{bad", {}), ("x", {"Content-Type": "text/plain"}), ("[]", {}), ("{}", {"Accept": "text/event-stream"})]
+)
+def test_a_refusal_is_json_with_its_detail(serve: Any, body: str, headers: dict[str, str]) -> None:
+    answer = serve(HELLO, HELLO_INPUTS).post(body, headers)
+    assert answer.status >= 400 and answer.headers["content-type"] == "application/json" and "detail" in answer.json()
+
+
+@differs("`loc` names an item of a list as `names/0`")
+def test_a_place_in_a_list_is_a_number(serve: Any) -> None:
+    source = """
+        from cog import BasePredictor
+
+        class Predictor(BasePredictor):
+            def predict(self, names: list[str]) -> str:
+                return ""
+    """
+    answer = serve(source, {"names": {"type": "array", "items": TEXT}}).post({"input": {"names": [1]}})
+    assert answer.json()["detail"][0]["loc"] == ["body", "input", "names", 0]
+
+
+@differs("any text is a webhook, and nobody is told that none could be sent")
+def test_a_webhook_is_a_url(serve: Any) -> None:
+    assert serve(HELLO, HELLO_INPUTS).post({"input": {"name": "a"}, "webhook": "nobody"}).status == 422
+
+
+@differs("a prediction that has ended cannot be canceled: 404")
+def test_a_cancellation_may_come_late(serve: Any) -> None:
+    server = serve(HELLO, HELLO_INPUTS).server
+    server.request("PUT", "/predictions/late", {"input": {"name": "a"}})
+    assert server.request("POST", "/predictions/late/cancel").status == 200
+
+
+@differs("data URLs with anything for base64 are files")
+def test_a_file_is_what_was_sent(serve: Any) -> None:
+    body = serve(READS, {"image": FILE}).post({"input": {"image": "data:text/plain;base64,!!!"}}).json()
+    assert body["status"] == "failed" and "image" in body["error"]
+
+
+@differs("`--upload-url` leaves files in objects inline")
+def test_every_file_of_an_output_is_uploaded(make_project: Any, start: Any, kind: str, receiver: Any) -> None:
+    source = """
+        import pathlib
+        from cog import BaseModel, BasePredictor, Path
+
+        class Output(BaseModel):
+            file: Path
+
+        class Predictor(BasePredictor):
+            def predict(self) -> Output:
+                pathlib.Path("/tmp/upload.json").write_text('{"status": "succeeded"}')
+                return Output(file=Path("/tmp/upload.json"))
+    """
+    uploads = receiver()
+    output = {"type": "object", "properties": {"file": FILE}}
+    server = start(make_project(source, document({}, output)), kind, ("--upload-url", uploads.url)).wait()
+    assert server.predict().json()["output"]["file"].startswith("http") and len(uploads.bodies) == 1
 
 
 @differs("`/docs` is named and not there")

@@ -135,7 +135,8 @@ class Router:
                 raise HTTPError(404, {"detail": "Not Found"})
         handler = methods.get(method) or (methods.get("GET") if method == "HEAD" else None)
         if handler is None:
-            raise HTTPError(405, {"detail": "Method Not Allowed"}, {"allow": ", ".join(sorted(methods))})
+            allowed = {*methods, "HEAD"} if "GET" in methods else methods
+            raise HTTPError(405, {"detail": "Method Not Allowed"}, {"allow": ", ".join(sorted(allowed))})
         return handler, parameters
 
     def template(self, path: str) -> str:

@@ -68,10 +68,11 @@ def creator(service: Service, engine: Runs) -> Handler:
     schema = engine.schema
 
     async def create(exchange: Exchange) -> None:
-        kind = exchange.header(b"content-type") or ""
-        if not is_json(kind):
+        kind = exchange.header(b"content-type")
+        body = await exchange.body(limit) if kind is None or is_json(kind) else None
+        if body is None or (kind is None and body):
             raise HTTPError(415, {"detail": "Expected request with `Content-Type: application/json`"})
-        request = schema.parse(await exchange.body(limit))
+        request = schema.parse(b"{}" if kind is None else body)  # no body at all is a request without inputs
         id = exchange.parameters.get("id")
         if id is not None:
             if request.get("id") not in (None, id):

@@ -142,7 +142,7 @@ class SyncServer(Server):
                 status, value = "succeeded", to_json(result)
             self.current = None
             self.finish(id, status, value, started)
-        except (CancelationException, KeyboardInterrupt):
+        except CancelationException:
             self.current = None
             self.finish(id, "canceled", None, started)
         except BaseException as error:  # whatever user code raises ends its run, and not the model
@@ -170,7 +170,7 @@ class SyncServer(Server):
             if not isinstance(results, (list, tuple)) or len(results) != len(jobs):
                 raise TypeError(f"A batch of {len(jobs)} needs a list of {len(jobs)} outputs")
             values = [to_json(result) for result in results]
-        except Exception as error:
+        except BaseException as error:
             for id in ids:
                 self.fail(id, error, started)
         else:

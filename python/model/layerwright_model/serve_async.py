@@ -6,7 +6,7 @@ import asyncio
 import time
 from typing import Any
 
-from cog._scope import CancelationException, active
+from cog._scope import active
 
 from .serve import Server
 from .values import to_json
@@ -69,9 +69,9 @@ class AsyncServer(Server):
                 else:
                     status, value = "succeeded", to_json(result)
             self.finish(id, status, value, started)
-        except (asyncio.CancelledError, CancelationException):
+        except asyncio.CancelledError:
             self.finish(id, "canceled", None, started)
-        except Exception as error:
+        except BaseException as error:  # whatever user code raises ends its run, and not the model
             self.fail(id, error, started)
         finally:
             self.tasks.pop(id, None)

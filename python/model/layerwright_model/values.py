@@ -163,21 +163,28 @@ def _dataclass_converter(cls: type) -> Convert:
 _PLAIN = (str, int, float, bool, type(None))
 
 
-def to_json(value: Any) -> Any:
+#: as deep as Cog's server takes it; what reads the answer has such a limit too
+DEPTH = 128
+
+
+def to_json(value: Any, depth: int = 0) -> Any:
     """Make a returned value plain JSON; files become ``{FILE_KEY: path}``.
 
     :raises TypeError: for a value with no JSON form, by name of its type
+    :raises ValueError: for one that is nested too deep, or without end
     """
     kind = type(value)
     if kind is str:
         return value if value.isascii() else whole_text(value)
     if kind in _PLAIN:
         return value
+    if depth >= DEPTH:
+        raise ValueError(f"An output may be nested {DEPTH} deep")
     if kind is dict:
-        return {_key(key): to_json(item) for key, item in value.items()}
+        return {_key(key): to_json(item, depth + 1) for key, item in value.items()}
     if kind in (list, tuple):
-        return [to_json(item) for item in value]
-    return _special(value)
+        return [to_json(item, depth + 1) for item in value]
+    return _special(value, depth)
 
 
 def whole_text(text: str) -> str:
@@ -197,38 +204,38 @@ def _key(key: Any) -> str:
     return "true" if key is True else "false" if key is False else "null" if key is None else str(key)
 
 
-def _special(value: Any) -> Any:
+def _special(value: Any, depth: int) -> Any:
     if isinstance(value, enum.Enum):
-        return to_json(value.value)
+        return to_json(value.value, depth + 1)
     if isinstance(value, pathlib.PurePath):
         return _file(value)
     coder = Coder.lookup(type(value)) if Coder._coders else None
     if coder is not None:
-        return to_json(coder.encode(value))
+        return to_json(coder.encode(value), depth + 1)
     if isinstance(value, Secret):
         return str(value)
     if isinstance(value, io.IOBase) or (hasattr(value, "read") and hasattr(value, "name")):
         return _open_file(value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: to_json(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        return {field.name: to_json(getattr(value, field.name), depth + 1) for field in dataclasses.fields(value)}
     dump = getattr(value, "model_dump", None)
     if callable(dump) and not isinstance(value, type):
-        return to_json(dump())
+        return to_json(dump(), depth + 1)
     if hasattr(value, "__fields__") and callable(getattr(value, "dict", None)):  # pydantic 1
-        return to_json(value.dict())
+        return to_json(value.dict(), depth + 1)
     if isinstance(value, (datetime.datetime, datetime.date, datetime.time)):
         return value.isoformat()
     for convert in ("tolist", "item"):  # arrays and their scalars, whichever library they come from
         method = getattr(value, convert, None)
         if callable(method):
-            return to_json(method())
+            return to_json(method(), depth + 1)
     for base in _PLAIN[:3]:
         if isinstance(value, base):
-            return to_json(base(value))
+            return to_json(base(value), depth + 1)
     if isinstance(value, typing.Mapping):
-        return {_key(key): to_json(item) for key, item in value.items()}
+        return {_key(key): to_json(item, depth + 1) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)) or inspect.isgenerator(value):
-        return [to_json(item) for item in value]
+        return [to_json(item, depth + 1) for item in value]
     raise TypeError(f"An output of type {type(value).__name__} has no JSON form")
 
 
