@@ -72,7 +72,6 @@ export function literalType(values: readonly unknown[]): {
 export function titleOf(name: string): string {
   return name
     .split('_')
-    .filter((word) => word !== '')
     .map((word) => word.charAt(0).toUpperCase() + word.slice(1))
     .join(' ')
 }

@@ -3,54 +3,10 @@ import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { packageRoot } from '../../src/core/package-root.ts'
 import { describeModel } from '../../src/predictor/describe.ts'
+import { withoutAdditions } from './support.ts'
 
 const folder = join(packageRoot(), 'fixtures/openapi')
 const projects = readdirSync(folder, { withFileTypes: true }).filter((entry) => entry.isDirectory())
-
-/** Everything that our document has beyond Cog's; nothing of Cog's may change. */
-const ADDED_PATHS = [
-  '/predictions/{prediction_id}',
-  '/predictions/{prediction_id}/stream',
-  '/trainings/{training_id}',
-  '/trainings/{training_id}/stream',
-  '/openapi.json',
-  '/livez',
-  '/readyz',
-  '/shutdown',
-]
-const ADDED_REQUEST_FIELDS = ['context', 'webhook', 'webhook_events_filter']
-const ADDED_ANSWERS = ['202', '400', '404', '406', '409', '413', '415', '429', '503']
-
-interface Document {
-  readonly paths: Record<string, { get?: unknown; post?: { parameters?: unknown; responses: Record<string, unknown> } }>
-  readonly components: { readonly schemas: Record<string, { properties?: Record<string, unknown> }> }
-}
-
-/** Our document without what it adds. */
-function withoutAdditions(openapi: unknown): Document {
-  const document = structuredClone(openapi) as Document
-  for (const path of ADDED_PATHS) delete document.paths[path]
-  for (const [path, { post }] of Object.entries(document.paths)) {
-    if (post === undefined) continue
-    if (!path.endsWith('/cancel')) {
-      delete document.paths[path]?.get
-      delete post.parameters
-      delete (post as { requestBody?: { required?: unknown } }).requestBody?.required
-    }
-    for (const status of ADDED_ANSWERS) delete post.responses[status]
-  }
-  for (const name of ['ErrorResponse', 'PredictionPutRequest', 'TrainingPutRequest'])
-    delete document.components.schemas[name]
-  for (const name of ['PredictionRequest', 'TrainingRequest']) {
-    const request = document.components.schemas[name]
-    for (const field of ADDED_REQUEST_FIELDS) delete request?.properties?.[field]
-    if (request?.properties === undefined) continue
-    // Cog's id is not nullable, though its server takes null; and its `input` is never required.
-    request.properties['id'] = { title: 'Id', type: 'string' }
-    delete (request as { required?: unknown }).required
-  }
-  return document
-}
 
 describe('describeModel() makes the document that Cog makes, and adds to it', () => {
   it.each(projects.map((entry) => entry.name))('for %s', async (name) => {

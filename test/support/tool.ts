@@ -1,7 +1,8 @@
 import { execFile } from 'node:child_process'
-import { access, constants, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { createHash } from 'node:crypto'
+import { access, constants, copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { delimiter, join } from 'node:path'
+import { basename, delimiter, dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import { packageRoot } from '../../src/core/package-root.ts'
 import { oneAtATime } from '../../src/store/single-flight.ts'
@@ -26,16 +27,42 @@ export async function findTool(name: string): Promise<string | undefined> {
  */
 export async function goTool(module: string, within?: string): Promise<string | undefined> {
   const name = module.replace(/@.*$/, '').split('/').at(-1) ?? ''
-  const folder = join(packageRoot(), '.cache', 'go', module.replaceAll(/[^\w.@-]/g, '_'))
+  return built(module, name, async (path, folder) => {
+    if (within === undefined) await exec('go', ['install', module], { env: { ...process.env, GOBIN: folder } })
+    else await buildWithin(within, module.replace(/^.*@/, ''), module.replace(/@.*$/, ''), path)
+  })
+}
+
+/**
+ * A Go program of a test's own, built as {@link goTool} builds others.
+ *
+ * @param source  its only file, in a folder that has its name
+ * @param module  what it imports, with its version
+ */
+export async function ownGoTool(source: string, module: string): Promise<string | undefined> {
+  const key = createHash('sha256')
+    .update(await readFile(source))
+    .digest('hex')
+    .slice(0, 12)
+  const [within = '', version = ''] = module.split('@')
+  const name = basename(dirname(source))
+  return built(`${name}-${key}@${version}`, name, (path) => buildWithin(within, version, source, path))
+}
+
+async function built(
+  key: string,
+  name: string,
+  build: (path: string, folder: string) => Promise<void>,
+): Promise<string | undefined> {
+  const folder = join(packageRoot(), '.cache', 'go', key.replaceAll(/[^\w.@-]/g, '_'))
   const path = join(folder, name)
   if ((await findTool('go')) === undefined) return (await isExecutable(path)) ? path : undefined
   try {
     // Test files run side by side, and a program that is half written is executable.
-    await oneAtATime(join(packageRoot(), '.cache'), module, async () => {
+    await oneAtATime(join(packageRoot(), '.cache'), key, async () => {
       if (await isExecutable(path)) return
       await mkdir(folder, { recursive: true })
-      if (within === undefined) await exec('go', ['install', module], { env: { ...process.env, GOBIN: folder } })
-      else await buildWithin(within, module, path)
+      await build(path, folder)
     })
     return path
   } catch (error) {
@@ -44,11 +71,13 @@ export async function goTool(module: string, within?: string): Promise<string | 
   }
 }
 
-async function buildWithin(within: string, module: string, path: string): Promise<void> {
-  const [program = '', version = ''] = module.split('@')
+/** @param program  a package of the module, or a file that imports it */
+async function buildWithin(within: string, version: string, program: string, path: string): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'go-tool-'))
   await writeFile(join(folder, 'go.mod'), `module tool\n\ngo 1.21\n\nrequire ${within} ${version}\n`)
-  await exec('go', ['build', '-mod=mod', '-o', path, program], { cwd: folder })
+  const isFile = program.endsWith('.go')
+  if (isFile) await copyFile(program, join(folder, basename(program)))
+  await exec('go', ['build', '-mod=mod', '-o', path, isFile ? basename(program) : program], { cwd: folder })
   await rm(folder, { recursive: true })
 }
 
