@@ -50,17 +50,18 @@ export class Router {
   readonly #ids = new KnownIds(KNOWN_IDS)
   readonly #checks: HealthChecks
   readonly #random: () => number
+  /** Read when it is first needed, and with each table. */
+  #trusted: SecureContext | undefined
   readonly #world: UpstreamWorld & { readonly now: () => number }
 
   /** @throws BuildError FILE_UNREADABLE, CONFIG_INVALID when a server speaks HTTPS and a file of authorities is of no use */
   constructor(table: RouteTable, options: RouterOptions = {}) {
     const { now = Date.now, random = Math.random, onHealth = () => {}, env = process.env } = options
-    let context: SecureContext | undefined
     this.#random = random
     this.#world = {
       now,
       onHealth: (upstream) => onHealth(this.#describe(upstream)),
-      trust: () => (context ??= secureContext({}, trustedAuthorities(env))),
+      trust: () => (this.#trusted ??= secureContext({}, trustedAuthorities(env))),
     }
     this.#checks = new HealthChecks(random)
     this.#state = makeState(table, this.#world)
@@ -77,12 +78,21 @@ export class Router {
   }
 
   /**
-   * Takes another table: for requests from now on; those under way are not touched.
+   * Takes another table, and reads authorities again: for requests from now on; those under way are not touched.
    *
    * @throws as the constructor does; then nothing changes
    */
   replace(table: RouteTable): void {
-    this.#state = makeState(table, this.#world, this.#state)
+    const before = this.#trusted
+    this.#trusted = undefined
+    try {
+      const state = makeState(table, this.#world, this.#state)
+      if (before !== undefined && state.upstreams.some(({ url }) => url.protocol === 'https:')) this.#world.trust()
+      this.#state = state
+    } catch (error) {
+      this.#trusted = before
+      throw error
+    }
     this.#checks.watch(this.#state.upstreams, table.health)
     this.counts.reloads++
   }

@@ -24,7 +24,7 @@ export function keyOf(version: string, url: URL): string {
 export interface UpstreamWorld {
   /** Is told when it is out, and when it is back. */
   readonly onHealth: (upstream: Upstream) => void
-  /** Whom servers of HTTPS are trusted by; asked for these alone, and may throw. */
+  /** Whom servers of HTTPS are trusted by; asked for these alone, when they are made (may throw then) and for each request. */
   readonly trust: () => SecureContext
 }
 
@@ -43,14 +43,16 @@ export class Upstream {
   broken = 0
   inFlight = 0
   readonly #agent: http.Agent
-  readonly #secureContext: SecureContext | undefined
+  /** Undefined for a server of HTTP. */
+  readonly #trust: (() => SecureContext) | undefined
 
   constructor(version: string, url: URL, { onHealth, trust }: UpstreamWorld) {
     this.version = version
     this.url = url
     this.health = new Health(() => onHealth(this))
-    this.#secureContext = url.protocol === 'https:' ? trust() : undefined
-    const { Agent } = this.#secureContext === undefined ? http : https
+    this.#trust = url.protocol === 'https:' ? trust : undefined
+    this.#trust?.()
+    const { Agent } = this.#trust === undefined ? http : https
     this.#agent = new Agent({ keepAlive: true, timeout: IDLE_MS, maxFreeSockets: 64 })
   }
 
@@ -66,8 +68,8 @@ export class Upstream {
    */
   request(method: string, path: string, headers: Headers, isKept = true): http.ClientRequest {
     const { protocol, hostname, port, pathname } = this.url
-    const secure = this.#secureContext === undefined ? {} : { secureContext: this.#secureContext }
-    const { request } = this.#secureContext === undefined ? http : https
+    const secure = this.#trust === undefined ? {} : { secureContext: this.#trust() }
+    const { request } = this.#trust === undefined ? http : https
     const outgoing = request({
       ...secure,
       agent: isKept ? this.#agent : false,

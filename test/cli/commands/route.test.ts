@@ -180,6 +180,37 @@ test.each(['SSL_CERT_FILE', 'NODE_EXTRA_CA_CERTS'])(
   },
 )
 
+test('route reads authorities again with its file, for servers that it has already, and keeps them when that fails', async () => {
+  const [key, cert] = await Promise.all([readFile(fixture('server.key')), readFile(fixture('server.crt'))])
+  const secure = createServer({ key, cert }, (_, response) => void response.end('secure')).listen(0, '127.0.0.1')
+  await once(secure, 'listening')
+  const authorities = join(folder, 'authorities.pem')
+  // Trusted by somebody else: a certificate, but not the one that signed the server's.
+  await copyFile(fixture('server.crt'), authorities)
+  const table = (name: string): string =>
+    `# ${name}\nhealth: {interval_seconds: 0}\nversions:\n  a: {url: "https://localhost:${(secure.address() as AddressInfo).port}", weight: 1}\n`
+  await replace(table('first'))
+  try {
+    await withRouter(
+      ['routes.yaml'],
+      async (url, io) => {
+        expect((await ask(url)).status).toBe(503)
+        await copyFile(fixture('ca.crt'), authorities)
+        await replace(table('second'))
+        await expect.poll(() => ask(url)).toMatchObject({ status: 200, body: 'secure' })
+        await copyFile(fixture('ca.key'), authorities)
+        await replace(table('third'))
+        await expect.poll(() => io.stderr.text()).toContain('The routes stay as they are: The file that SSL_CERT_FILE')
+        expect((await ask(url)).status).toBe(200)
+      },
+      { SSL_CERT_FILE: authorities },
+    )
+  } finally {
+    secure.closeAllConnections()
+    secure.close()
+  }
+})
+
 test('route refuses a file of authorities that cannot be read, and one that is needed from then on', async () => {
   const env = { SSL_CERT_FILE: join(folder, 'absent') }
   const io = recordIo({ cwd: folder, env })
