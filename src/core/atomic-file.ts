@@ -91,6 +91,13 @@ export function explainWriteError(error: unknown, path: string, hint?: string): 
         hint: 'Free some space there, or write to a larger disk (LAYERWRIGHT_CACHE says where the store lies). Nothing half-written was left behind.',
         cause: error,
       })
+    case 'EFBIG':
+      return unwritable(
+        path,
+        'no file may be as large there',
+        error,
+        'Lift the limit (`ulimit -f`), or write to a disk without one.',
+      )
     case 'EACCES':
     case 'EPERM':
     case 'EROFS':
@@ -99,6 +106,7 @@ export function explainWriteError(error: unknown, path: string, hint?: string): 
     case 'ENAMETOOLONG':
     case 'ELOOP':
     case 'ENXIO':
+    case 'EIO':
       return unwritable(path, (error as Error).message, error, hint)
     case 'ENOENT':
       // What Node says of folders that it cannot make where nothing can be written.

@@ -2,6 +2,7 @@ import { lstat, readdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { ANNOTATION, isDigest, type Descriptor, type Digest } from 'oci-spec-types'
 import { systemErrorCode } from '../core/errors.ts'
+import { openEntry } from './entry.ts'
 import { parseRecord } from './records.ts'
 import type { Store } from './store.ts'
 
@@ -113,12 +114,17 @@ export async function statFile(path: string): Promise<StoredFile | undefined> {
 export async function listRecords(store: Store): Promise<ReadonlyMap<string, ReturnType<typeof parseRecord>>> {
   const files = await filesBelow(join(store.folder, 'cache', 'layers'))
   const read = await Promise.all(files.map(async ({ path }) => [path, await readIfThere(path)] as const))
-  return new Map(read.flatMap(([path, text]) => (text === undefined ? [] : [[path, parseRecord(text)] as const])))
+  return new Map(read.flatMap(([path, sealed]) => (sealed === undefined ? [] : [[path, recordIn(sealed)] as const])))
+}
+
+function recordIn(sealed: Buffer): ReturnType<typeof parseRecord> {
+  const bytes = openEntry(sealed)
+  return bytes && parseRecord(bytes.toString('utf8'))
 }
 
 /** Undefined for one that went away since it was listed. What cannot be read is not damaged, and must not be taken for it. */
-async function readIfThere(path: string): Promise<string | undefined> {
-  return readFile(path, 'utf8').catch((error: unknown) => {
+async function readIfThere(path: string): Promise<Buffer | undefined> {
+  return readFile(path).catch((error: unknown) => {
     if (systemErrorCode(error) === 'ENOENT') return undefined
     throw error
   })

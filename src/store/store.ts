@@ -9,6 +9,7 @@ import { BuildError, systemErrorCode } from '../core/errors.ts'
 import { openFile, openPath } from '../core/file-access.ts'
 import { makeFolder } from '../core/make-folder.ts'
 import { writeStream } from '../core/write-stream.ts'
+import { openEntry, sealEntry } from './entry.ts'
 import { storeLocation } from './location.ts'
 import { oneAtATime, type WaitOptions } from './single-flight.ts'
 
@@ -83,7 +84,7 @@ export class Store {
         if (!(error instanceof BuildError)) throw explainReadError(error, path)
         await rm(path, { force: true })
         throw new BuildError('STORE_CORRUPT', `The store held a damaged copy of ${descriptor.digest}`, {
-          hint: 'The damaged copy was removed. Run the same command again.',
+          hint: 'The damaged copy was removed. Run the same command again; `layerwright cache verify` removes all others that are damaged.',
           cause: error,
         })
       }
@@ -154,17 +155,21 @@ export class Store {
     return join(this.folder, 'tmp')
   }
 
-  /** A named space of small entries. */
+  /** A named space of small entries. One that is damaged is as good as none. */
   cache(space: string): Cache {
     const folder = join(this.folder, 'cache', space)
     const temporaryFolder = join(this.folder, 'tmp')
     const place = (key: string): string => {
-      const hex = digestHex(digestOf(key))
+      // The version of the form: programs from before and after share a store, and take nothing of each other for an answer.
+      const hex = digestHex(digestOf(`sealed ${key}`))
       return join(folder, hex.slice(0, 2), hex.slice(2))
     }
     return {
-      get: (key) => readOptional(place(key)),
-      set: (key, bytes) => writeFileAtomically(place(key), bytes, { temporaryFolder, durable: false }),
+      get: async (key) => {
+        const sealed = await readOptional(place(key))
+        return sealed && openEntry(sealed)
+      },
+      set: (key, bytes) => writeFileAtomically(place(key), sealEntry(bytes), { temporaryFolder, durable: false }),
     }
   }
 }

@@ -1,4 +1,4 @@
-import { chown, mkdir, mkdtemp, readdir, rm, symlink, truncate, writeFile } from 'node:fs/promises'
+import { chown, mkdir, mkdtemp, readdir, readFile, rm, symlink, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
@@ -110,6 +110,23 @@ test('findRecord() gives what saveRecord() wrote and takes a damaged record for 
   expect(await findRecord(cache, 'key')).toBeUndefined()
 })
 
+test.each<[what: string, damage: (sealed: Buffer) => Buffer]>([
+  ['empty, as after a power cut', () => Buffer.alloc(0)],
+  ['cut short', (sealed) => sealed.subarray(0, -1)],
+  ['another in one bit', (sealed) => Buffer.from(sealed.map((byte, at) => (at === 3 ? byte ^ 1 : byte)))],
+  ['what a program before checksums wrote', () => Buffer.from('{"an":"answer"}')],
+])('cache() takes an entry for none that is %s', async (_, damage) => {
+  const cache = store.cache('answers')
+  await cache.set('key', Buffer.from('{"an":"answer"}'))
+  expect(String(await cache.get('key'))).toBe('{"an":"answer"}')
+  const names = await readdir(join(folder, 'cache'), { recursive: true, withFileTypes: true })
+  const path = names.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name))[0] ?? ''
+  await writeFile(path, damage(await readFile(path)))
+  expect(await cache.get('key')).toBeUndefined()
+  await cache.set('key', Buffer.alloc(0))
+  expect(await cache.get('key')).toEqual(Buffer.alloc(0))
+})
+
 test('storeLocation() survives a machine without a home', async () => {
   const home = (): string => {
     throw new Error('no passwd entry')
@@ -148,6 +165,12 @@ test('Store.open() says where a store cannot be made, and where to name another 
   expect(explainWriteError(Object.assign(new Error(), { code: 'ENOENT', syscall: 'open' }), '/x')).not.toHaveProperty(
     'hint',
   )
+  // A disk with 4 GiB a file at most, or `ulimit -f`.
+  const tooLarge = Object.assign(new Error('file too large'), { code: 'EFBIG' })
+  expect(explainWriteError(tooLarge, '/x')).toMatchObject({
+    code: 'FILE_UNWRITABLE',
+    hint: expect.anything() as string,
+  })
 })
 
 test('storeLocation() passes by a cache folder that cannot be made', async () => {
