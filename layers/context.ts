@@ -50,6 +50,12 @@ export interface LayerContext {
   readonly openDirect?: OpenDirect | undefined
   /** Says that a file which was opened is not needed again soon: its bytes lie in a layer. */
   releaseRemote?(file: RemoteFile): Promise<void>
+  /**
+   * Reads a file that was opened to its end again, when what it holds made no sense: a copy that was damaged since it was stored is removed.
+   *
+   * @throws BuildError STORE_CORRUPT when it was
+   */
+  proveRemote?(file: RemoteFile): Promise<void>
   /** From which size on files are opened by `openDirect`; 8 MB unless given. */
   readonly directBytes?: number | undefined
   /** The folder that project files are relative to. */

@@ -1,7 +1,9 @@
 import pLimit from 'p-limit'
+import { EXIT, exitStatus } from '../src/core/errors.ts'
 import { LIMITS } from '../src/core/limits.ts'
 import { hasLargeThreads } from '../src/core/processors.ts'
 import { startTask, type Task } from '../src/core/progress.ts'
+import type { RemoteFile } from '../src/core/remote-file.ts'
 import { isLarge, type LayerContext } from './context.ts'
 import { expectedLayerBytes, layerKey, makeLayerStream, type LayerSpec } from './kinds/index.ts'
 import type { FoundLayerStream } from './kinds/kind.ts'
@@ -51,17 +53,49 @@ async function makeLayer(spec: LayerSpec, context: LayerContext, store: LayerSto
   const totalBytes = expectedLayerBytes(spec, context.compression)
   const createdBy = describeLayer(spec)
   const task = startTask(context.report, createdBy, { totalBytes, kind: 'layer' })
+  const opened: RemoteFile[] = []
   try {
-    const stream = (await fromOtherCompression(spec, context, store)) ?? (await makeLayerStream(spec, context))
+    const noting = notingOpened(context, opened)
+    const stream = (await fromOtherCompression(spec, context, store)) ?? (await makeLayerStream(spec, noting))
     const stored = await store.save(key, { ...stream, createdBy, blob: counted(stream.blob, task, context.signal) })
     await saveNotes(key, stream, store.notes)
     const ztoc = stream.ztoc?.()
     if (ztoc !== undefined) await context.keepZtoc?.(stored.descriptor, ztoc)
     task.end()
     return stored
-  } catch (error) {
+  } catch (caught) {
+    const error = await findCause(caught, opened, context)
     task.end('failed', error instanceof Error ? error.message : String(error))
     throw error
+  }
+}
+
+/** Adds every file that is opened to a list. */
+function notingOpened(context: LayerContext, opened: RemoteFile[]): LayerContext {
+  const { openDirect } = context
+  return {
+    ...context,
+    openRemote: (file) => {
+      opened.push(file)
+      return context.openRemote(file)
+    },
+    openDirect:
+      openDirect &&
+      ((file, options) => {
+        opened.push(file)
+        return openDirect(file, options)
+      }),
+  }
+}
+
+/** Files are proven when they are stored, and read unproven from then on: what makes no sense may have been damaged in between. */
+async function findCause(error: unknown, opened: readonly RemoteFile[], context: LayerContext): Promise<unknown> {
+  if (exitStatus(error) !== EXIT.integrity || context.signal?.aborted === true) return error
+  try {
+    for (const file of opened) await context.proveRemote?.(file)
+    return error
+  } catch (damage) {
+    return damage
   }
 }
 

@@ -83,6 +83,19 @@ export function makeOpenRemote(options: RemoteOptions): (file: RemoteFile) => Pr
   }
 }
 
+/**
+ * Reads what a store keeps of a file once more: a copy that was damaged since is removed, so that the next build fetches it again.
+ *
+ * @throws BuildError STORE_CORRUPT when it was damaged
+ */
+export async function proveStored({ sha256, sizeBytes: size }: RemoteFile, store: Store): Promise<void> {
+  const digest = `sha256:${sha256}` as const
+  // What an index says of a file may be wrong as well, and then a sound copy has another size.
+  const stored = await store.has(digest)
+  if (stored !== size) return
+  for await (const _ of store.blob({ digest, size })({ reuse: true }));
+}
+
 /** The most that is held of a file in memory. */
 const MEMORY_BYTES = 64 << 20
 
@@ -290,7 +303,7 @@ async function checkSpace(folder: string, file: RemoteFile): Promise<void> {
   if (bavail * bsize >= file.sizeBytes + SPARE_BYTES) return
   throw new BuildError(
     'DISK_FULL',
-    `Not enough space in \`${folder}\` for a file of ${file.sizeBytes} bytes: ${maskUrl(file.url)}`,
+    `Not enough space in \`${folder}\` for a file of ${file.sizeBytes} bytes and ${SPARE_BYTES / 2 ** 20} MiB to spare: ${maskUrl(file.url)}`,
     {
       hint: 'Free some space, or point LAYERWRIGHT_CACHE at a larger disk.',
       data: { availableBytes: bavail * bsize, neededBytes: file.sizeBytes },

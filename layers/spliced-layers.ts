@@ -7,6 +7,7 @@ import { DIRECT_BYTES } from './context.ts'
 import type { LayerSpec } from './kinds/index.ts'
 import { hashedBlob, type LayerStream } from './layer.ts'
 import type { LayerStore, StoredLayer } from './stored-layer.ts'
+import { proveStored } from './remote.ts'
 import { openAgain } from './sent-layers.ts'
 
 /** Layers whose wheels are kept. */
@@ -77,10 +78,6 @@ async function* proven(
 /** A wheel that was damaged since is removed, so that the next build fetches it again. @throws BuildError STORE_CORRUPT */
 async function blameWheels(error: unknown, wheels: readonly RemoteFile[], store: Store): Promise<never> {
   if (!isBuildError(error)) throw error
-  for (const { sha256, sizeBytes: size } of wheels) {
-    const digest = `sha256:${sha256}` as const
-    if ((await store.has(digest)) === undefined) continue
-    for await (const _ of store.blob({ digest, size })({ reuse: true }));
-  }
+  for (const wheel of wheels) await proveStored(wheel, store)
   throw error
 }

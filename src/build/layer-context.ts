@@ -2,7 +2,7 @@ import { rm } from 'node:fs/promises'
 import type { LayerContext } from '../../layers/context.ts'
 import { makeOpenPassing } from '../../layers/passing-file.ts'
 import { makeOpenDirect } from '../../layers/range-file.ts'
-import { makeOpenInMemory, makeOpenRemote } from '../../layers/remote.ts'
+import { makeOpenInMemory, makeOpenRemote, proveStored } from '../../layers/remote.ts'
 import { LIMITS, makeLimiter } from '../core/limits.ts'
 import { nested } from '../core/progress.ts'
 import type { RemoteFile } from '../core/remote-file.ts'
@@ -11,7 +11,7 @@ import type { LockedPart } from '../lock/lock.ts'
 import type { Store } from '../store/store.ts'
 import type { BuildContext } from './context.ts'
 import type { PlannedBuild } from './planned-build.ts'
-import { sourceDate } from './source-date.ts'
+import { sourceDate } from '../core/source-date.ts'
 import { removeParts } from '../../layers/ztoc/spill.ts'
 import { isIndexable, ztocTables } from './ztoc-tables.ts'
 
@@ -41,7 +41,10 @@ export function makeLayerContext(
       return isStored ? openRemote(file) : openDirect(file, options)
     },
     ...(isKeeping
-      ? { releaseRemote: ({ sha256 }: RemoteFile) => rm(store.path(`sha256:${sha256}`), { force: true }) }
+      ? {
+          releaseRemote: ({ sha256 }: RemoteFile) => rm(store.path(`sha256:${sha256}`), { force: true }),
+          proveRemote: (file: RemoteFile) => proveStored(file, store),
+        }
       : { directBytes: 0, openPassing: makeOpenPassing(downloads) }),
     projectFolder: planned.projectFolder,
     report,

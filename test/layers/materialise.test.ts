@@ -1,15 +1,17 @@
 import { randomBytes } from 'node:crypto'
-import { mkdtemp, readdir, rm, truncate } from 'node:fs/promises'
+import { mkdtemp, readdir, rm, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import type { LayerContext } from '../../layers/context.ts'
 import type { LayerSpec } from '../../layers/kinds/index.ts'
 import { layerStore } from '../../layers/layer-store.ts'
 import { materialise, materialiseAll } from '../../layers/materialise.ts'
 import { loadClaims } from '../../layers/notes.ts'
+import { proveStored } from '../../layers/remote.ts'
 import { indexLayer } from '../../layers/ztoc/index-layer.ts'
 import { readParts } from '../../layers/ztoc/spill.ts'
-import { collect, copied } from '../../src/core/bytes.ts'
+import { collect, copied, openBytes } from '../../src/core/bytes.ts'
 import { silent, type ProgressEvent } from '../../src/core/progress.ts'
 import { Store } from '../../src/store/store.ts'
 import { makeDeb, sha256 } from '../support/debian-package.ts'
@@ -124,6 +126,24 @@ describe('materialise()', () => {
     await truncate(store.path(first.descriptor.digest), 5)
     const second = await materialise(inline('x'), context, layerStore(store))
     expect((await collect(second.open(), 2 ** 20)).length).toBe(first.descriptor.size)
+  })
+
+  test('tells a file that was damaged in the store from one that was made wrong, and removes it', async () => {
+    const wheel = makeWheel({ files: [{ name: 'a.py', content: 'a' }] })
+    const { bytes, ...file } = wheel
+    const remote = { ...file, sizeBytes: bytes.length, url: 'https://a.example/x' }
+    const spec: LayerSpec = { kind: 'wheels', prefix: 'opt/venv', python: '3.11', wheels: [remote] }
+    const { digest } = await store.put(copied(openBytes(bytes)()))
+    const from: LayerContext = {
+      ...context,
+      openRemote: () => store.openFile(digest),
+      proveRemote: (opened) => proveStored(opened, store),
+    }
+    await writeFile(store.path(digest), Buffer.alloc(bytes.length))
+    await expect(materialise(spec, from, layerStore(store))).rejects.toMatchObject({ code: 'STORE_CORRUPT' })
+    expect(await store.has(digest)).toBeUndefined()
+    await store.put(copied(openBytes(bytes)()))
+    await materialise(spec, from, layerStore(store))
   })
 
   test('keeps nothing of a layer that fails', async () => {
