@@ -2,7 +2,7 @@ import { assertGpuCode, gpuCodeOf, type GpuCodeOfPackage } from '../../layers/gp
 import { layerStore } from '../../layers/layer-store.ts'
 import { isPlannedStep, type Plan } from '../plan/plan.ts'
 import type { BuildContext } from './context.ts'
-import { sourceDate } from './source-date.ts'
+import { sourceDate } from '../core/source-date.ts'
 
 /**
  * The GPUs that the packages of each plan have code for, as far as they were laid here before; one list for each plan.

@@ -12,11 +12,13 @@ import { describeKnownProject } from './known-project.ts'
 import type { PlanBasis } from './plan-basis.ts'
 import type { Answers, Basis, PlannedBuild } from './planned-build.ts'
 import { stateLooker, type ProjectState } from './project-state.ts'
-import { sourceDate } from './source-date.ts'
+import { sourceDate } from '../core/source-date.ts'
 
 /** Loads a project and plans its images. */
 export async function planBuild(request: BuildRequest, context: BuildContext): Promise<PlannedBuild> {
   const { store, env, signal } = context
+  // Refused before anybody is asked.
+  const createdSeconds = sourceDate(env) ?? 0
   const basis = await openBasis(request, context)
   const { config, projectFolder } = basis
   const look = request.look ?? stateLooker(store, env)
@@ -37,7 +39,7 @@ export async function planBuild(request: BuildRequest, context: BuildContext): P
     const text = 'The configuration names no model (`run: "run.py:Runner"`): the image will serve nothing'
     context.report({ type: 'note', level: 'warning', text })
   }
-  const plans = makePlans({ ...answers, config }, state, model, env)
+  const plans = makePlans({ ...answers, config }, state, model, createdSeconds)
   for (const text of new Set(plans.flatMap(({ notes }) => notes))) {
     context.report({ type: 'note', level: 'info', text })
   }
@@ -76,7 +78,7 @@ function makePlans(
   { config, lock }: Pick<PlannedBuild, 'config' | 'lock'>,
   { project, tree, revision }: ProjectState,
   model: ProjectDescription,
-  env: BuildContext['env'],
+  createdSeconds: number,
 ): readonly Plan[] {
   return lock.platforms.map((platformLock) =>
     makePlan({
@@ -96,7 +98,7 @@ function makePlans(
       concurrency: model.predict?.concurrency,
       revision,
       version: programVersion(),
-      createdSeconds: sourceDate(env) ?? 0,
+      createdSeconds,
     }),
   )
 }

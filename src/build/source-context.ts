@@ -1,5 +1,5 @@
 import type { BuildContext } from './context.ts'
-import { sourceDate } from './source-date.ts'
+import { sourceDate } from '../core/source-date.ts'
 import type { SourceContext } from './source/context.ts'
 
 /** What building a package from its source takes. */

@@ -14,6 +14,7 @@ import {
 import { compareDrivers } from '../compat/drivers.ts'
 import { BuildError, isBuildError, systemErrorCode } from '../core/errors.ts'
 import { silent } from '../core/progress.ts'
+import { sourceDate } from '../core/source-date.ts'
 import { LOCK_FILE, type Lock } from '../lock/lock.ts'
 import { parseLock } from '../lock/parse-lock.ts'
 import { wheelLayersOf } from '../plan/make-plan.ts'
@@ -141,8 +142,7 @@ const gpuCode: Check = {
     const lock = await readLock(join(project.projectFolder, LOCK_FILE))
     if (lock === undefined) return skipped(`There is no ${LOCK_FILE}`)
     const { notes } = layerStore(await Store.open(location))
-    const epoch = Number(env['SOURCE_DATE_EPOCH'] ?? Number.NaN)
-    const context = Number.isSafeInteger(epoch) ? { mtimeSeconds: epoch } : {}
+    const context = { mtimeSeconds: sourceDate(env) }
     const specs = lock.platforms.flatMap((platform) => wheelLayersOf(platform).wheels.map(({ spec }) => spec))
     const packages = await gpuCodeOf(specs, context, notes)
     if (packages.length === 0)
