@@ -3,6 +3,7 @@ import { fstatSync, writeFileSync } from 'node:fs'
 import { CommanderError, Help, Option, Command as Program } from 'commander'
 import picocolors from 'picocolors'
 import { BuildError, EXIT, exitStatus, systemErrorCode } from '../core/errors.ts'
+import { explainMachineError } from '../core/machine-error.ts'
 import { keepHeapSmall } from '../core/small-heap.ts'
 import { defineCogFlags, judgeCogFlags } from './cog-flags.ts'
 import type { Command, CommandEntry, Io, Output } from './command.ts'
@@ -18,22 +19,42 @@ export async function main(args: readonly string[]): Promise<void> {
   process.stdout.on('error', (error) => process.exit(statusOfLostOutput(error)))
   // What is said on the way may be lost, as where the disk of a log is full: the work is what counts.
   process.stderr.on('error', () => {})
-  process.exitCode = await runCommandLine(args, {
-    stdout: outputOf(process.stdout, isFile(process.stdout) ? writeWhole : undefined),
-    stderr: outputOf(process.stderr),
-    env: process.env,
-    cwd: process.cwd(),
-    signal,
-  })
+  try {
+    process.exitCode = await runCommandLine(args, {
+      stdout: outputOf(process.stdout, isFile(process.stdout) ? writeWhole : undefined),
+      stderr: outputOf(process.stderr),
+      env: process.env,
+      cwd: currentFolder(),
+      signal,
+    })
+  } catch (error) {
+    process.exitCode = tell(error)
+  }
+}
+
+/** @throws BuildError FILE_UNREADABLE when it was removed while a shell stood in it */
+function currentFolder(): string {
+  try {
+    return process.cwd()
+  } catch (cause) {
+    throw new BuildError('FILE_UNREADABLE', 'The current folder does not exist any more', {
+      hint: 'Somebody removed it, or made it anew: change to one that is there (`cd "$PWD"` when it was made anew).',
+      cause,
+    })
+  }
 }
 
 /** A reader that has gone (`| head`) has what it wanted; any other loss of a result is a failure. */
 function statusOfLostOutput(error: Error): number {
   if (systemErrorCode(error) === 'EPIPE') return EXIT.ok
-  const lost = lostOutput(error)
+  return tell(lostOutput(error))
+}
+
+/** Tells of an error that no command met. @returns the exit status */
+function tell(error: unknown): number {
   const stderr = outputOf(process.stderr)
-  stderr.write(renderError(lost, picocolors.createColors(useColor({ env: process.env, stderr }))))
-  return exitStatus(lost)
+  stderr.write(renderError(error, picocolors.createColors(useColor({ env: process.env, stderr }))))
+  return exitStatus(error)
 }
 
 function lostOutput(cause: unknown): BuildError {
@@ -121,7 +142,7 @@ export async function runCommandLine(words: readonly string[], outside: Omit<Io,
   } catch (caught) {
     if (caught instanceof CommanderError) return caught.exitCode === 0 ? EXIT.ok : EXIT.usage
     // Whatever broke when the user interrupted, the interruption is the news.
-    const error: unknown = io.signal.aborted ? io.signal.reason : caught
+    const error: unknown = io.signal.aborted ? io.signal.reason : explainMachineError(caught)
     io.stderr.write(state.mode === 'json' ? `${JSON.stringify(errorToJson(error))}\n` : renderError(error, style))
     return exitStatus(error)
   }

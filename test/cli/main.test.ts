@@ -50,6 +50,15 @@ test('an unknown option is a usage error', async () => {
   expect(io.stderr.text()).toContain('--tga')
 })
 
+test('what the machine has no more of is told in words, whoever met it', async () => {
+  const write = (): never => {
+    throw Object.assign(new Error('EMFILE: too many open files'), { code: 'EMFILE' })
+  }
+  const io = recordIo()
+  expect(await runCommandLine(['schema'], { ...io, stdout: { ...io.stdout, write } })).toBe(1)
+  expect(io.stderr.text()).toContain('error[HOST_UNSUPPORTED]: This process may not open as many files')
+})
+
 test('a limit of the store that is no size is told before anything is made', async () => {
   const io = recordIo({ cwd: '/', env: { LAYERWRIGHT_CACHE_MAX_SIZE: 'abc', LAYERWRIGHT_CACHE: '/dev/null/x' } })
   expect(await runCommandLine(['build'], io)).toBe(2)

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs'
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
@@ -45,4 +45,16 @@ test.skipIf(!existsSync('/dev/full'))('what is said on the way may be lost, the 
   )
   expect(stdout).toMatch(/^status 2\n\{/)
   expect(status).toBe(0)
+})
+
+// Where a shell stands in a folder that a job before has removed, or a deployment has replaced.
+test.skipIf(process.platform === 'win32')('a folder that was removed is told of in words', async () => {
+  // Node takes no module from the command line there.
+  const script = join(folder, 'run.mjs')
+  await writeFile(script, `import { main } from '${main}'; await main(['schema'])`)
+  const { status, stderr } = await inShell(
+    `mkdir gone && cd gone && rmdir ../gone && "${process.execPath}" "${script}"`,
+  )
+  expect(stderr).toContain('error[FILE_UNREADABLE]: The current folder does not exist any more')
+  expect(status).toBe(1)
 })
