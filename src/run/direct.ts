@@ -210,7 +210,11 @@ function follow(
     stdout: child.stdout ?? undefined,
     stderr: child.stderr ?? undefined,
     exit: end(),
-    kill: (signal) => killInner(child, signal, host.pidNamespace ? inner.depth : inner.depth - 1),
+    kill: (signal) => {
+      // What is to be captured is packed when the first process has ended, by the shell around it.
+      const isWhole = host.pidNamespace && container.capture === undefined
+      killInner(child, signal, { depth: host.pidNamespace ? inner.depth : inner.depth - 1, isWhole })
+    },
   }
 }
 
@@ -239,9 +243,17 @@ function signalNumber(signal: NodeJS.Signals): number {
   return SIGNALS[signal] ?? 0
 }
 
+/** Where a container's first process lies below `unshare`, and whether everything ends with that. */
+interface Inner {
+  readonly depth: number
+  readonly isWhole: boolean
+}
+
 /** `unshare` waits and passes nothing on; a process below it is the one to tell. */
-function killInner(child: ChildProcess, signal: NodeJS.Signals, depth: number): void {
+function killInner(child: ChildProcess, signal: NodeJS.Signals, { depth, isWhole }: Inner): void {
   if (child.exitCode !== null || child.signalCode !== null) return
+  // The whole goes with `unshare`, which takes the end of its child by this signal for an error of its own, and gives 1 as its status.
+  if (signal === 'SIGKILL' && isWhole) return void child.kill(signal)
   let { pid } = child
   for (let level = 0; level < depth && pid !== undefined; level++) pid = childOf(pid)
   // Before the container's process exists there is only the whole to stop.

@@ -39,7 +39,11 @@ export async function removeContainer({ engine, options, name }: EngineContainer
   if (found.status !== 0) return false
   const ids = found.stdout.split('\n').filter((id) => id !== '')
   if (ids.length === 0) return true
-  return (await run([...command, 'rm', '--force', ...ids], env, 60_000)).status === 0
+  // podman asks the container to end first, and waits ten seconds, where it is not told otherwise; before 4.0 it cannot be told.
+  for (const options of engine === 'podman' ? [['--force', '--time=0'], ['--force']] : [['--force']]) {
+    if ((await run([...command, 'rm', ...options, ...ids], env, 60_000)).status === 0) return true
+  }
+  return false
 }
 
 /**

@@ -338,7 +338,8 @@ describe('ending', () => {
       abort.abort()
       running.kill('SIGKILL')
     }
-    expect(await running.exit).toBeGreaterThan(0)
+    // The first process of a container hears no SIGTERM that it does not listen to; bubblewrap's own is another one.
+    expect([128 + 9, 128 + 15]).toContain(await running.exit)
   })
 
   test.for(DIRECT)(

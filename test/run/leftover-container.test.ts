@@ -14,13 +14,14 @@ beforeEach(() => {
 afterEach(() => rmSync(folder, { recursive: true }))
 
 /** An engine that knows one container by its label, and writes down what it is told. */
-function engine({ label = '', status = 0 } = {}): () => string {
+function engine({ label = '', status = 0, unknown = 'none' } = {}): () => string {
   const log = join(folder, 'log')
   writeFileSync(log, '')
   const script = `#!/bin/sh
 echo "$*" >>'${log}'
 case "$*" in
   *" ps "*"label=${label}") [ -z '${label}' ] || echo 4f5e6d;;
+  *'${unknown}'*) exit 125;;
 esac
 exit ${status}
 `
@@ -37,8 +38,15 @@ test('removeLeftover() takes the container of the folder away, by its label and 
   expect(await removeLeftover(folder, env)).toBe(true)
   expect(log()).toBe(
     '--cgroup-manager=cgroupfs ps --all --quiet --filter label=run.layerwright.container=layerwright-0a1b\n' +
-      '--cgroup-manager=cgroupfs rm --force 4f5e6d\n',
+      '--cgroup-manager=cgroupfs rm --force --time=0 4f5e6d\n',
   )
+})
+
+test('removeLeftover() goes without what a podman before 4.0 does not know', async () => {
+  const log = engine({ label: ownLabel(container.name), unknown: '--time=0' })
+  noteContainer(folder, container)
+  expect(await removeLeftover(folder, env)).toBe(true)
+  expect(log()).toMatch(/ rm --force --time=0 4f5e6d\n.* rm --force 4f5e6d\n$/)
 })
 
 test('removeLeftover() asks no engine for a run without one, or one that was cut short', async () => {
