@@ -1,4 +1,4 @@
-// Compiles what hashes several streams at once, where there is a C compiler: an optional part, without which everything works, and takes
+// Compiles what hashes several streams at once and inflates, where there is a C compiler: an optional part, without which everything works, and takes
 // longer. It names no C library, so that one file serves every Linux of a kind of processor. See src/core/native/README.md
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs'
@@ -16,7 +16,8 @@ const FLAGS = '-std=gnu11 -O3 -Wall -Wextra -fPIC -shared -nostdlib -fvisibility
 rmSync(folder, { recursive: true, force: true })
 const reason = lacking() ?? compile()
 // An unusual compiler is no reason not to have the rest; that it is built where it should be, a test sees (`test/core/native`).
-if (reason !== undefined) console.warn(`Each stream will be hashed by Node alone: ${reason}`)
+if (reason !== undefined)
+  console.warn(`Each stream will be hashed by Node alone, and inflated in WebAssembly: ${reason}`)
 
 function lacking() {
   if (process.platform !== 'linux' || process.arch !== 'x64')

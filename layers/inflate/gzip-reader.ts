@@ -25,6 +25,8 @@ export interface Checkpoint {
 export interface GzipReaderOptions {
   /** Give a checkpoint at the start, and at each first start of a block that has more than this behind the last one. */
   readonly spanBytes?: number | undefined
+  /** The best there is, unless told. */
+  readonly inflater?: RawInflater | undefined
 }
 
 const HEADER_BYTES = 10
@@ -38,7 +40,7 @@ const TRAILER_BYTES = 8
  * @see RFC 1952
  */
 export class GzipReader {
-  readonly #inflater = new RawInflater()
+  readonly #inflater: RawInflater
   readonly #listener: GzipListener
   readonly #spanBytes: number | undefined
   #state: 'header' | 'data' | 'trailer' = 'header'
@@ -48,7 +50,8 @@ export class GzipReader {
   #outBytes = 0
   #lastCheckpoint: number | undefined
 
-  constructor(listener: GzipListener, { spanBytes }: GzipReaderOptions = {}) {
+  constructor(listener: GzipListener, { spanBytes, inflater = new RawInflater() }: GzipReaderOptions = {}) {
+    this.#inflater = inflater
     this.#listener = listener
     this.#spanBytes = spanBytes
   }

@@ -35,6 +35,21 @@ export interface NativeCrc32 {
   crc32(bytes: Uint8Array, before: number): number
 }
 
+/** What it offers of raw deflate. An inflater is memory that the caller keeps; `kernels/inflate.h` says what its first words are. */
+export interface NativeInflate {
+  /** Bytes of an inflater; where its input begins, and how many bytes that holds; where its output begins, behind the window. */
+  inflateLayout(): readonly [bytes: number, inputAt: number, inputBytes: number, outputAt: number]
+  /** @param memory  begins at a multiple of eight bytes, as that of an `ArrayBuffer` does */
+  inflateReset(memory: Uint8Array): void
+  inflateStart(memory: Uint8Array): void
+  inflateMakeRoom(memory: Uint8Array): void
+  inflateSlide(memory: Uint8Array): void
+  inflatePauseAfter(memory: Uint8Array, bytes: number): void
+  inflateRun(memory: Uint8Array, isLast: boolean): number
+}
+
+type Addon = NativeSha256 & NativeCrc32 & NativeInflate
+
 /** Bytes of a stream's state, as `kernels/sha256.h` lays it out. */
 export const STATE_BYTES = 112
 
@@ -53,7 +68,7 @@ export interface LoadedSha256 {
 /** SHA instructions are fast for one stream already, and have room for a second one. */
 const LANES: Readonly<Record<string, number>> = { sha: 2, avx512: 8, avx2: 8 }
 
-let addon: (NativeSha256 & NativeCrc32) | 'none' | undefined
+let addon: Addon | 'none' | undefined
 let sha256: LoadedSha256 | 'none' | undefined
 let problem: string | undefined
 
@@ -73,6 +88,11 @@ export function loadCrc32(): NativeCrc32 | undefined {
   return native?.hasCrc32() === true ? native : undefined
 }
 
+/** The same for raw deflate. */
+export function loadInflate(): NativeInflate | undefined {
+  return loadAddon()
+}
+
 /** Why the addon is there and cannot be used, if that is so. Ask {@link loadSha256} first. */
 export function addonProblem(): string | undefined {
   return problem
@@ -85,17 +105,17 @@ function bestOf(native: NativeSha256 | undefined): LoadedSha256 | undefined {
   return native === undefined || name === undefined ? undefined : { native, way, name, lanes: LANES[name] ?? 1 }
 }
 
-function loadAddon(): (NativeSha256 & NativeCrc32) | undefined {
+function loadAddon(): Addon | undefined {
   addon ??= load() ?? 'none'
   return addon === 'none' ? undefined : addon
 }
 
-function load(): (NativeSha256 & NativeCrc32) | undefined {
+function load(): Addon | undefined {
   if (process.env['LAYERWRIGHT_NATIVE'] === '0') return undefined
   const file = join(packageRoot(), 'dist/native', `${process.platform}-${process.arch}.node`)
   if (!existsSync(file)) return undefined
   try {
-    return createRequire(import.meta.url)(file) as NativeSha256 & NativeCrc32
+    return createRequire(import.meta.url)(file) as Addon
   } catch (error) {
     // Built for another system, or where nothing may be run: Node does everything that this does.
     problem = error instanceof Error ? error.message : String(error)

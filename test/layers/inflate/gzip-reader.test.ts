@@ -4,16 +4,21 @@ import { describe, expect, test } from 'vitest'
 import { GzipReader, type Checkpoint } from '../../../layers/inflate/gzip-reader.ts'
 import { openGunzip, openZlib } from '../../../layers/inflate/gunzip.ts'
 import { GZIP_HEADER, gzipTrailer, tinyMember } from '../../../layers/gzip-members.ts'
-import { canInflateRaw } from '../../../layers/inflate/raw-inflater.ts'
+import { inflateWays } from '../../../layers/inflate/engine.ts'
+import { canInflateRaw, RawInflater } from '../../../layers/inflate/raw-inflater.ts'
 
-test('the inflater is built', () => {
-  // Without it everything works, slower; the gate must not pass that way.
+test('the inflaters are built', () => {
+  // Without them everything works, slower; the gate must not pass that way.
   expect(canInflateRaw()).toBe(true)
+  const hasAddon = process.platform === 'linux' && process.arch === 'x64'
+  expect(inflateWays().map((way) => way.name)).toEqual(hasAddon ? ['addon', 'WebAssembly'] : ['WebAssembly'])
 })
 
-function read(bytes: Uint8Array, step = bytes.length): Buffer {
+/** @param way  of `inflateWays` */
+function readBy(way: number, bytes: Uint8Array, step = bytes.length): Buffer {
   const parts: Buffer[] = []
-  const reader = new GzipReader({ data: (chunk) => void parts.push(Buffer.from(chunk)) })
+  const inflater = new RawInflater(inflateWays()[way])
+  const reader = new GzipReader({ data: (chunk) => void parts.push(Buffer.from(chunk)) }, { inflater })
   for (let at = 0; at < bytes.length; at += step) for (const _ of reader.write(bytes.subarray(at, at + step)));
   for (const _ of reader.end());
   return Buffer.concat(parts)
@@ -37,7 +42,9 @@ function mixed(length: number, seed = 1): Buffer {
 
 const plain = (bytes: Buffer): Buffer => Buffer.concat([GZIP_HEADER, bytes.subarray(10)])
 
-describe('GzipReader', () => {
+describe.each(inflateWays().map((way, n) => [way.name, n] as const))('GzipReader by %s', (_, way) => {
+  const read = readBy.bind(undefined, way)
+
   test.each([0, 1, 100, 65_536, 262_144, 1_000_000])('gives back %i bytes', (length) => {
     const content = mixed(length)
     expect(read(plain(gzipSync(content))).equals(content)).toBe(true)
@@ -154,7 +161,7 @@ describe('GzipReader', () => {
         data: () => {},
         checkpoint: (checkpoint) => void checkpoints.push({ ...checkpoint, window: Buffer.from(checkpoint.window) }),
       },
-      { spanBytes: 200_000 },
+      { spanBytes: 200_000, inflater: new RawInflater(inflateWays()[way]) },
     )
     for (let at = 0; at < file.length; at += 50_000) for (const _ of reader.write(file.subarray(at, at + 50_000)));
     for (const _ of reader.end());
@@ -198,6 +205,42 @@ describe.each([
     expect(Buffer.concat(parts).toString()).toBe('one two')
   })
 })
+
+test.runIf(inflateWays().length > 1)(
+  'every way ends at the same place, with the same words and what came before',
+  () => {
+    const tell = (way: number, bytes: Uint8Array, step: number): unknown => {
+      const heard: Buffer[] = []
+      const checkpoints: unknown[] = []
+      const listener = {
+        data: (chunk: Buffer) => void heard.push(Buffer.from(chunk)),
+        checkpoint: ({ window, ...place }: Checkpoint) => void checkpoints.push({ ...place, window: crc32(window) }),
+      }
+      const reader = new GzipReader(listener, { spanBytes: 3000, inflater: new RawInflater(inflateWays()[way]) })
+      let problem = 'none'
+      try {
+        for (let at = 0; at < bytes.length; at += step) for (const _ of reader.write(bytes.subarray(at, at + step)));
+        for (const _ of reader.end());
+      } catch (error) {
+        problem = String(error)
+      }
+      return { problem, checkpoints, length: Buffer.concat(heard).length, crc: crc32(Buffer.concat(heard)) }
+    }
+    const parts = [0, 1, 6, 9].map((level) => gzipSync(mixed(6000, level + 2), { level, memLevel: 1 }))
+    // A block so long that the output is let go of twice before a pause that is due can come.
+    const long = gzipSync(Buffer.concat([Buffer.alloc(1_000_000), mixed(90_000)]))
+    const good = Buffer.concat([...parts, long, ...parts].map(plain))
+    const damage = fc.record({ at: fc.nat(good.length - 1), bit: fc.nat(7) })
+    fc.assert(
+      fc.property(fc.array(damage, { maxLength: 3 }), fc.integer({ min: 50, max: 30_000 }), (places, step) => {
+        const bytes = Buffer.from(good)
+        for (const { at, bit } of places) bytes[at] = (bytes[at] ?? 0) ^ (1 << bit)
+        expect(tell(0, bytes, step)).toEqual(tell(1, bytes, step))
+      }),
+      { numRuns: 500 },
+    )
+  },
+)
 
 function before(content: Buffer, end: number): Buffer {
   return content.subarray(Math.max(0, end - 32768), end)

@@ -1,5 +1,6 @@
 /* The part that Node sees: `addon.ts` describes it, and what is handed over. */
 #include "crc32.h"
+#include "inflate.h"
 #include "sha256.h"
 #include <node_api.h>
 
@@ -45,7 +46,7 @@ static napi_value ways(napi_env env, napi_callback_info info) {
 }
 
 /* start(states, index) */
-static napi_value start(napi_env env, napi_callback_info info) {
+static napi_value sha256_begin(napi_env env, napi_callback_info info) {
   napi_value args[2];
   size_t count = 2;
   napi_get_cb_info(env, info, &count, args, 0, 0);
@@ -120,12 +121,70 @@ static napi_value crc32(napi_env env, napi_callback_info info) {
   return napi_create_uint32(env, crc32_of(before, bytes, length), &value) == napi_ok ? value : 0;
 }
 
+/* inflateLayout(): how many bytes an inflater needs, and where its input and its output, behind the window, begin in them. */
+static napi_value inflate_layout(napi_env env, napi_callback_info info) {
+  (void)info;
+  const size_t numbers[] = {sizeof(inflater), offsetof(inflater, input), INPUT_BYTES, offsetof(inflater, output) + WINDOW_BYTES};
+  napi_value list, value;
+  if (napi_create_array(env, &list) != napi_ok) return 0;
+  for (uint32_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+    if (napi_create_uint32(env, (uint32_t)numbers[i], &value) != napi_ok || napi_set_element(env, list, i, value) != napi_ok) return 0;
+  return list;
+}
+
+/* The inflater whose memory is the first of the arguments; 0 for what is too small or lies askew. */
+static inflater *inflater_of(napi_env env, napi_callback_info info, size_t expected, napi_value args[2]) {
+  size_t count = 2, length = 0;
+  uint8_t *data = 0;
+  napi_get_cb_info(env, info, &count, args, 0, 0);
+  if (count < expected || !bytes_of(env, args[0], &data, &length) || length < sizeof(inflater) || (uintptr_t)data % 8 != 0) {
+    fail(env, "inflate: no memory of an inflater");
+    return 0;
+  }
+  return (inflater *)data;
+}
+
+#define ON_INFLATER(name)                                        \
+  static napi_value name(napi_env env, napi_callback_info info) { \
+    napi_value args[2];                                          \
+    inflater *it = inflater_of(env, info, 1, args);              \
+    if (it) inflate_##name(it);                                  \
+    return 0;                                                    \
+  }
+ON_INFLATER(reset)
+ON_INFLATER(start)
+ON_INFLATER(make_room)
+ON_INFLATER(slide)
+
+/* inflatePauseAfter(memory, bytes) */
+static napi_value pause_after(napi_env env, napi_callback_info info) {
+  napi_value args[2];
+  double bytes = 0;
+  inflater *it = inflater_of(env, info, 2, args);
+  if (!it) return 0;
+  if (napi_get_value_double(env, args[1], &bytes) != napi_ok) return fail(env, "inflate: no number");
+  inflate_pause_after(it, bytes);
+  return 0;
+}
+
+/* inflateRun(memory, isLast): how the turn ended */
+static napi_value run(napi_env env, napi_callback_info info) {
+  napi_value args[2], status;
+  bool is_last = false;
+  inflater *it = inflater_of(env, info, 2, args);
+  if (!it) return 0;
+  if (napi_get_value_bool(env, args[1], &is_last) != napi_ok) return fail(env, "inflate: neither true nor false");
+  return napi_create_int32(env, inflate_run(it, is_last), &status) == napi_ok ? status : 0;
+}
+
 NAPI_MODULE_INIT() {
   static const struct {
     const char *name;
     napi_callback call;
-  } functions[] = {{"ways", ways}, {"start", start}, {"update", update}, {"finish", finish},
-                   {"hasCrc32", has_crc32}, {"crc32", crc32}};
+  } functions[] = {{"ways", ways}, {"start", sha256_begin}, {"update", update}, {"finish", finish},
+                   {"hasCrc32", has_crc32}, {"crc32", crc32},
+                   {"inflateLayout", inflate_layout}, {"inflateReset", reset}, {"inflateStart", start}, {"inflateMakeRoom", make_room},
+                   {"inflateSlide", slide}, {"inflatePauseAfter", pause_after}, {"inflateRun", run}};
   for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) {
     napi_value function;
     if (napi_create_function(env, functions[i].name, NAPI_AUTO_LENGTH, functions[i].call, 0, &function) != napi_ok ||
