@@ -12,7 +12,7 @@ import { Routes } from './net/routes.ts'
 import type { SharedConnection } from './net/shared-connection.ts'
 import type { TlsSettings } from './net/tls.ts'
 import { Tries, type Outcome } from './net/tries.ts'
-import type { Report } from './progress.ts'
+import { reportOnce, type Report } from './progress.ts'
 
 export type { Environment } from './net/proxy.ts'
 export type { RetryPolicy } from './net/retry.ts'
@@ -98,7 +98,7 @@ export interface HttpOptions {
   readonly lookup?: Lookup | undefined
   readonly isPublicAddress?: ((address: string) => boolean) | undefined
   readonly waiting?: Partial<Waiting> | undefined
-  /** Called once for a host that answers 429 and is asked more slowly from then on. */
+  /** Called whenever a host has answered 429 and is asked more slowly from then on. */
   readonly onLimited?: ((host: string) => void) | undefined
 }
 
@@ -137,19 +137,18 @@ export function makeHttp(options: HttpOptions = {}): Http {
     privateHosts: [...(options.privateHosts ?? []), ...listOf(env['LAYERWRIGHT_PRIVATE_HOSTS'])],
     tls: options.tls ?? (() => undefined),
   })
-  const limited = new Set<string>()
-  const onLimited = (host: string): void => {
-    if (!limited.has(host)) options.onLimited?.(host)
-    limited.add(host)
-  }
-  const door: Door = { waiting, policy, patienceMs, paces: new Map(), reached, routes, onLimited }
+  const door: Door = { waiting, policy, patienceMs, paces: new Map(), reached, routes, onLimited: options.onLimited }
   return (request) => sendFollowing(request, door)
 }
 
-/** Says why something takes long: for {@link HttpOptions.onLimited}. */
+/** Says why something takes long, once for a host: for {@link HttpOptions.onLimited}. */
 export function tellsOfLimits(report: Report): (host: string) => void {
   return (host) =>
-    report({ type: 'note', level: 'info', text: `${host} limits how often it may be asked: it is asked more slowly` })
+    reportOnce(report, {
+      type: 'note',
+      level: 'info',
+      text: `${host} limits how often it may be asked: it is asked more slowly`,
+    })
 }
 
 /** What one {@link makeHttp} holds. */
@@ -162,7 +161,7 @@ interface Door {
   /** Origins to which there was a connection once. */
   readonly reached: Set<string>
   readonly routes: Routes
-  readonly onLimited: (host: string) => void
+  readonly onLimited: ((host: string) => void) | undefined
 }
 
 /** One request on its way, after redirects. */
@@ -237,7 +236,7 @@ async function sendTrying(request: HttpRequest, hop: Hop, door: Door): Promise<{
       throw asNetworkError(outcome.error, hop.url.href, tries.count)
     }
     outcome.answer?.discard()
-    if (again.isLimited) door.onLimited(host)
+    if (again.isLimited) door.onLimited?.(host)
     if (again.waitMs > 0) await waiting.sleep(again.waitMs, signal)
   }
 }

@@ -6,6 +6,7 @@
 #include "crc32.h"
 
 #if defined(__x86_64__)
+#include "cpu.h"
 #include <cpuid.h>
 #include <immintrin.h>
 
@@ -15,15 +16,16 @@
 
 #define CARRYLESS __attribute__((target("pclmul,sse4.1")))
 
+enum { UNABLE = 1, ABLE };
+
+static int look(void) {
+  uint32_t a, b, c = 0, d;
+  return __get_cpuid(1, &a, &b, &c, &d) && (c & bit_PCLMUL) && (c & bit_SSE4_1) ? ABLE : UNABLE;
+}
+
 int crc32_can(void) {
-  static int known; /* 1 or 2; threads that look at once see the same */
-  int able = __atomic_load_n(&known, __ATOMIC_RELAXED);
-  if (able == 0) {
-    uint32_t a, b, c = 0, d;
-    able = __get_cpuid(1, &a, &b, &c, &d) && (c & bit_PCLMUL) && (c & bit_SSE4_1) ? 2 : 1;
-    __atomic_store_n(&known, able, __ATOMIC_RELAXED);
-  }
-  return able == 2;
+  static int known;
+  return looked_once(&known, look) == ABLE;
 }
 
 static uint32_t bit_by_bit(uint32_t state, const uint8_t *bytes, size_t length) {

@@ -1,6 +1,7 @@
 /* Blocks, their tables, and what is stored. `inflate-codes.h` has the inner loop. */
 #include "inflate.h"
 #if defined(__x86_64__)
+#include "cpu.h"
 #include <cpuid.h>
 #endif
 
@@ -265,16 +266,16 @@ static int read_header(inflater *it, int is_last) {
 }
 
 #if defined(__x86_64__)
-/* Looked at once, as `x86.c` says why. */
+enum { WITHOUT_BMI2 = 1, WITH_BMI2 };
+
+static int look(void) {
+  uint32_t a, b = 0, c, d;
+  return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b & bit_BMI) && (b & bit_BMI2) ? WITH_BMI2 : WITHOUT_BMI2;
+}
+
 static int has_bmi2(void) {
-  static int known; /* 1 or 2; threads that look at once see the same */
-  int able = __atomic_load_n(&known, __ATOMIC_RELAXED);
-  if (able == 0) {
-    uint32_t a, b = 0, c, d;
-    able = __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b & bit_BMI) && (b & bit_BMI2) ? 2 : 1;
-    __atomic_store_n(&known, able, __ATOMIC_RELAXED);
-  }
-  return able == 2;
+  static int known;
+  return looked_once(&known, look) == WITH_BMI2;
 }
 #endif
 

@@ -1,5 +1,6 @@
 /* Kernels for x86-64, and which of them a processor has. */
 #if defined(__x86_64__)
+#include "cpu.h"
 #include "sha256.h"
 #include <cpuid.h>
 #include <immintrin.h>
@@ -111,12 +112,9 @@ static int look(void) {
   return able;
 }
 
-/* Looked at once: below a hypervisor each look takes as long as hashing kilobytes. Threads that look at once see the same. */
 static int abilities(void) {
   static int known;
-  int able = __atomic_load_n(&known, __ATOMIC_RELAXED);
-  if (able == 0) __atomic_store_n(&known, able = look(), __ATOMIC_RELAXED);
-  return able;
+  return looked_once(&known, look);
 }
 
 /* From how many lanes on: as measured beside OpenSSL's one lane, whose hand-written code goes faster than any of eight. */
